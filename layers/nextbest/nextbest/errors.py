@@ -1,0 +1,70 @@
+"""Everything that can go wrong, as one tree.
+
+    NextbestError
+    ├── InvalidInput          the caller's fault: what was wrong, where, and what is allowed
+    │   ├── FilterSyntaxError     a filter expression that cannot be parsed or bound
+    │   └── QuotaExceeded         a documented limit of ours
+    ├── NotFound              the thing named does not exist
+    ├── AlreadyExists         the name is taken
+    ├── InUse                 the thing cannot be changed or removed now
+    ├── Forbidden             unknown key, or a key without the right
+    ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
+    └── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
+
+Each dialect (``actionhub/``, ``personalize/``) has one map from this tree to its wire contract. Messages are for the
+caller: they say what was wrong and what is allowed, and never hold a secret or another program's data.
+"""
+
+from __future__ import annotations
+
+
+class NextbestError(Exception):
+    """Base of every error this library raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInput(NextbestError):
+    """Input that breaks a rule. ``field`` names the offending field in the caller's own words, where there is one."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class FilterSyntaxError(InvalidInput):
+    """A filter expression that cannot be parsed or bound. ``position`` is a 0-based character offset into the text."""
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message, field="filterExpression")
+        self.position = position
+
+
+class QuotaExceeded(InvalidInput):
+    """A documented limit was reached; nothing was changed."""
+
+
+class NotFound(NextbestError):
+    """The thing named does not exist (for this caller)."""
+
+
+class AlreadyExists(NextbestError):
+    """The name is taken."""
+
+
+class InUse(NextbestError):
+    """The thing cannot be changed or removed while something else depends on it."""
+
+
+class Forbidden(NextbestError):
+    """Unknown key, or a key without the right to do this."""
+
+
+class ArtifactError(NextbestError):
+    """A model or catalogue file that is corrupt, truncated, or written by a newer version."""
+
+
+class HistoryCorrupt(NextbestError):
+    """A packed history that cannot be decoded."""

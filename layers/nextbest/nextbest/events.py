@@ -1,0 +1,38 @@
+"""Events: who did what with which asset, when. Immutable, and identified by their content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MICROSECONDS = 1_000_000
+# 9999-12-31T23:59:59.999999Z: the last instant that ISO 8601 clients can write.
+LATEST_TIMESTAMP_US = 253_402_300_799_999_999
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """One event of one user.
+
+    The identity of an event is (user, time, type, asset, client's event id): the same event sent twice is one event.
+    ``timestamp_us`` is whole microseconds since 1970, so that identity never hangs on a float. Labels, source and
+    recommendation id describe the event and are not part of its identity.
+    """
+
+    user_id: str
+    timestamp_us: int
+    event_type: str
+    asset_id: str
+    event_id: str = ""
+    labels: tuple[str, ...] = ()
+    source: str = ""
+    recommendation_id: str = ""
+
+    @property
+    def timestamp(self) -> float:
+        """Seconds since 1970."""
+        return self.timestamp_us / MICROSECONDS
+
+
+def to_microseconds(timestamp: float) -> int:
+    """Seconds since 1970 to whole microseconds, rounded to nearest."""
+    return round(timestamp * MICROSECONDS)
