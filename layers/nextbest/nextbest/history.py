@@ -1,0 +1,277 @@
+"""The history of one user: what they did, packed so that one read brings all of it.
+
+A history is a pure function of the *set* of a user's events. Order of arrival, duplicates and batching never change
+it, to the bit: recent events are kept one by one in a canonical order, and what is older is folded into one exact
+sum per action (whole numbers, so that addition is associative).
+
+    newest WINDOW events         action index, time, identity, one by one
+    everything older             Σ 0.5^((landmark - t) / half_life) per action, exact
+
+Encoded form (version 1): one byte of version, crc32, zlib body. The body holds a fixed header, the arrays, and the
+names as JSON. Times are stored as differences with their bytes transposed, which zlib then nearly removes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.actions import Action
+from nextbest.errors import HistoryCorrupt
+from nextbest.events import Event, to_microseconds
+from nextbest.folding import DAY_US, FoldedSums
+
+WINDOW = 1000
+"""How many of the newest events are kept one by one (design §4)."""
+
+_VERSION = 1
+_ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
+_HEADER = struct.Struct("<IIQ")  # actions, recent events, 1 if any event carries a client's id
+_PACKED_EVENT = struct.Struct(">BQQH")  # version, time, identity, bytes of the event type
+_NO_INDEX: NDArray[np.int32] = np.zeros(0, np.int32)
+_NO_TIMES: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HistoryEvent:
+    """An event as a history keeps it: its place in the canonical order and its identity."""
+
+    timestamp_us: int
+    action: Action
+    identity: int = 0
+
+    @classmethod
+    def of(cls, event: Event) -> HistoryEvent:
+        """The part of ``event`` that a history keeps."""
+        return cls(event.timestamp_us, Action(event.event_type, event.asset_id), identity_of(event.event_id))
+
+
+def identity_of(event_id: str) -> int:
+    """A client's event id as a 64-bit number; 0 where the client gave none."""
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "big") if event_id else 0
+
+
+def pack_event(event: HistoryEvent) -> bytes:
+    """One event as the member of the tail's binary set: equal events have equal bytes, so the set drops duplicates."""
+    event_type = event.action.event_type.encode()
+    head = _PACKED_EVENT.pack(_VERSION, event.timestamp_us, event.identity, len(event_type))
+    return head + event_type + event.action.asset_id.encode()
+
+
+def unpack_event(packed: bytes) -> HistoryEvent:
+    """Inverse of ``pack_event``. Raises HistoryCorrupt."""
+    try:
+        version, timestamp_us, identity, type_bytes = _PACKED_EVENT.unpack_from(packed)
+        names = packed[_PACKED_EVENT.size :]
+        action = Action(names[:type_bytes].decode(), names[type_bytes:].decode())
+    except (struct.error, UnicodeDecodeError) as error:
+        raise HistoryCorrupt(f"a packed event cannot be read: {error}") from error
+    if version != _VERSION:
+        raise HistoryCorrupt(f"a packed event has version {version}; this code reads {_VERSION}")
+    return HistoryEvent(timestamp_us, action, identity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """All that is known of one user's actions.
+
+    ``actions`` are the distinct actions, sorted. The newest ``WINDOW`` events stand in ``action_index`` (int32, into
+    ``actions``), ``timestamps_us`` (int64, microseconds, ascending) and ``identities`` (uint64). Events older than
+    those are either still whole (``older_index``, ``older_timestamps_us``) or folded into ``folded``.
+    """
+
+    actions: tuple[Action, ...]
+    action_index: NDArray[np.int32]
+    timestamps_us: NDArray[np.int64]
+    identities: NDArray[np.uint64]
+    older_index: NDArray[np.int32]
+    older_timestamps_us: NDArray[np.int64]
+    folded: FoldedSums | None = None
+
+    @classmethod
+    def empty(cls) -> History:
+        """The history of a user who did nothing."""
+        return cls((), _NO_INDEX, _NO_TIMES, np.zeros(0, np.uint64), _NO_INDEX, _NO_TIMES)
+
+    @classmethod
+    def from_events(cls, events: Iterable[tuple[str, str, float]]) -> History:
+        """A history from (event type, asset id, seconds since 1970), in any order; equal events count once."""
+        return cls.from_history_events(
+            HistoryEvent(to_microseconds(timestamp), Action(event_type, asset_id))
+            for event_type, asset_id, timestamp in events
+        )
+
+    @classmethod
+    def from_history_events(cls, events: Iterable[HistoryEvent]) -> History:
+        """A history from events in any order; equal events count once. Nothing is folded yet."""
+        ordered = sorted(set(events))
+        actions = tuple(sorted({event.action for event in ordered}))
+        position = {action: index for index, action in enumerate(actions)}
+        index = np.fromiter((position[event.action] for event in ordered), np.int32, len(ordered))
+        times = np.fromiter((event.timestamp_us for event in ordered), np.int64, len(ordered))
+        identities = np.fromiter((event.identity for event in ordered), np.uint64, len(ordered))
+        cut = max(0, len(ordered) - WINDOW)
+        return cls(actions, index[cut:], times[cut:], identities[cut:], index[:cut], times[:cut])
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """Times of the recent events, in seconds since 1970, ascending."""
+        return self.timestamps_us / 1e6
+
+    @property
+    def folded_until_us(self) -> int:
+        """Events at or before this time can no longer be told from ones already folded; -1 when none are."""
+        return self.folded.until_us if self.folded is not None else -1
+
+    def __bool__(self) -> bool:
+        return bool(self.actions)
+
+    def base_weight_vector(self, half_life_days: float, now: float) -> NDArray[np.float64]:
+        """Σ 0.5^(age_days / half_life_days) over all events, one entry for each of ``actions``.
+
+        ``now`` in seconds since 1970. Source: ActionHub contract, worked example for base weights. Raises
+        HistoryCorrupt when older events were folded with another half-life (the caller rebuilds from the log).
+        """
+        now_us = to_microseconds(now)
+        half_life_us = half_life_days * DAY_US
+        size = len(self.actions)
+        recent = np.exp2((self.timestamps_us - now_us) / half_life_us)
+        weights: NDArray[np.float64] = np.bincount(self.action_index, recent, minlength=size).astype(np.float64)
+        if self.older_index.size:
+            older = np.exp2((self.older_timestamps_us - now_us) / half_life_us)
+            weights += np.bincount(self.older_index, older, minlength=size)
+        if self.folded is not None:
+            self.folded.add_to(weights, half_life_days, now_us)
+        return weights
+
+    def base_weights(self, half_life_days: float, now: float) -> dict[Action, float]:
+        """``base_weight_vector`` by action."""
+        return dict(zip(self.actions, self.base_weight_vector(half_life_days, now).tolist(), strict=True))
+
+    def last_timestamps(self) -> dict[Action, float]:
+        """When each action of the recent window was last taken, in seconds since 1970."""
+        times = self.timestamps.tolist()
+        return {self.actions[index]: time for index, time in zip(self.action_index.tolist(), times, strict=True)}
+
+    def recent_events(self) -> list[HistoryEvent]:
+        """The events of the window, oldest first."""
+        return [
+            HistoryEvent(time, self.actions[index], identity)
+            for time, index, identity in zip(
+                self.timestamps_us.tolist(), self.action_index.tolist(), self.identities.tolist(), strict=True
+            )
+        ]
+
+    def merge(self, events: Iterable[HistoryEvent]) -> History:
+        """This history and ``events``; those already in the window are not counted again.
+
+        Raises HistoryCorrupt for an event from the folded past: whether it was counted cannot be told from here, so
+        the caller rebuilds from the log.
+        """
+        known = set(self.recent_events())
+        new = [event for event in events if event not in known]
+        if not new:
+            return self
+        if min(event.timestamp_us for event in new) <= self.folded_until_us:
+            raise HistoryCorrupt("an event is older than the folded part of the history; rebuild it from the log")
+        merged = History.from_history_events([*known, *new])
+        if self.folded is None and not self.older_index.size:
+            return merged
+        return merged._with_past_of(self)
+
+    def _with_past_of(self, past: History) -> History:
+        """This history with the folded and older events of ``past`` put before its own."""
+        actions = tuple(sorted({*self.actions, *past.actions}))
+        position = {action: index for index, action in enumerate(actions)}
+        own = np.array([position[action] for action in self.actions], np.int32)
+        theirs = np.array([position[action] for action in past.actions], np.int32)
+        return History(
+            actions,
+            own[self.action_index],
+            self.timestamps_us,
+            self.identities,
+            np.concatenate([theirs[past.older_index], own[self.older_index]]),
+            np.concatenate([past.older_timestamps_us, self.older_timestamps_us]),
+            past.folded.reindexed(theirs) if past.folded is not None else None,
+        )
+
+    def fold(self, half_life_days: float) -> History:
+        """The canonical form: everything older than the window as exact sums for ``half_life_days``."""
+        if not self.older_index.size:
+            return self
+        added = FoldedSums.of(self.older_index, self.older_timestamps_us, half_life_days)
+        folded = added if self.folded is None else self.folded.plus(added)
+        return replace(self, older_index=_NO_INDEX, older_timestamps_us=_NO_TIMES, folded=folded)
+
+    def encode(self, half_life_days: float) -> bytes:
+        """The canonical form as bytes; equal histories have equal bytes."""
+        folded = self.fold(half_life_days)
+        assets: dict[str, list[str]] = {}
+        for event_type, asset_id in folded.actions:
+            assets.setdefault(event_type, []).append(asset_id)
+        has_identities = bool(folded.identities.any())
+        parts = [
+            _HEADER.pack(len(folded.actions), len(folded.action_index), has_identities),
+            _transposed(np.diff(folded.timestamps_us, prepend=np.int64(0))),
+            _transposed(folded.action_index),
+        ]
+        if has_identities:
+            parts.append(folded.identities.astype("<u8").tobytes())
+        past = folded.folded.encode() if folded.folded is not None else b""
+        parts += [struct.pack("<I", len(past)), past, json.dumps(assets, separators=(",", ":")).encode()]
+        body = zlib.compress(b"".join(parts), 6)
+        return _ENVELOPE.pack(_VERSION, zlib.crc32(body)) + body
+
+    @classmethod
+    def decode(cls, data: bytes) -> History:
+        """Inverse of ``encode``. Raises HistoryCorrupt for bytes that are damaged or of a newer version."""
+        try:
+            version, crc = _ENVELOPE.unpack_from(data)
+            if version != _VERSION:
+                raise HistoryCorrupt(f"the history has version {version}; this code reads {_VERSION}")
+            body = memoryview(data)[_ENVELOPE.size :]
+            if zlib.crc32(body) != crc:
+                raise HistoryCorrupt("the history's checksum does not match")
+            return cls._decode_body(zlib.decompress(body))
+        except (struct.error, zlib.error, ValueError, KeyError) as error:
+            raise HistoryCorrupt(f"the history cannot be read: {error}") from error
+
+    @classmethod
+    def _decode_body(cls, body: bytes) -> History:
+        action_count, event_count, has_identities = _HEADER.unpack_from(body)
+        offset = _HEADER.size
+        times = np.cumsum(_untransposed(body, offset, event_count, np.dtype("<i8")))
+        offset += 8 * event_count
+        index = _untransposed(body, offset, event_count, np.dtype("<i4")).astype(np.int32, copy=False)
+        offset += 4 * event_count
+        if has_identities:
+            identities = np.frombuffer(body, "<u8", event_count, offset)
+            offset += 8 * event_count
+        else:
+            identities = np.zeros(event_count, np.uint64)
+        (past_bytes,) = struct.unpack_from("<I", body, offset)
+        offset += 4
+        folded = FoldedSums.decode(body[offset : offset + past_bytes]) if past_bytes else None
+        assets = json.loads(body[offset + past_bytes :])
+        actions = tuple(Action(event_type, asset_id) for event_type in assets for asset_id in assets[event_type])
+        if len(actions) != action_count or (event_count and int(index.max()) >= action_count):
+            raise HistoryCorrupt("the history names an action that it does not hold")
+        return cls(actions, index, times, identities, _NO_INDEX, _NO_TIMES, folded)
+
+
+def _transposed(values: NDArray[np.int64] | NDArray[np.int32]) -> bytes:
+    """Little-endian bytes of ``values``, all first bytes first: what repeats stands together."""
+    width = values.dtype.itemsize
+    return values.astype(f"<i{width}").view(np.uint8).reshape(-1, width).T.tobytes()
+
+
+def _untransposed(body: bytes, offset: int, count: int, dtype: np.dtype[np.signedinteger]) -> NDArray[np.int64]:
+    raw = np.frombuffer(body, np.uint8, count * dtype.itemsize, offset)
+    return np.ascontiguousarray(raw.reshape(dtype.itemsize, count).T).view(dtype).reshape(count)
