@@ -2,5 +2,6 @@
 
 from simulator.demo import demo_population
 from simulator.population import Population
+from simulator.small import Checkerboard, checkerboard_population, small_population
 
-__all__ = ["Population", "demo_population"]
+__all__ = ["Checkerboard", "Population", "checkerboard_population", "demo_population", "small_population"]

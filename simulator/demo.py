@@ -7,9 +7,9 @@ demo = demo_population(seed=7, now=1_790_000_000, customers=500)
 from __future__ import annotations
 
 import numpy as np
+
 from nextbest.actions import Action
 from nextbest.assets import Asset, FieldValue
-
 from simulator.clock import DAY_SECONDS, WEEK_HOURS, FloatArray, WeeklyClock
 from simulator.menu import ITEMS, OTHER_ASSETS, PORTRAITS, RHYTHMS, STEPS, TASTES, Item, Portrait
 from simulator.population import Population, live

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+
 from nextbest.actions import Action
 from nextbest.assets import Asset
 from nextbest.events import Event
-from numpy.typing import NDArray
-
 from simulator.clock import DAY_SECONDS, FloatArray, IntArray
 from simulator.process import Arrivals, Process
 
@@ -27,8 +27,8 @@ class Population:
     history up to and including ``now`` (seconds since 1970), sorted by time. Truth is conditional on that history and
     on the parameters, which no recommender sees: it bounds what any of them can reach.
 
-    ``app_share`` (customers,) is how often a customer who has taken ``app_action`` (a column) uses the app rather than
-    the counter; event labels say which, and the part of the day.
+    ``app_share`` (customers,) is how often a customer who has taken ``app_action`` (a column; None where everybody has
+    the app) uses the app rather than the counter; event labels say which, and the part of the day.
     """
 
     user_ids: tuple[str, ...]
@@ -40,7 +40,7 @@ class Population:
     first_day: FloatArray
     last_day: FloatArray
     app_share: FloatArray
-    app_action: int
+    app_action: int | None
 
     def true_probabilities(self, horizon_days: float) -> NDArray[np.float64]:
         """Probability of taking each action at least once in the next ``horizon_days``: (customers, actions).
@@ -107,7 +107,7 @@ def live(
     assets: list[Asset],
     process: Process,
     app_share: FloatArray,
-    app_action: int,
+    app_action: int | None,
     now: float,
     generator: np.random.Generator,
 ) -> Population:
@@ -170,12 +170,14 @@ def events_of(
 
 def _uses_app(population: Population, arrivals: Arrivals, generator: np.random.Generator) -> np.ndarray:
     """Whether each event came through the app: never before the customer got it, always for getting it."""
+    in_app = generator.random(len(arrivals.day)) < population.app_share[arrivals.customer]
+    if population.app_action is None:
+        return np.asarray(in_app)
     got_app = population.first_day[:, population.app_action].copy()
     is_app = arrivals.action == population.app_action
     np.fmin.at(got_app, arrivals.customer[is_app], arrivals.day[is_app])
     has_app = arrivals.day >= np.nan_to_num(got_app[arrivals.customer], nan=np.inf)
-    draws = generator.random(len(arrivals.day))
-    return np.asarray(has_app & ((draws < population.app_share[arrivals.customer]) | is_app))
+    return np.asarray(has_app & (in_app | is_app))
 
 
 def _part_of_day(hour: int) -> str:

@@ -109,27 +109,19 @@ class Process:
         result = np.where(self._has_opened(first) & ~self._is_over(first), open_now, 0.0)
         customer, action = np.nonzero(~self._has_opened(first))
         if customer.size:
-            result[customer, action] = self._probability_through_prerequisite(
-                customer, action, weights, now, end, stop[customer]
-            )
+            result[customer, action] = self._probability_through_prerequisite(customer, action, weights, end - now)
         return result
 
     def _probability_through_prerequisite(
-        self,
-        customer: IntArray,
-        action: IntArray,
-        weights: FloatArray,
-        now: FloatArray,
-        end: FloatArray,
-        stop: FloatArray,
+        self, customer: IntArray, action: IntArray, weights: FloatArray, spans: FloatArray
     ) -> FloatArray:
         """Integral over the prerequisite's first arrival s of its density times P(the action arrives in what is left).
 
-        Clocks do not change speed after ``now``, so the share of the horizon left at s is the same on both clocks.
+        No clock changes speed within the horizon, so the share of it that is left at s is the same on both clocks.
         """
         parent = self.prerequisite[action]
         nodes, node_weights = _quadrature()
-        span = (end - now)[customer, parent]
+        span = spans[customer, parent]
         density = arrival_density(
             self.shape[customer, parent][:, None],
             self.mean_gap[customer, parent][:, None],
@@ -143,7 +135,7 @@ class Process:
             shape,
             mean_gap,
             np.repeat(at_opening, len(nodes), axis=1),
-            (end - now)[customer, action][:, None] * (1.0 - nodes),
+            spans[customer, action][:, None] * (1.0 - nodes),
         )
         return np.asarray((density * taken * node_weights).sum(axis=1) * span)
 

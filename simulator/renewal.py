@@ -69,7 +69,7 @@ def sample_wait(
     """One wait until the next arrival for each process: a stage from ``weights``, then the stages that remain."""
     draws = generator.random(shape.shape)
     completed = np.minimum((draws[..., None] > np.cumsum(weights, axis=-1)).sum(axis=-1), shape - 1)
-    return generator.standard_gamma(shape - completed) * mean_gap / shape
+    return np.asarray(generator.standard_gamma(shape - completed) * mean_gap / shape)
 
 
 def sample_arrivals(
