@@ -1,0 +1,142 @@
+"""Requests to typed inputs for the two calls that everyone makes, without pydantic where the request is plainly valid.
+
+Importing pydantic costs more than serving either call. So a request in its canonical spelling is read by hand, and
+anything else, right or wrong, goes to ``validation.parse``; a property test holds both paths to what FastAPI answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
+
+from nextbest.events import Event
+
+from .inputs import (
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_BODY_BYTES,
+    MAX_ENTRIES,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_LIMIT,
+    MAX_USER_ID_CHARACTERS,
+    GetActions,
+    PostEvents,
+)
+from .request import Request
+
+# How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC.
+FUTURE_SKEW_SECONDS = 24 * 3600.0
+
+_LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("false", "0", "f", "no", "n", "off"), False),
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
+)
+_CONTROL_CHARACTERS_OR_SURROGATES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def parse_get_actions(request: Request) -> GetActions:
+    """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
+    user_id = request.path_parameters.get("user_id", "")
+    program_id = request.headers.get("program-id")
+    query = dict(request.query)
+    limit = _LIMITS.get(query.get("limit", "10"))
+    allow_repeats = _BOOLEANS.get(query.get("allow_repeats", "true"))
+    explain = _BOOLEANS.get(query.get("explain", "false"))
+    if (
+        program_id is not None
+        and 0 < len(user_id) <= MAX_USER_ID_CHARACTERS
+        and limit is not None
+        and allow_repeats is not None
+        and explain is not None
+    ):
+        return GetActions(user_id, program_id, limit, allow_repeats, explain)
+    from .validation import parse
+
+    return parse(request, GetActions)
+
+
+def parse_post_events(request: Request, *, now: float) -> PostEvents:
+    """The input of POST /events. ``now`` is in seconds since 1970; events later than a day after it are refused.
+
+    Raises InvalidRequest (an event's index is in ``loc``), UnreadableBody and BodyTooLarge.
+    """
+    latest = datetime.fromtimestamp(now + FUTURE_SKEW_SECONDS, UTC)
+    return _plain_post_events(request, latest) or _any_post_events(request, latest)
+
+
+def _any_post_events(request: Request, latest: datetime) -> PostEvents:
+    from .validation import parse
+
+    return parse(request, PostEvents, context={"latest": latest})
+
+
+def _plain_post_events(request: Request, latest: datetime) -> PostEvents | None:
+    """The input, if every part of the request is in its plain spelling and within bounds; else None."""
+    program_id = request.headers.get("program-id")
+    query = dict(request.query)
+    queue_updates = _BOOLEANS.get(query.get("queue_updates", "false"))
+    process_user_actions = _BOOLEANS.get(query.get("process_user_actions", "true"))
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if (
+        program_id is None
+        or queue_updates is None
+        or process_user_actions is None
+        or content_type != "application/json"
+        or len(request.body) > MAX_BODY_BYTES
+    ):
+        return None
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return None
+    rows = body.get("events") if type(body) is dict else None
+    if type(rows) is not list or not 1 <= len(rows) <= MAX_ENTRIES:
+        return None
+    events = [_plain_event(row, latest) for row in rows]
+    accepted = tuple(event for event in events if event is not None)
+    if len(accepted) != len(rows):
+        return None
+    return PostEvents(program_id, accepted, queue_updates, process_user_actions)
+
+
+def _plain_event(row: Any, latest: datetime) -> Event | None:
+    if type(row) is not dict:
+        return None
+    user_id, event_type, asset_id = row.get("user_id"), row.get("event_type"), row.get("asset_id")
+    labels, timestamp = row.get("labels"), row.get("event_timestamp")
+    if not (
+        _is_plain(user_id, MAX_USER_ID_CHARACTERS)
+        and _is_plain(event_type, MAX_EVENT_TYPE_CHARACTERS)
+        and _is_plain(asset_id, MAX_ASSET_ID_CHARACTERS)
+        and type(labels) is list
+        and len(labels) <= MAX_LABELS
+        and all(_is_plain(label, MAX_LABEL_CHARACTERS) for label in labels)
+        and type(timestamp) is str
+        and _TIMESTAMP.fullmatch(timestamp)
+    ):
+        return None
+    try:
+        time = datetime.fromisoformat(timestamp)
+    except ValueError:  # a month or day that does not exist
+        return None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    if not _EPOCH <= time <= latest:
+        return None
+    return Event(user_id, (time - _EPOCH) // _MICROSECOND, event_type, asset_id, labels=tuple(labels))
+
+
+def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:
+    return (
+        type(value) is str and 0 < len(value) <= max_characters and not _CONTROL_CHARACTERS_OR_SURROGATES.search(value)
+    )

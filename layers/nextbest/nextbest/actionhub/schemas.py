@@ -1,0 +1,276 @@
+"""The bodies of the API as pydantic models, named as the OpenAPI document names them.
+
+Models of request bodies have ``to_domain()``. Bounds that the contract does not give are there so that whatever is
+accepted can be stored: identifiers hold 1 to 256 characters (an asset's 1 to 64) and no control characters, which no
+log, header or CSV file carries faithfully.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
+from pydantic_core import PydanticKnownError
+
+from nextbest.events import Event
+
+from .inputs import (
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_ENTRIES,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_USER_ID_CHARACTERS,
+    AssetChange,
+    LabelWeight,
+    ProgramSettings,
+    SegmentBasis,
+    SegmentType,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+
+UserId = Annotated[str, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
+EventType = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
+AssetId = Annotated[str, Field(min_length=1, max_length=MAX_ASSET_ID_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
+LabelName = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
+
+
+def to_utc(time: datetime) -> datetime:
+    """A time without an offset is UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def _within_bounds(time: datetime, info: ValidationInfo) -> datetime:
+    """Refuse a time before 1970 or after the validation context's ``latest``, in pydantic's own words."""
+    moment = to_utc(time)
+    if moment < EPOCH:
+        raise PydanticKnownError("greater_than_equal", {"ge": _iso(EPOCH)})
+    latest: datetime | None = (info.context or {}).get("latest")
+    if latest is not None and moment > latest:
+        raise PydanticKnownError("less_than_equal", {"le": _iso(latest)})
+    return moment
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+class UserEvent(BaseModel):
+    """At *event_timestamp*, *user_id* did *event_type* with *asset_id*."""
+
+    user_id: UserId
+    event_timestamp: Annotated[
+        datetime,
+        AfterValidator(_within_bounds),
+        Field(description="ISO 8601; UTC where no offset is given. Not before 1970, not over 24 hours in the future."),
+    ]
+    event_type: EventType
+    asset_id: AssetId
+    labels: Annotated[list[LabelName], Field(max_length=MAX_LABELS)]
+
+    def to_domain(self) -> Event:
+        return Event(
+            user_id=self.user_id,
+            timestamp_us=(self.event_timestamp - EPOCH) // timedelta(microseconds=1),
+            event_type=self.event_type,
+            asset_id=self.asset_id,
+            labels=tuple(self.labels),
+        )
+
+
+class UserEventList(BaseModel):
+    events: Annotated[list[UserEvent], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+    def to_domain(self) -> tuple[Event, ...]:
+        return tuple(event.to_domain() for event in self.events)
+
+
+class NewAsset(BaseModel):
+    """An asset to create or change. A field that is missing or null is left as it is stored."""
+
+    asset_id: AssetId
+    asset_name: Annotated[str | None, Field(max_length=124)] = None
+    labels: Annotated[list[LabelName] | None, Field(max_length=MAX_LABELS)] = None
+
+    def to_domain(self) -> AssetChange:
+        return AssetChange(self.asset_id, self.asset_name, None if self.labels is None else tuple(self.labels))
+
+
+class AssetList(BaseModel):
+    assets: Annotated[list[NewAsset], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+    def to_domain(self) -> tuple[AssetChange, ...]:
+        return tuple(asset.to_domain() for asset in self.assets)
+
+
+class Label(BaseModel):
+    """A label and its weight: how much events with it count in label weights."""
+
+    label: LabelName
+    weight: Annotated[float, Field(allow_inf_nan=False)]
+
+    def to_domain(self) -> LabelWeight:
+        return LabelWeight(self.label, self.weight)
+
+
+class LabelList(BaseModel):
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+    def to_domain(self) -> tuple[LabelWeight, ...]:
+        return tuple(label.to_domain() for label in self.labels)
+
+
+class NewProgram(BaseModel):
+    program_id: Annotated[
+        str | None, Field(description="The server gives new programs their id; to change one, its own id or none.")
+    ] = None
+    program_name: Annotated[str, Field(min_length=1, max_length=256)]
+    high_engagement_threshold: Annotated[
+        int, Field(gt=1, le=2**31 - 1, description="Users with so many actions are what the model learns from.")
+    ] = 3
+    event_relevance_decay: Annotated[
+        int, Field(gt=2, le=2**31 - 1, description="Days after which an event counts half.")
+    ] = 365
+    action_weight_floor: Annotated[
+        float, Field(lt=1, allow_inf_nan=False, description="Recommendations weaker than this are left out.")
+    ] = 0
+    description: Annotated[str, Field(max_length=4096)] = ""
+
+    def to_domain(self) -> ProgramSettings:
+        return ProgramSettings(
+            program_name=self.program_name,
+            high_engagement_threshold=self.high_engagement_threshold,
+            event_relevance_decay=self.event_relevance_decay,
+            action_weight_floor=self.action_weight_floor,
+            description=self.description,
+            program_id=self.program_id,
+        )
+
+
+# Answers. They document; ``responses.py`` builds the same shapes without validating them again.
+
+
+class Reason(BaseModel):
+    """An action of the user's history, and what it adds to the recommendation's score."""
+
+    event_type: str
+    asset_id: str
+    contribution: float
+
+
+class UserNextAction(BaseModel):
+    event_type: str
+    asset_id: str
+    asset_name: str
+    growth_weight: Annotated[
+        float, Field(description="The probability that the user takes the action within the program's horizon.")
+    ]
+    base_weight: Annotated[
+        float, Field(description="The sum of 0.5 ** (age in days / event_relevance_decay) over the user's own events.")
+    ]
+    reasons: Annotated[list[Reason] | None, Field(description="Only with explain=true.")] = None
+
+
+class UserNextActionList(BaseModel):
+    """Strongest growth weight first."""
+
+    actions: list[UserNextAction]
+
+
+class UserLabelWeights(BaseModel):
+    """Highest first."""
+
+    labels: dict[str, float]
+
+
+class UserHistoryEvent(BaseModel):
+    timestamp: datetime
+    event_type: str
+    asset_id: str
+    asset_name: str
+    event_labels: list[str]
+    asset_labels: list[str]
+
+
+class UserHistory(BaseModel):
+    """Latest first."""
+
+    history: list[UserHistoryEvent]
+
+
+class Result(BaseModel):
+    result: str
+
+
+class Asset(BaseModel):
+    asset_id: str
+    asset_name: str
+    labels: list[str]
+
+
+class AssetPage(BaseModel):
+    items: list[Asset]
+    total: int
+    page: int
+    size: int
+
+
+class LabelPage(BaseModel):
+    items: list[Label]
+    total: int
+    page: int
+    size: int
+
+
+class Program(BaseModel):
+    program_id: str
+    program_name: str
+    high_engagement_threshold: int
+    event_relevance_decay: int
+    action_weight_floor: float
+    description: str
+
+
+class ProgramList(BaseModel):
+    programs: list[Program]
+
+
+class ProgramKey(BaseModel):
+    """The key is told this once."""
+
+    api_key: str
+    program_id: str
+
+
+class ProgramStatus(BaseModel):
+    """``status_id`` is ``program_user_graph_complete`` once a rebase is done."""
+
+    program_id: str
+    status_id: str
+    message: str
+    ts_logged: datetime
+
+
+class Segment(BaseModel):
+    segment_type: SegmentType
+    segment_basis: SegmentBasis
+    segment_basis_id: str
+    action_type: str
+    name: str
+    user_count: int
+    strength: Annotated[float, Field(description="The mean of the members' weights.")]
+    min_weight: float
+
+
+class SegmentPage(BaseModel):
+    items: list[Segment]
+    total: int
+    page: int
+    size: int
+
+
+class Refusal(BaseModel):
+    detail: str
