@@ -130,6 +130,10 @@ class History:
         """Events at or before this time can no longer be told from ones already folded; -1 when none are."""
         return self.folded.until_us if self.folded is not None else -1
 
+    def folded_for(self, half_life_days: float) -> bool:
+        """Whether base weights for this half-life can be had; if not, rebuild the history from the log."""
+        return self.folded is None or self.folded.half_life_days == half_life_days
+
     def __bool__(self) -> bool:
         return bool(self.actions)
 

@@ -1,0 +1,1 @@
+"""Storage: the only part of the library that knows AWS."""

@@ -1,0 +1,42 @@
+"""Immutable, versioned files in S3: models and catalogues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from nextbest.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3Artifacts:
+    """Artifacts in one bucket. Implements ``base.ArtifactStore``."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one artifact. Keys carry a version, so nothing is ever overwritten with something else."""
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        """Read one artifact. Raises ArtifactError when it is not there."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise ArtifactError(f"artifact {key} does not exist") from error
+            raise
+
+    def delete_all(self, prefix: str) -> int:
+        """Delete every artifact whose key begins so, with all its versions; how many."""
+        count = 0
+        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
+            for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                self._client.delete_object(Bucket=self._bucket, Key=version["Key"], VersionId=version["VersionId"])
+                count += 1
+        return count

@@ -1,0 +1,173 @@
+"""What a store offers. The logic is written against these protocols; ``dynamo.py`` and ``artifacts.py`` have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nextbest.access import AccessKey
+from nextbest.assets import Asset
+from nextbest.events import Event
+from nextbest.history import History
+from nextbest.programs import Program
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPointer:
+    """Which artifact serves a program: ``version`` orders models in time, ``key`` is its place among the artifacts."""
+
+    version: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePointer:
+    """A written catalogue: the state of the assets after ``revision``."""
+
+    revision: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramState:
+    """A program's settings and what serves it now."""
+
+    program: Program
+    model: ModelPointer | None = None
+    catalogue: CataloguePointer | None = None
+    catalogue_revision: int = 0
+    label_weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Progress of a program's rebase; ``status_id`` ends in ``program_user_graph_complete`` or ``..._failed``."""
+
+    program_id: str
+    status_id: str
+    message: str
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch of events."""
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserRead:
+    """All that one read of a user brings. ``history`` is None for a user who is not known."""
+
+    history: History | None
+    attributes: Mapping[str, Any] | None
+    state: ProgramState | None
+    access_key: AccessKey | None
+    resources: Mapping[tuple[str, str], Mapping[str, Any] | None]
+
+
+class UserStore(Protocol):
+    """Events and histories."""
+
+    def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
+        """Store events, and fold them into their users' histories unless told not to. Idempotent."""
+        ...
+
+    def read_user(
+        self,
+        program_id: str,
+        user_id: str,
+        *,
+        with_state: bool = True,
+        access_key_id: str | None = None,
+        resources: Sequence[tuple[str, str]] = (),
+    ) -> UserRead:
+        """One round trip: the user's history, and as much of the configuration as the caller needs afresh."""
+        ...
+
+    def history_from_log(self, program_id: str, user_id: str) -> History:
+        """A history made anew from the event log."""
+        ...
+
+    def rebuild_history(self, program: Program, user_id: str) -> bool:
+        """Make a stored history anew from the log; False for a user without events."""
+        ...
+
+    def events_of(self, program_id: str, user_id: str) -> Iterator[Event]:
+        """The user's events, oldest first."""
+        ...
+
+    def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
+        """Replace the user's attributes (a Personalize Users row)."""
+        ...
+
+    def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
+        """All events of a program as (user id, microseconds, event type, asset id), in no particular order."""
+        ...
+
+
+class ConfigurationStore(Protocol):
+    """Programs, keys, labels, assets and named resources."""
+
+    def program_state(self, program_id: str) -> ProgramState | None: ...
+
+    def create_program(self, program: Program) -> None: ...
+
+    def update_program(self, program: Program) -> None: ...
+
+    def list_programs(self) -> list[Program]: ...
+
+    def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool: ...
+
+    def put_status(self, status: Status) -> None: ...
+
+    def status(self, program_id: str) -> Status | None: ...
+
+    def put_access_key(self, key: AccessKey) -> None: ...
+
+    def access_key(self, key_id: str) -> AccessKey | None: ...
+
+    def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int: ...
+
+    def assets(self, program_id: str) -> Iterator[Asset]: ...
+
+    def asset_changes(self, program_id: str, after: int, until: int) -> list[tuple[int, list[Asset]]]: ...
+
+    def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool: ...
+
+    def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None: ...
+
+    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None: ...
+
+    def delete_resource(self, kind: str, name: str) -> None: ...
+
+    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]: ...
+
+
+class Store(UserStore, ConfigurationStore, Protocol):
+    """Both."""
+
+
+class ArtifactStore(Protocol):
+    """Immutable, versioned files: models and catalogues."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+    def delete_all(self, prefix: str) -> int: ...
+
+
+def events_by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Events grouped by user, in order of first appearance."""
+    groups: dict[str, list[Event]] = {}
+    for event in events:
+        groups.setdefault(event.user_id, []).append(event)
+    return groups

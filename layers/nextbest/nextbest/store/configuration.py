@@ -1,0 +1,262 @@
+"""Programs, keys, labels, assets and named resources in DynamoDB.
+
+The program item is read with every request, so it is small: settings, the pointers to the model and the catalogue,
+and the catalogue's revision. Assets are kept three times for three readers: a row each (the truth, for paging), a row
+per change (what a warm reader lacks), and a written catalogue now and then (what a cold reader loads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from nextbest.access import AccessKey
+from nextbest.assets import Asset
+from nextbest.errors import AlreadyExists, InUse, NotFound
+from nextbest.programs import Program
+from nextbest.store import keys
+from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
+from nextbest.store.keys import ItemKey
+from nextbest.store.table import Item, Table, WriteRefused, data, number, to_json
+
+ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
+_CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
+_ATTEMPTS = 20
+
+
+class Configuration:
+    """Everything of one table that is not a user's."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def program_state(self, program_id: str) -> ProgramState | None:
+        """Settings and pointers of a program."""
+        return decode_program(self._table.get(program_key(program_id)))
+
+    def create_program(self, program: Program) -> None:
+        """Raises AlreadyExists."""
+        try:
+            self._table.put(
+                program_key(program.program_id), {"body_json": {"S": to_json(asdict(program))}}, only_new=True
+            )
+        except WriteRefused as refused:
+            raise AlreadyExists(f"program {program.program_id} exists already") from refused
+        self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
+
+    def update_program(self, program: Program) -> None:
+        """Replace the settings of a program. Raises NotFound."""
+        self._update_program(program.program_id, "SET body_json = :body", {":body": {"S": to_json(asdict(program))}})
+
+    def _update_program(self, program_id: str, expression: str, values: Item, condition: str = "") -> bool:
+        """Update the program item; False where ``condition`` did not hold. Raises NotFound."""
+        key = program_key(program_id)
+        exists = "attribute_exists(pk)"
+        try:
+            self._table.update(
+                key, expression, values,
+                condition=f"{exists} AND ({condition})" if condition else exists,
+            )  # fmt: skip
+        except WriteRefused as refused:
+            if self._table.get(key) is None:
+                raise NotFound(f"program {program_id} does not exist") from refused
+            return False
+        return True
+
+    def list_programs(self) -> list[Program]:
+        """All programs of the deployment."""
+        ids = [keys.unescape(item["sk"]["S"]) for item in self._table.query(keys.PROGRAMS)]
+        states = (self.program_state(program_id) for program_id in ids)
+        return [state.program for state in states if state is not None]
+
+    def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool:
+        """Let ``pointer`` serve the program, unless a newer model does; whether it was moved."""
+        return self._update_program(
+            program_id,
+            "SET model_json = :model, model_version = :version",
+            {":model": {"S": to_json(asdict(pointer))}, ":version": {"S": pointer.version}},
+            "attribute_not_exists(model_version) OR model_version < :version",
+        )
+
+    def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool:
+        """Let cold readers start from ``pointer``, unless a newer catalogue was written; whether it was moved."""
+        return self._update_program(
+            program_id,
+            "SET catalogue_json = :catalogue, catalogue_base = :revision",
+            {":catalogue": {"S": to_json(asdict(pointer))}, ":revision": {"N": str(pointer.revision)}},
+            "attribute_not_exists(catalogue_base) OR catalogue_base < :revision",
+        )
+
+    def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None:
+        """Set the operator's weights of labels; other labels keep theirs."""
+        state = self.program_state(program_id)
+        if state is None:
+            raise NotFound(f"program {program_id} does not exist")
+        merged = {**state.label_weights, **weights}
+        self._update_program(program_id, "SET label_weights_json = :weights", {":weights": {"S": to_json(merged)}})
+
+    def put_status(self, status: Status) -> None:
+        """Record the progress of a rebase."""
+        self._table.put(
+            ItemKey(keys.program_pk(status.program_id), keys.STATUS), {"body_json": {"S": to_json(asdict(status))}}
+        )
+
+    def status(self, program_id: str) -> Status | None:
+        """The latest recorded progress."""
+        item = self._table.get(ItemKey(keys.program_pk(program_id), keys.STATUS))
+        return Status(**data(item)) if item else None
+
+    def put_access_key(self, key: AccessKey) -> None:
+        """Store or replace a key."""
+        self._table.put(access_key_key(key.key_id), {"body_json": {"S": to_json(asdict(key))}})
+
+    def access_key(self, key_id: str) -> AccessKey | None:
+        """A key by its id."""
+        return decode_access_key(self._table.get(access_key_key(key_id)))
+
+    def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int:
+        """Store assets, the last of equal ids winning; the catalogue's new revision. Raises NotFound, InUse."""
+        distinct = list({asset.asset_id: asset for asset in assets}.values())
+        revision = 0
+        for change in _changes(distinct):
+            revision = self._put_change(program_id, change)
+        return revision
+
+    def _put_change(self, program_id: str, assets: Sequence[Asset]) -> int:
+        """One revision: the counter, the change row and the asset rows together, so no reader sees half of it."""
+        rows = [asdict(asset) for asset in assets]
+        for _ in range(_ATTEMPTS):
+            state = self.program_state(program_id)
+            if state is None:
+                raise NotFound(f"program {program_id} does not exist")
+            old, new = state.catalogue_revision, state.catalogue_revision + 1
+            puts = [
+                {"Put": self._put(ItemKey(keys.assets_pk(program_id), keys.escape(row["asset_id"])), row)}
+                for row in rows
+            ]
+            try:
+                self._table.transact(
+                    [
+                        {
+                            "Update": {
+                                "TableName": self._table.name,
+                                "Key": _plain_key(program_key(program_id)),
+                                "UpdateExpression": "SET catalogue_revision = :new",
+                                "ConditionExpression": "attribute_not_exists(catalogue_revision)"
+                                if old == 0
+                                else "catalogue_revision = :old",
+                                "ExpressionAttributeValues": {":new": {"N": str(new)}}
+                                | ({":old": {"N": str(old)}} if old else {}),
+                            }
+                        },
+                        {"Put": self._put(ItemKey(keys.asset_changes_pk(program_id), keys.revision_sk(new)), rows)},
+                        *puts,
+                    ]
+                )
+            except WriteRefused:
+                continue
+            return new
+        raise InUse(f"the catalogue of {program_id} is being changed by too many writers at once")
+
+    def _put(self, key: ItemKey, value: object) -> dict[str, Any]:
+        return {"TableName": self._table.name, "Item": {**_plain_key(key), "body_json": {"S": to_json(value)}}}
+
+    def assets(self, program_id: str) -> Iterator[Asset]:
+        """All assets, in order of their ids."""
+        for item in self._table.query(keys.assets_pk(program_id)):
+            yield decode_asset(data(item))
+
+    def asset_changes(self, program_id: str, after: int, until: int) -> list[tuple[int, list[Asset]]]:
+        """The changes of revisions after ``after`` up to ``until``, oldest first; gaps where they were cleared away."""
+        between = (keys.revision_sk(after + 1), keys.revision_sk(until))
+        return [
+            (int(item["sk"]["S"]), [decode_asset(row) for row in data(item)])
+            for item in self._table.query(keys.asset_changes_pk(program_id), between=between)
+        ]
+
+    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
+        """Raises AlreadyExists."""
+        try:
+            self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}}, only_new=True)
+        except WriteRefused as refused:
+            raise AlreadyExists(f"Another resource with the name {name} already exists.") from refused
+
+    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
+        """Store or replace a resource."""
+        self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}})
+
+    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """A resource by name."""
+        return decode_resource(self._table.get(ItemKey(kind, name)))
+
+    def delete_resource(self, kind: str, name: str) -> None:
+        """Raises NotFound."""
+        if not self._table.delete(ItemKey(kind, name)):
+            raise NotFound(f"{kind} {name} does not exist")
+
+    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """All resources of a kind, in order of their names."""
+        for item in self._table.query(kind):
+            yield data(item)
+
+
+def program_key(program_id: str) -> ItemKey:
+    return ItemKey(keys.program_pk(program_id), keys.PROGRAM)
+
+
+def access_key_key(key_id: str) -> ItemKey:
+    return ItemKey(keys.ACCESS_KEYS, keys.escape(key_id))
+
+
+def decode_program(item: Item | None) -> ProgramState | None:
+    """The state that a program item holds."""
+    if item is None:
+        return None
+    return ProgramState(
+        Program(**data(item)),
+        ModelPointer(**data(item, "model_json")) if "model_json" in item else None,
+        CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
+        number(item, "catalogue_revision"),
+        data(item, "label_weights_json") if "label_weights_json" in item else {},
+    )
+
+
+def decode_access_key(item: Item | None) -> AccessKey | None:
+    """The key that an item holds."""
+    if item is None:
+        return None
+    stored = AccessKey(**data(item))
+    return replace(stored, programs=tuple(stored.programs), scopes=tuple(stored.scopes))
+
+
+def decode_asset(row: Mapping[str, Any]) -> Asset:
+    """The asset that a row holds."""
+    return Asset(row["asset_id"], row["asset_name"], tuple(row["labels"]), row["fields"])
+
+
+def decode_resource(item: Item | None) -> Mapping[str, Any] | None:
+    """The resource that an item holds."""
+    if item is None:
+        return None
+    resource: Mapping[str, Any] = data(item)
+    return resource
+
+
+def _plain_key(key: ItemKey) -> dict[str, Any]:
+    return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
+
+
+def _changes(assets: Sequence[Asset]) -> Iterator[list[Asset]]:
+    """Runs of assets that fit in one transaction and one item."""
+    run: list[Asset] = []
+    size = 0
+    for asset in assets:
+        asset_size = len(to_json(asdict(asset)).encode())
+        if run and (len(run) == ASSETS_PER_CHANGE or size + asset_size > _CHANGE_BYTES):
+            yield run
+            run, size = [], 0
+        run.append(asset)
+        size += asset_size
+    if run:
+        yield run

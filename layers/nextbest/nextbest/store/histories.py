@@ -1,0 +1,196 @@
+"""Events and histories in DynamoDB (design §4).
+
+An accepted event is two writes, both idempotent and commuting, in this order:
+
+1. the log row, inserted if its key is new: the truth;
+2. ``ADD`` of the packed event to the tail's binary set. A set holds equal members once, so a retry, a duplicate or
+   another order changes nothing, with no condition and no conflict however hot the user.
+
+A long tail is folded into the snapshot by the writer who notices. The snapshot is replaced only under a version check;
+then its events leave the tail. A crash in between leaves events in both places, which reading merges. An event that
+is too old to be told from folded ones makes the history be rebuilt from the log. So nothing is ever counted twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nextbest.errors import HistoryCorrupt
+from nextbest.events import Event
+from nextbest.history import History, HistoryEvent, pack_event, unpack_event
+from nextbest.programs import Program
+from nextbest.store import keys
+from nextbest.store.base import Appended, events_by_user
+from nextbest.store.keys import ItemKey
+from nextbest.store.table import PARALLEL_CALLS, Item, Table, WriteRefused, data, number, to_json
+
+FOLD_AT = 48
+"""Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""
+
+_FOLD_ATTEMPTS = 8
+
+
+class Histories:
+    """Events and histories of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
+        """Log the events, then add them to their users' histories unless told not to. Idempotent."""
+        distinct = list({(event.user_id, keys.event_sk(event)): event for event in events}.values())
+        new = self._table.insert_new([self._log_row(program, event) for event in distinct])
+        groups = list(events_by_user(distinct).items())
+        step = self._append_to_history if refresh_histories else self._mark_backfilled
+        if len(groups) == 1:
+            step(program, *groups[0])
+        else:
+            with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
+                for _ in pool.map(lambda group: step(program, *group), groups):
+                    pass
+        return Appended(accepted=sum(new), duplicates=len(events) - sum(new))
+
+    @staticmethod
+    def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
+        extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
+        kept = {name: value for name, value in extras.items() if value}
+        key = ItemKey(keys.user_pk(program.program_id, event.user_id), keys.event_sk(event))
+        return key, {"body_json": to_json(kept)} if kept else {}
+
+    def _append_to_history(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
+        packed = [HistoryEvent.of(event) for event in events]
+        if len(packed) >= FOLD_AT:
+            self._fold(program, user_id, packed)
+            return
+        tail = self._add_to_tail(program.program_id, user_id, packed)
+        members = tail.get("tail_events", {}).get("BS", [])
+        oldest_us = min(event.timestamp_us for event in packed)
+        if len(members) >= FOLD_AT or oldest_us <= number(tail, "folded_until_us", -1):
+            self._fold(program, user_id, [])
+
+    def _add_to_tail(self, program_id: str, user_id: str, events: Sequence[HistoryEvent]) -> Item:
+        return self._table.update(
+            ItemKey(keys.user_pk(program_id, user_id), keys.TAIL),
+            "ADD tail_events :events",
+            {":events": {"BS": sorted({pack_event(event) for event in events})}},
+            returns="ALL_NEW",
+        )
+
+    def _mark_backfilled(self, program: Program, user_id: str, _events: Sequence[Event]) -> None:
+        """Back-fill leaves the history as it is; the next rebase rebuilds it."""
+        key = ItemKey(keys.user_pk(program.program_id, user_id), keys.TAIL)
+        self._table.update(key, "SET backfilled = :true", {":true": {"BOOL": True}})
+
+    def _fold(self, program: Program, user_id: str, extra: Sequence[HistoryEvent], *, from_log: bool = False) -> None:
+        """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and take from the tail what it holds."""
+        pk = keys.user_pk(program.program_id, user_id)
+        for _ in range(_FOLD_ATTEMPTS):
+            items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)])
+            snapshot = items.get(ItemKey(pk, keys.HISTORY), {})
+            members = list(items.get(ItemKey(pk, keys.TAIL), {}).get("tail_events", {}).get("BS", []))
+            try:
+                if from_log:
+                    raise HistoryCorrupt("a rebuild was asked for")
+                history = decode_snapshot(snapshot).merge([*map(unpack_event, members), *extra])
+                if not history.folded_for(program.half_life_days):
+                    raise HistoryCorrupt("the program's half-life was changed")
+                encoded = history.encode(program.half_life_days)
+            except HistoryCorrupt:
+                # The log has every event of the tail: it was written first.
+                encoded = self.history_from_log(program.program_id, user_id).encode(program.half_life_days)
+            if self._replace_snapshot(pk, number(snapshot, "history_version"), encoded):
+                self._shorten_tail(pk, members, History.decode(encoded).folded_until_us)
+                return
+        # Others keep folding this user: they have folded the tail, so only ``extra`` is left to put somewhere safe.
+        if extra:
+            self._add_to_tail(program.program_id, user_id, extra)
+
+    def _replace_snapshot(self, pk: str, version: int, encoded: bytes) -> bool:
+        condition = "history_version = :old" if version else "attribute_not_exists(history_version)"
+        values: dict[str, Any] = {":packed": {"B": encoded}, ":new": {"N": str(version + 1)}}
+        if version:
+            values[":old"] = {"N": str(version)}
+        try:
+            self._table.update(
+                ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :new", values, condition=condition
+            )
+        except WriteRefused:
+            return False
+        return True
+
+    def _shorten_tail(self, pk: str, members: Sequence[bytes], folded_until_us: int) -> None:
+        values: dict[str, Any] = {":until": {"N": str(folded_until_us)}}
+        expression = "SET folded_until_us = :until REMOVE backfilled"
+        if members:
+            expression += " DELETE tail_events :members"
+            values[":members"] = {"BS": list(members)}
+        self._table.update(ItemKey(pk, keys.TAIL), expression, values)
+
+    def rebuild_history(self, program: Program, user_id: str) -> bool:
+        """Make the stored history anew from the log; False for a user without events."""
+        if next(self.events_of(program.program_id, user_id), None) is None:
+            return False
+        self._fold(program, user_id, [], from_log=True)
+        return True
+
+    def history_from_log(self, program_id: str, user_id: str) -> History:
+        """A history made anew from the event log; nothing is folded yet."""
+        events = self.events_of(program_id, user_id)
+        return History.from_history_events(HistoryEvent.of(event) for event in events)
+
+    def events_of(self, program_id: str, user_id: str) -> Iterator[Event]:
+        """The user's events, oldest first."""
+        for item in self._table.query(keys.user_pk(program_id, user_id), prefix=keys.EVENT_PREFIX):
+            timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(item["sk"]["S"])
+            extras = data(item) if "body_json" in item else {}
+            yield Event(
+                user_id,
+                timestamp_us,
+                event_type,
+                asset_id,
+                event_id,
+                tuple(extras.get("labels", ())),
+                extras.get("source", ""),
+                extras.get("recommendation_id", ""),
+            )
+
+    def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
+        """Replace the user's attributes."""
+        key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
+        self._table.update(key, "SET attributes_json = :attributes", {":attributes": {"S": to_json(attributes)}})
+
+    def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
+        """All events of a program as (user id, microseconds, event type, asset id)."""
+        for item in self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk"):
+            timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
+            yield keys.parse_user_pk(item["pk"]["S"]), timestamp_us, event_type, asset_id
+
+    def backfilled_users(self, program_id: str) -> Iterator[str]:
+        """Users whose log has events that their history was told not to show yet."""
+        for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk, backfilled"):
+            if "backfilled" in item:
+                yield keys.parse_user_pk(item["pk"]["S"])
+
+
+def decode_snapshot(item: Item) -> History:
+    """The history in a snapshot item; an empty one where none was written yet. Raises HistoryCorrupt."""
+    return History.decode(item["packed"]["B"]) if "packed" in item else History.empty()
+
+
+def decode_history(snapshot: Item | None, tail: Item | None) -> History | None:
+    """The history that a user's two items hold, tail included; None for a user who has none. Raises HistoryCorrupt."""
+    members = tail.get("tail_events", {}).get("BS", []) if tail else []
+    if not members and (snapshot is None or "packed" not in snapshot):
+        return None
+    return decode_snapshot(snapshot or {}).merge(map(unpack_event, members))
+
+
+def decode_attributes(snapshot: Item | None) -> dict[str, Any] | None:
+    """The user's attributes, where a Users row was put."""
+    if snapshot is None or "attributes_json" not in snapshot:
+        return None
+    attributes: dict[str, Any] = json.loads(snapshot["attributes_json"]["S"])
+    return attributes
