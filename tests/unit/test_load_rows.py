@@ -1,0 +1,223 @@
+"""Rows of an event file: what is read from them, what is refused, and how progress is kept."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from local.load import (
+    DISTINCT_REASONS,
+    OTHER_REASONS,
+    Counts,
+    FileUnusable,
+    Progress,
+    column_indexes,
+    count_rows,
+    parse_labels,
+    parse_row,
+    parse_timestamp,
+    progress_path,
+    read_batches,
+    summary,
+)
+
+COLUMNS = {"user_id": 0, "event_type": 1, "asset_id": 2, "timestamp": 3, "labels": 4}
+HEADER = "user_id,event_type,asset_id,timestamp\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "events.csv"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", "1970-01-01T00:00:00Z"),
+        ("1700000000", "2023-11-14T22:13:20Z"),
+        ("1700000000.25", "2023-11-14T22:13:20.250000Z"),
+        ("1.7e9", "2023-11-14T22:13:20Z"),
+        ("-1", "1969-12-31T23:59:59Z"),
+        ("2023-11-14T22:13:20", "2023-11-14T22:13:20Z"),
+        ("2023-11-14 22:13:20Z", "2023-11-14T22:13:20Z"),
+        ("2023-11-15T00:13:20.5+02:00", "2023-11-14T22:13:20.500000Z"),
+        ("2023-11-14", "2023-11-14T00:00:00Z"),
+    ],
+)
+def test_given_a_timestamp_when_parsed_then_it_is_iso_8601_in_utc(text: str, expected: str) -> None:
+    assert parse_timestamp(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1700000000000", "not milliseconds"),
+        ("1e400", "outside the years"),
+        ("yesterday", "neither epoch seconds nor ISO 8601"),
+        ("nan", "neither epoch seconds nor ISO 8601"),
+        ("1_000", "neither epoch seconds nor ISO 8601"),
+        ("0001-01-01T00:00:00+14:00", "outside the years"),
+    ],
+)
+def test_given_no_timestamp_when_parsed_then_the_reason_is_said(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_timestamp(text)
+
+
+def test_given_labels_with_both_separators_when_parsed_then_order_is_kept_and_repetitions_go() -> None:
+    assert parse_labels(" morning |app;; morning|in-store ") == ["morning", "app", "in-store"]
+    assert parse_labels("") == []
+
+
+def test_given_a_row_when_parsed_then_it_is_an_event_of_the_contract() -> None:
+    assert parse_row(["ada", " order", "flat-white ", "1700000000", "app|morning"], COLUMNS) == {
+        "user_id": "ada",
+        "event_type": "order",
+        "asset_id": "flat-white",
+        "event_timestamp": "2023-11-14T22:13:20Z",
+        "labels": ["app", "morning"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (["ada", "order", "latte", "0"], "too few fields"),
+        ([" ", "order", "latte", "0", ""], "user_id is empty"),
+        (["ada", "", "latte", "0", ""], "event_type is empty"),
+        (["ada", "order", "", "0", ""], "asset_id is empty"),
+        (["ada", "order", "latte", "", ""], "timestamp is empty"),
+    ],
+)
+def test_given_an_incomplete_row_when_parsed_then_the_reason_is_said(row: list[str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_row(row, COLUMNS)
+
+
+def test_given_columns_in_any_order_when_the_header_is_read_then_they_are_found_by_name() -> None:
+    header = ["Timestamp", "colour", " asset_id", "USER_ID", "event_type"]
+    assert column_indexes(header) == {"user_id": 3, "event_type": 4, "asset_id": 2, "timestamp": 0}
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (["user_id", "timestamp"], "missing column event_type, asset_id; found user_id, timestamp"),
+        (["user_id", "event_type", "asset_id", "timestamp", "user_id"], "user_id is there more than once"),
+    ],
+)
+def test_given_a_wrong_header_when_read_then_it_says_what_is_needed(header: list[str], why: str) -> None:
+    with pytest.raises(FileUnusable, match=why):
+        column_indexes(header)
+
+
+def test_given_good_and_bad_rows_when_batched_then_every_row_is_covered_once(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "ada,order,latte,0\nada,order,,1\n\nada,order,tea,2\nada,order,scone,3\n")
+    batches = list(read_batches(path, batch_size=2))
+    assert [batch.rows for batch in batches] == [[2], [5, 6]]
+    assert [batch.ranges for batch in batches] == [[(2, 4)], [(5, 7)]]
+    assert batches[0].rejected.reasons["asset_id is empty"].rows == [3]
+
+
+def test_given_rows_done_earlier_when_batched_then_only_the_others_come(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "".join(f"ada,order,latte,{second}\n" for second in range(6)))
+    batches = list(read_batches(path, batch_size=10, done=((2, 4), (6, 7))))
+    assert [batch.rows for batch in batches] == [[4, 5, 7]]
+    assert batches[0].ranges == [(4, 6), (7, 8)]
+
+
+def test_given_the_same_rows_plain_and_gzipped_when_read_then_they_are_the_same(tmp_path: Path) -> None:
+    text = "\ufeff" + HEADER + 'ada,order,"flat, white",0\n'
+    plain, packed = tmp_path / "plain.csv", tmp_path / "packed.csv.gz"
+    plain.write_bytes(text.encode())
+    packed.write_bytes(gzip.compress(text.encode()))
+    assert [batch.events for batch in read_batches(plain, 10)] == [batch.events for batch in read_batches(packed, 10)]
+    assert next(read_batches(plain, 10)).events[0]["asset_id"] == "flat, white"
+    assert count_rows(packed) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (gzip.compress(HEADER.encode() * 500)[:40], "cannot read"),
+        (b"user_id,event_type,asset_id,timestamp\n\xff\xfe,a,b,0\n", "cannot read"),
+    ],
+)
+def test_given_an_unusable_file_when_read_then_it_says_so(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileUnusable, match=why):
+        list(read_batches(path, 10))
+
+
+def test_given_no_file_when_read_then_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileUnusable, match="there is no file"):
+        count_rows(tmp_path / "nothing.csv")
+
+
+def test_given_ranges_done_out_of_order_when_added_then_they_merge() -> None:
+    progress = Progress()
+    progress.add([(10, 20)], Counts(accepted=10))
+    progress.add([(2, 5), (7, 8)], Counts(accepted=3, duplicates=1))
+    progress.add([(5, 7)], Counts(accepted=2))
+    assert progress.ranges == [(2, 8), (10, 20)]
+    assert (progress.counts.accepted, progress.counts.duplicates) == (15, 1)
+
+
+def test_given_progress_when_saved_and_read_then_nothing_is_lost(tmp_path: Path) -> None:
+    counts = Counts(accepted=3, duplicates=2)
+    counts.reject(9, "asset_id is empty")
+    progress = Progress()
+    progress.add([(2, 8)], counts)
+    progress.save(tmp_path / "deep" / "progress.json")
+    assert Progress.read(tmp_path / "deep" / "progress.json") == progress
+    assert Progress.read(tmp_path / "none.json") == Progress()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"ranges": []}', '{"ranges": [[1]], "counts": {"reasons": {}}}'])
+def test_given_a_damaged_progress_file_when_read_then_restart_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "progress.json"
+    path.write_text(text)
+    with pytest.raises(FileUnusable, match="--restart"):
+        Progress.read(path)
+
+
+def test_given_other_content_program_or_server_when_keyed_then_progress_is_kept_apart(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("a")
+    other.write_text("b")
+    paths = {
+        progress_path(tmp_path, file, program, url)
+        for file in (one, other)
+        for program in ("shop", "cafe")
+        for url in ("http://a", "http://b")
+    }
+    assert len(paths) == 8
+    copy = tmp_path / "copy.csv"
+    copy.write_text("a")
+    assert progress_path(tmp_path, copy, "shop", "http://a") == progress_path(tmp_path, one, "shop", "http://a")
+
+
+def test_given_reasons_without_end_when_counted_then_memory_stays_bounded() -> None:
+    counts = Counts()
+    for row in range(2, 2 + DISTINCT_REASONS + 10):
+        counts.reject(row, f"reason {row}")
+    assert len(counts.reasons) == DISTINCT_REASONS + 1
+    assert counts.reasons[OTHER_REASONS].count == 10
+    assert counts.rejected == DISTINCT_REASONS + 10
+
+
+def test_given_counts_when_summed_up_then_reasons_come_by_weight_with_their_first_rows() -> None:
+    counts = Counts(accepted=1_200, duplicates=3)
+    counts.reject(7, "asset_id is empty")
+    for row in (50, 12, 31, 99):
+        counts.reject(row, "timestamp is empty")
+    assert summary(counts, sent=600, seconds=2.0).splitlines() == [
+        "1,208 rows: accepted 1,200, duplicate 3, rejected 5 (2.0 s, 300 rows/s)",
+        "  rejected 4: timestamp is empty (row 12, 31, 50, ...)",
+        "  rejected 1: asset_id is empty (row 7)",
+    ]
