@@ -21,12 +21,16 @@ from nextbest.errors import (
     NextbestError,
     NotFound,
     QuotaExceeded,
+    Unavailable,
 )
 
 USER_HISTORY_NOT_FOUND = "User history not found"
 USER_NOT_FOUND = "User not found"
 PROGRAM_NOT_FOUND = "Program not found"
 BAD_KEY = "Could not validate API KEY"
+# What Starlette answers where no route matches, and where one does for other methods.
+NOT_FOUND = "Not Found"
+METHOD_NOT_ALLOWED = "Method Not Allowed"
 UNREADABLE_BODY = "There was an error parsing the body"
 
 # Lambda cannot return more than 6 MB, and every error repeats the input that it is about.
@@ -69,22 +73,29 @@ def answer(error: NextbestError, *, not_found: str | None = None) -> tuple[int, 
         case InvalidRequest():
             return 422, render_detail(error.detail)
         case UnreadableBody():
-            return 400, render({"detail": error.message})
+            return 400, refusal(error.message)
         case BodyTooLarge():
-            return 413, render({"detail": error.message})
+            return 413, refusal(error.message)
         case QuotaExceeded():
-            return 429, render({"detail": error.message})
+            return 429, refusal(error.message)
         case InvalidInput():
             loc = ["body", *error.field.split(".")] if error.field else ["body"]
             return 422, render_detail([{"type": "value_error", "loc": loc, "msg": error.message, "input": None}])
         case NotFound():
-            return 404, render({"detail": not_found or error.message})
+            return 404, refusal(not_found or error.message)
         case AlreadyExists() | InUse():
-            return 409, render({"detail": error.message})
+            return 409, refusal(error.message)
         case Forbidden():
-            return 403, render({"detail": BAD_KEY})
+            return 403, refusal(BAD_KEY)
+        case Unavailable():
+            return 503, refusal("A service that this one depends on did not answer; try again")
         case _:
-            return 503, render({"detail": "The model of this program cannot be read; rebase the program"})
+            return 503, refusal("The model of this program cannot be read; rebase the program")
+
+
+def refusal(detail: str) -> bytes:
+    """The JSON body of every refusal but a 422."""
+    return render({"detail": detail})
 
 
 def render_detail(detail: Sequence[ErrorDetail]) -> bytes:

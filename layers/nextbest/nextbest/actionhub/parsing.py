@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from nextbest.events import Event
+from nextbest.request import Request
 
 from .inputs import (
     MAX_ASSET_ID_CHARACTERS,
@@ -25,7 +26,6 @@ from .inputs import (
     GetActions,
     PostEvents,
 )
-from .request import Request
 
 # How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC.
 FUTURE_SKEW_SECONDS = 24 * 3600.0

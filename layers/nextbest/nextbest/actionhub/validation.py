@@ -17,11 +17,12 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from nextbest.request import Request
+
 from . import schemas
 from .errors import BodyTooLarge, ErrorDetail, InvalidRequest, UnreadableBody
 from .inputs import MAX_BODY_BYTES
 from .parameters import Body, Header, Marker, Path, Query
-from .request import Request
 
 _PLACES: dict[type[Marker], str] = {Path: "path", Query: "query", Header: "header", Body: "body"}
 

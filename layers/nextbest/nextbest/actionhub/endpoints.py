@@ -1,0 +1,228 @@
+"""What each endpoint of the ``manage`` function does: typed input in, status and body out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+from typing import Any
+
+from nextbest import managing
+from nextbest.access import AccessKey
+from nextbest.actionhub import inputs, responses
+from nextbest.actionhub.errors import PROGRAM_NOT_FOUND, USER_NOT_FOUND
+from nextbest.assets import Asset
+from nextbest.authentication import authenticate, authorize, require_operator
+from nextbest.catalogue import Catalogue
+from nextbest.errors import NotFound
+from nextbest.events import to_microseconds
+from nextbest.programs import Program
+from nextbest.rebasing_status import QUEUED
+from nextbest.request import Request
+from nextbest.store.base import ArtifactStore, ProgramState, Status, Store
+from nextbest.store.cache import AccessKeyCache, CatalogueCache
+
+USERS_TO_CHOOSE_FROM = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the endpoints act on. ``start_rebase`` takes a program id and returns at once."""
+
+    store: Store
+    artifacts: ArtifactStore
+    catalogues: CatalogueCache
+    access_keys: AccessKeyCache
+    start_rebase: Callable[[str], None]
+    master_secret: str
+    random: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call whose input was read and whose caller was let in. ``state`` is the program's, where there is one."""
+
+    deployment: Deployment
+    asked: Any
+    key: AccessKey
+    state: ProgramState
+    now: float
+
+    @property
+    def program_id(self) -> str:
+        return self.state.program.program_id
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.deployment.catalogues.catalogue_of(self.state)
+
+
+def get_user_events(call: Call) -> object:
+    events = list(call.deployment.store.events_of(call.program_id, call.asked.user_id))
+    if not events:
+        raise NotFound(USER_NOT_FOUND)
+    return responses.user_history(events, call.catalogue.assets)
+
+
+def get_user_labels(call: Call) -> object:
+    events = list(call.deployment.store.events_of(call.program_id, call.asked.user_id))
+    return responses.user_labels(managing.label_weights(call.state, call.catalogue, events, now=call.now))
+
+
+def rebase_user(call: Call) -> object:
+    if not call.deployment.store.rebuild_history(call.state.program, call.asked.user_id):
+        raise NotFound(USER_NOT_FOUND)
+    return responses.result(f"user {call.asked.user_id} was recalculated from the event log")
+
+
+def get_random_user_id(call: Call) -> object:
+    users = list(islice(call.deployment.store.users(call.program_id), USERS_TO_CHOOSE_FROM))
+    if not users:
+        raise NotFound(USER_NOT_FOUND)
+    return call.deployment.random.choice(users)
+
+
+def get_assets(call: Call) -> object:
+    found = [asset for asset in call.catalogue if _mentions(call.asked.search, asset)]
+    found.sort(key=lambda asset: asset.asset_id)
+    return _page(call.asked, [responses.asset(asset) for asset in found])
+
+
+def _mentions(search: str, asset: Asset) -> bool:
+    wanted = search.casefold()
+    return any(wanted in text.casefold() for text in (asset.asset_id, asset.asset_name, *asset.labels))
+
+
+def post_assets(call: Call) -> object:
+    catalogue = call.catalogue
+    changed = []
+    for change in call.asked.assets:
+        old = catalogue.assets.get(change.asset_id, Asset(change.asset_id))
+        name = old.asset_name if change.asset_name is None else change.asset_name
+        labels = old.labels if change.labels is None else change.labels
+        changed.append(replace(old, asset_name=name, labels=labels))
+    call.deployment.store.put_assets(call.program_id, changed)
+    return responses.result(f"stored {len(changed)} assets")
+
+
+def get_labels(call: Call) -> object:
+    weights = {label: 1.0 for asset in call.catalogue for label in asset.labels} | dict(call.state.label_weights)
+    wanted = call.asked.search.casefold()
+    labels = [inputs.LabelWeight(label, weights[label]) for label in sorted(weights) if wanted in label.casefold()]
+    return _page(call.asked, [responses.label(label) for label in labels])
+
+
+def put_labels(call: Call) -> object:
+    weights = {label.label: label.weight for label in call.asked.labels}
+    call.deployment.store.put_label_weights(call.program_id, weights)
+    return responses.result(f"stored {len(weights)} labels")
+
+
+def _page(asked: Any, entries: list[dict[str, Any]]) -> object:
+    start = (asked.page - 1) * asked.size
+    return responses.page(entries[start : start + asked.size], total=len(entries), page=asked.page, size=asked.size)
+
+
+def get_program(call: Call) -> object:
+    return responses.program(call.state.program)
+
+
+def put_program(call: Call) -> object:
+    call.deployment.store.update_program(_program(call.program_id, call.asked.settings, call.state.program))
+    return responses.result(f"program {call.program_id} was changed")
+
+
+def _program(program_id: str, settings: inputs.ProgramSettings, old: Program) -> Program:
+    return replace(
+        old,
+        program_id=program_id,
+        program_name=settings.program_name,
+        description=settings.description,
+        half_life_days=settings.event_relevance_decay,
+        high_engagement_threshold=settings.high_engagement_threshold,
+        action_weight_floor=settings.action_weight_floor,
+    )
+
+
+def rebase_program(call: Call) -> object:
+    # Recorded before the function starts, so a client that polls at once does not see the last rebase's end.
+    status = Status(call.program_id, QUEUED, "the rebase waits for its function to start", call.now)
+    call.deployment.store.put_status(status)
+    call.deployment.start_rebase(call.program_id)
+    return responses.result(f"the rebase of program {call.program_id} was started; GET /program/status tells its end")
+
+
+def get_program_status(call: Call) -> object:
+    status = call.deployment.store.status(call.program_id)
+    if status is None:
+        status = Status(call.program_id, "program_created", "the program was never rebased", call.now)
+    return responses.program_status(
+        program_id=call.program_id,
+        status_id=status.status_id,
+        message=status.message,
+        logged_us=to_microseconds(status.timestamp),
+    )
+
+
+def reset_program(call: Call) -> object:
+    call.deployment.store.forget_model(call.program_id)
+    removed = call.deployment.artifacts.delete_all(f"models/{call.program_id}/")
+    return responses.result(f"removed {removed} models of program {call.program_id}; events and assets stay")
+
+
+ENDPOINTS: Mapping[str, Callable[[Call], object]] = {
+    endpoint.__name__: endpoint
+    for endpoint in (
+        get_user_events,
+        get_user_labels,
+        rebase_user,
+        get_random_user_id,
+        get_assets,
+        post_assets,
+        get_labels,
+        put_labels,
+        get_program,
+        put_program,
+        rebase_program,
+        get_program_status,
+        reset_program,
+    )
+}
+"""Endpoints about one program, by route name."""
+
+
+def serve(deployment: Deployment, name: str, scope: str, asked: Any, request: Request, *, now: float) -> object:
+    """The body of the answer to one call. Raises what the contract has an answer for."""
+    key_text = request.headers.get("actionhub-key")
+    if name == "get_programs":
+        return _get_programs(
+            deployment, asked, authenticate(deployment.store, deployment.access_keys, key_text, now=now)
+        )
+    if name == "post_programs":
+        key = authenticate(deployment.store, deployment.access_keys, key_text, now=now)
+        require_operator(key)
+        return _post_programs(deployment, asked)
+    caller = authorize(deployment.store, deployment.access_keys, key_text, asked.program_id, scope, now=now)
+    return ENDPOINTS[name](Call(deployment, asked, caller.key, caller.state, now))
+
+
+def _get_programs(deployment: Deployment, asked: inputs.GetPrograms, key: AccessKey) -> object:
+    programs = [program for program in deployment.store.list_programs() if key.opens(program.program_id)]
+    if asked.program_id is not None:
+        programs = [program for program in programs if program.program_id == asked.program_id]
+        if not programs:
+            raise NotFound(PROGRAM_NOT_FOUND)
+    return responses.programs(programs)
+
+
+def _post_programs(deployment: Deployment, asked: inputs.PostPrograms) -> object:
+    settings = asked.settings
+    program_id = settings.program_id or managing.program_id_for(settings.program_name, random=deployment.random)
+    text = managing.create_program(
+        deployment.store,
+        _program(program_id, settings, Program(program_id)),
+        master_secret=deployment.master_secret,
+        random=deployment.random,
+    )
+    return responses.program_key(api_key=text, program_id=program_id)

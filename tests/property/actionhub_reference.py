@@ -1,0 +1,290 @@
+"""The ActionHub API's signatures once more, written for FastAPI: what the hand-made dialect is compared with.
+
+Written from the contract page, not from the dialect's own schemas, so that a slip in one shows as a difference. Every
+endpoint answers with the values that it received, so that accepted requests are compared too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, Path, Query
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticKnownError
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LATEST = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def within_bounds(time: datetime) -> datetime:
+    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    if aware < EPOCH:
+        raise PydanticKnownError("greater_than_equal", {"ge": "1970-01-01T00:00:00Z"})
+    if aware > LATEST:
+        raise PydanticKnownError("less_than_equal", {"le": "2026-03-02T12:00:00Z"})
+    return time
+
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+Label64 = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+
+
+class Event(BaseModel):
+    user_id: str = Field(min_length=1, max_length=256, pattern=PRINTABLE)
+    event_timestamp: Annotated[datetime, AfterValidator(within_bounds)]
+    event_type: str = Field(min_length=1, max_length=256, pattern=PRINTABLE)
+    asset_id: str = Field(min_length=1, max_length=64, pattern=PRINTABLE)
+    labels: list[Label64] = Field(max_length=100)
+
+
+class Events(BaseModel):
+    events: list[Event] = Field(min_length=1, max_length=1000)
+
+
+class Asset(BaseModel):
+    asset_id: str = Field(min_length=1, max_length=64, pattern=PRINTABLE)
+    asset_name: str | None = Field(default=None, max_length=124)
+    labels: list[Label64] | None = Field(default=None, max_length=100)
+
+
+class Assets(BaseModel):
+    assets: list[Asset] = Field(min_length=1, max_length=1000)
+
+
+class LabelWeight(BaseModel):
+    label: Label64
+    weight: float = Field(allow_inf_nan=False)
+
+
+class Labels(BaseModel):
+    labels: list[LabelWeight] = Field(min_length=1, max_length=1000)
+
+
+class NewProgram(BaseModel):
+    program_id: str | None = None
+    program_name: str = Field(min_length=1, max_length=256)
+    high_engagement_threshold: int = Field(default=3, gt=1, le=2147483647)
+    event_relevance_decay: int = Field(default=365, gt=2, le=2147483647)
+    action_weight_floor: float = Field(default=0, lt=1, allow_inf_nan=False)
+    description: str = Field(default="", max_length=4096)
+
+
+UserId = Annotated[str, Path(max_length=256)]
+ProgramId = Annotated[str, Header()]
+PageNumber = Annotated[int, Query(ge=1)]
+PageSize = Annotated[int, Query(ge=1, le=100)]
+Weight = Annotated[float, Query(ge=0, allow_inf_nan=False)]
+
+app = FastAPI(openapi_url=None, max_body_size=4 * 1024 * 1024)
+
+
+@app.get("/users/{user_id}/actions")
+async def get_actions(
+    user_id: UserId,
+    program_id: ProgramId,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    allow_repeats: bool = True,
+    explain: bool = False,
+) -> Any:
+    return {
+        "user_id": user_id,
+        "program_id": program_id,
+        "limit": limit,
+        "allow_repeats": allow_repeats,
+        "explain": explain,
+    }
+
+
+@app.post("/events")
+async def post_events(
+    program_id: ProgramId, body: Events, queue_updates: bool = False, process_user_actions: bool = True
+) -> Any:
+    return {
+        "program_id": program_id,
+        "events": [
+            [
+                event.user_id,
+                round((in_utc(event.event_timestamp) - EPOCH) / timedelta(microseconds=1)),
+                event.event_type,
+                event.asset_id,
+                event.labels,
+            ]
+            for event in body.events
+        ],
+        "queue_updates": queue_updates,
+        "process_user_actions": process_user_actions,
+    }
+
+
+async def echo_user(user_id: UserId, program_id: ProgramId) -> Any:
+    return {"user_id": user_id, "program_id": program_id}
+
+
+app.get("/users/{user_id}/labels")(echo_user)
+app.get("/users/{user_id}/events")(echo_user)
+app.put("/users/{user_id}/rebase")(echo_user)
+
+
+async def echo_program(program_id: ProgramId) -> Any:
+    return {"program_id": program_id}
+
+
+app.get("/random/user_id")(echo_program)
+app.get("/program")(echo_program)
+app.put("/program/rebase")(echo_program)
+app.get("/program/status")(echo_program)
+app.put("/program/reset")(echo_program)
+
+
+async def echo_page(program_id: ProgramId, search: str = "", page: PageNumber = 1, size: PageSize = 50) -> Any:
+    return {"program_id": program_id, "search": search, "page": page, "size": size}
+
+
+app.get("/assets")(echo_page)
+app.get("/labels")(echo_page)
+
+
+@app.post("/assets")
+async def post_assets(program_id: ProgramId, body: Assets) -> Any:
+    return {"program_id": program_id, "assets": [[row.asset_id, row.asset_name, row.labels] for row in body.assets]}
+
+
+@app.put("/labels")
+async def put_labels(program_id: ProgramId, body: Labels) -> Any:
+    return {"program_id": program_id, "labels": [[row.label, row.weight] for row in body.labels]}
+
+
+@app.get("/programs")
+async def get_programs(program_id: Annotated[str | None, Header()] = None) -> Any:
+    return {"program_id": program_id}
+
+
+@app.post("/programs")
+async def post_programs(body: NewProgram) -> Any:
+    return {"settings": body.model_dump()}
+
+
+@app.put("/program")
+async def put_program(program_id: ProgramId, body: NewProgram) -> Any:
+    return {"program_id": program_id, "settings": body.model_dump()}
+
+
+@app.get("/segment")
+async def get_segment(
+    program_id: ProgramId,
+    asset_ids: str = "",
+    labels: str = "",
+    action_types: str = "",
+    match_type: Literal["any", "all"] = "any",
+    segment_type: Literal["growth", "discovery", "base"] = "growth",
+    min_weight: Weight = 0.5,
+    force_refresh: bool = False,
+) -> Any:
+    return {
+        "program_id": program_id,
+        "asset_ids": asset_ids,
+        "labels": labels,
+        "action_types": action_types,
+        "match_type": match_type,
+        "segment_type": segment_type,
+        "min_weight": min_weight,
+        "force_refresh": force_refresh,
+    }
+
+
+@app.get("/segments")
+async def get_segments(
+    program_id: ProgramId,
+    segment_type: Literal["growth", "discovery", "base"] = "growth",
+    segment_basis: Literal["assets", "labels"] = "labels",
+    min_weight: Weight = 0.5,
+    force_refresh: bool = False,
+    page: PageNumber = 1,
+    size: PageSize = 50,
+) -> Any:
+    return {
+        "program_id": program_id,
+        "segment_type": segment_type,
+        "segment_basis": segment_basis,
+        "min_weight": min_weight,
+        "force_refresh": force_refresh,
+        "page": page,
+        "size": size,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on the wire. ``path`` is decoded once, as both a server and the gateway hand it on."""
+
+    method: str
+    path: str
+    query_string: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: 500 where FastAPI itself fails."""
+
+    status: int
+    content: Any
+
+
+class Reference:
+    """Calls the FastAPI app without a network: one event loop, plain ASGI messages."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def close(self) -> None:
+        self._loop.close()
+
+    def __call__(self, call: Call) -> Reply:
+        try:
+            return self._loop.run_until_complete(_exchange(call))
+        except (
+            ValueError,
+            RecursionError,
+        ):  # an input that FastAPI cannot write back: NaN, lone surrogates, deep nesting
+            return Reply(500, None)
+
+
+async def _exchange(call: Call) -> Reply:
+    sent: list[Any] = []
+    received: Iterable[dict[str, Any]] = iter([{"type": "http.request", "body": call.body, "more_body": False}])
+
+    async def receive() -> Any:
+        return next(iter(received), {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": call.method,
+        "scheme": "http",
+        "path": call.path,
+        "raw_path": call.path.encode(),
+        "root_path": "",
+        "query_string": call.query_string.encode("latin-1"),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return Reply(sent[0]["status"], json.loads(content) if content else None)

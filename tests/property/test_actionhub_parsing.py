@@ -1,0 +1,76 @@
+"""The hand-written reading of POST /events against pydantic's: where the former accepts, it reads the same."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nextbest.actionhub.errors import InvalidRequest
+from nextbest.actionhub.inputs import PostEvents
+from nextbest.actionhub.parsing import FUTURE_SKEW_SECONDS, parse_post_events
+from nextbest.actionhub.validation import parse
+from nextbest.request import Request
+from tests.property.actionhub_reference import NOW
+
+LATEST = NOW + timedelta(seconds=FUTURE_SKEW_SECONDS)
+digits = st.integers(0, 99).map("{:02}".format)
+times = st.builds(
+    "{}-{}-{}{}{}:{}:{}{}{}".format,
+    st.sampled_from(["1969", "1970", "2000", "2024", "2025", "2026", "2027", "0001", "9999"]),
+    st.sampled_from(["01", "02", "03", "04", "12", "13", "00"]),
+    st.sampled_from(["01", "02", "03", "28", "29", "30", "31", "32", "00"]),
+    st.sampled_from("T t_"),
+    st.one_of(st.sampled_from(["00", "11", "12", "13", "23", "24"]), digits),
+    st.one_of(st.sampled_from(["00", "59", "60"]), digits),
+    st.one_of(st.sampled_from(["00", "59", "60"]), digits),
+    st.sampled_from(["", ".0", ".5", ".000001", ".999999", ".1234567", ",5", "."]),
+    st.sampled_from(
+        ["", "Z", "z", "+00:00", "-00:00", "+14:00", "-12:30", "+23:59", "-23:59", "+24:00", "+0100", "+01"]
+    ),
+)
+texts = st.one_of(
+    st.text(max_size=4), st.sampled_from(["a" * 64, "a" * 65, "é" * 256, "é" * 257, "\x1f", "\x7f", "\x80"])
+)
+
+
+@settings(max_examples=4000, deadline=None)
+@given(times, texts, texts, texts, st.lists(texts, max_size=2))
+@example("2026-03-02T12:00:00Z", "a", "b", "c", [])
+@example("2026-03-02T12:00:00.000001Z", "a", "b", "c", [])
+@example("1970-01-01T00:00:00+00:01", "a", "b", "c", [])
+@example("2024-02-29T00:00:00", "a", "b", "c", [])
+@example("2025-02-29T00:00:00", "a", "b", "c", [])
+def test_given_any_event_when_read_by_hand_then_pydantic_reads_the_same(
+    time: str, user_id: str, event_type: str, asset_id: str, labels: list[str]
+) -> None:
+    row = {
+        "user_id": user_id or "ann",
+        "event_timestamp": time,
+        "event_type": event_type or "order",
+        "asset_id": asset_id or "latte",
+        "labels": labels,
+    }
+    assert outcome_by_hand(row) == outcome_by_pydantic(row)
+
+
+def outcome_by_hand(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
+    try:
+        return parse_post_events(request_of(row), now=NOW.timestamp())
+    except InvalidRequest as error:
+        return error.detail
+
+
+def outcome_by_pydantic(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
+    try:
+        return parse(request_of(row), PostEvents, context={"latest": LATEST})
+    except InvalidRequest as error:
+        return error.detail
+
+
+def request_of(row: dict[str, Any]) -> Request:
+    headers = {"program-id": "cafe", "content-type": "application/json"}
+    return Request("POST", "/events", headers=headers, body=json.dumps({"events": [row]}).encode())
