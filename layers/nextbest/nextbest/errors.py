@@ -8,6 +8,7 @@
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
+    ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
     └── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
 
@@ -68,3 +69,7 @@ class ArtifactError(NextbestError):
 
 class HistoryCorrupt(NextbestError):
     """A packed history that cannot be decoded."""
+
+
+class Unavailable(NextbestError):
+    """A service that we depend on did not answer, or asked to slow down. The caller may try again."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextbest.actions import Recommendation
 from nextbest.assets import Asset
@@ -14,38 +14,52 @@ from nextbest.programs import Program
 
 from .inputs import LabelWeight, SegmentBasis, SegmentType
 
-REBASE_COMPLETE = "program_user_graph_complete"
+if TYPE_CHECKING:
+    from nextbest.scoring import Explanation
 
-# (event type, asset id, what it adds to the score)
-ReasonRow = tuple[str, str, float]
+REBASE_COMPLETE = "program_user_graph_complete"
 
 
 def user_actions(
     recommendations: Sequence[Recommendation],
-    names: Mapping[str, str],
-    reasons: Sequence[Sequence[ReasonRow]] | None = None,
+    name_of: Callable[[str], str],
+    explanations: Sequence[Explanation] | None = None,
 ) -> dict[str, Any]:
-    """GET /users/{user_id}/actions. ``names`` maps asset ids to names; the id stands in for a name that is not there.
+    """GET /users/{user_id}/actions. ``name_of`` gives an asset's name.
 
-    ``reasons``, one sequence a recommendation, are told where the caller asked for them.
+    ``explanations``, one a recommendation, are told where the caller asked for them.
     """
     actions: list[dict[str, Any]] = [
         {
             "event_type": recommendation.event_type,
             "asset_id": recommendation.asset_id,
-            "asset_name": names.get(recommendation.asset_id) or recommendation.asset_id,
+            "asset_name": name_of(recommendation.asset_id),
             "growth_weight": float(recommendation.growth_weight),
             "base_weight": float(recommendation.base_weight),
         }
         for recommendation in recommendations
     ]
-    if reasons is not None:
-        for action, rows in zip(actions, reasons, strict=True):
-            action["reasons"] = [
-                {"event_type": event_type, "asset_id": asset_id, "contribution": float(contribution)}
-                for event_type, asset_id, contribution in rows
-            ]
+    if explanations is not None:
+        for action, explanation in zip(actions, explanations, strict=True):
+            action["explanation"] = _explanation(explanation)
     return {"actions": actions}
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "score": explanation.score,
+        "prior_share": explanation.prior_share,
+        "contributions": [
+            {
+                "event_type": contribution.action.event_type,
+                "asset_id": contribution.action.asset_id,
+                "base_weight": contribution.base_weight,
+                "share": contribution.share,
+            }
+            for contribution in explanation.contributions
+        ],
+        "other_share": explanation.other_share,
+    }
 
 
 def result(text: str) -> dict[str, str]:

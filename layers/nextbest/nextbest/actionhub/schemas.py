@@ -153,12 +153,22 @@ class NewProgram(BaseModel):
 # Answers. They document; ``responses.py`` builds the same shapes without validating them again.
 
 
-class Reason(BaseModel):
-    """An action of the user's history, and what it adds to the recommendation's score."""
+class Contribution(BaseModel):
+    """What one action of the user's history adds to a score."""
 
     event_type: str
     asset_id: str
-    contribution: float
+    base_weight: float
+    share: float
+
+
+class Explanation(BaseModel):
+    """A score in parts: prior_share + the contributions' shares + other_share = score."""
+
+    score: float
+    prior_share: float
+    contributions: list[Contribution]
+    other_share: float
 
 
 class UserNextAction(BaseModel):
@@ -171,7 +181,7 @@ class UserNextAction(BaseModel):
     base_weight: Annotated[
         float, Field(description="The sum of 0.5 ** (age in days / event_relevance_decay) over the user's own events.")
     ]
-    reasons: Annotated[list[Reason] | None, Field(description="Only with explain=true.")] = None
+    explanation: Annotated[Explanation | None, Field(description="Only with explain=true.")] = None
 
 
 class UserNextActionList(BaseModel):

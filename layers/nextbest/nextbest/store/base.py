@@ -100,6 +100,14 @@ class UserStore(Protocol):
         """The user's events, oldest first."""
         ...
 
+    def users(self, program_id: str) -> Iterator[str]:
+        """The users of a program who have a history, in no particular order."""
+        ...
+
+    def backfilled_users(self, program_id: str) -> Iterator[str]:
+        """Users whose log has events that their history was told not to show yet."""
+        ...
+
     def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes (a Personalize Users row)."""
         ...
@@ -121,6 +129,8 @@ class ConfigurationStore(Protocol):
     def list_programs(self) -> list[Program]: ...
 
     def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool: ...
+
+    def forget_model(self, program_id: str) -> None: ...
 
     def put_status(self, status: Status) -> None: ...
 
@@ -163,6 +173,12 @@ class ArtifactStore(Protocol):
     def get(self, key: str) -> bytes: ...
 
     def delete_all(self, prefix: str) -> int: ...
+
+
+class MessageQueue(Protocol):
+    """A durable queue of text messages."""
+
+    def send(self, messages: Sequence[str]) -> None: ...
 
 
 def events_by_user(events: Iterable[Event]) -> dict[str, list[Event]]:

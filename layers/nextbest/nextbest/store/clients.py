@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 4},
 )
 S3_CONFIG = CONFIG.merge(Config(s3={"addressing_style": "path"}, read_timeout=30))
+
+SERVICE_FAILURES = (ClientError, BotoCoreError)
+"""What a call to AWS raises when it was refused after all retries, or found nobody."""
 
 _session: Session | None = None
 

@@ -79,6 +79,10 @@ class Configuration:
             "attribute_not_exists(model_version) OR model_version < :version",
         )
 
+    def forget_model(self, program_id: str) -> None:
+        """Let no model serve the program until the next rebase. Raises NotFound."""
+        self._update_program(program_id, "REMOVE model_json, model_version", {})
+
     def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool:
         """Let cold readers start from ``pointer``, unless a newer catalogue was written; whether it was moved."""
         return self._update_program(

@@ -168,6 +168,11 @@ class Histories:
             timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
             yield keys.parse_user_pk(item["pk"]["S"]), timestamp_us, event_type, asset_id
 
+    def users(self, program_id: str) -> Iterator[str]:
+        """The users of a program who have a history, in no particular order."""
+        for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk"):
+            yield keys.parse_user_pk(item["pk"]["S"])
+
     def backfilled_users(self, program_id: str) -> Iterator[str]:
         """Users whose log has events that their history was told not to show yet."""
         for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk, backfilled"):

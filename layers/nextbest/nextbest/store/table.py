@@ -88,12 +88,13 @@ class Table:
     ) -> Item:
         """Update one item; attribute names are written into the expression. Raises WriteRefused."""
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            extra["ExpressionAttributeValues"] = values
         answer = with_refusal(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=key_of(key),
                 UpdateExpression=expression,
-                ExpressionAttributeValues=values,
                 ReturnValues=returns,  # type: ignore[arg-type]  # a literal in the stubs
                 **extra,
             )

@@ -1,0 +1,46 @@
+"""GET /users/{user_id}/actions: what a user should do next. Hot: every import here is paid by a cold start."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, answer, render
+from nextbest.actionhub.parsing import parse_get_actions
+from nextbest.actionhub.responses import user_actions
+from nextbest.errors import NextbestError, NotFound
+from nextbest.gateway import Response, respond
+from nextbest.request import Request
+from nextbest.serving import Serving
+from nextbest.store.environment import open_artifacts, open_store
+
+SERVING = Serving(open_store(), open_artifacts())
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return respond(event, get_actions, refuse, clock=time.time)
+
+
+def get_actions(request: Request, now: float, _request_id: str) -> Response:
+    """Recommend actions to the user named in the path."""
+    asked = parse_get_actions(request)
+    read, state = SERVING.read(asked.program_id, asked.user_id, request.headers.get("actionhub-key"), now=now)
+    if read.history is None:
+        raise NotFound(USER_HISTORY_NOT_FOUND)
+    found = SERVING.recommend(
+        state,
+        read.history,
+        now=now,
+        limit=asked.limit,
+        allow_repeats=asked.allow_repeats,
+        explained=asked.explain,
+    )
+    body = user_actions(found.recommendations, found.catalogue.name_of, found.explanations)
+    model = {"x-nextbest-model": found.model_version}
+    return Response(200, render(body), model, {"model": found.model_version, "actions": len(found.recommendations)})
+
+
+def refuse(error: NextbestError) -> Response:
+    """The contract's words for an error."""
+    return Response(*answer(error))

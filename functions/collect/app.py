@@ -1,0 +1,52 @@
+"""Events in: POST /events, and what Personalize clients put."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from nextbest.access import WRITE
+from nextbest.actionhub.errors import answer, render
+from nextbest.actionhub.parsing import parse_post_events
+from nextbest.authentication import authorize
+from nextbest.collecting import queue_events, store_events
+from nextbest.errors import NextbestError
+from nextbest.gateway import Response, respond
+from nextbest.request import Request
+from nextbest.store.cache import AccessKeyCache
+from nextbest.store.clients import sqs_client
+from nextbest.store.environment import open_store
+from nextbest.store.queue import SqsQueue
+
+STORE = open_store()
+ACCESS_KEYS = AccessKeyCache()
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return respond(event, post_events, refuse, clock=time.time)
+
+
+def post_events(request: Request, now: float, _request_id: str) -> Response:
+    """Store the events, or queue them where the caller asks for that."""
+    asked = parse_post_events(request, now=now)
+    key = request.headers.get("actionhub-key")
+    program = authorize(STORE, ACCESS_KEYS, key, asked.program_id, WRITE, now=now).state.program
+    if asked.queue_updates:
+        queue = SqsQueue(sqs_client(), os.environ["QUEUE_URL"])
+        messages = queue_events(queue, program, asked.events, refresh_histories=asked.process_user_actions)
+        body: dict[str, object] = {"result": f"queued {len(asked.events)} events", "queued": len(asked.events)}
+        return Response(200, render(body), fields={"queued": len(asked.events), "messages": messages})
+    stored = store_events(STORE, program, asked.events, refresh_histories=asked.process_user_actions)
+    body = {
+        "result": f"accepted {stored.accepted} events, {stored.duplicates} duplicates",
+        "accepted": stored.accepted,
+        "duplicates": stored.duplicates,
+    }
+    return Response(200, render(body), fields={"accepted": stored.accepted, "duplicates": stored.duplicates})
+
+
+def refuse(error: NextbestError) -> Response:
+    """The contract's words for an error."""
+    return Response(*answer(error))

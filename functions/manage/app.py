@@ -1,0 +1,65 @@
+"""Everything that is neither hot nor bulk: the rest of the ActionHub API, and Personalize's control plane."""
+
+from __future__ import annotations
+
+import os
+import time
+from random import SystemRandom
+from typing import Any
+
+from nextbest.actionhub.endpoints import Deployment, serve
+from nextbest.actionhub.errors import answer, render
+from nextbest.actionhub.routes import Found, MethodNotAllowed, Redirected, Route, match
+from nextbest.errors import NextbestError
+from nextbest.gateway import Response, respond
+from nextbest.request import Request
+from nextbest.store.cache import AccessKeyCache, CatalogueCache
+from nextbest.store.clients import lambda_client
+from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.invocation import AsynchronousFunction
+
+STORE = open_store()
+ARTIFACTS = open_artifacts()
+REBASE = AsynchronousFunction(lambda_client(), os.environ["REBASE_FUNCTION_NAME"])
+DEPLOYMENT = Deployment(
+    STORE,
+    ARTIFACTS,
+    CatalogueCache(STORE, ARTIFACTS),
+    AccessKeyCache(),
+    lambda program_id: REBASE.start({"program_id": program_id}),
+    os.environ["MASTER_SECRET"],
+    SystemRandom(),
+)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return respond(event, dispatch, lambda error: refuse(error, None), clock=time.time)
+
+
+def dispatch(request: Request, now: float, _request_id: str) -> Response:
+    """Find the route as Starlette would, and serve it."""
+    match match(request):
+        case Found(route, path_parameters):
+            return serve_route(route, request, path_parameters, now)
+        case MethodNotAllowed(allow):
+            return Response(405, render({"detail": "Method Not Allowed"}), {"allow": ", ".join(allow)})
+        case Redirected(location):
+            return Response(307, b"", {"location": location})
+        case _:
+            return Response(404, render({"detail": "Not Found"}))
+
+
+def serve_route(route: Route, request: Request, path_parameters: dict[str, str], now: float) -> Response:
+    """Read the input, serve, and tell errors in the words that the route's contract has for them."""
+    try:
+        located = Request(request.method, request.path, path_parameters, request.query, request.headers, request.body)
+        asked = route.parse(located, now=now)
+        return Response(200, render(serve(DEPLOYMENT, route.name, route.scope, asked, located, now=now)))
+    except NextbestError as error:
+        return refuse(error, route.not_found)
+
+
+def refuse(error: NextbestError, not_found: str | None) -> Response:
+    """The contract's words for an error."""
+    return Response(*answer(error, not_found=not_found))

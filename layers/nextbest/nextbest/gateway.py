@@ -1,0 +1,64 @@
+"""Between API Gateway and a dialect: the frame that every HTTP function shares. Only ``functions/`` imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nextbest.errors import NextbestError, Unavailable
+from nextbest.observability import log
+from nextbest.request import Request, from_payload_v2
+from nextbest.store.clients import SERVICE_FAILURES
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer. ``fields`` go into the log line, never into the answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+Serve = Callable[[Request, float, str], Response]
+"""Answers a request at ``now`` (seconds since 1970) under a request id; raises NextbestError for what it refuses."""
+
+Refuse = Callable[[NextbestError], Response]
+"""Tells a caller of an error, in the dialect's words."""
+
+
+def respond(event: Event, serve: Serve, refuse: Refuse, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """Answer one gateway event: parse, serve, log one line.
+
+    The library's own errors become the dialect's; AWS calls that failed for good become Unavailable. Anything else is a
+    defect of ours: it is left to Lambda, which reports it as an error of the function.
+    """
+    began = clock()
+    request_id = str(event["requestContext"]["requestId"])
+    request = from_payload_v2(event)
+    try:
+        response = serve(request, began, request_id)
+    except NextbestError as error:
+        response = refuse(error)
+    except SERVICE_FAILURES as error:
+        log("error", "a service did not answer", request_id=request_id, error=str(error))
+        response = refuse(Unavailable("A service that this request needs did not answer; please try again"))
+    log(
+        "info",
+        "request",
+        request_id=request_id,
+        route=event.get("routeKey"),
+        status=response.status,
+        program_id=request.headers.get("program-id"),
+        duration_ms=round((clock() - began) * 1000, 2),
+        **response.fields,
+    )
+    return {
+        "statusCode": response.status,
+        "headers": {"content-type": "application/json", **response.headers, "x-request-id": request_id},
+        "body": response.body.decode(),
+    }

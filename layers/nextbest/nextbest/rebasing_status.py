@@ -1,0 +1,9 @@
+"""What ``GET /program/status`` may say of a rebase, in order."""
+
+QUEUED = "program_rebase_queued"
+STARTED = "program_rebase_started"
+LOADING = "program_events_loading"
+TRAINING = "program_model_training"
+REFRESHING = "program_histories_refreshing"
+COMPLETE = "program_user_graph_complete"  # the contract's word; clients poll for it
+FAILED = "program_rebase_failed"

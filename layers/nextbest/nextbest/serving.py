@@ -1,0 +1,112 @@
+"""Answering: from one read of a user to recommended actions. The same for both dialects.
+
+A request costs one round trip to the store, then arithmetic on a model that is already in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nextbest.access import READ, split_key
+from nextbest.actions import Action, Recommendation
+from nextbest.authentication import REFUSED
+from nextbest.catalogue import Catalogue
+from nextbest.errors import Forbidden, NotFound
+from nextbest.history import History
+from nextbest.programs import Program
+from nextbest.scoring import Model, explain, recommend
+from nextbest.scoring.explain import Contribution, Explanation
+from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
+from nextbest.store.cache import AccessKeyCache, CatalogueCache, ModelCache
+
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a user should do next, strongest first, and which model says so."""
+
+    recommendations: list[Recommendation]
+    explanations: list[Explanation] | None
+    catalogue: Catalogue
+    model_version: str
+
+
+class Serving:
+    """The read side of a deployment: the store, and what a warm environment keeps."""
+
+    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
+        self.store = store
+        self.models: ModelCache[Model] = ModelCache(artifacts, Model.from_bytes)
+        self.catalogues = CatalogueCache(store, artifacts)
+        self.access_keys = AccessKeyCache()
+
+    def read(
+        self,
+        program_id: str,
+        user_id: str,
+        key_text: str | None,
+        *,
+        now: float,
+        resources: Sequence[tuple[str, str]] = (),
+    ) -> tuple[UserRead, ProgramState]:
+        """Read a user for a caller who sent ``key_text``. Raises Forbidden, NotFound (no such program)."""
+        if key_text is None:
+            raise Forbidden(REFUSED)
+        key_id, secret = split_key(key_text)
+        kept = self.access_keys.get(key_id, now=now)
+        read = self.store.read_user(
+            program_id, user_id, access_key_id=key_id if kept is None else None, resources=resources
+        )
+        key = kept or read.access_key
+        if key is None or not key.accepts(secret, now=now):
+            raise Forbidden(REFUSED)
+        if kept is None:
+            self.access_keys.put(key, now=now)
+        key.require(program_id, READ)
+        if read.state is None:
+            raise NotFound("Program not found")
+        return read, read.state
+
+    def recommend(
+        self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool
+    ) -> Answer:
+        """The user's strongest actions."""
+        catalogue = self.catalogues.catalogue_of(state)
+        served = self.models.model_of(state)
+        if served is None:
+            alone = from_history_alone(state.program, history, now=now, limit=limit, allow_repeats=allow_repeats)
+            explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None
+            return Answer(alone, explanations, catalogue, UNTRAINED)
+        version, model = served
+        recommendations = recommend(model, history, now=now, limit=limit, allow_repeats=allow_repeats)
+        explanations = None
+        if explained:
+            actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
+            explanations = explain(model, history, actions, now=now, allow_repeats=allow_repeats)
+        return Answer(recommendations, explanations, catalogue, version)
+
+
+def from_history_alone(
+    program: Program, history: History, *, now: float, limit: int, allow_repeats: bool
+) -> list[Recommendation]:
+    """Before the first rebase: the user's own actions, as if each went on at the rate it has had.
+
+    A steady rate r has base weight r · half_life / ln 2, and a Poisson process of rate r acts at least once within the
+    horizon with probability 1 - exp(-r · horizon).
+    """
+    if not allow_repeats:
+        return []
+    rate_days = math.log(2) / program.half_life_days
+    ranked = sorted(history.base_weights(program.half_life_days, now).items(), key=lambda entry: (-entry[1], entry[0]))
+    return [
+        Recommendation(*action, -math.expm1(-weight * rate_days * program.horizon_days), weight, weight)
+        for action, weight in ranked[:limit]
+    ]
+
+
+def _explanation_of_itself(entry: Recommendation) -> Explanation:
+    action = Action(entry.event_type, entry.asset_id)
+    return Explanation(action, entry.score, 0.0, (Contribution(action, entry.base_weight, entry.score),), 0.0)

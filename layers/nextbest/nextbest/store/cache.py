@@ -1,0 +1,129 @@
+"""What a warm environment keeps between requests: models, catalogues, access keys.
+
+Models and catalogues are immutable, so a kept one is never stale: the program item, read with every request, says
+which to use. When an artifact cannot be read, the last good one of that program keeps serving.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from nextbest.access import AccessKey
+from nextbest.catalogue import Catalogue
+from nextbest.errors import ArtifactError
+from nextbest.observability import log
+from nextbest.store.base import ArtifactStore, ConfigurationStore, ProgramState
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """The most recently used values, at most ``capacity``."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str) -> T | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: T) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        while len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._values.pop(key, None)
+
+
+class ModelCache(Generic[T]):
+    """The model of each program used lately. ``load`` makes one from an artifact's bytes."""
+
+    def __init__(self, artifacts: ArtifactStore, load: Callable[[bytes], T], *, capacity: int = 16) -> None:
+        self._artifacts = artifacts
+        self._load = load
+        self._kept: Kept[tuple[str, T]] = Kept(capacity)
+
+    def model_of(self, state: ProgramState) -> tuple[str, T] | None:
+        """The version and model that serve a program; None before its first rebase.
+
+        An artifact that cannot be read is logged, and the last good model serves on.
+        """
+        program_id = state.program.program_id
+        kept = self._kept.get(program_id)
+        pointer = state.model
+        if pointer is None or (kept is not None and kept[0] == pointer.version):
+            return kept if pointer is not None else None
+        try:
+            kept = (pointer.version, self._load(self._artifacts.get(pointer.key)))
+        except ArtifactError as error:
+            log("error", "the model cannot be read; the last good one serves on", program_id=program_id,
+                model=pointer.version, kept=kept[0] if kept else None, error=error.message)  # fmt: skip
+            return kept
+        self._kept.put(program_id, kept)
+        return kept
+
+
+class CatalogueCache:
+    """The catalogue of each program used lately, brought up to date by the changes it lacks."""
+
+    def __init__(self, store: ConfigurationStore, artifacts: ArtifactStore, *, capacity: int = 16) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._kept: Kept[Catalogue] = Kept(capacity)
+
+    def catalogue_of(self, state: ProgramState) -> Catalogue:
+        """The program's catalogue at exactly ``state.catalogue_revision`` or later."""
+        program_id = state.program.program_id
+        kept = self._kept.get(program_id) or Catalogue()
+        if kept.revision >= state.catalogue_revision:
+            return kept
+        current = self._with_changes(program_id, self._start(state, kept), state.catalogue_revision)
+        if current is None:
+            # Changes that are not there any more: read the assets themselves.
+            assets = {asset.asset_id: asset for asset in self._store.assets(program_id)}
+            current = Catalogue(state.catalogue_revision, assets)
+        self._kept.put(program_id, current)
+        return current
+
+    def _start(self, state: ProgramState, kept: Catalogue) -> Catalogue:
+        """The written catalogue, where it is ahead of what is kept."""
+        if state.catalogue is None or state.catalogue.revision <= kept.revision:
+            return kept
+        try:
+            return Catalogue.decode(self._artifacts.get(state.catalogue.key))
+        except ArtifactError as error:
+            log("error", "the catalogue cannot be read; its changes are", program_id=state.program.program_id,
+                key=state.catalogue.key, error=error.message)  # fmt: skip
+            return kept
+
+    def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:
+        current = start
+        for revision, assets in self._store.asset_changes(program_id, start.revision, until):
+            if revision != current.revision + 1:
+                return None
+            current = current.with_changes(revision, assets)
+        return current if current.revision == until else None
+
+
+class AccessKeyCache:
+    """Access keys used lately, each for at most ``ttl_seconds``: how long a revoked key may still open."""
+
+    def __init__(self, *, ttl_seconds: float = 5.0, capacity: int = 256) -> None:
+        self._ttl_seconds = ttl_seconds
+        self._kept: Kept[tuple[float, AccessKey]] = Kept(capacity)
+
+    def get(self, key_id: str, *, now: float) -> AccessKey | None:
+        """The key, if it was read lately."""
+        kept = self._kept.get(key_id)
+        return kept[1] if kept is not None and now - kept[0] < self._ttl_seconds else None
+
+    def put(self, key: AccessKey, *, now: float) -> None:
+        """Remember a key that was just read."""
+        self._kept.put(key.key_id, (now, key))
