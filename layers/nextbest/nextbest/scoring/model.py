@@ -1,0 +1,215 @@
+"""The model: what a rebase learns for a program, as one immutable value.
+
+    score_i(user) = prior_i + Σ_terms Σ_j x_j^(term) · (self_j · [i = j] + W_ji)
+
+There are two modes, tuned apart: repeats allowed, and discoveries only. Each has its own prior, terms and calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.actions import Action
+from nextbest.scoring import artifact
+from nextbest.scoring.calibration import Calibration
+from nextbest.scoring.kernels import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """Sparse weights from what a user did (rows, j) to what comes next (columns, i).
+
+    Compressed rows: the entries of row j are ``columns[starts[j]:starts[j + 1]]`` (uint16 or uint32) with
+    ``weights`` (float16 or float32) times ``scale``. ``starts`` is int64 of shape (actions + 1,).
+    """
+
+    starts: NDArray[np.int64]
+    columns: NDArray[np.unsignedinteger[Any]]
+    weights: NDArray[np.floating[Any]]
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatTiming:
+    """A factor on a term's own-action weight by the time since last, against the action's typical gap.
+
+    ``gap_days`` (actions,) is each action's typical gap, shrunk to the program's. ``factors`` are read at
+    ``log2(days since last / gap)``, between the points of ``log2_ratios``.
+    """
+
+    gap_days: NDArray[np.float32]
+    log2_ratios: NDArray[np.float64]
+    factors: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One additive part of the score: an input kernel, the weight of the action itself, and influences on others.
+
+    ``self_weights`` has shape (actions,) or is None; ``influence`` is None for a term about repeats alone.
+    """
+
+    name: str
+    kernel: Kernel
+    self_weights: NDArray[np.float32] | None = None
+    influence: Influence | None = None
+    timing: RepeatTiming | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Everything to score with in one mode: ``prior`` has shape (actions,)."""
+
+    prior: NDArray[np.float32]
+    terms: tuple[Term, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model. Read-only and safe to share between threads.
+
+    ``actions`` stands in the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
+    ``report`` is the rebase's account of itself, JSON-able.
+    """
+
+    actions: Sequence[Action]
+    repeats: Mode
+    discoveries: Mode
+    half_life_days: float
+    horizon_days: float
+    action_weight_floor: float
+    trained_at: float
+    report: Mapping[str, Any] = field(default_factory=dict)
+    values: NDArray[np.float64] | None = None
+
+    @cached_property
+    def position(self) -> dict[tuple[str, str], int]:
+        """Index of each action."""
+        return {action: index for index, action in enumerate(self.actions)}
+
+    @cached_property
+    def tie_breaks(self) -> NDArray[np.uint32]:
+        """A number per action, drawn from its name: it orders equal scores alike whatever the order of the arrays."""
+        names = (crc32(f"{event_type}\0{asset_id}".encode()) for event_type, asset_id in self.actions)
+        return np.fromiter(names, np.uint32, len(self.actions))
+
+    def mode(self, allow_repeats: bool) -> Mode:
+        """The mode for a request."""
+        return self.repeats if allow_repeats else self.discoveries
+
+    def to_bytes(self) -> bytes:
+        """The artifact (layout: ``nextbest.scoring.artifact``)."""
+        return artifact.encode(*_dismantle(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Model:
+        """Inverse of ``to_bytes``; arrays are views of ``data``. Raises ArtifactError."""
+        return artifact.read(lambda: _assemble(*artifact.decode(data)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the artifact to ``path``."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read the artifact at ``path``. Raises ArtifactError, and OSError when it cannot be read at all."""
+        return cls.from_bytes(Path(path).read_bytes())
+
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
+    """The model as a JSON-able header and named arrays."""
+    arrays: Arrays = {}
+    types = sorted({action.event_type for action in model.actions})
+    type_index = {event_type: index for index, event_type in enumerate(types)}
+    arrays["event_type"] = np.fromiter((type_index[a.event_type] for a in model.actions), np.uint32, len(model.actions))
+    arrays["asset_ids"] = artifact.pack_names([action.asset_id for action in model.actions])
+    if model.values is not None:
+        arrays["values"] = model.values
+    header = {
+        "event_types": types,
+        "half_life_days": model.half_life_days,
+        "horizon_days": model.horizon_days,
+        "action_weight_floor": model.action_weight_floor,
+        "trained_at": model.trained_at,
+        "report": dict(model.report),
+        "modes": {
+            name: _dismantle_mode(name, mode, arrays)
+            for name, mode in (("repeats", model.repeats), ("discoveries", model.discoveries))
+        },
+    }
+    return header, arrays
+
+
+def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
+    arrays[f"{name}.prior"] = mode.prior
+    arrays[f"{name}.knots"] = mode.calibration.knots
+    arrays[f"{name}.levels"] = mode.calibration.levels
+    arrays[f"{name}.coefficients"] = mode.calibration.coefficients
+    terms: list[dict[str, Any]] = []
+    for number, term in enumerate(mode.terms):
+        key = f"{name}.{number}"
+        entry: dict[str, Any] = {"name": term.name, "kernel": term.kernel.to_json()}
+        if term.self_weights is not None:
+            arrays[f"{key}.self"] = term.self_weights
+        if term.influence is not None:
+            entry["scale"] = term.influence.scale
+            arrays[f"{key}.starts"] = term.influence.starts
+            arrays[f"{key}.columns"] = term.influence.columns
+            arrays[f"{key}.weights"] = term.influence.weights
+        if term.timing is not None:
+            arrays[f"{key}.gap_days"] = term.timing.gap_days
+            arrays[f"{key}.log2_ratios"] = term.timing.log2_ratios
+            arrays[f"{key}.factors"] = term.timing.factors
+        terms.append(entry)
+    return {"terms": terms, "slope": mode.calibration.slope, "intercept": mode.calibration.intercept}
+
+
+def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
+    types = header["event_types"]
+    assets = artifact.unpack_names(arrays["asset_ids"])
+    actions = [Action(types[index], asset) for index, asset in zip(arrays["event_type"].tolist(), assets, strict=True)]
+    return Model(
+        actions=actions,
+        repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays),
+        discoveries=_assemble_mode("discoveries", header["modes"]["discoveries"], arrays),
+        half_life_days=header["half_life_days"],
+        horizon_days=header["horizon_days"],
+        action_weight_floor=header["action_weight_floor"],
+        trained_at=header["trained_at"],
+        report=header["report"],
+        values=arrays.get("values"),
+    )
+
+
+def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays) -> Mode:
+    terms = []
+    for number, term in enumerate(entry["terms"]):
+        key = f"{name}.{number}"
+        influence = timing = None
+        if f"{key}.starts" in arrays:
+            influence = Influence(
+                arrays[f"{key}.starts"], arrays[f"{key}.columns"], arrays[f"{key}.weights"], term["scale"]
+            )
+        if f"{key}.gap_days" in arrays:
+            timing = RepeatTiming(arrays[f"{key}.gap_days"], arrays[f"{key}.log2_ratios"], arrays[f"{key}.factors"])
+        terms.append(Term(term["name"], Kernel(**term["kernel"]), arrays.get(f"{key}.self"), influence, timing))
+    calibration = Calibration(
+        arrays[f"{name}.knots"],
+        arrays[f"{name}.levels"],
+        entry["slope"],
+        arrays[f"{name}.coefficients"],
+        entry["intercept"],
+    )
+    return Mode(arrays[f"{name}.prior"], tuple(terms), calibration)

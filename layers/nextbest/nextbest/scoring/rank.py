@@ -1,0 +1,98 @@
+"""Ranking: the best few actions for one user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.actions import Recommendation
+from nextbest.errors import InvalidInput
+from nextbest.history import History
+from nextbest.scoring.calibration import activity_of
+from nextbest.scoring.model import Model
+from nextbest.scoring.score import Inputs, score_all
+
+
+def recommend(
+    model: Model,
+    history: History,
+    *,
+    now: float,
+    limit: int,
+    allow_repeats: bool,
+    allowed: NDArray[np.bool_] | None = None,
+    values: NDArray[np.float64] | None = None,
+) -> list[Recommendation]:
+    """The ``limit`` best actions for the user at ``now`` (seconds since 1970), strongest first.
+
+    ``allow_repeats`` false leaves out every action of the history. ``allowed`` (actions,) is a mask over
+    ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
+    replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
+    program's floor are left out. Equal scores are ordered by a number drawn from the action's name. Actions of the
+    history that the model does not know count for nothing. Raises InvalidInput.
+    """
+    _check(model, limit, allowed, values)
+    inputs = Inputs.of(model, history, now)
+    mode = model.mode(allow_repeats)
+    scores = score_all(mode, inputs)
+    eligible = scores.copy()
+    activity = activity_of(history.timestamps, now, model.horizon_days)
+    values = model.values if values is None else values
+    if values is not None:
+        eligible = mode.calibration.growth(scores, activity) * values
+    if allowed is not None:
+        eligible[~allowed] = -np.inf
+    if not allow_repeats:
+        eligible[inputs.known] = -np.inf
+    chosen = strongest(eligible, limit, model)
+    growth = mode.calibration.growth(scores[chosen], activity)
+    base = np.zeros(scores.shape[0])
+    base[inputs.known] = history.base_weight_vector(model.half_life_days, now)[inputs.seen]
+    return [
+        Recommendation(*model.actions[index], growth_weight=growth_weight, base_weight=base_weight, score=score)
+        for index, growth_weight, base_weight, score in zip(
+            chosen.tolist(), growth.tolist(), base[chosen].tolist(), scores[chosen].tolist(), strict=True
+        )
+        if growth_weight >= model.action_weight_floor
+    ]
+
+
+def recommend_many(
+    model: Model,
+    histories: Iterable[History],
+    *,
+    now: float,
+    limit: int,
+    allow_repeats: bool,
+    allowed: NDArray[np.bool_] | None = None,
+    values: NDArray[np.float64] | None = None,
+) -> Iterator[list[Recommendation]]:
+    """``recommend`` for many users, one list each, lazily and in their order: the very same arithmetic."""
+    for history in histories:
+        yield recommend(
+            model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values
+        )
+
+
+def strongest(scores: NDArray[np.float64], limit: int, model: Model) -> NDArray[np.int64]:
+    """Indices of the ``limit`` highest finite scores, best first; ties by ``model.tie_breaks``."""
+    if limit < scores.shape[0]:
+        threshold = np.partition(scores, scores.shape[0] - limit)[scores.shape[0] - limit]
+        candidates = np.flatnonzero(scores >= threshold)
+    else:
+        candidates = np.arange(scores.shape[0])
+    candidates = candidates[scores[candidates] > -np.inf]
+    order = np.lexsort((model.tie_breaks[candidates], -scores[candidates]))
+    return candidates[order[:limit]]
+
+
+def _check(model: Model, limit: int, allowed: NDArray[np.bool_] | None, values: NDArray[np.float64] | None) -> None:
+    if limit < 1:
+        raise InvalidInput(f"limit is {limit}; it must be at least 1", field="limit")
+    for name, array in (("allowed", allowed), ("values", values)):
+        if array is not None and array.shape != (len(model.actions),):
+            raise InvalidInput(
+                f"{name} has shape {array.shape}; the model has {len(model.actions)} actions", field=name
+            )

@@ -1,0 +1,107 @@
+"""Scores: a history against a model, in one pass over the user's own actions.
+
+Cost grows with the number of distinct actions of the user times the influences kept per action, plus one pass over
+the catalogue. No state, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.history import History
+from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
+from nextbest.scoring.model import Influence, Mode, Model, RepeatTiming, Term
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the model knows of a user: distinct known actions, and the recent events among them.
+
+    ``known`` (n,) are model indices of the history's actions that the model knows, ``seen`` their positions in
+    ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``.
+    """
+
+    known: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    event_slot: NDArray[np.int64]
+    ages_days: NDArray[np.float64]
+    ranks: NDArray[np.float64]
+    since_days: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: Model, history: History, now: float) -> Inputs:
+        """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
+        position = model.position
+        indices = np.fromiter((position.get(action, -1) for action in history.actions), np.int64, len(history.actions))
+        seen = np.flatnonzero(indices >= 0)
+        slots = np.full(indices.shape[0], -1, np.int64)
+        slots[seen] = np.arange(seen.shape[0])
+        timestamps = history.timestamps
+        event_slot = slots[history.action_index]
+        usable = event_slot >= 0
+        event_slot = event_slot[usable]
+        ages_days = np.maximum(now - timestamps[usable], 0.0) / DAY_SECONDS
+        since_days = np.full(seen.shape[0], np.inf)
+        since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
+        return cls(indices[seen], seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days)
+
+    def weights(self, term: Term) -> NDArray[np.float64]:
+        """x of the term's kernel, one entry for each of ``known``."""
+        kernel = term.kernel
+        events = kernel.event_weights(self.ages_days, self.ranks)
+        sums = np.bincount(self.event_slot, events, minlength=self.known.shape[0]).astype(np.float64)
+        return damp(sums, kernel.damping, kernel.share)
+
+
+def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
+    """The score of every action of the model, shape (actions,)."""
+    scores = mode.prior.astype(np.float64)
+    if inputs.known.shape[0]:
+        for term in mode.terms:
+            _add_term(scores, term, inputs)
+    return scores
+
+
+def _add_term(scores: NDArray[np.float64], term: Term, inputs: Inputs) -> None:
+    x = inputs.weights(term)
+    if term.self_weights is not None:
+        scores[inputs.known] += self_shares(term, inputs, x)
+    if term.influence is not None:
+        columns, shares, _ = influence_shares(term.influence, inputs.known, x)
+        scores += np.bincount(columns, shares, minlength=scores.shape[0])
+
+
+def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each known action adds to its own score, shape (n,)."""
+    assert term.self_weights is not None
+    shares: NDArray[np.float64] = x * term.self_weights[inputs.known]
+    if term.timing is not None:
+        shares = shares * timing_factors(term.timing, inputs.known, inputs.since_days)
+    return shares
+
+
+def timing_factors(
+    timing: RepeatTiming, actions: NDArray[np.int64], since_days: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The factor of each action by its time since last, shape (n,)."""
+    ratios = np.log2(np.maximum(since_days, 1e-3) / timing.gap_days[actions])
+    factors: NDArray[np.float64] = np.interp(ratios, timing.log2_ratios, timing.factors)
+    return factors
+
+
+def influence_shares(
+    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from."""
+    begins = influence.starts[known]
+    counts = influence.starts[known + 1] - begins
+    total = int(counts.sum())
+    source = np.repeat(np.arange(known.shape[0]), counts)
+    ends = np.cumsum(counts)
+    entries = np.arange(total) + np.repeat(begins - (ends - counts), counts)
+    columns = influence.columns[entries].astype(np.int64)
+    shares = influence.weights[entries] * (x * influence.scale)[source]
+    return columns, shares, source

@@ -1,0 +1,5 @@
+"""Training: the events of a program in, one model out. Off the request path; needs scipy."""
+
+from nextbest.training.trainer import train
+
+__all__ = ["train"]

@@ -1,0 +1,195 @@
+"""Fitting the calibration: from scores and outcomes on a held-out window to probabilities.
+
+Isotonic regression of the outcome on the score, shrunk to a Platt fit where pairs are few, then a small logistic
+regression on that level and the user's activity (``nextbest.scoring.calibration``). The pairs are all actions of all
+users of the window, not the recommended ones alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
+
+SHRINKAGE_PAIRS = 20.0
+"""Pseudo-pairs from the smooth fit added to each step of the isotonic one."""
+MAXIMUM_KNOTS = 64
+_BINS = 512
+_RELIABILITY_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for."""
+
+    score: NDArray[np.float64]
+    taken: NDArray[np.bool_]
+    activity: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def join(cls, parts: Iterable[Pairs]) -> Pairs:
+        """All pairs of ``parts``, in their order."""
+        listed = list(parts)
+        return cls(
+            np.concatenate([part.score for part in listed]),
+            np.concatenate([part.taken for part in listed]),
+            np.concatenate([part.activity for part in listed]),
+            np.concatenate([part.weight for part in listed]),
+        )
+
+
+def pairs_of(
+    scores: NDArray[np.floating[Any]],
+    taken: NDArray[np.bool_],
+    possible: NDArray[np.bool_],
+    activity: NDArray[np.float64],
+    random: np.random.Generator,
+    top: int = 50,
+    others: int = 50,
+) -> Pairs:
+    """Thin the ``possible`` pairs of each user (all arrays (users, actions); ``activity`` (users, 3)).
+
+    Kept are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
+    """
+    users, actions = scores.shape
+    keep = taken & possible
+    masked = np.where(possible, scores, -np.inf)
+    if top < actions:
+        threshold = np.partition(masked, actions - top, axis=1)[:, actions - top]
+        keep |= (masked > threshold[:, None]) & possible
+    else:
+        keep |= possible
+    rest = possible & ~keep
+    rest_counts = rest.sum(axis=1)
+    chance = np.minimum(1.0, others / np.maximum(rest_counts, 1))
+    drawn = rest & (random.random((users, actions), dtype=np.float32) < chance[:, None])
+    drawn_counts = drawn.sum(axis=1)
+    row, column = np.nonzero(keep | drawn)
+    raised = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
+    weight = np.where(drawn[row, column], raised[row], 1.0)
+    return Pairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
+
+
+def fit_calibration(pairs: Pairs) -> Calibration:
+    """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate."""
+    total = float(pairs.weight.sum())
+    positives = float(pairs.weight[pairs.taken].sum())
+    rate = (positives + 0.5) / (total + 1.0) if total else 0.5
+    base = float(np.log(rate / (1.0 - rate)))
+    if positives < 1.0 or positives > total - 1.0 or np.ptp(pairs.score) == 0.0:
+        return _flat(pairs, base)
+    knots, levels = _monotone_levels(pairs, base)
+    features = np.column_stack([np.interp(pairs.score, knots, levels), pairs.activity, np.ones(len(pairs.score))])
+    prior = np.zeros(features.shape[1])
+    prior[0] = 1.0
+    solution = _logistic(features, pairs.taken, pairs.weight, prior, penalty=np.array([5.0, 1.0, 1.0, 1.0, 1e-3]))
+    slope = float(max(solution[0], 0.05))
+    return Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]))
+
+
+def _flat(pairs: Pairs, base: float) -> Calibration:
+    low = float(pairs.score.min()) if len(pairs.score) else 0.0
+    high = float(pairs.score.max()) if len(pairs.score) else 1.0
+    high = high if high > low else low + 1.0
+    return Calibration(
+        np.array([low, high]), np.array([base - 0.5, base + 0.5]), 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0
+    )
+
+
+def _monotone_levels(pairs: Pairs, base: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Knots of the score and their logits: isotonic, shrunk to a Platt fit on the rank of the score."""
+    order = np.argsort(pairs.score, kind="stable")
+    score, taken, weight = pairs.score[order], pairs.taken[order].astype(np.float64), pairs.weight[order]
+    # Bins of about equal numbers of positives and of pairs, so that the sparse top of the scores keeps its detail.
+    mass = np.cumsum(weight) / weight.sum() + np.cumsum(weight * taken) / (weight * taken).sum()
+    bins = np.minimum((mass * (_BINS / 2)).astype(np.int64), _BINS - 1)
+    fresh = np.concatenate(([True], np.diff(score) > 0))
+    bins = bins[np.maximum.accumulate(np.where(fresh, np.arange(len(score)), 0))]  # equal scores share a bin
+    _, bins = np.unique(bins, return_inverse=True)
+    pair_count = np.bincount(bins, weight).astype(np.float64)
+    positive_count = np.bincount(bins, weight * taken).astype(np.float64)
+    centre = np.bincount(bins, weight * score) / pair_count
+    squashed = np.log(np.arange(1, len(centre) + 1))
+    features = np.column_stack([squashed, np.ones(len(centre))])
+    smooth = _logistic_counts(features, positive_count, pair_count, np.array([1.0, base]))
+    smooth_rate = 1.0 / (1.0 + np.exp(-np.clip(features @ smooth, -40, 40)))
+    pseudo = SHRINKAGE_PAIRS
+    rate = (positive_count + pseudo * smooth_rate) / (pair_count + pseudo)
+    isotonic = optimize.isotonic_regression(rate, weights=pair_count + pseudo)
+    edges = isotonic.blocks
+    block_score = np.add.reduceat(pair_count * centre, edges[:-1]) / np.add.reduceat(pair_count, edges[:-1])
+    block_rate = np.clip(isotonic.x[edges[:-1]], 1e-9, 1.0 - 1e-9)
+    if len(block_score) > MAXIMUM_KNOTS:
+        chosen = np.unique(np.linspace(0, len(block_score) - 1, MAXIMUM_KNOTS).astype(np.int64))
+        block_score, block_rate = block_score[chosen], block_rate[chosen]
+    return block_score, np.log(block_rate / (1.0 - block_rate))
+
+
+def _logistic(
+    features: NDArray[np.float64],
+    taken: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    penalty: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Weighted logistic regression with a quadratic pull to ``prior``, by Newton's method."""
+    solution = prior.copy()
+    for _ in range(50):
+        rate = 1.0 / (1.0 + np.exp(-np.clip(features @ solution, -40, 40)))
+        gradient = features.T @ (weight * (rate - taken)) + penalty * (solution - prior)
+        curvature = weight * rate * (1.0 - rate)
+        hessian = (features * curvature[:, None]).T @ features + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        solution = solution - step
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    return solution
+
+
+def _logistic_counts(
+    features: NDArray[np.float64],
+    positives: NDArray[np.float64],
+    pairs: NDArray[np.float64],
+    prior: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Logistic regression on grouped counts: one row for the taken and one for the others of each group."""
+    doubled = np.vstack([features, features])
+    taken = np.repeat([True, False], len(features))
+    weight = np.concatenate([positives, pairs - positives])
+    return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], 1e-2))
+
+
+def reliability(growth: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Any]:
+    """Expected calibration error and a reliability table over bins with about equal numbers of expected takings.
+
+    ECE = Σ_bins share of pairs · |mean growth - observed rate|; the same within the bins, as the table shows.
+    """
+    if not len(growth):
+        return {"expected_calibration_error": None, "pairs": 0, "table": []}
+    order = np.argsort(growth, kind="stable")
+    growth, taken, weight = growth[order], taken[order], weight[order]
+    mass = np.cumsum(weight * growth)
+    bins = np.minimum((mass / mass[-1] * _RELIABILITY_BINS).astype(np.int64), _RELIABILITY_BINS - 1)
+    rows = []
+    error = 0.0
+    for number in range(_RELIABILITY_BINS):
+        inside = bins == number
+        pairs = float(weight[inside].sum())
+        if pairs:
+            predicted = float((weight * growth)[inside].sum() / pairs)
+            observed = float((weight * taken)[inside].sum() / pairs)
+            error += pairs * abs(predicted - observed)
+            rows.append({"pairs": round(pairs), "predicted": predicted, "observed": observed})
+    return {
+        "expected_calibration_error": error / float(weight.sum()),
+        "pairs": round(float(weight.sum())),
+        "table": rows,
+    }

@@ -1,0 +1,179 @@
+"""The events of a program as sorted arrays, and the inputs of the model computed from them for many users at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nextbest.actions import Action
+from nextbest.errors import InvalidInput
+from nextbest.events import MICROSECONDS
+from nextbest.history import WINDOW
+from nextbest.scoring.kernels import DAY_SECONDS, Kernel
+
+COLUMNS = ("user_id", "event_type", "asset_id", "timestamp")
+
+
+class Columns(Protocol):
+    """Anything that gives a column by its name: a mapping of sequences or arrays, or a data frame."""
+
+    def __getitem__(self, key: str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """Distinct events, sorted by user, time and action.
+
+    ``action``, ``time`` (seconds) have shape (events,); the events of user u are ``starts[u]:starts[u + 1]``.
+    ``tie_end[e]`` is one past the last event of the same user at the same time. ``actions`` and ``user_ids`` are
+    sorted, and name the indices.
+    """
+
+    user_ids: Sequence[str]
+    actions: tuple[Action, ...]
+    starts: NDArray[np.int64]
+    action: NDArray[np.int32]
+    time: NDArray[np.float64]
+    tie_end: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, events: Columns, now: float) -> EventTable:
+        """Build the table from columns; equal events count once and events after ``now`` are left out.
+
+        Raises InvalidInput for a missing column, columns of different lengths, or a time that is not a number.
+        """
+        user_ids, event_types, asset_ids = (_texts(events, name) for name in COLUMNS[:3])
+        timestamps = _timestamps(events)
+        lengths = {len(user_ids), len(event_types), len(asset_ids), len(timestamps)}
+        if len(lengths) > 1:
+            raise InvalidInput(f"the columns have different lengths: {sorted(lengths)}")
+        past = timestamps <= now
+        users, user = np.unique(user_ids[past], return_inverse=True)
+        types, event_type = np.unique(event_types[past], return_inverse=True)
+        assets, asset = np.unique(asset_ids[past], return_inverse=True)
+        pairs, action = np.unique(event_type.astype(np.int64) * max(len(assets), 1) + asset, return_inverse=True)
+        actions = tuple(
+            Action(str(types[pair // len(assets)]), str(assets[pair % len(assets)])) for pair in pairs.tolist()
+        )
+        time = np.rint(timestamps[past] * MICROSECONDS) / MICROSECONDS
+        return cls.from_codes([str(name) for name in users], actions, user, action, time)
+
+    @classmethod
+    def from_codes(
+        cls,
+        user_ids: Sequence[str],
+        actions: tuple[Action, ...],
+        user: NDArray[np.integer[Any]],
+        action: NDArray[np.integer[Any]],
+        time: NDArray[np.float64],
+    ) -> EventTable:
+        """Sort and remove duplicates of events given as indices into ``user_ids`` and ``actions``."""
+        order = np.lexsort((action, time, user))
+        user, action, time = user[order], action[order], time[order]
+        if len(order):
+            fresh = np.ones(len(order), np.bool_)
+            fresh[1:] = (np.diff(user) != 0) | (np.diff(time) != 0) | (np.diff(action) != 0)
+            user, action, time = user[fresh], action[fresh], time[fresh]
+        starts = np.searchsorted(user, np.arange(len(user_ids) + 1)).astype(np.int64)
+        size = len(user)
+        boundary = np.ones(size, np.bool_)
+        boundary[1:] = (np.diff(user) != 0) | (np.diff(time) != 0)
+        first = np.flatnonzero(boundary)
+        ends = np.append(first[1:], size).astype(np.int64)
+        tie_end = np.repeat(ends, ends - first) if size else np.zeros(0, np.int64)
+        return cls(user_ids, actions, starts, action.astype(np.int32), time, tie_end)
+
+    @property
+    def user_count(self) -> int:
+        """How many users there are."""
+        return len(self.user_ids)
+
+    @property
+    def user(self) -> NDArray[np.int64]:
+        """The user of each event, shape (events,)."""
+        return np.repeat(np.arange(self.user_count), np.diff(self.starts))
+
+    def ends_before(self, cut: float) -> NDArray[np.int64]:
+        """For each user, one past their last event strictly before ``cut`` (seconds)."""
+        earlier = np.concatenate(([0], np.cumsum(self.time < cut)))
+        return self.starts[:-1] + earlier[self.starts[1:]] - earlier[self.starts[:-1]]
+
+    def before(self, cut: float) -> EventTable:
+        """The events strictly before ``cut``; users and actions keep their indices."""
+        keep = self.time < cut
+        return EventTable.from_codes(self.user_ids, self.actions, self.user[keep], self.action[keep], self.time[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Users at moments: row r is user ``users[r]``, who has done the events before position ``ends[r]`` of the table,
+    seen at ``nows[r]`` (seconds). All of shape (rows,)."""
+
+    users: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    nows: NDArray[np.float64]
+
+    @classmethod
+    def at(cls, table: EventTable, users: NDArray[np.int64], now: float) -> Moments:
+        """``users`` at one time, with all their events before it."""
+        return cls(users, table.ends_before(now)[users], np.full(len(users), now))
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def expand(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All positions of the ranges ``begins:ends``, and the row that each belongs to."""
+    counts = ends - begins
+    rows = np.repeat(np.arange(len(counts)), counts)
+    offsets = np.cumsum(counts) - counts
+    positions = np.arange(int(counts.sum())) - offsets[rows] + begins[rows]
+    return positions, rows
+
+
+def inputs_of(table: EventTable, moments: Moments, kernel: Kernel) -> sparse.csr_array:
+    """The input vectors of ``kernel`` at ``moments``: float32, shape (rows, actions).
+
+    The same arithmetic as ``nextbest.scoring.score.Inputs``, over the same window of newest events.
+    """
+    begins = np.maximum(table.starts[moments.users], moments.ends - WINDOW)
+    positions, rows = expand(begins, moments.ends)
+    ages_days = np.maximum(moments.nows[rows] - table.time[positions], 0.0) / DAY_SECONDS
+    ends = moments.ends[rows]
+    ranks = (ends - np.minimum(table.tie_end[positions], ends)).astype(np.float64)
+    weights = kernel.event_weights(ages_days, ranks)
+    shape = (len(moments), len(table.actions))
+    x = sparse.csr_array(sparse.coo_array((weights, (rows, table.action[positions])), shape=shape))
+    if kernel.damping != 1.0:
+        x.data **= kernel.damping
+    if kernel.share:
+        totals: NDArray[np.float32] = np.asarray(x.sum(axis=1)).ravel()
+        factors = np.where(totals > 0.0, np.maximum(totals, 1e-300) ** -kernel.share, 0.0)
+        x.data *= np.repeat(factors, np.diff(x.indptr))
+    return x.astype(np.float32)
+
+
+def _column(events: Columns, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(events[name])
+    except KeyError as error:
+        raise InvalidInput(f"the events lack the column {name}; needed are {', '.join(COLUMNS)}", field=name) from error
+
+
+def _texts(events: Columns, name: str) -> NDArray[np.str_]:
+    return _column(events, name).astype(np.str_)
+
+
+def _timestamps(events: Columns) -> NDArray[np.float64]:
+    try:
+        timestamps = _column(events, "timestamp").astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"timestamps must be seconds since 1970: {error}", field="timestamp") from error
+    if not np.isfinite(timestamps).all():
+        raise InvalidInput("timestamps must be finite seconds since 1970", field="timestamp")
+    return timestamps
