@@ -51,9 +51,13 @@ def recommend(
     base = np.zeros(scores.shape[0])
     base[inputs.known] = history.base_weight_vector(model.half_life_days, now)[inputs.seen]
     return [
-        Recommendation(*model.actions[index], growth_weight=growth_weight, base_weight=base_weight, score=score)
-        for index, growth_weight, base_weight, score in zip(
-            chosen.tolist(), growth.tolist(), base[chosen].tolist(), scores[chosen].tolist(), strict=True
+        Recommendation(action.event_type, action.asset_id, growth_weight, base_weight, score)
+        for action, growth_weight, base_weight, score in zip(
+            [model.actions[index] for index in chosen.tolist()],
+            growth.tolist(),
+            base[chosen].tolist(),
+            scores[chosen].tolist(),
+            strict=True,
         )
         if growth_weight >= model.action_weight_floor
     ]
