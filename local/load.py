@@ -43,6 +43,8 @@ LABELS_COLUMN = "labels"
 # The contract's largest POST /events.
 LARGEST_BATCH = 1000
 ATTEMPTS = 8
+# A server that is not there should be said at once; one that stumbles half-way deserves patience.
+FIRST_CONTACT_ATTEMPTS = 3
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 15.0
 TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
 # The header is row 1, as in a spreadsheet, so the first event is row 2.
@@ -365,14 +367,14 @@ class Server:
             rows = [row for index, row in enumerate(rows) if index not in wrong]
         return counts
 
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: object = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
         """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again, later and later.
 
         Raises ServerRefuses when the last attempt fails too, or when the answer is not JSON.
         """
         headers = {"program-id": self.program, "actionhub-key": self.key, "content-type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
-        for attempt in range(ATTEMPTS):
+        for attempt in range(attempts):
             if attempt:
                 longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
                 self.pause(longest * self.generator.uniform(0.5, 1.0))
@@ -380,19 +382,17 @@ class Server:
                 answer = self.pool.request(
                     method, self.url + path, body=content, headers=headers, timeout=TIMEOUT, retries=False
                 )
-            except urllib3.exceptions.LocationValueError as error:
-                raise ServerRefuses(f"{self.url} is not a usable URL: {error}") from error
             except urllib3.exceptions.HTTPError as error:
                 trouble = f"no answer from {self.url} ({error}). Is it running? `make start` starts the local stack"
                 continue
             if answer.status != 429 and answer.status < 500:
                 return answer.status, _decode(answer.status, answer.data)
             trouble = f"{self.url} kept answering {answer.status} to {method} {path}"
-        raise ServerRefuses(f"{trouble}; gave up after {ATTEMPTS} attempts")
+        raise ServerRefuses(f"{trouble}; gave up after {attempts} attempts")
 
     def _program_opens(self) -> bool:
         """Whether the key opens the program; a 403 says no more than a 404, so that keys cannot probe for names."""
-        status, answer = self.call("GET", "/program")
+        status, answer = self.call("GET", "/program", attempts=FIRST_CONTACT_ATTEMPTS)
         if status in (200, 403, 404):
             return status == 200
         raise ServerRefuses(f"cannot open program {self.program}: {_refusal(status, answer)}")
@@ -519,6 +519,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--batch is {chosen.batch}; 1 to {LARGEST_BATCH} is allowed")
     if chosen.workers < 1:
         parser.error(f"--workers is {chosen.workers}; at least 1 is needed")
+    if not chosen.url.startswith(("http://", "https://")):
+        parser.error(f"--url is {chosen.url}; http://host:port or https://host is needed")
     if not chosen.key:
         parser.error("a key is needed: --key, or NEXTBEST_KEY in the environment (`make start` prints the demo key)")
     return chosen

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
-from local.load import ATTEMPTS, Interrupted, Server, ServerRefuses, load, main
+from local.load import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Interrupted, Server, ServerRefuses, load, main
 
 KEY = "demo.secret"
 HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
@@ -294,7 +294,7 @@ def test_given_no_server_when_called_then_the_message_says_what_to_do() -> None:
     server = Server(f"http://127.0.0.1:{port}", "shop", KEY, urllib3.PoolManager(), random.Random(1), pauses.append)
     with pytest.raises(ServerRefuses, match="make start"):
         server.open_program()
-    assert len(pauses) == ATTEMPTS - 1
+    assert len(pauses) == FIRST_CONTACT_ATTEMPTS - 1
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_given_an_unusable_file_when_run_then_it_says_why(
     assert why in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", "")])
+@pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense")])
 def test_given_a_wrong_option_when_run_then_it_is_refused(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
 ) -> None:
