@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -111,14 +112,7 @@ class History:
     @classmethod
     def from_history_events(cls, events: Iterable[HistoryEvent]) -> History:
         """A history from events in any order; equal events count once. Nothing is folded yet."""
-        ordered = sorted(set(events))
-        actions = tuple(sorted({event.action for event in ordered}))
-        position = {action: index for index, action in enumerate(actions)}
-        index = np.fromiter((position[event.action] for event in ordered), np.int32, len(ordered))
-        times = np.fromiter((event.timestamp_us for event in ordered), np.int64, len(ordered))
-        identities = np.fromiter((event.identity for event in ordered), np.uint64, len(ordered))
-        cut = max(0, len(ordered) - WINDOW)
-        return cls(actions, index[cut:], times[cut:], identities[cut:], index[:cut], times[:cut])
+        return cls.empty().merge(events)
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
@@ -179,32 +173,44 @@ class History:
         Raises HistoryCorrupt for an event from the folded past: whether it was counted cannot be told from here, so
         the caller rebuilds from the log.
         """
-        known = set(self.recent_events())
-        new = [event for event in events if event not in known]
+        sent = set(events)
+        new = sorted(sent - self._window_events_at({event.timestamp_us for event in sent}))
         if not new:
             return self
-        if min(event.timestamp_us for event in new) <= self.folded_until_us:
+        if new[0].timestamp_us <= self.folded_until_us:
             raise HistoryCorrupt("an event is older than the folded part of the history; rebuild it from the log")
-        merged = History.from_history_events([*known, *new])
-        if self.folded is None and not self.older_index.size:
-            return merged
-        return merged._with_past_of(self)
-
-    def _with_past_of(self, past: History) -> History:
-        """This history with the folded and older events of ``past`` put before its own."""
-        actions = tuple(sorted({*self.actions, *past.actions}))
-        position = {action: index for index, action in enumerate(actions)}
-        own = np.array([position[action] for action in self.actions], np.int32)
-        theirs = np.array([position[action] for action in past.actions], np.int32)
+        actions, renamed = self._actions_with({event.action for event in new})
+        added = (bisect_left(actions, event.action) for event in new)
+        index = np.concatenate([renamed[self.action_index], np.fromiter(added, np.int32, len(new))])
+        times = np.concatenate([self.timestamps_us, np.fromiter((e.timestamp_us for e in new), np.int64, len(new))])
+        identities = np.concatenate([self.identities, np.fromiter((e.identity for e in new), np.uint64, len(new))])
+        order = np.lexsort((identities, index, times))
+        older, recent = order[: max(0, order.size - WINDOW)], order[-WINDOW:]
         return History(
             actions,
-            own[self.action_index],
-            self.timestamps_us,
-            self.identities,
-            np.concatenate([theirs[past.older_index], own[self.older_index]]),
-            np.concatenate([past.older_timestamps_us, self.older_timestamps_us]),
-            past.folded.reindexed(theirs) if past.folded is not None else None,
+            index[recent],
+            times[recent],
+            identities[recent],
+            np.concatenate([renamed[self.older_index], index[older]]),
+            np.concatenate([self.older_timestamps_us, times[older]]),
+            self.folded.reindexed(renamed) if self.folded is not None else None,
         )
+
+    def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
+        """The events of the window at any of these times: the only ones that new events can equal."""
+        places = np.flatnonzero(np.isin(self.timestamps_us, list(timestamps_us)))
+        return {
+            HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))
+            for n in places.tolist()
+        }
+
+    def _actions_with(self, added: set[Action]) -> tuple[tuple[Action, ...], NDArray[np.int32]]:
+        """The sorted actions once ``added`` are among them, and the new index of each that was there before."""
+        unknown = added.difference(self.actions)
+        if not unknown:
+            return self.actions, np.arange(len(self.actions), dtype=np.int32)
+        actions = tuple(sorted([*self.actions, *unknown]))
+        return actions, np.array([bisect_left(actions, action) for action in self.actions], np.int32)
 
     def fold(self, half_life_days: float) -> History:
         """The canonical form: everything older than the window as exact sums for ``half_life_days``."""
