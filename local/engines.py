@@ -1,0 +1,97 @@
+"""DynamoDB, S3 and SQS on this machine.
+
+DynamoDB is dynoxide (a static binary over SQLite): of the engines compared it is the fastest, and what it has
+acknowledged survives a kill -9. Where there is no binary for the platform, ministack's DynamoDB steps in, which keeps
+its tables only when it is stopped in order. S3 and SQS are ministack: S3 objects are on disk before the answer, the
+queue's messages when it is stopped in order (which the kernel sees to even when the stack is killed).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.processes import HOST, Processes, free_port, wait_for_port
+
+ACCOUNT_ID = "000000000000"
+REGION = "us-east-1"
+_START_SECONDS = 30.0
+DYNOXIDE = Path(sys.prefix) / "bin" / "dynoxide"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Where the engines listen, and their processes by name."""
+
+    dynamodb_url: str
+    s3_url: str
+    sqs_url: str
+    processes: Mapping[str, subprocess.Popen[bytes]]
+
+    def queue_url(self, name: str) -> str:
+        return f"{self.sqs_url}/{ACCOUNT_ID}/{name}"
+
+    def variables(self) -> dict[str, str]:
+        """What AWS SDKs read from the environment to find the engines."""
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
+            "AWS_ENDPOINT_URL_S3": self.s3_url,
+            "AWS_ENDPOINT_URL_SQS": self.sqs_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            **CREDENTIALS,
+        }
+
+
+def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
+    """Start the engines on free ports with their data under ``state``; returns when all of them listen."""
+    state.mkdir(parents=True, exist_ok=True)
+    ministack_port = free_port()
+    ministack = processes.start(
+        [sys.executable, "-m", "ministack"],
+        log=logs / "ministack.log",
+        environment=_ministack_variables(ministack_port, state, with_dynamodb=not DYNOXIDE.exists()),
+        folder=state,
+    )
+    ministack_url = f"http://{HOST}:{ministack_port}"
+    dynamodb_url = ministack_url
+    started = {"ministack": ministack}
+    if DYNOXIDE.exists():
+        port = free_port()
+        dynoxide = processes.start(
+            [str(DYNOXIDE), "serve", "--host", HOST, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")],
+            log=logs / "dynoxide.log",
+            environment={"PATH": os.defpath},
+            folder=state,
+        )
+        wait_for_port(dynoxide, port, log=logs / "dynoxide.log", seconds=_START_SECONDS)
+        dynamodb_url = f"http://{HOST}:{port}"
+        started["dynoxide"] = dynoxide
+    wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS)
+    return Engines(dynamodb_url, ministack_url, ministack_url, started)
+
+
+def _ministack_variables(port: int, state: Path, *, with_dynamodb: bool) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(state),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "SERVICES": "s3,sqs,dynamodb" if with_dynamodb else "s3,sqs",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state / "ministack"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state / "s3"),
+        "LOG_LEVEL": "WARNING",
+        # ministack also offers an MQTT broker and an SFTP server, and clears away containers; none of that here.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{state / 'no-docker'}",
+    }
