@@ -71,7 +71,7 @@ class Labels(BaseModel):
 
 
 class NewProgram(BaseModel):
-    program_id: str | None = None
+    program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
     program_name: str = Field(min_length=1, max_length=256)
     high_engagement_threshold: int = Field(default=3, gt=1, le=2147483647)
     event_relevance_decay: int = Field(default=365, gt=2, le=2147483647)

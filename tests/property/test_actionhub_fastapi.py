@@ -273,7 +273,7 @@ def test_given_any_rows_when_written_then_the_answer_is_fastapis(reference: Refe
 
 
 PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "program_id": st.one_of(st.none(), names),
+    "program_id": st.one_of(st.none(), names, st.sampled_from(["p" * 63, "p" * 64, "-p", "P_1-x"])),
     "program_name": names,
     "high_engagement_threshold": st.sampled_from([1, 2, 3, 3.0, "4", True, 2**31 - 1, 2**31]),
     "event_relevance_decay": st.sampled_from([2, 3, 365, 7.0, 7.5, "30", "x"]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nextbest.actions import Recommendation
+from nextbest.actions import Action, Recommendation
 from nextbest.assets import Asset
 from nextbest.events import MICROSECONDS, Event
 from nextbest.programs import Program
@@ -27,7 +27,7 @@ def user_actions(
 ) -> dict[str, Any]:
     """GET /users/{user_id}/actions. ``name_of`` gives an asset's name.
 
-    ``explanations``, one a recommendation, are told where the caller asked for them.
+    ``explanations`` are told where the caller asked for them (not None): null for an action without one.
     """
     actions: list[dict[str, Any]] = [
         {
@@ -40,8 +40,9 @@ def user_actions(
         for recommendation in recommendations
     ]
     if explanations is not None:
-        for action, explanation in zip(actions, explanations, strict=True):
-            action["explanation"] = _explanation(explanation)
+        explained = {explanation.action: _explanation(explanation) for explanation in explanations}
+        for action in actions:
+            action["explanation"] = explained.get(Action(action["event_type"], action["asset_id"]))
     return {"actions": actions}
 
 

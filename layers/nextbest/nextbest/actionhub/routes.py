@@ -75,7 +75,9 @@ ROUTES: tuple[Route, ...] = (
         "The user's next best actions",
         USER_HISTORY_NOT_FOUND,
     ),
-    Route("POST", "/events", "post_events", inputs.PostEvents, "Result", "write", "Add events to users' histories"),
+    Route(
+        "POST", "/events", "post_events", inputs.PostEvents, "EventsResult", "write", "Add events to users' histories"
+    ),
     Route(
         "GET",
         "/users/{user_id}/labels",

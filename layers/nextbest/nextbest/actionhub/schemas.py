@@ -125,7 +125,11 @@ class LabelList(BaseModel):
 
 class NewProgram(BaseModel):
     program_id: Annotated[
-        str | None, Field(description="The server gives new programs their id; to change one, its own id or none.")
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+            description="Of a new program: its id, or none to have one made from the name. Else the header counts.",
+        ),
     ] = None
     program_name: Annotated[str, Field(min_length=1, max_length=256)]
     high_engagement_threshold: Annotated[
@@ -181,7 +185,10 @@ class UserNextAction(BaseModel):
     base_weight: Annotated[
         float, Field(description="The sum of 0.5 ** (age in days / event_relevance_decay) over the user's own events.")
     ]
-    explanation: Annotated[Explanation | None, Field(description="Only with explain=true.")] = None
+    explanation: Annotated[
+        Explanation | None,
+        Field(description="Only with explain=true, an extension; null before the program's first rebase."),
+    ] = None
 
 
 class UserNextActionList(BaseModel):
@@ -213,6 +220,14 @@ class UserHistory(BaseModel):
 
 class Result(BaseModel):
     result: str
+
+
+class EventsResult(Result):
+    """Of the events, how many are new and how many were there before; or how many are queued."""
+
+    accepted: int | None = None
+    duplicates: int | None = None
+    queued: int | None = None
 
 
 class Asset(BaseModel):
