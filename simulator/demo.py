@@ -80,7 +80,7 @@ def _intensity(rhythm: str) -> FloatArray:
 def _stranger(number: int, generator: np.random.Generator) -> Portrait:
     """A guest without a name: everything drawn."""
     taste = TASTES[int(generator.choice(len(TASTES), p=[0.18, 0.28, 0.17, 0.15, 0.1, 0.12]))]
-    pace = float(np.exp(generator.normal(-1.1, 0.85)))
+    pace = float(np.exp(generator.normal(-1.2, 0.85)))
     arrival = generator.random()
     # Four in ten came in the first fortnight, one in twenty in the last; the rest at any time.
     low, high = (166.0, 179.5) if arrival < 0.4 else (0.5, 14.0) if arrival < 0.45 else (1.0, 179.0)
