@@ -6,6 +6,7 @@ The table is the one source of routing, parsing and the OpenAPI document.
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -34,7 +35,7 @@ class Route:
     method: str
     template: str
     name: str
-    input_type: type[Any]
+    input_type: type[Hashable]
     answer: str
     scope: Scope
     summary: str
@@ -135,7 +136,14 @@ ROUTES: tuple[Route, ...] = (
         PROGRAM_NOT_FOUND,
     ),
     Route(
-        "PUT", "/program", "put_program", inputs.PutProgram, "Result", "admin", "Change its settings", PROGRAM_NOT_FOUND
+        "PUT",
+        "/program",
+        "put_program",
+        inputs.PutProgram,
+        "Result",
+        "admin",
+        "Change the program's settings",
+        PROGRAM_NOT_FOUND,
     ),
     Route(
         "PUT",

@@ -8,9 +8,9 @@ log, header or CSV file carries faithfully.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from nextbest.events import Event
@@ -36,6 +36,10 @@ UserId = Annotated[str, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS, p
 EventType = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
 AssetId = Annotated[str, Field(min_length=1, max_length=MAX_ASSET_ID_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
 LabelName = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS, pattern=_NO_CONTROL_CHARACTERS)]
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
 
 
 def to_utc(time: datetime) -> datetime:
@@ -82,6 +86,20 @@ class UserEvent(BaseModel):
 
 
 class UserEventList(BaseModel):
+    """One to a thousand events. The same event sent again is one event."""
+
+    model_config = _example(
+        events=[
+            {
+                "user_id": "ann",
+                "event_timestamp": "2026-03-01T08:15:00Z",
+                "event_type": "order",
+                "asset_id": "latte",
+                "labels": ["morning"],
+            }
+        ]
+    )
+
     events: Annotated[list[UserEvent], Field(min_length=1, max_length=MAX_ENTRIES)]
 
     def to_domain(self) -> tuple[Event, ...]:
@@ -100,6 +118,10 @@ class NewAsset(BaseModel):
 
 
 class AssetList(BaseModel):
+    """One to a thousand assets."""
+
+    model_config = _example(assets=[{"asset_id": "latte", "asset_name": "Caffè latte", "labels": ["milk", "hot"]}])
+
     assets: Annotated[list[NewAsset], Field(min_length=1, max_length=MAX_ENTRIES)]
 
     def to_domain(self) -> tuple[AssetChange, ...]:
@@ -117,6 +139,10 @@ class Label(BaseModel):
 
 
 class LabelList(BaseModel):
+    """One to a thousand labels."""
+
+    model_config = _example(labels=[{"label": "milk", "weight": 2.0}])
+
     labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_ENTRIES)]
 
     def to_domain(self) -> tuple[LabelWeight, ...]:
@@ -124,6 +150,10 @@ class LabelList(BaseModel):
 
 
 class NewProgram(BaseModel):
+    """The settings of a program."""
+
+    model_config = _example(program_name="Coffee shop", event_relevance_decay=90)
+
     program_id: Annotated[
         str | None,
         Field(
@@ -298,4 +328,24 @@ class SegmentPage(BaseModel):
 
 
 class Refusal(BaseModel):
+    """Why a request was refused."""
+
     detail: str
+
+
+class ValidationError(BaseModel):
+    """One thing that is wrong with a request, and where."""
+
+    loc: Annotated[
+        list[str | int], Field(description="path, query, header or body; then the name; then indexes and fields.")
+    ]
+    msg: str
+    type: str
+    input: Any = None
+    ctx: dict[str, Any] = Field(default_factory=dict)
+
+
+class HTTPValidationError(BaseModel):
+    """Everything that is wrong with a request."""
+
+    detail: list[ValidationError]

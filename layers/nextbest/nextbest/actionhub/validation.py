@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from email.message import Message
 from functools import cache
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from inspect import signature
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -43,31 +44,30 @@ class Parameter:
 
 
 @cache
-def parameters_of(input_type: type[Any]) -> tuple[Parameter, ...]:
+def parameters_of(input_type: type[Hashable]) -> tuple[Parameter, ...]:
     """The parameters of an input dataclass, in FastAPI's order: path, query, header, body."""
-    hints = get_type_hints(input_type, include_extras=True)
     parameters = []
-    for item in fields(input_type):
-        annotation, marker = _annotation_and_marker(hints[item.name])
+    for name, item in signature(input_type, eval_str=True).parameters.items():
+        annotation, marker = _annotation_and_marker(item.annotation)
         if isinstance(marker, Body):
             annotation = getattr(schemas, marker.schema)
         else:
             bounds = marker.bounds
             constraints = {
-                name: value
-                for name in ("ge", "le", "max_length", "allow_inf_nan")
-                if (value := getattr(bounds, name)) is not None
+                bound: value
+                for bound in ("ge", "le", "max_length", "allow_inf_nan")
+                if (value := getattr(bounds, bound)) is not None
             }
             annotation = Annotated[annotation, Field(**constraints)] if constraints else annotation
         parameters.append(
             Parameter(
-                field=item.name,
-                name=item.name.replace("_", "-") if isinstance(marker, Header) else item.name,
+                field=name,
+                name=name.replace("_", "-") if isinstance(marker, Header) else name,
                 place=_PLACES[type(marker)],
                 marker=marker,
                 adapter=TypeAdapter(annotation),
-                required=item.default is MISSING,
-                default=None if item.default is MISSING else item.default,
+                required=item.default is item.empty,
+                default=None if item.default is item.empty else item.default,
             )
         )
     order = list(_PLACES.values())
