@@ -1,19 +1,18 @@
 """The local stack: what ``make start`` runs.
 
-    install.py       packages into .venv and the DynamoDB engine, with nothing but a bare Python
-    __main__.py      start, stop, reset, logs
-    stack.py         starts everything in order, and stops it
-    processes.py     child processes that never outlive the stack
-    engines.py       DynamoDB, S3 and SQS on this machine
-    template.py      template.yaml as the stack needs it: functions, tables, buckets, queues
-    resources.py     creates what the template declares in the engines
-    environments.py  execution environments: AWS's runtime interface emulator around each function
-    proxy_event.py   one HTTP request as API Gateway's payload 2.0
-    gateway.py       SAM CLI's own gateway in front of the environments
-    invocations.py   the Invoke call of the Lambda API, for functions that start functions
-    poller.py        SQS event source mappings
-    demo.py          the demo program
-    load.py          your own data
-
-An import never points upward in this list.
+install.py       packages into .venv and the DynamoDB engine, with nothing but a bare Python
+__main__.py      start, stop, reset, logs, key
+stack.py         starts everything in order, and stops it
+processes.py     child processes that never outlive the stack
+engines.py       DynamoDB, S3 and SQS on this machine
+template.py      template.yaml as the stack needs it: functions, tables, buckets, queues
+resources.py     creates what the template declares in the engines
+environments.py  execution environments: AWS's runtime interface emulator around each function
+proxy_event.py   one HTTP request as API Gateway's payload 2.0
+gateway.py       SAM CLI's own gateway in front of the environments
+invocations.py   the Invoke call of the Lambda API, for functions that start functions
+poller.py        SQS event source mappings
+key.py           the key of every local stack
+demo.py          the demo program
+load.py          your own data
 """

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.engines import REGION
+from local.key import operator_key
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 20.0
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reset = commands.add_parser("reset", help="forget everything the stack has stored")
     logs = commands.add_parser("logs", help="follow the log of a function")
     logs.add_argument("function", nargs="?", default="")
+    commands.add_parser("key", help="print the key of every local stack")
     for command in (start, stop, reset, logs):
         command.add_argument("--state", type=Path, default=ROOT / ".state")
     options = parser.parse_args(arguments)
@@ -46,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _stop(options.state)
     if options.command == "reset":
         return _reset(options.state)
-    return _logs(options.state, options.function)
+    if options.command == "logs":
+        return _logs(options.state, options.function)
+    print(operator_key()[1])
+    return 0
 
 
 def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from samcli.lib.providers.api_provider import ApiProvider
@@ -21,12 +23,15 @@ from samcli.local.apigw.exceptions import LambdaResponseParseException
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.path_converter import PathConverter
 from samcli.local.apigw.route import Route
-from waitress.server import TcpWSGIServer, create_server
+from waitress.server import create_server
 from werkzeug.exceptions import InternalServerError
 
 from local.environments import Invocation
 from local.processes import HOST
 from local.proxy_event import HttpRequest, proxy_event
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _LOG = logging.getLogger(__name__)
 _BYTES_PER_MEGABYTE = 1024 * 1024
@@ -36,6 +41,7 @@ _EVENT_LIMIT_BYTES = 6 * _BYTES_PER_MEGABYTE
 
 # Requests in flight; more wait for their turn.
 _THREADS = 32
+_BACKLOG = 256
 
 Invoke = Callable[[str, bytes], Invocation]
 
@@ -117,22 +123,35 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
             raise InternalServerError from error
 
 
-def bind(port: int) -> TcpWSGIServer:
-    """An HTTP/1.1 server, bound and not yet running: keep-alive, no Nagle delay, many connections at once.
+class Server:
+    """An HTTP/1.1 server with keep-alive, no Nagle delay and many connections at once.
 
-    Port 0 asks for a free one. Raises OSError where the port is taken.
+    Bound when it is made, answering once it runs. Port 0 asks for a free one. Raises OSError where the port is taken.
     """
-    server = create_server(
-        Flask("starting"),
-        map={},  # else all servers of a process share one event loop
-        host=HOST,
-        port=port,
-        threads=_THREADS,
-        ident=None,
-        clear_untrusted_proxy_headers=True,
-    )
-    assert isinstance(server, TcpWSGIServer)
-    return server
+
+    def __init__(self, port: int) -> None:
+        listener = socket.create_server((HOST, port), backlog=_BACKLOG)
+        self.port = int(listener.getsockname()[1])
+        self._app = Flask("starting")
+        self._server = create_server(
+            self._delegate,
+            map={},  # else all servers of a process share one event loop
+            sockets=[listener],
+            threads=_THREADS,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+        )
+
+    def run(self, app: Flask) -> None:
+        """Answer requests in the background from now on."""
+        self._app = app
+        threading.Thread(target=self._server.run, name=f"server-{self.port}", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _delegate(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self._app(environment, start_response)
 
 
 def _answer(status: int, message: str) -> Callable[[Exception], Response]:

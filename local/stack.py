@@ -5,34 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Never
 
-from flask import Flask
-from waitress.server import TcpWSGIServer
-
 from local.engines import start_engines
 from local.environments import Environments, Invocation
-from local.gateway import Gateway, bind
+from local.gateway import Gateway, Server
 from local.invocations import LambdaApi
+from local.key import MASTER_SECRET, operator_key
 from local.poller import QueuePoller
 from local.processes import HOST, ProcessDied, Processes, tail
 from local.resources import create_resources, dynamodb_client, sqs_client
 from local.template import read_application
-from nextbest.access import SCOPES, issue_key
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.table import Table
 
 _WATCH_SECONDS = 1.0
 _IDLE_SECONDS = 120.0
-# Keys are derived from this. It guards nothing: the stack listens on this machine only, and its key is printed.
-_MASTER_SECRET = "known to everyone, for local use only"
-_KEY_ID = "NBKLOCALSTACKDEMOKEY"
-_CORES = os.cpu_count() or 1
 
 Report = Callable[[str], None]
 
@@ -66,7 +58,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._gateway_server.effective_port}"
+        return f"http://{HOST}:{self._gateway_server.port}"
 
     def describe(self) -> dict[str, object]:
         """Where everything listens: what tests and tools need to reach the stack."""
@@ -106,18 +98,19 @@ class Stack:
     def _start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         self._lock_state()
-        self._gateway_server = bind(self._port)
+        self._gateway_server = Server(self._port)
         self._cleanup.callback(self._gateway_server.close)
         processes = Processes()
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
         self._report(f"{' and '.join(sorted(self._engines.processes))} run")
         self._application = read_application(
-            self._template, parameters={"MasterSecret": _MASTER_SECRET}, queue_url=self._engines.queue_url
+            self._template, parameters={"MasterSecret": MASTER_SECRET}, queue_url=self._engines.queue_url
         )
         create_resources(self._application, self._engines)
         self.store = self._open_store()
-        self.key = self._issue_key()
+        access_key, self.key = operator_key()
+        self.store.put_access_key(access_key)
         self._report(", ".join((*self._application.tables, *self._application.buckets, *self._application.queues)))
         self._start_functions(processes)
         self._start_pollers()
@@ -127,22 +120,16 @@ class Stack:
         (table,) = self._application.tables
         return DynamoStore(Table(dynamodb_client(self._engines), table))
 
-    def _issue_key(self) -> str:
-        """The operator's key of this stack, the same on every machine; it opens every program."""
-        key, text = issue_key(_MASTER_SECRET, _KEY_ID, programs=(), scopes=SCOPES)
-        self.store.put_access_key(key)
-        return text
-
     def _start_functions(self, processes: Processes) -> None:
-        lambda_server = bind(0)
+        lambda_server = Server(0)
         self._cleanup.callback(lambda_server.close)
         self._environments = Environments(
             self._application.functions,
             processes,
             variables={
                 **self._engines.variables(),
-                "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.effective_port}",
-                "MASTER_SECRET": _MASTER_SECRET,
+                "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.port}",
+                "MASTER_SECRET": MASTER_SECRET,
                 "NEXTBEST_DEMO_KEY": self.key,
             },
             logs=self._logs,
@@ -150,16 +137,12 @@ class Stack:
         )
         lambda_api = LambdaApi(self._application, self._environments)
         self._cleanup.callback(lambda_api.close)
-        gateway = Gateway(self._template, port=self._gateway_server.effective_port, invoke=self._invoke)
-        self._run_server(lambda_server, lambda_api.app)
-        self._run_server(self._gateway_server, gateway.app)
+        gateway = Gateway(self._template, port=self._gateway_server.port, invoke=self._invoke)
+        lambda_server.run(lambda_api.app)
+        self._gateway_server.run(gateway.app)
 
     def _invoke(self, logical_id: str, event: bytes) -> Invocation:
         return self._environments.invoke(self._application.function(logical_id), event)
-
-    def _run_server(self, server: TcpWSGIServer, app: Flask) -> None:
-        server.application = app
-        threading.Thread(target=server.run, name=f"server-{server.effective_port}", daemon=True).start()
 
     def _start_pollers(self) -> None:
         sqs = sqs_client(self._engines)

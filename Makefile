@@ -1,0 +1,62 @@
+# Nextbest on your machine. `make` alone lists the targets.
+
+PYTHON ?= python3
+PORT   ?= 3000
+STATE  ?= .state
+PROGRAM ?=
+FUNCTION ?=
+KEY ?=
+URL ?= http://127.0.0.1:$(PORT)
+
+PACKAGES := local layers functions simulator tests benchmarks
+RUN := .venv/bin/python -m
+
+export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench format install install-dev
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
+
+start: install ## start everything on http://127.0.0.1:3000 with a demo program (PORT=, STATE=)
+	@$(RUN) local start --port $(PORT) --state $(STATE)
+
+stop: ## stop a stack that runs in the background
+	@$(RUN) local stop --state $(STATE)
+
+reset: ## forget everything the stack has stored
+	@$(RUN) local reset --state $(STATE)
+
+logs: ## follow the log of a function: make logs FUNCTION=actions
+	@$(RUN) local logs $(FUNCTION) --state $(STATE)
+
+load: install ## load your events: make load FILE=events.csv PROGRAM=name
+	@$(RUN) local.load $(FILE) --program $(PROGRAM) --url $(URL) --key $(or $(KEY),$(shell $(RUN) local key)) --state $(STATE)
+
+start-docker: install ## the plain `sam local start-api` (needs Docker)
+	.venv/bin/sam build
+	.venv/bin/sam local start-api --port $(PORT)
+
+test check: install-dev ## everything that CI checks and that needs no Docker
+	.venv/bin/ruff check $(PACKAGES)
+	.venv/bin/ruff format --check $(PACKAGES)
+	.venv/bin/mypy $(PACKAGES)
+	.venv/bin/python -m pytest
+
+evaluate: install-dev ## quality of the recommendations on public data
+	$(RUN) benchmarks.evaluate
+
+bench: install-dev ## latency, training time and cost on this machine
+	$(RUN) benchmarks
+
+format: install-dev ## put the code into its one format
+	.venv/bin/ruff check --fix-only $(PACKAGES)
+	.venv/bin/ruff format $(PACKAGES)
+
+install:
+	@$(PYTHON) -m local.install local
+
+install-dev:
+	@$(PYTHON) -m local.install dev
