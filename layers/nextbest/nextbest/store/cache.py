@@ -104,12 +104,14 @@ class CatalogueCache:
             return kept
 
     def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:
+        if start.revision >= until:
+            return start
         current = start
         for revision, assets in self._store.asset_changes(program_id, start.revision, until):
             if revision != current.revision + 1:
                 return None
             current = current.with_changes(revision, assets)
-        return current if current.revision == until else None
+        return current if current.revision >= until else None
 
 
 class AccessKeyCache:
