@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from botocore.session import get_session
-from moto import mock_aws
 
+from local.engines import CREDENTIALS, DYNOXIDE, REGION
+from local.processes import HOST, Processes, free_port, wait_for_port
 from nextbest.programs import Program
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.table import Table
@@ -18,15 +21,52 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
+ENGINES = ("dynoxide", "ministack")
 
 
-def dynamodb(endpoint_url: str | None = None) -> DynamoDBClient:
+@pytest.fixture(scope="session")
+def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Starts an engine at its first use; the URL it listens on."""
+    processes = Processes()
+    folder = tmp_path_factory.mktemp("engines")
+    urls: dict[str, str] = {}
+
+    def start(engine: str) -> str:
+        if engine not in urls:
+            port = free_port()
+            log = folder / f"{engine}.log"
+            command, variables = _command(engine, port)
+            environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+            child = processes.start(command, log=log, environment=environment, folder=folder)
+            wait_for_port(child, port, log=log, seconds=30)
+            urls[engine] = f"http://{HOST}:{port}"
+        return urls[engine]
+
+    yield start
+    processes.close()
+
+
+def _command(engine: str, port: int) -> tuple[list[str], dict[str, str]]:
+    if engine == "dynoxide":
+        return [str(DYNOXIDE), "serve", "--host", HOST, "--port", str(port)], {}
+    return [sys.executable, "-m", "ministack"], {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": HOST,
+        "SERVICES": "dynamodb,s3",
+        "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": "unix:///nonexistent",
+    }
+
+
+def dynamodb(endpoint_url: str) -> DynamoDBClient:
     client = get_session().create_client(
         "dynamodb",
-        region_name="us-east-1",
+        region_name=REGION,
         endpoint_url=endpoint_url,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
     return cast("DynamoDBClient", client)
 
@@ -44,9 +84,9 @@ def create_table(client: DynamoDBClient, name: str) -> Table:
     return Table(client, name)
 
 
-@pytest.fixture(params=["http://127.0.0.1:18001", "http://127.0.0.1:18002"])
-def table(request: pytest.FixtureRequest) -> Table:
-    return create_table(dynamodb(request.param), f"test-{uuid.uuid4().hex}")
+@pytest.fixture(params=ENGINES)
+def table(request: pytest.FixtureRequest, start_engine: Callable[[str], str]) -> Table:
+    return create_table(dynamodb(start_engine(request.param)), f"test-{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""Programs, keys, assets, labels and resources."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from nextbest.access import SCOPES, issue_key
+from nextbest.assets import Asset
+from nextbest.catalogue import Catalogue
+from nextbest.errors import AlreadyExists, ArtifactError, NotFound
+from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
+from nextbest.store.cache import CatalogueCache, ModelCache
+from nextbest.store.dynamo import DynamoStore
+from tests.store.conftest import PROGRAM
+
+
+class MemoryArtifacts:
+    """Artifacts in a dictionary."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.reads = 0
+
+    def put(self, key: str, data: bytes) -> None:
+        self.files[key] = data
+
+    def get(self, key: str) -> bytes:
+        self.reads += 1
+        if key not in self.files:
+            raise ArtifactError(f"artifact {key} does not exist")
+        return self.files[key]
+
+    def delete_all(self, prefix: str) -> int:
+        doomed = [key for key in self.files if key.startswith(prefix)]
+        for key in doomed:
+            del self.files[key]
+        return len(doomed)
+
+
+def state_of(store: DynamoStore) -> ProgramState:
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    return state
+
+
+def test_a_program_is_created_once_and_changed_in_place(store: DynamoStore) -> None:
+    with pytest.raises(AlreadyExists):
+        store.create_program(PROGRAM)
+    store.update_program(replace(PROGRAM, description="changed"))
+    assert [program.description for program in store.list_programs()] == ["changed"]
+    with pytest.raises(NotFound):
+        store.update_program(replace(PROGRAM, program_id="nothing"))
+
+
+def test_the_model_pointer_only_moves_forward(store: DynamoStore) -> None:
+    newer, older = ModelPointer("0002-b", "models/b"), ModelPointer("0001-a", "models/a")
+    assert store.point_to_model(PROGRAM.program_id, newer)
+    assert not store.point_to_model(PROGRAM.program_id, older)
+    assert state_of(store).model == newer
+    store.forget_model(PROGRAM.program_id)
+    assert state_of(store).model is None
+
+
+def test_status_and_keys_come_back_as_put(store: DynamoStore) -> None:
+    status = Status(PROGRAM.program_id, "program_model_training", "learning", 1.5)
+    store.put_status(status)
+    assert store.status(PROGRAM.program_id) == status
+    key, text = issue_key("m" * 32, "NBKABC", programs=("coffee",), scopes=SCOPES)
+    store.put_access_key(key)
+    read = store.access_key("NBKABC")
+    assert read == key
+    assert text.partition(".")[2] not in str(read)
+    assert read.accepts(text.partition(".")[2], now=0)
+    assert not read.accepts("guess", now=0)
+
+
+def test_assets_are_revisions_that_a_warm_reader_catches_up_with(store: DynamoStore) -> None:
+    # Given a reader that knows revision 1
+    artifacts = MemoryArtifacts()
+    cache = CatalogueCache(store, artifacts)
+    store.put_assets(PROGRAM.program_id, [Asset("latte", "Latte"), Asset("mocha", "Mocha", ("coffee",))])
+    assert cache.catalogue_of(state_of(store)).name_of("latte") == "Latte"
+    # When an asset changes and another comes
+    revision = store.put_assets(PROGRAM.program_id, [Asset("latte", "Caffè latte"), Asset("tea", "", (), {"VALUE": 3})])
+    catalogue = cache.catalogue_of(state_of(store))
+    # Then the next answer has both
+    assert revision == catalogue.revision == 2
+    assert catalogue.name_of("latte") == "Caffè latte"
+    assert catalogue.name_of("tea") == "tea"
+    assert catalogue.assets["tea"].fields == {"VALUE": 3}
+    assert [asset.asset_id for asset in store.assets(PROGRAM.program_id)] == ["latte", "mocha", "tea"]
+    assert artifacts.reads == 0
+
+
+def test_a_cold_reader_starts_from_the_written_catalogue(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    store.put_assets(PROGRAM.program_id, [Asset(f"a{n:03}") for n in range(200)])
+    written = CatalogueCache(store, artifacts).catalogue_of(state_of(store))
+    artifacts.put("catalogues/x", written.encode())
+    assert store.point_to_catalogue(PROGRAM.program_id, CataloguePointer(written.revision, "catalogues/x"))
+    assert len(CatalogueCache(store, artifacts).catalogue_of(state_of(store))) == 200
+    assert artifacts.reads == 1
+    store.put_assets(PROGRAM.program_id, [Asset("late")])
+    assert len(CatalogueCache(store, artifacts).catalogue_of(state_of(store))) == 201
+    # A lost file costs time, not the catalogue.
+    artifacts.files.clear()
+    assert len(CatalogueCache(store, artifacts).catalogue_of(state_of(store))) == 201
+
+
+def test_concurrent_asset_writers_each_get_a_revision(store: DynamoStore) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        revisions = list(pool.map(lambda n: store.put_assets(PROGRAM.program_id, [Asset(f"asset-{n}")]), range(12)))
+    assert sorted(revisions) == list(range(1, 13))
+    assert len(CatalogueCache(store, MemoryArtifacts()).catalogue_of(state_of(store))) == 12
+
+
+def test_the_last_good_model_serves_while_the_new_one_cannot_be_read(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    artifacts.put("models/a", b"good")
+    models = ModelCache(artifacts, bytes.decode)
+    assert models.model_of(state_of(store)) is None
+    store.point_to_model(PROGRAM.program_id, ModelPointer("1", "models/a"))
+    assert models.model_of(state_of(store)) == ("1", "good")
+    store.point_to_model(PROGRAM.program_id, ModelPointer("2", "models/missing"))
+    assert models.model_of(state_of(store)) == ("1", "good")
+
+
+def test_a_catalogue_file_that_is_damaged_is_refused() -> None:
+    data = bytearray(Catalogue(3, {"a": Asset("a")}).encode())
+    assert Catalogue.decode(bytes(data)).revision == 3
+    data[-1] ^= 1
+    with pytest.raises(ArtifactError):
+        Catalogue.decode(bytes(data))
+    with pytest.raises(ArtifactError):
+        Catalogue.decode(b"something else")
+
+
+def test_label_weights_merge(store: DynamoStore) -> None:
+    store.put_label_weights(PROGRAM.program_id, {"coffee": 2.0, "tea": 0.5})
+    store.put_label_weights(PROGRAM.program_id, {"tea": 1.5})
+    assert state_of(store).label_weights == {"coffee": 2.0, "tea": 1.5}
+
+
+def test_resources_are_named_once_listed_in_order_and_deleted(store: DynamoStore) -> None:
+    store.create_resource("filter", "b", {"expression": "x"})
+    store.create_resource("filter", "a", {"expression": "y"})
+    with pytest.raises(AlreadyExists):
+        store.create_resource("filter", "a", {})
+    assert [resource["expression"] for resource in store.list_resources("filter")] == ["y", "x"]
+    assert store.resource("filter", "c") is None
+    store.delete_resource("filter", "a")
+    with pytest.raises(NotFound):
+        store.delete_resource("filter", "a")
