@@ -42,7 +42,7 @@ Label64 = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
 class Event(BaseModel):
     user_id: str = Field(min_length=1, max_length=256, pattern=PRINTABLE)
     event_timestamp: Annotated[datetime, AfterValidator(within_bounds)]
-    event_type: str = Field(min_length=1, max_length=256, pattern=PRINTABLE)
+    event_type: str = Field(min_length=1, max_length=128, pattern=PRINTABLE)
     asset_id: str = Field(min_length=1, max_length=64, pattern=PRINTABLE)
     labels: list[Label64] = Field(max_length=100)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 from urllib.parse import urlencode
 
@@ -112,7 +113,7 @@ NUMBERS = [
 FLOATS = ["0.5", "-0.1", "nan", "inf", "-inf", "1e999", ".5", "5.", "1e-400", "0x1", "1,5"]
 WORDS = ["true", "True", "TRUE", "1", "0", "f", "N", "off", "OFF", "yes", "maybe", "2", " true", "null", "any", "all"]
 WORDS += ["growth", "discovery", "base", "assets", "labels", "Growth"]
-NAMES = sorted({field.name for route in ROUTES for field in dataclasses.fields(route.input_type)} | {"Limit", "x", ""})
+NAMES = sorted({name for route in ROUTES for name in signature(route.input_type).parameters} | {"Limit", "x", ""})
 
 values = st.one_of(st.sampled_from(NUMBERS + FLOATS + WORDS), st.text(max_size=8))
 query_strings = st.one_of(
@@ -132,7 +133,9 @@ headers = st.one_of(
     st.tuples(st.tuples(st.just("program-id"), header_values), st.tuples(st.just("program-id"), header_values)),
 )
 user_ids = st.one_of(
-    st.just("ann"), st.text(min_size=1, max_size=12), st.sampled_from(["u" * 256, "u" * 257, "a%2Fb", "é\n"])
+    st.just("ann"),
+    st.text(min_size=1, max_size=12),
+    st.sampled_from(["u" * 256, "u" * 257, "a%2Fb", "é\n"]),
 )
 GETS = [route.template for route in ROUTES if route.method == "GET"]
 
@@ -172,7 +175,21 @@ json_values: st.SearchStrategy[Any] = st.recursive(
         st.floats(),
         st.text(max_size=6),
         st.sampled_from(
-            ["", "a" * 64, "a" * 65, "n" * 124, "n" * 125, "u" * 257, "tab\t", "del\x7f", "nul\x00", "é" * 64]
+            [
+                "",
+                "a" * 64,
+                "a" * 65,
+                "n" * 124,
+                "n" * 125,
+                "e" * 128,
+                "e" * 129,
+                "u" * 256,
+                "u" * 257,
+                "tab\t",
+                "del\x7f",
+                "nul\x00",
+                "é" * 64,
+            ]
         ),
         st.sampled_from([1, 2, 3, 0.99, 1.0, 1.5, 2**31 - 1, 2**31, 10**30, "3", "2.0", "0.5", "nan", 1e308, -1e308]),
     ),

@@ -150,7 +150,7 @@ def test_given_times_outside_the_bounds_when_posted_then_each_error_names_its_ev
         ("user_id", "a\tb", "string_pattern_mismatch"),
         ("user_id", 7, "string_type"),
         ("asset_id", "a" * 65, "string_too_long"),
-        ("event_type", "e" * 257, "string_too_long"),
+        ("event_type", "e" * 129, "string_too_long"),
         ("event_timestamp", "2024-02-30T00:00:00Z", "datetime_from_date_parsing"),
         ("event_timestamp", None, "datetime_type"),
         ("labels", None, "list_type"),

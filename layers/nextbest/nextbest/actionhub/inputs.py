@@ -15,7 +15,8 @@ from .parameters import Body, Bounds, Header, Path, Query
 
 # The contract's bounds, and ours where it gives none; the schemas and the hand-written path share them.
 MAX_USER_ID_CHARACTERS = 256
-MAX_EVENT_TYPE_CHARACTERS = 256
+# Time, event type and asset id share a sort key of 1,024 bytes, of which a character may take four.
+MAX_EVENT_TYPE_CHARACTERS = 128
 MAX_ASSET_ID_CHARACTERS = 64
 MAX_LABEL_CHARACTERS = 64
 MAX_LABELS = 100

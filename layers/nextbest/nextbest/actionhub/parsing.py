@@ -138,5 +138,8 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
 
 def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:
     return (
-        type(value) is str and 0 < len(value) <= max_characters and not _CONTROL_CHARACTERS_OR_SURROGATES.search(value)
+        type(value) is str
+        and 0 < len(value) <= max_characters
+        # The first test is the cheap one: of ASCII, just the control characters are not printable.
+        and ((value.isascii() and value.isprintable()) or not _CONTROL_CHARACTERS_OR_SURROGATES.search(value))
     )

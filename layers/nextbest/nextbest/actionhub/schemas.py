@@ -1,7 +1,7 @@
 """The bodies of the API as pydantic models, named as the OpenAPI document names them.
 
 Models of request bodies have ``to_domain()``. Bounds that the contract does not give are there so that whatever is
-accepted can be stored: identifiers hold 1 to 256 characters (an asset's 1 to 64) and no control characters, which no
+accepted can be stored: user ids hold 1 to 256 characters, event types 1 to 128, and none a control character, which no
 log, header or CSV file carries faithfully.
 """
 
