@@ -21,7 +21,7 @@ from nextbest.request import from_payload_v2
 from tests.property.actionhub_reference import NOW, Call, Reference, Reply
 
 JSON_HEADERS = (("program-id", "cafe"), ("content-type", "application/json"))
-THOROUGH = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +146,16 @@ def test_given_any_parameters_when_read_then_the_answer_is_fastapis(
     reference: Reference, template: str, user_id: str, query_string: str, header: tuple[tuple[str, str], ...]
 ) -> None:
     check(reference, Call("GET", template.replace("{user_id}", user_id), query_string, header))
+
+
+@pytest.mark.parametrize("value", NUMBERS + FLOATS + WORDS)
+def test_given_one_value_for_any_parameter_when_read_then_the_answer_is_fastapis(
+    reference: Reference, value: str
+) -> None:
+    for route in ROUTES:
+        for name in signature(route.input_type).parameters:
+            path = route.template.replace("{user_id}", "ann")
+            check(reference, Call(route.method, path, urlencode({name: value}), JSON_HEADERS[:1]))
 
 
 segments = st.sampled_from(
@@ -402,3 +412,13 @@ def test_given_every_odd_body_under_every_content_type_when_posted_then_the_answ
 
 def test_given_a_body_over_the_limit_when_posted_then_the_answer_is_fastapis(reference: Reference) -> None:
     check(reference, Call("POST", "/events", "", JSON_HEADERS, b" " * (4 * 1024 * 1024 + 1)))
+
+
+@pytest.mark.parametrize("key", TEMPLATES)
+def test_given_the_most_rows_and_one_more_when_written_then_the_answer_is_fastapis(
+    reference: Reference, key: str
+) -> None:
+    method, path, row, _ = TEMPLATES[key]
+    for count in (1000, 1001):
+        body = json.dumps({key: [row] * count}).encode()
+        check(reference, Call(method, path, "", JSON_HEADERS, body))
