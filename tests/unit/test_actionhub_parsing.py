@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody
+from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody, answer
 from nextbest.actionhub.inputs import GetActions, PostEvents
 from nextbest.actionhub.parsing import parse_get_actions, parse_post_events
 from nextbest.events import Event
@@ -180,6 +180,16 @@ def test_given_1000_events_when_posted_then_all_are_read_in_order() -> None:
 def test_given_a_body_that_is_not_text_when_posted_then_it_is_unreadable() -> None:
     with pytest.raises(UnreadableBody):
         post_events(b'{"events": "\xff"}')
+
+
+@pytest.mark.parametrize("leaf", ["1", "NaN", '"\\ud800"'])
+@pytest.mark.parametrize("depth", [10, 200, 300, 400, 450, 480, 500, 900, 940, 960, 980, 990, 1000, 5000, 100_000])
+def test_given_a_deeply_nested_body_when_refused_then_the_refusal_can_be_written(depth: int, leaf: str) -> None:
+    with pytest.raises((InvalidRequest, UnreadableBody)) as error:
+        post_events(b'{"events":' + b"[" * depth + leaf.encode() + b"]" * depth + b"}")
+    status, body = answer(error.value)
+    assert status in {400, 422}
+    assert json.loads(body)["detail"]
 
 
 def test_given_a_body_over_four_mebibytes_when_posted_then_it_is_too_large() -> None:

@@ -21,11 +21,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from nextbest.request import Request
 
 from . import schemas
-from .errors import BodyTooLarge, ErrorDetail, InvalidRequest, UnreadableBody
+from .errors import BodyTooLarge, ErrorDetail, InvalidRequest, UnreadableBody, render
 from .inputs import MAX_BODY_BYTES
 from .parameters import Body, Header, Marker, Path, Query
 
 _PLACES: dict[type[Marker], str] = {Path: "path", Query: "query", Header: "header", Body: "body"}
+
+_MARGIN_LEVELS = 50
 
 Input = TypeVar("Input", bound=Hashable)
 
@@ -170,8 +172,12 @@ def _encodable(errors: list[ErrorDetail]) -> list[ErrorDetail]:
     for error in errors:
         if isinstance(error["input"], bytes):
             error["input"] = error["input"].decode("utf-8", "replace")
+    # The answer is written later and from another depth of calls, hence the margin.
+    trial: object = errors
+    for _ in range(_MARGIN_LEVELS):
+        trial = [trial]
     try:
-        json.dumps(errors)
+        render(trial)
     except RecursionError as error:
         raise UnreadableBody from error
     return errors
