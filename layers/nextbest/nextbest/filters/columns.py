@@ -1,0 +1,179 @@
+"""The catalogue as filters read it: one column per field, each factorised once.
+
+A column holds every distinct value once and, for each row, which of them it has. A test is therefore made on the
+distinct values, mostly a handful, and spread over the rows by one numpy gather. Hot path: standard library and numpy.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.assets import Asset, FieldValue
+from nextbest.filters.schema import ACTION_ID, ASSET_NAME, LABELS
+from nextbest.filters.values import to_number
+
+Mask = NDArray[np.bool_]
+
+MASK_CACHE_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One field of every row.
+
+    ``codes`` (int32, one per row) point at the distinct values. Of each distinct value, ``numbers`` (float64) is what
+    it reads as a number, NaN where it does not; ``present`` whether it is anything but null; ``places`` lists, for each
+    single string, the distinct values it is part of. ``is_number``: every value that is not null came as a number.
+    """
+
+    codes: NDArray[np.int32]
+    numbers: NDArray[np.float64]
+    present: Mask
+    places: Mapping[str, Sequence[int]]
+    is_number: bool
+
+    @classmethod
+    def of(cls, values: Sequence[FieldValue | tuple[str, ...]]) -> Column:
+        """A column of these values, one per row. A string is split at ``|``; a tuple is several strings as they are.
+
+        An absent value, an empty string and an empty part between two ``|`` are null: no string at all.
+        """
+        code_of = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        distinct = list(code_of)
+        places: dict[str, list[int]] = {}
+        present = np.zeros(len(distinct), np.bool_)
+        for code, value in enumerate(distinct):
+            for text in dict.fromkeys(_strings(value)):
+                places.setdefault(text, []).append(code)
+                present[code] = True
+        return cls(
+            np.fromiter(map(code_of.__getitem__, values), np.int32, len(values)),
+            np.fromiter(map(_number, distinct), np.float64, len(distinct)),
+            present,
+            places,
+            all(value is None or isinstance(value, int | float) for value in distinct),
+        )
+
+    def any_of(self, texts: Iterable[str]) -> Mask:
+        """Which distinct values hold at least one of ``texts``, by exact match."""
+        hits = np.zeros(len(self.present), np.bool_)
+        for text in texts:
+            hits[self.places.get(text, ())] = True
+        return hits
+
+    def spread(self, hits: Mask) -> Mask:
+        """From distinct values to rows."""
+        return hits[self.codes]
+
+
+class FieldTable:
+    """Rows of fields (upper-case names) as columns, each built when first asked for and kept."""
+
+    def __init__(self, rows: Sequence[Mapping[str, FieldValue]]) -> None:
+        self._rows = rows
+        self._columns: dict[str, Column] = {}
+
+    def column(self, name: str) -> Column:
+        """The column of a field; all null where no row has it."""
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = Column.of(self._values(name))
+        return column
+
+    def _values(self, name: str) -> Sequence[FieldValue | tuple[str, ...]]:
+        return [row.get(name) for row in self._rows]
+
+
+class FilterColumns(FieldTable):
+    """The catalogue, one row per asset in the order given, at one version: make a new one when the catalogue changes.
+
+    Beside the assets' own fields there are ACTION_ID, and ASSET_NAME and LABELS where an asset brings no field of that
+    name. For actions whose asset has no row in the catalogue, pass a bare ``Asset(asset_id)``: its fields are null.
+    ``rows`` maps asset ids to rows; ``masks`` keeps what the filters' parts last answered.
+    """
+
+    def __init__(self, assets: Sequence[Asset], *, mask_cache_bytes: int = MASK_CACHE_BYTES) -> None:
+        super().__init__([asset.fields for asset in assets])
+        self._assets = assets
+        self.rows = {asset.asset_id: row for row, asset in enumerate(assets)}
+        self.masks = MaskCache(mask_cache_bytes)
+
+    def __len__(self) -> int:
+        return len(self._assets)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A field's number in every row, NaN where there is none: for what the service itself asks of actions."""
+        column = self.column(name)
+        return column.numbers[column.codes]
+
+    def _values(self, name: str) -> Sequence[FieldValue | tuple[str, ...]]:
+        if name == ACTION_ID:
+            return [(asset.asset_id,) for asset in self._assets]
+        inherent = _INHERENT.get(name)
+        if inherent is None:
+            return super()._values(name)
+        return [asset.fields[name] if name in asset.fields else inherent(asset) for asset in self._assets]
+
+
+class MaskCache:
+    """The masks used last, up to a number of bytes. Masks in it are read-only."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._masks: OrderedDict[Hashable, Mask] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def get(self, key: Hashable) -> Mask | None:
+        """The mask under ``key``, which thereby becomes the last to go."""
+        mask = self._masks.get(key)
+        if mask is not None:
+            self._masks.move_to_end(key)
+        return mask
+
+    def put(self, key: Hashable, mask: Mask) -> None:
+        """Keep ``mask``; the ones used longest ago make room."""
+        replaced = self._masks.pop(key, None)
+        self._bytes += mask.nbytes - (replaced.nbytes if replaced is not None else 0)
+        mask.setflags(write=False)
+        self._masks[key] = mask
+        while self._bytes > self._max_bytes:
+            _, dropped = self._masks.popitem(last=False)
+            self._bytes -= dropped.nbytes
+
+
+# An asset's id and its name are one string each, whatever characters they hold: a tuple is not split.
+_INHERENT: Mapping[str, Callable[[Asset], tuple[str, ...]]] = {
+    ASSET_NAME: lambda asset: (asset.asset_name,) if asset.asset_name else (),
+    LABELS: lambda asset: asset.labels,
+}
+
+
+def _strings(value: FieldValue | tuple[str, ...]) -> Iterable[str]:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str):
+        return filter(None, value.split("|"))
+    if value is None:
+        return ()
+    # A whole number reads the same whether it came as 5 or as 5.0.
+    return (str(int(value)) if isinstance(value, float) and value.is_integer() else str(value),)
+
+
+def _number(value: FieldValue | tuple[str, ...]) -> float:
+    if isinstance(value, str):
+        number = to_number(value)
+        return np.nan if number is None else number
+    if value is None or isinstance(value, tuple):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond the range of a float
+        return np.inf if value > 0 else -np.inf
