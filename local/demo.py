@@ -6,7 +6,6 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ PROGRAM_ID = "demo"
 USER_ID = "emma"
 _SEED = 7
 _BATCH_EVENTS = 1000
-_SENDERS = 2
 _POLL_SECONDS = 0.25
-_REBASE_SECONDS = 300.0
+_REBASE_SECONDS = 120.0
 _COMPLETE = "program_user_graph_complete"
 
 
@@ -41,7 +39,7 @@ class DemoClient:
     def __init__(self, url: str, key: str) -> None:
         self._url = url
         self._headers = {"actionhub-key": key, "program-id": PROGRAM_ID, "content-type": "application/json"}
-        self._http = urllib3.PoolManager(maxsize=_SENDERS, retries=False)
+        self._http = urllib3.PoolManager(retries=False)
 
     def post_events(self, events: Sequence[Event]) -> None:
         body = {"events": [_wire_form(event) for event in events]}
@@ -79,11 +77,10 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
     # The events of one user together: they are stored with fewer writes.
     events = sorted(population.events)
     batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]
-    with (
-        ThreadPoolExecutor(_SENDERS) as senders,
-        tqdm(total=len(events), desc="  demo events", unit=" events", unit_scale=True) as bar,
-    ):
-        for batch, _ in zip(batches, senders.map(client.post_events, batches), strict=True):
+    with tqdm(total=len(events), desc="  demo events", unit=" events", unit_scale=True) as bar:
+        # One at a time: the engine writes to one file, and two senders are slower than one.
+        for batch in batches:
+            client.post_events(batch)
             bar.update(len(batch))
     client.rebase()
     _wait_for_rebase(client)
@@ -98,7 +95,9 @@ def _wait_for_rebase(client: DemoClient) -> None:
         if status["status_id"] == _COMPLETE:
             return
         if "failed" in status["status_id"] or time.monotonic() > deadline:
-            raise DemoFailed(f"the rebase of the demo ended with {status['status_id']}: {status['message']}")
+            raise DemoFailed(
+                f"the rebase of the demo stands at {status['status_id']}: {status['message']} (see logs/rebase.log)"
+            )
         if status["message"] != shown:
             shown = status["message"]
             tqdm.write(f"  demo rebase: {shown}")

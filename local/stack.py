@@ -25,6 +25,7 @@ from nextbest.store.table import Table
 
 _WATCH_SECONDS = 1.0
 _IDLE_SECONDS = 120.0
+_CORES = os.cpu_count() or 1
 
 Report = Callable[[str], None]
 
