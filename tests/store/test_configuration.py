@@ -14,30 +14,8 @@ from nextbest.errors import AlreadyExists, ArtifactError, NotFound
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
 from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
+from tests.store.artifacts import MemoryArtifacts
 from tests.store.conftest import PROGRAM
-
-
-class MemoryArtifacts:
-    """Artifacts in a dictionary."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.reads = 0
-
-    def put(self, key: str, data: bytes) -> None:
-        self.files[key] = data
-
-    def get(self, key: str) -> bytes:
-        self.reads += 1
-        if key not in self.files:
-            raise ArtifactError(f"artifact {key} does not exist")
-        return self.files[key]
-
-    def delete_all(self, prefix: str) -> int:
-        doomed = [key for key in self.files if key.startswith(prefix)]
-        for key in doomed:
-            del self.files[key]
-        return len(doomed)
 
 
 def state_of(store: DynamoStore) -> ProgramState:

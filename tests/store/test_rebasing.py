@@ -1,0 +1,181 @@
+"""From events to answers: rebases and the read side, on real engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from nextbest.access import SCOPES, issue_key
+from nextbest.actions import Action
+from nextbest.assets import Asset
+from nextbest.errors import Forbidden, InvalidInput, NotFound
+from nextbest.events import Event
+from nextbest.history import History
+from nextbest.rebasing import Rebase
+from nextbest.rebasing_status import COMPLETE, FAILED
+from nextbest.serving import UNTRAINED, Serving
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.table import Table
+from tests.store.artifacts import MemoryArtifacts
+from tests.store.conftest import PROGRAM
+
+NOW = 1_750_000_000.0
+DAY = 86_400.0
+
+
+def clock(start: float = NOW) -> Callable[[], float]:
+    ticks = count()
+    return lambda: start + next(ticks) * 0.001
+
+
+def some_events(users: int = 12) -> list[Event]:
+    """Everyone orders drinks over 60 days; who orders tea also orders cake."""
+    drinks = ("latte", "tea", "espresso")
+    made = []
+    for user in range(users):
+        for day in range(0, 60, 2):
+            drink = drinks[(user + day // 20) % 3]
+            for asset in (drink, "cake") if drink == "tea" else (drink,):
+                made.append(Event(f"user-{user}", round((NOW - day * DAY - user) * 1e6), "order", asset))
+    return made
+
+
+def rebase(store: DynamoStore, artifacts: MemoryArtifacts, start: float = NOW) -> str:
+    return Rebase(store, artifacts, PROGRAM.program_id, clock=clock(start)).run().version
+
+
+def key_text(store: DynamoStore, key_id: str = "NBKREADER", program_id: str = PROGRAM.program_id) -> str:
+    key, text = issue_key("m" * 32, key_id, programs=(program_id,), scopes=SCOPES)
+    store.put_access_key(key)
+    return text
+
+
+def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
+    # Given events and named assets
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
+    # When the program is rebased
+    version = rebase(store, artifacts)
+    # Then its status says so, and the next answer is that model's
+    status = store.status(PROGRAM.program_id)
+    assert status is not None
+    assert status.status_id == COMPLETE
+    assert version in status.message
+    serving = Serving(store, artifacts)
+    read, state = serving.read(PROGRAM.program_id, "user-1", key_text(store), now=NOW)
+    assert read.history is not None
+    answer = serving.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
+    assert answer.model_version == version
+    assert {entry.asset_id for entry in answer.recommendations} == {"latte", "tea", "espresso", "cake"}
+    assert answer.catalogue.name_of("cake") == "Carrot cake"
+    assert answer.explanations is not None
+    for entry, why in zip(answer.recommendations, answer.explanations, strict=True):
+        shares = why.prior_share + why.other_share + sum(part.share for part in why.contributions)
+        assert shares == pytest.approx(entry.score, abs=1e-6)
+    expected = History.from_events(
+        (event.event_type, event.asset_id, event.timestamp) for event in some_events() if event.user_id == "user-1"
+    ).base_weights(PROGRAM.half_life_days, NOW)
+    for entry in answer.recommendations:
+        assert entry.base_weight == pytest.approx(expected[Action(entry.event_type, entry.asset_id)], abs=1e-9)
+
+
+def test_a_rebase_is_a_function_of_the_events(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    first, second = rebase(store, artifacts), rebase(store, artifacts, NOW)
+    assert first == second
+    assert len([key for key in artifacts.files if key.startswith("models/")]) == 1
+
+
+def test_a_warm_read_is_one_call_to_anything(store: DynamoStore, table: Table) -> None:
+    # Given a warm environment
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
+    rebase(store, artifacts)
+    serving, text = Serving(store, artifacts), key_text(store)
+
+    def ask(user_id: str) -> None:
+        read, state = serving.read(PROGRAM.program_id, user_id, text, now=NOW)
+        assert read.history is not None
+        serving.recommend(state, read.history, now=NOW, limit=5, allow_repeats=True, explained=False)
+
+    ask("user-0")
+    calls: list[str] = []
+    table.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    reads_before = artifacts.reads
+    # When another user is asked for
+    ask("user-1")
+    # Then that is one DynamoDB call and no other
+    assert calls == ["BatchGetItem"]
+    assert artifacts.reads == reads_before
+
+
+def test_a_program_without_events_fails_with_the_reason(store: DynamoStore) -> None:
+    with pytest.raises(InvalidInput, match="no events"):
+        rebase(store, MemoryArtifacts())
+    status = store.status(PROGRAM.program_id)
+    assert status is not None
+    assert status.status_id == FAILED
+    assert "no events" in status.message
+
+
+def test_a_rebase_that_dies_leaves_the_old_model_serving(store: DynamoStore) -> None:
+    # Given a served model
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    version = rebase(store, artifacts)
+
+    class Full(MemoryArtifacts):
+        def put(self, _key: str, _data: bytes) -> None:
+            raise OSError("the disk is full")
+
+    # When the next rebase cannot write
+    with pytest.raises(OSError, match="full"):
+        rebase(store, Full(), NOW + 60)
+    # Then the reason is told and the old one stays
+    status, state = store.status(PROGRAM.program_id), store.program_state(PROGRAM.program_id)
+    assert status is not None
+    assert state is not None
+    assert state.model is not None
+    assert (status.status_id, status.message) == (FAILED, "the disk is full")
+    assert state.model.version == version
+
+
+def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    early = Rebase(store, artifacts, PROGRAM.program_id, clock=clock(NOW))
+    late = Rebase(store, artifacts, PROGRAM.program_id, clock=clock(NOW + 5))
+    newest = late.run()
+    early.run()
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    assert state.model == newest
+
+
+def test_two_calls_are_enough_to_get_started(store: DynamoStore) -> None:
+    # ActionHub contract: "Only two calls needed to get started". No rebase ran yet.
+    store.append(PROGRAM, some_events(1))
+    serving = Serving(store, MemoryArtifacts())
+    read, state = serving.read(PROGRAM.program_id, "user-0", key_text(store), now=NOW)
+    assert read.history is not None
+    answer = serving.recommend(state, read.history, now=NOW, limit=2, allow_repeats=True, explained=True)
+    assert answer.model_version == UNTRAINED
+    assert len(answer.recommendations) == 2
+    assert 1 > answer.recommendations[0].growth_weight >= answer.recommendations[1].growth_weight > 0
+
+
+def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
+    serving = Serving(store, MemoryArtifacts())
+    store.append(PROGRAM, some_events(1))
+    stranger = key_text(store, "NBKSTRANGER", "another")
+    for text in (None, "", "nonsense", "NBKNOBODY.secret", "NBKSTRANGER.wrong", stranger):
+        with pytest.raises(Forbidden):
+            serving.read(PROGRAM.program_id, "user-0", text, now=NOW)
+    # A program that its key opens but that does not exist
+    with pytest.raises(NotFound):
+        serving.read("another", "user-0", stranger, now=NOW)
