@@ -1,0 +1,92 @@
+"""An alarm for each way to fail, and words on what to do about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, of_type, the_only
+
+ALARM = "AWS::CloudWatch::Alarm"
+
+
+def watched(template: Document) -> dict[tuple[str, str], Document]:
+    """Alarms by what they watch: (metric, what the dimension names)."""
+    found: dict[tuple[str, str], Document] = {}
+    for alarm in of_type(template, ALARM).values():
+        properties = alarm["Properties"]
+        (dimension,) = properties["Dimensions"]
+        value = dimension["Value"]
+        target = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
+        found[properties["MetricName"], target] = properties
+    return found
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_each_function_that_fails_is_heard_of(template: Document, function: str, metric: str) -> None:
+    alarm = watched(template)[metric, logical_id(function)]
+
+    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/Lambda", "Sum", 0)
+
+
+@pytest.mark.parametrize("function", ["actions", "recommendations"])
+def test_slow_answers_are_heard_of(template: Document, function: str) -> None:
+    alarm = watched(template)["Duration", logical_id(function)]
+
+    assert alarm["ExtendedStatistic"] == "p99"
+    assert alarm["Threshold"] == {"Ref": "HotLatencyMilliseconds"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "target"),
+    [
+        ("ApproximateNumberOfMessagesVisible", "DeadLetters"),
+        ("ApproximateNumberOfMessagesVisible", "FailedInvocations"),
+        ("ApproximateAgeOfOldestMessage", "Queue"),
+        ("ReadThrottleEvents", "Table"),
+        ("WriteThrottleEvents", "Table"),
+        ("5xx", "Api"),
+    ],
+)
+def test_other_failures_are_heard_of(template: Document, metric: str, target: str) -> None:
+    assert (metric, target) in watched(template)
+
+
+def test_one_dead_letter_is_enough(template: Document) -> None:
+    for queue in ("DeadLetters", "FailedInvocations"):
+        alarm = watched(template)["ApproximateNumberOfMessagesVisible", queue]
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+
+
+def test_every_alarm_and_its_end_reach_the_topic_if_there_is_one(template: Document) -> None:
+    told = {"Fn::If": ["TellsSomebody", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+
+    for name, alarm in of_type(template, ALARM).items():
+        assert alarm["Properties"]["AlarmActions"] == told, name
+        assert alarm["Properties"]["OKActions"] == told, name
+        assert alarm["Properties"]["TreatMissingData"] == "notBreaching", name
+    assert template["Resources"]["AlarmTopic"]["Condition"] == "TellsSomebody"
+
+
+def test_every_alarm_points_to_a_section_of_the_operations_page(template: Document) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sections = {heading.lower() for heading in re.findall(r"^### (.+)$", page, re.MULTILINE)}
+
+    for name, alarm in of_type(template, ALARM).items():
+        section = re.search(r"\(docs/operations\.md, ([^)]+)\)$", alarm["Properties"]["AlarmDescription"])
+        assert section, name
+        assert section[1].lower() in sections, name
+
+
+def test_dashboard_is_valid_and_names_only_what_exists(template: Document) -> None:
+    body: str = the_only(template, "AWS::CloudWatch::Dashboard")["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets: list[Any] = json.loads(body)["widgets"]
+
+    assert len(widgets) >= 8
+    named = {name.split(".")[0] for name in re.findall(r"\$\{([\w.]+)\}", body)}
+    assert named <= template["Resources"].keys()
+    assert {logical_id(function) for function in FUNCTIONS} <= named

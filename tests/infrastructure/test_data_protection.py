@@ -1,0 +1,93 @@
+"""What the data rests on: encrypted, private, recoverable, and not gone with the stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.infrastructure.cloudformation import Document, of_type, statements, the_only
+
+TABLE = "AWS::DynamoDB::Table"
+BUCKET = "AWS::S3::Bucket"
+QUEUE = "AWS::SQS::Queue"
+
+
+@pytest.mark.parametrize("kind", [TABLE, BUCKET])
+def test_data_outlives_the_stack(template: Document, kind: str) -> None:
+    resource = the_only(template, kind)
+
+    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_table_is_on_demand_with_the_keys_of_the_store(template: Document) -> None:
+    table = the_only(template, TABLE)["Properties"]
+
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+    assert table["AttributeDefinitions"] == [
+        {"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "sk", "AttributeType": "S"},
+    ]
+
+
+def test_table_is_encrypted_recoverable_and_cannot_be_deleted(template: Document) -> None:
+    table = the_only(template, TABLE)["Properties"]
+
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_bucket_is_encrypted_versioned_and_private(template: Document) -> None:
+    bucket = the_only(template, BUCKET)["Properties"]
+
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_bucket_forgets_old_versions_and_broken_uploads_but_nothing_current(template: Document) -> None:
+    rules = the_only(template, BUCKET)["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+    assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+    # The model that serves may be of any age.
+    assert not any({"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys() for rule in rules)
+
+
+def test_bucket_is_reached_over_tls_only(template: Document) -> None:
+    (statement,) = [statement for name, statement in statements(template) if name == "ArtifactsPolicy"]
+
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Action"] == "s3:*"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert len(statement["Resource"]) == 2  # the bucket, and what is in it
+
+
+def test_every_queue_is_encrypted_and_keeps_messages_as_long_as_possible(template: Document) -> None:
+    queues = of_type(template, QUEUE)
+
+    assert queues.keys() == {"Queue", "DeadLetters", "FailedInvocations"}
+    for queue in queues.values():
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        assert queue["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
+
+
+def test_a_message_that_keeps_failing_lands_among_the_dead_letters(template: Document) -> None:
+    redrive = template["Resources"]["Queue"]["Properties"]["RedrivePolicy"]
+
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}, "maxReceiveCount": 5}
+    assert "RedrivePolicy" not in template["Resources"]["DeadLetters"]["Properties"]

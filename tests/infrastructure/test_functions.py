@@ -1,0 +1,206 @@
+"""The functions: what they run, what they are told, and where their failures go."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.infrastructure.cloudformation import (
+    FUNCTIONS,
+    HOT_FUNCTIONS,
+    ROOT,
+    Document,
+    logical_id,
+    of_type,
+    read_template,
+    the_only,
+    translate,
+)
+
+FUNCTION = "AWS::Lambda::Function"
+FAILED_INVOCATIONS = {"Fn::GetAtt": ["FailedInvocations", "Arn"]}
+
+
+def properties_of(template: Document, function: str) -> Document:
+    properties: Document = template["Resources"][logical_id(function)]["Properties"]
+    return properties
+
+
+def test_every_folder_is_a_function_and_every_function_a_folder(template: Document) -> None:
+    folders = {path.parent.name for path in ROOT.glob("functions/*/app.py")}
+    written = read_template()["Resources"]
+
+    assert folders == set(FUNCTIONS)
+    assert of_type(template, FUNCTION).keys() == {logical_id(name) for name in FUNCTIONS}
+    for name in FUNCTIONS:
+        assert written[logical_id(name)]["Properties"]["CodeUri"] == f"functions/{name}/"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_runtime_handler_layer_and_architecture(template: Document, function: str) -> None:
+    properties = properties_of(template, function)
+
+    assert properties["Runtime"] == "python3.13"
+    assert properties["Handler"] == "app.handler"
+    assert properties["Architectures"] == [{"Ref": "Architecture"}]
+    assert [layer["Ref"] for layer in properties["Layers"]] == list(of_type(template, "AWS::Lambda::LayerVersion"))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_app_has_the_handler(function: str) -> None:
+    module = ast.parse((ROOT / "functions" / function / "app.py").read_text())
+
+    assert "handler" in {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_environment_has_what_the_function_asks_for(template: Document, function: str) -> None:
+    """Given the names that app.py takes from the environment, then the template sets each."""
+    source = (ROOT / "functions" / function / "app.py").read_text()
+    # open_store and open_artifacts read these two on the function's behalf.
+    asked = {"TABLE_NAME"} | ({"ARTIFACT_BUCKET"} if "open_artifacts" in source else set())
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            assert isinstance(node.slice, ast.Constant)
+            asked.add(str(node.slice.value))
+
+    assert asked <= properties_of(template, function)["Environment"]["Variables"].keys()
+
+
+def test_only_functions_that_derive_keys_know_the_master_secret(template: Document) -> None:
+    knowing = {
+        name for name in FUNCTIONS if "MASTER_SECRET" in properties_of(template, name)["Environment"]["Variables"]
+    }
+
+    assert knowing == {"collect", "manage", "recommendations"}
+    secret = template["Parameters"]["MasterSecret"]
+    assert secret["NoEcho"] is True
+    assert secret["MinLength"] >= 32
+    assert "Default" not in secret
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_logs_go_to_a_group_that_forgets(template: Document, function: str) -> None:
+    group = properties_of(template, function)["LoggingConfig"]["LogGroup"]["Ref"]
+    properties = template["Resources"][group]["Properties"]
+
+    assert properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert properties["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{function}"}
+
+
+def test_hot_functions_and_only_they_start_from_snapshots_behind_an_alias(template: Document) -> None:
+    snapshots = {
+        name: resource["Properties"]["SnapStart"]
+        for name, resource in of_type(template, FUNCTION).items()
+        if "SnapStart" in resource["Properties"]
+    }
+    aliased = {
+        alias["Properties"]["FunctionName"]["Ref"]: alias["Properties"]["Name"]
+        for alias in of_type(template, "AWS::Lambda::Alias").values()
+    }
+
+    hot = {logical_id(name) for name in HOT_FUNCTIONS}
+    assert snapshots == {name: {"ApplyOn": "PublishedVersions"} for name in hot}
+    assert aliased == dict.fromkeys(hot, "live")
+
+
+def test_the_gateway_calls_hot_functions_through_the_alias(template: Document) -> None:
+    paths = the_only(template, "AWS::ApiGatewayV2::Api")["Properties"]["Body"]["paths"]
+
+    for method, path, function in (
+        ("get", "/users/{user_id}/actions", "Actions"),
+        ("post", "/personalize/action-recommendations", "Recommendations"),
+    ):
+        integration = paths[path][method]["x-amazon-apigateway-integration"]
+        assert f"${{{function}FunctionAliaslive}}" in integration["uri"]["Fn::Sub"]
+        assert integration["payloadFormatVersion"] == "2.0"
+
+
+def versions(template: Document) -> set[str]:
+    return set(of_type(template, "AWS::Lambda::Version"))
+
+
+def test_a_changed_layer_publishes_new_versions(template: Document) -> None:
+    """A version keeps the layer it was published with: code that changed in the layer alone would never be served."""
+
+    def change(document: Document) -> None:
+        document["Resources"]["NextbestLayer"]["Properties"]["ContentUri"] = "s3://packaged/changed"
+
+    assert not versions(translate(change)) & versions(template)
+
+
+def test_a_changed_setting_publishes_new_versions(template: Document) -> None:
+    """SAM's hash does not see parameter values (serverless-application-model issue 3820); the description has them."""
+    for version in of_type(template, "AWS::Lambda::Version").values():
+        text = version["Properties"]["Description"]["Fn::Sub"]
+        function = template["Resources"][version["Properties"]["FunctionName"]["Ref"]]["Properties"]
+        values = function["Environment"]["Variables"].values()
+        parameters = {
+            value["Ref"] for value in values if isinstance(value, dict) and value["Ref"] in template["Parameters"]
+        }
+        # A secret cannot stand in a description: its change is announced by Release.
+        parameters = {"Release" if template["Parameters"][name].get("NoEcho") else name for name in parameters}
+        assert all(f"${{{name}}}" in text for name in parameters | {"Architecture"})
+        # Lambda publishes nothing when nothing changed, so Release has to be in the function as well.
+        assert "${Release}" in function["Description"]["Fn::Sub"]
+
+
+def test_queue_feeds_ingest_and_hears_of_each_failed_message(template: Document) -> None:
+    source = the_only(template, "AWS::Lambda::EventSourceMapping")["Properties"]
+
+    assert source["EventSourceArn"] == {"Fn::GetAtt": ["Queue", "Arn"]}
+    assert source["FunctionName"] == {"Ref": "IngestFunction"}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # AWS's advice, so that a batch is not delivered again while it is still worked on.
+    assert (
+        template["Resources"]["Queue"]["Properties"]["VisibilityTimeout"]
+        >= 6 * properties_of(template, "ingest")["Timeout"]
+    )
+
+
+def test_bus_events_reach_ingest_and_none_is_lost(template: Document) -> None:
+    rule = the_only(template, "AWS::Events::Rule")["Properties"]
+    (target,) = rule["Targets"]
+
+    assert rule["EventPattern"] == {"source": ["nextbest.events"]}
+    assert rule["EventBusName"] == {"Ref": "EventBus"}
+    assert target["Arn"] == {"Fn::GetAtt": ["IngestFunction", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
+
+
+@pytest.mark.parametrize("function", ["ingest", "rebase"])
+def test_asynchronous_failures_are_kept(template: Document, function: str) -> None:
+    (config,) = [
+        resource["Properties"]
+        for resource in of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+        if resource["Properties"]["FunctionName"] == {"Ref": logical_id(function)}
+    ]
+
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": FAILED_INVOCATIONS}}
+
+
+def test_schedule_rebases_with_all_the_time_there_is(template: Document) -> None:
+    schedule = the_only(template, "AWS::Scheduler::Schedule")["Properties"]
+
+    assert schedule["ScheduleExpression"] == {"Ref": "RebaseSchedule"}
+    assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["RebaseFunction", "Arn"]}
+    assert schedule["Target"]["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
+    assert properties_of(template, "rebase")["Timeout"] == 900
+    assert properties_of(template, "rebase")["MemorySize"] == {"Ref": "RebaseMemoryMegabytes"}
+
+
+@pytest.mark.parametrize("function", ["actions", "recommendations", "collect", "manage"])
+def test_no_function_outlasts_the_gateway(template: Document, function: str) -> None:
+    assert properties_of(template, function)["Timeout"] < 30  # an HTTP API gives up after 30 s
+
+
+def test_parameters_and_outputs(template: Document) -> None:
+    assert {"Stage", "Architecture", "LogLevel", "LogRetentionDays", "AlarmEmail", "RebaseSchedule"} <= template[
+        "Parameters"
+    ].keys()
+    assert {"ApiUrl", "PersonalizeUrl", "TableName", "ArtifactBucket", "QueueUrl"} <= template["Outputs"].keys()
+    # The local stack and `sam local` have to name no parameter but the secret.
+    assert [name for name, parameter in template["Parameters"].items() if "Default" not in parameter] == [
+        "MasterSecret"
+    ]

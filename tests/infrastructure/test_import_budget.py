@@ -1,0 +1,53 @@
+"""What a cold start of a hot function may load: modules are counted, not seconds, which differ by machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.infrastructure.cloudformation import HOT_FUNCTIONS, ROOT
+
+FORBIDDEN = {
+    *("pydantic", "scipy", "matplotlib", "pandas", "aws_lambda_powertools", "boto3", "boto3.resources"),
+    *("nextbest.training", "nextbest.rebasing", "nextbest.managing", "nextbest.collecting"),
+    *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
+}
+
+# All modules, the standard library's included: 527 when measured, and a tenth. Raise it only for a reason.
+BUDGET = 600
+
+PROBE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import app
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_loaded(function: str) -> set[str]:
+    """Every module in memory after the function was imported as Lambda does it, the layer on its path."""
+    variables = {
+        "PYTHONPATH": str(ROOT / "layers" / "nextbest"),
+        "TABLE_NAME": "table",
+        "ARTIFACT_BUCKET": "bucket",
+        "MASTER_SECRET": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+    }
+    command = [sys.executable, "-c", PROBE, str(ROOT / "functions" / function)]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("function", HOT_FUNCTIONS)
+def test_hot_functions_load_nothing_they_do_not_need(function: str) -> None:
+    loaded = modules_loaded(function)
+
+    assert "nextbest.scoring" in loaded
+    assert not FORBIDDEN & loaded
+    assert len(loaded) <= BUDGET

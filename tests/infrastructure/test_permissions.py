@@ -1,0 +1,161 @@
+"""Least privilege: who may do what, as the translated template says it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+
+from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, as_list, of_type, statements
+
+READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
+LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+READ_ARTIFACTS = {"s3:GetObject", "s3:ListBucket"}
+
+ALLOWED = {
+    "actions": READ | READ_ARTIFACTS | LOG,
+    "recommendations": READ | READ_ARTIFACTS | LOG,
+    "collect": READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:PartiQLInsert", "dynamodb:PutItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
+    "ingest": READ
+    | LOG
+    | {"dynamodb:PartiQLInsert", "dynamodb:UpdateItem"}
+    | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+    | {"sqs:SendMessage"},
+    "manage": READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "lambda:InvokeFunction"},
+    "rebase": READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject", "sqs:SendMessage"},
+}
+
+ACTIONS_OF_CALLS = {
+    "get_item": {"dynamodb:GetItem"},
+    "batch_get_item": {"dynamodb:BatchGetItem"},
+    "query": {"dynamodb:Query"},
+    "scan": {"dynamodb:Scan"},
+    "put_item": {"dynamodb:PutItem"},
+    "update_item": {"dynamodb:UpdateItem"},
+    "delete_item": {"dynamodb:DeleteItem"},
+    "batch_write_item": {"dynamodb:BatchWriteItem"},
+    "batch_execute_statement": {"dynamodb:PartiQLInsert"},
+    "transact_write_items": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "get_object": {"s3:GetObject"},
+    "put_object": {"s3:PutObject"},
+    "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "list_object_versions": {"s3:ListBucketVersions"},
+    "send_message": {"sqs:SendMessage"},
+    "invoke": {"lambda:InvokeFunction"},
+}
+
+
+def allowed_actions(template: Document, function: str) -> set[str]:
+    role = f"{function.capitalize()}Role"
+    return {
+        action
+        for name, statement in statements(template)
+        if name == role and statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+    }
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_may_do_what_it_does_and_nothing_else(template: Document, function: str) -> None:
+    assert allowed_actions(template, function) == ALLOWED[function]
+
+
+def test_no_permission_is_for_everything(template: Document) -> None:
+    found = list(statements(template))
+    assert len(found) > 20
+    for name, statement in found:
+        resources = as_list(statement["Resource"])
+        assert "*" not in resources, name
+        # An exact resource of this stack: its ARN, or all objects of its bucket.
+        for resource in resources:
+            assert re.fullmatch(
+                r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/\*")\}', json.dumps(resource)
+            ), (
+                name,
+                resource,
+            )
+        if statement["Effect"] == "Allow":
+            assert not any("*" in action for action in as_list(statement["Action"])), name
+
+
+def test_no_role_has_a_managed_policy(template: Document) -> None:
+    """AWS's own policies name all resources: the one that SAM adds for SQS reads every queue of the account."""
+    roles = of_type(template, "AWS::IAM::Role")
+
+    assert len(roles) == len(FUNCTIONS) + 1  # and the scheduler's
+    assert not any("ManagedPolicyArns" in role["Properties"] for role in roles.values())
+
+
+def test_each_function_has_a_role_that_only_lambda_may_take(template: Document) -> None:
+    for function in FUNCTIONS:
+        name = function.capitalize()
+        assert template["Resources"][f"{name}Function"]["Properties"]["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+        trust = template["Resources"][f"{name}Role"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust == [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ]
+
+
+def test_each_function_writes_only_its_own_log(template: Document) -> None:
+    for function in FUNCTIONS:
+        name = function.capitalize()
+        (statement,) = [
+            statement
+            for role, statement in statements(template)
+            if role == f"{name}Role" and set(as_list(statement["Action"])) == LOG
+        ]
+        assert statement["Resource"] == {"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}
+
+
+def test_whoever_calls_a_function_is_named_with_its_source(template: Document) -> None:
+    for permission in of_type(template, "AWS::Lambda::Permission").values():
+        properties = permission["Properties"]
+        assert properties["Principal"] in ("apigateway.amazonaws.com", "events.amazonaws.com")
+        assert "SourceArn" in properties
+
+
+def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) -> None:
+    (statement,) = [statement for name, statement in statements(template) if name == "FailedInvocationsPolicy"]
+
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["IngestFunctionBusEvents", "Arn"]}}
+    }
+
+
+def calls_of_the_store() -> set[str]:
+    """The botocore operations that ``store/`` names, paginators included."""
+    found: set[str] = set()
+    for path in (ROOT / "layers/nextbest/nextbest/store").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if ast.unparse(node.func.value) not in ("self.client", "self._client"):
+                continue
+            if node.func.attr == "get_paginator":
+                assert isinstance(node.args[0], ast.Constant)
+                found.add(str(node.args[0].value))
+            else:
+                found.add(node.func.attr)
+    return found
+
+
+def test_every_call_of_the_store_is_allowed_to_somebody() -> None:
+    """Given a new kind of call in the store, when no role allows it, then this fails before a deployment does."""
+    calls = calls_of_the_store()
+
+    assert {"batch_get_item", "scan", "put_object", "send_message", "invoke"} <= calls
+    needed = set().union(*(ACTIONS_OF_CALLS[call] for call in calls))
+    assert needed <= set().union(*ALLOWED.values())

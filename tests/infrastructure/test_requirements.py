@@ -1,0 +1,67 @@
+"""What the layer and the rebase function install: the pins of requirements/, by hash, and nothing about where from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.infrastructure.cloudformation import ROOT
+
+PYTHON = (3, 13)
+PAIRS = [
+    ("layers/nextbest/requirements.txt", "requirements/runtime.txt", frozenset[str]()),
+    # numpy comes from the layer.
+    ("functions/rebase/requirements.txt", "requirements/training.txt", frozenset({"numpy"})),
+]
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Name → version of what is installed on the functions' Python."""
+    found = {}
+    for line in path.read_text().splitlines():
+        pin = re.match(r"^([\w.-]+)==([\w.]+)(?: ; python_full_version (<|>=) '3\.(\d+)')?", line)
+        if pin is None:
+            continue
+        name, version, comparison, minor = pin.groups()
+        if comparison is None or (comparison == ">=") == (PYTHON[1] >= int(minor)):
+            found[name] = version
+    return found
+
+
+@pytest.mark.parametrize(("deployed", "source", "elsewhere"), PAIRS)
+def test_deployed_pins_are_the_tested_ones(deployed: str, source: str, elsewhere: frozenset[str]) -> None:
+    expected = {name: version for name, version in pins(ROOT / source).items() if name not in elsewhere}
+
+    assert expected
+    assert pins(ROOT / deployed) == expected
+
+
+@pytest.mark.parametrize("deployed", [pair[0] for pair in PAIRS])
+def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
+    text = (ROOT / deployed).read_text()
+
+    assert len(re.findall(r"^\S+==\S+ \\\n    --hash=sha256:", text, re.MULTILINE)) == len(pins(ROOT / deployed))
+    assert "index" not in text
+    assert "://" not in text
+
+
+def test_every_direct_dependency_is_explained() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    for path in (ROOT / "requirements").glob("*.in"):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith(("#", "-")):
+                name = re.split(r"[\[<>=]", line)[0]
+                assert f"| {name} |" in page, f"{name} of {path.name}"
+
+
+def test_every_explained_dependency_exists() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    direct = "\n".join(path.read_text() for path in (ROOT / "requirements").glob("*.in"))
+
+    explained = re.findall(r"^\| ([\w-]+) \|", page, re.MULTILINE)
+    assert explained
+    for name in explained:
+        if name != "package":
+            assert re.search(rf"^{name}\b", direct, re.MULTILINE), name
