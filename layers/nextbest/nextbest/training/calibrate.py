@@ -45,6 +45,9 @@ class Pairs:
         )
 
 
+NO_PAIRS = Pairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, len(ACTIVITY_NAMES))), np.zeros(0))
+
+
 def pairs_of(
     scores: NDArray[np.floating[Any]],
     taken: NDArray[np.bool_],

@@ -136,6 +136,12 @@ def expand(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[
     return positions, rows
 
 
+def no_entries(rows: int, columns: int) -> sparse.csr_array:
+    """An empty float32 matrix."""
+    nothing = (np.zeros(0, np.float32), (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+    return sparse.csr_array(sparse.coo_array(nothing, shape=(rows, columns)))
+
+
 def inputs_of(table: EventTable, moments: Moments, kernel: Kernel) -> sparse.csr_array:
     """The input vectors of ``kernel`` at ``moments``: float32, shape (rows, actions).
 

@@ -1,10 +1,18 @@
-"""Training: the events of a program in, one model out."""
+"""Training: the events of a program in, one model out.
+
+    1  split by time: a tuning window at the end, everything before it to learn from
+    2  for each mode, search the blend on the window (``tune``), on weights learned before it
+    3  calibrate on the same window: scores of all users and actions against what was taken within the horizon
+    4  learn the chosen parts again from all events, and keep blend and calibration
+
+Deterministic for a seed: the effort follows from the size of the data and the time budget by a fixed formula.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,27 +20,49 @@ from scipy import sparse
 
 from nextbest.programs import Program
 from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.model import Influence, Mode, Model, Term
-from nextbest.training.calibrate import Pairs, fit_calibration, pairs_of, reliability
-from nextbest.training.priors import recent_popularity
-from nextbest.training.ridge import gram, inverse, strongest, transition_ridge
-from nextbest.training.table import Columns, EventTable, Moments, inputs_of
-from nextbest.training.transitions import targets_of, transitions_of, without_seen
+from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.scoring.model import Mode, Model
+from nextbest.training.build import build_mode, rounded, score_matrix
+from nextbest.training.calibrate import NO_PAIRS, Pairs, fit_calibration, pairs_of, reliability
+from nextbest.training.components import Recipe, Workshop
+from nextbest.training.split import tuning_cut, window_of
+from nextbest.training.table import Columns, EventTable, Moments
+from nextbest.training.transitions import seen_of, targets_of
+from nextbest.training.tune import LEARNED_KERNELS, Blend, Effort, Part, Tuner
 
-INFLUENCES_PER_ACTION = 64
+ENTRIES = 2_100_000
+"""Learned weights kept over both modes: about 8 MB of artifact."""
+DENSE_LIMIT = 15_000
+TIME_BUDGET_SECONDS = 420.0
+_PER_ACTION = (16, 200)
+_OPERATIONS_PER_SECOND = 1.2e11
+_TUNING_SHARE, _FITTING_SHARE = 0.3, 0.6
+_TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
+_JUDGED_USERS, _JUDGED_CELLS = 2_000, 12_000_000
 _CALIBRATION_CELLS = 8_000_000
+
+LearnFrom = Literal["everyone", "highly_engaged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What one mode is built from."""
+class Plan:
+    """How much work to do for data of one size within a time budget."""
 
-    kernel: Kernel = field(default_factory=lambda: Kernel("rank", "power", 1.0, damping=1.0, share=1.0))
-    ridge: float = 1.0
-    prior_half_life_days: float = 30.0
-    prior_weight: float = 0.02
-    self_weight: float = 0.1
+    effort: Effort
+    dense_limit: int
+    judged_users: int
+
+    @classmethod
+    def of(cls, actions: int, time_budget_seconds: float) -> Plan:
+        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 200 in tuning."""
+        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 200)) ** (1 / 3)
+        fitting = (_FITTING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 8)) ** (1 / 3)
+        kernels = int(np.clip(len(LEARNED_KERNELS) * time_budget_seconds / 120.0, 2, len(LEARNED_KERNELS)))
+        return cls(
+            Effort(kernels, min(actions, max(200, int(tuning)))),
+            min(actions, DENSE_LIMIT, max(500, int(fitting))),
+            int(np.clip(_JUDGED_CELLS // max(actions, 1), 200, _JUDGED_USERS)),
+        )
 
 
 def train(
@@ -42,23 +72,43 @@ def train(
     now: float,
     seed: int,
     values: Mapping[str, float] | None = None,
-    time_budget_seconds: float = 240.0,
+    time_budget_seconds: float = TIME_BUDGET_SECONDS,
+    learn_from: LearnFrom = "everyone",
 ) -> Model:
     """Learn a model of ``program`` from ``events`` (columns user_id, event_type, asset_id, timestamp in seconds).
 
     ``now`` (seconds) is the time to learn for: later events are left out. ``values`` by asset id turn the ranking
-    into expected value. Deterministic for a ``seed``. Raises InvalidInput for events that are not of that shape.
+    into expected value; assets without one count 1. ``learn_from`` chooses whether item weights are learned from all
+    users or from those with at least the program's ``high_engagement_threshold`` events; the report compares both.
+    Deterministic for a ``seed`` and a ``time_budget_seconds``, which decides how many settings are tried (for two
+    cores of 2024; it is not a deadline). Raises InvalidInput for events that are not of that shape.
     """
     table = EventTable.of(events, now)
-    random = np.random.default_rng(seed)
-    modes = {}
-    report: dict[str, Any] = {"events": len(table.time), "users": table.user_count, "actions": len(table.actions)}
-    for name, allow_repeats in (("repeats", True), ("discoveries", False)):
-        modes[name], report[name] = _train_mode(table, program, now, allow_repeats, random)
-    report["time_budget_seconds"] = time_budget_seconds
+    plan = Plan.of(len(table.actions), time_budget_seconds)
+    trainer = _Trainer(table, program, now, np.random.default_rng(seed), plan, learn_from)
+    drafts = {name: trainer.draft(name == "repeats") for name in ("repeats", "discoveries")}
+    per_action = trainer.per_action(drafts)
+    modes, reports = {}, {}
+    for name, (tuner, blend) in drafts.items():
+        modes[name], reports[name] = trainer.finish(tuner, blend, per_action)
+    report = {
+        "events": len(table.time),
+        "users": table.user_count,
+        "actions": len(table.actions),
+        "seed": seed,
+        "time_budget_seconds": time_budget_seconds,
+        "learn_from": learn_from,
+        "tuning_window_days": (now - trainer.cut) / DAY_SECONDS,
+        "tuning_head": plan.effort.head,
+        "dense_actions": plan.dense_limit,
+        "weights_per_action": per_action,
+        "settings_tried": sum(tuner.settings_tried for tuner, _ in drafts.values()),
+        "notes": trainer.notes(),
+        "modes": reports,
+    }
     asset_values = None
     if values is not None:
-        asset_values = np.array([values.get(action.asset_id, 1.0) for action in table.actions])
+        asset_values = np.array([values.get(action.asset_id, 1.0) for action in table.actions], np.float64)
     return Model(
         actions=table.actions,
         repeats=modes["repeats"],
@@ -72,100 +122,136 @@ def train(
     )
 
 
-def _train_mode(
-    table: EventTable, program: Program, now: float, allow_repeats: bool, random: np.random.Generator
-) -> tuple[Mode, dict[str, Any]]:
-    settings = Settings()
-    cut = now - program.horizon_days * DAY_SECONDS
-    past = table.before(cut)
-    draft = _fit_mode(past, settings, cut, program, allow_repeats)
-    pairs = _held_out_pairs(table, draft, cut, now, program, allow_repeats, random)
-    calibration = fit_calibration(pairs)
-    final = replace(_fit_mode(table, settings, now, program, allow_repeats), calibration=calibration)
-    growth = calibration.growth(pairs.score[:, None], pairs.activity)[:, 0]
-    return final, {"calibration": reliability(growth, pairs.taken, pairs.weight)}
+class _Trainer:
+    """The steps of one training, and what they share."""
 
+    def __init__(
+        self,
+        table: EventTable,
+        program: Program,
+        now: float,
+        random: np.random.Generator,
+        plan: Plan,
+        learn_from: LearnFrom,
+    ) -> None:
+        self.table = table
+        self.program = program
+        self.now = now
+        self.plan = plan
+        self.random = random
+        self.cut = tuning_cut(table, now, program.horizon_days)
+        self.past = table.before(self.cut)
+        engaged = np.diff(table.starts) >= program.high_engagement_threshold
+        everyone = np.ones(table.user_count, np.bool_)
+        chosen, other = (everyone, engaged) if learn_from == "everyone" else (engaged, everyone)
+        self.learners = chosen
+        self.workshop = self._workshop(self.past, self.cut, chosen, _TUNING_CELLS)
+        self.other_workshop = self._workshop(self.past, self.cut, other, _TUNING_CELLS)
 
-def _fit_mode(table: EventTable, settings: Settings, now: float, program: Program, allow_repeats: bool) -> Mode:
-    prior = recent_popularity(table, now, settings.prior_half_life_days) * settings.prior_weight
-    size = len(table.actions)
-    terms = []
-    self_weights = np.full(size, settings.self_weight, np.float32) if allow_repeats else None
-    influence = None
-    transitions = transitions_of(table, horizon_days=program.horizon_days, moments_per_user=20, targets_per_moment=10)
-    if len(transitions.moments):
-        x = inputs_of(table, transitions.moments, settings.kernel)
-        targets = transitions.targets if allow_repeats else without_seen(transitions.targets, x)
-        weights = transition_ridge(inverse(gram(x), settings.ridge), x, targets)
-        influence = pack_influence(strongest(weights, INFLUENCES_PER_ACTION))
-    if influence is not None or self_weights is not None:
-        terms.append(Term("transitions", settings.kernel, self_weights, influence))
-    return Mode(prior.astype(np.float32), tuple(terms), fit_calibration(_NO_PAIRS))
+    def _workshop(self, table: EventTable, now: float, learners: NDArray[np.bool_], cells: int) -> Workshop:
+        return Workshop(table, now, self.program.horizon_days, learners, cells)
 
+    def notes(self) -> list[str]:
+        """What the reader of the report should know about data that are few or plain."""
+        found = []
+        if not len(self.past.time):
+            found.append("no event before the tuning window: the model is the recent popularity alone")
+        if not len(self.workshop.transitions.moments):
+            found.append("nobody came back before the tuning window: nothing was learned about what comes next")
+        if len(self.table.actions) < 2:
+            found.append("fewer than two actions: there is nothing to rank")
+        counts = np.diff(self.table.starts)
+        distinct = len(np.unique(self.table.user * max(len(self.table.actions), 1) + self.table.action))
+        if distinct == int(counts.sum()):
+            found.append("no action was ever repeated")
+        return found
 
-_NO_PAIRS = Pairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, 3)), np.zeros(0))
-
-
-def pack_influence(weights: sparse.csr_array) -> Influence:
-    """A sparse matrix as the model keeps it: float16 over the largest, columns as narrow as the catalogue allows."""
-    largest = float(np.abs(weights.data).max()) if weights.nnz else 1.0
-    narrow = np.uint16 if weights.shape[1] <= np.iinfo(np.uint16).max else np.uint32
-    return Influence(
-        weights.indptr.astype(np.int64),
-        weights.indices.astype(narrow),
-        (weights.data / largest).astype(np.float16),
-        largest,
-    )
-
-
-def _held_out_pairs(
-    table: EventTable,
-    mode: Mode,
-    cut: float,
-    now: float,
-    program: Program,
-    allow_repeats: bool,
-    random: np.random.Generator,
-) -> Pairs:
-    """Pairs of users known at ``cut`` and all actions, with what was taken from ``cut`` to ``now``."""
-    ends = table.ends_before(cut)
-    users = np.flatnonzero(ends > table.starts[:-1])
-    size = len(table.actions)
-    limit = max(1, _CALIBRATION_CELLS // max(size, 1))
-    if len(users) > limit:
-        users = np.sort(random.choice(users, limit, replace=False))
-    parts = [_NO_PAIRS]
-    for begin in range(0, len(users), 256):
-        chunk = users[begin : begin + 256]
-        moments = Moments.at(table, chunk, cut)
-        taken = targets_of(table, moments.ends, table.ends_before(now + 1.0)[chunk]).toarray() > 0
-        seen = inputs_of(table, moments, Kernel()).toarray() > 0
-        possible = np.ones_like(seen) if allow_repeats else ~seen
-        scores = score_matrix(mode, table, moments)
-        activity = np.array(
-            [
-                activity_of(table.time[table.starts[user] : end], cut, program.horizon_days)
-                for user, end in zip(chunk.tolist(), moments.ends.tolist(), strict=True)
-            ]
+    def draft(self, allow_repeats: bool) -> tuple[Tuner, Blend]:
+        """Search the blend of a mode."""
+        window = window_of(
+            self.table,
+            self.cut,
+            np.nextafter(self.now, np.inf),
+            allow_repeats=allow_repeats,
+            most_users=self.plan.judged_users,
+            random=self.random,
         )
-        parts.append(pairs_of(scores, taken, possible, activity, random))
-    return Pairs.join(parts)
+        tuner = Tuner(self.workshop, window, allow_repeats=allow_repeats, effort=self.plan.effort)
+        return tuner, tuner.search()
 
+    def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
+        """How many weights of each action every learned part may keep, so that the artifact keeps its size."""
+        learned = sum(isinstance(part.what, Recipe) for _, blend in drafts.values() for part in blend.parts)
+        cells = max(len(self.table.actions) * learned, 1)
+        return int(np.clip(ENTRIES // cells, *_PER_ACTION))
 
-def score_matrix(mode: Mode, table: EventTable, moments: Moments) -> NDArray[np.float64]:
-    """Scores of all actions at ``moments``, shape (rows, actions): what ``recommend`` computes one by one."""
-    scores = np.tile(mode.prior.astype(np.float64), (len(moments), 1))
-    for term in mode.terms:
-        x = inputs_of(table, moments, term.kernel)
-        if term.self_weights is not None:
-            scores += (x * term.self_weights[None, :]).toarray()
-        if term.influence is not None:
-            scores += (x @ unpack_influence(term.influence)).toarray()
-    return scores
+    def finish(self, tuner: Tuner, draft: Blend, per_action: int) -> tuple[Mode, dict[str, Any]]:
+        """Refine on the whole catalogue, calibrate, and learn again from everything."""
+        comparison = self._compare_learners(tuner, draft)
+        cells = _FITTING_CELLS
+        before = self._workshop(self.past, self.cut, self.learners, cells)
+        matrices = self._matrices(before, draft.parts, per_action, tuner.allow_repeats)
+        blend = tuner.refine_whole(draft.parts, matrices)
+        held_out = build_mode(self.past, self.cut, blend.parts, matrices, fit_calibration(NO_PAIRS))
+        pairs, days = self._held_out_pairs(held_out, tuner.allow_repeats)
+        calibration = fit_calibration(pairs)
+        after = self._workshop(self.table, self.now, self.learners, cells)
+        final = self._matrices(after, blend.parts, per_action, tuner.allow_repeats)
+        mode = build_mode(self.table, self.now, blend.parts, final, calibration)
+        growth = calibration.growth(pairs.score[:, None], pairs.activity)[:, 0]
+        return mode, {
+            "settings_tried": tuner.settings_tried,
+            "rankings_judged": tuner.judge.judged,
+            "judged_users": len(tuner.judge.users),
+            "ndcg_at_10": blend.value,
+            "parts": [
+                {**part.to_json(), "ndcg_without": without}
+                for part, without in zip(blend.parts, blend.without(), strict=True)
+            ],
+            "search": draft.steps,
+            "learners": comparison,
+            "calibration_window_days": days,
+            "calibration": reliability(growth, pairs.taken, pairs.weight),
+        }
 
+    def _compare_learners(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
+        """The blend on the head with weights learned from the users chosen, and from the others' choice."""
+        if not len(tuner.judge.users):
+            return {}
+        return {
+            "chosen_users": len(self.workshop.everyone),
+            "chosen_ndcg": draft.value,
+            "other_users": len(self.other_workshop.everyone),
+            "other_ndcg": tuner.value_with(self.other_workshop, draft.parts),
+        }
 
-def unpack_influence(influence: Influence) -> sparse.csr_array:
-    """Inverse of ``pack_influence``, but for rounding."""
-    size = len(influence.starts) - 1
-    data = influence.weights.astype(np.float32) * np.float32(influence.scale)
-    return sparse.csr_array((data, influence.columns.astype(np.int64), influence.starts), shape=(size, size))
+    def _matrices(
+        self, workshop: Workshop, parts: list[Part], per_action: int, allow_repeats: bool
+    ) -> dict[Recipe, sparse.csr_array]:
+        head = workshop.head(self.plan.dense_limit)
+        recipes = [part.what for part in parts if isinstance(part.what, Recipe)]
+        return {recipe: rounded(workshop.fit(recipe, head, per_action, allow_repeats)) for recipe in recipes}
+
+    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[Pairs, float]:
+        """Pairs of users known at the cut and all actions, with what was taken within the horizon after it."""
+        table, cut = self.table, self.cut
+        end = min(cut + self.program.horizon_days * DAY_SECONDS, float(np.nextafter(self.now, np.inf)))
+        ends = table.ends_before(cut)
+        users = np.flatnonzero(ends > table.starts[:-1])
+        limit = max(1, _CALIBRATION_CELLS // max(len(table.actions), 1))
+        if len(users) > limit:
+            users = np.sort(self.random.choice(users, limit, replace=False))
+        parts = [NO_PAIRS]
+        for begin in range(0, len(users), 256):
+            chunk = users[begin : begin + 256]
+            moments = Moments.at(table, chunk, cut)
+            taken = targets_of(table, moments.ends, table.ends_before(end)[chunk]).toarray() > 0
+            possible = np.ones_like(taken) if allow_repeats else ~seen_of(table, moments)
+            activity = np.array(
+                [
+                    activity_of(table.time[table.starts[user] : last], cut, self.program.horizon_days)
+                    for user, last in zip(chunk.tolist(), moments.ends.tolist(), strict=True)
+                ]
+            )
+            parts.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
+        return Pairs.join(parts), (end - cut) / DAY_SECONDS

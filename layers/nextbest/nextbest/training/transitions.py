@@ -55,6 +55,11 @@ def targets_of(table: EventTable, begins: NDArray[np.int64], ends: NDArray[np.in
     return targets
 
 
+def seen_of(table: EventTable, moments: Moments) -> NDArray[np.bool_]:
+    """What each user had ever done at ``moments``, over their whole history; shape (rows, actions)."""
+    return targets_of(table, table.starts[moments.users], moments.ends).toarray() > 0
+
+
 def without_seen(targets: sparse.csr_array, inputs: sparse.csr_array) -> sparse.csr_array:
     """``targets`` without what the user had done before: the discoveries."""
     seen = inputs.copy()

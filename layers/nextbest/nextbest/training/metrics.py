@@ -1,0 +1,73 @@
+"""Full-ranking metrics: every action of the catalogue is a candidate, none is sampled.
+
+For a user with targets T and the list a_1 … a_k:  recall = |hits| / min(|T|, k);
+NDCG = Σ_hits 1 / log2(place + 1) / Σ_{place ≤ min(|T|, k)} 1 / log2(place + 1);  MRR = 1 / place of the first hit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+CUTOFF = 10
+_DISCOUNTS = 1.0 / np.log2(np.arange(2, CUTOFF + 2))
+_IDEAL = np.concatenate(([1.0], np.cumsum(_DISCOUNTS)))  # entry 0 is never used: users without targets are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Means over users, at cutoff 10; ``coverage`` is the share of the catalogue in at least one list."""
+
+    recall: float
+    ndcg: float
+    reciprocal_rank: float
+    coverage: float
+    users: int
+
+
+def top_lists(scores: NDArray[np.floating[Any]], cutoff: int = CUTOFF) -> NDArray[np.int64]:
+    """Indices of the best ``cutoff`` columns of each row, best first; the caller breaks ties that matter."""
+    columns = scores.shape[1]
+    if cutoff < columns:
+        part = np.argpartition(scores, columns - cutoff, axis=1)[:, columns - cutoff :]
+    else:
+        part = np.tile(np.arange(columns), (scores.shape[0], 1))
+    order = np.argsort(-np.take_along_axis(scores, part, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(part, order, axis=1)
+
+
+def hits_of(lists: NDArray[np.int64], targets: sparse.csr_array) -> NDArray[np.bool_]:
+    """Whether each listed action is a target of its row; shape of ``lists``."""
+    columns = targets.shape[1]
+    rows = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr))
+    known = np.sort(rows * columns + targets.indices)
+    wanted = np.arange(lists.shape[0])[:, None] * columns + lists
+    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+    return known[place] == wanted if len(known) else np.zeros(lists.shape, np.bool_)
+
+
+def ndcg_of(hits: NDArray[np.bool_], target_counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """NDCG of each user; ``hits`` (users, at most 10), ``target_counts`` (users,) at least 1."""
+    gains: NDArray[np.float64] = hits @ _DISCOUNTS[: hits.shape[1]]
+    return gains / _IDEAL[np.minimum(target_counts, CUTOFF)]
+
+
+def measure(lists: NDArray[np.int64], targets: sparse.csr_array) -> Metrics:
+    """The metrics of ``lists`` (users, at most 10; -1 where a list is shorter) against ``targets`` (users, actions)."""
+    if not lists.shape[0]:
+        return Metrics(0.0, 0.0, 0.0, 0.0, 0)
+    counts = np.diff(targets.indptr)
+    hits = hits_of(lists, targets) & (lists >= 0)
+    first = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.inf)
+    listed = np.unique(lists[lists >= 0])
+    return Metrics(
+        recall=float((hits.sum(axis=1) / np.minimum(counts, CUTOFF)).mean()),
+        ndcg=float(ndcg_of(hits, counts).mean()),
+        reciprocal_rank=float((1.0 / first).mean()),
+        coverage=len(listed) / max(targets.shape[1], 1),
+        users=len(counts),
+    )

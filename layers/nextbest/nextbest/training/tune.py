@@ -1,0 +1,374 @@
+"""Tuning: which parts a mode's score is blended from, found by search on a held-out window.
+
+Parts enter one after another, each with the setting that helps most *in the blend so far* (forward selection), with
+NDCG@10 of the full ranking as the judge; then all weights are refined together, and a part that does not pay is
+dropped. The search works on the most frequent actions (the head) to afford many settings; the last refinement sees
+the whole catalogue, with weights truncated and rounded as they will be served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nextbest.scoring.kernels import Kernel
+from nextbest.training.components import Recipe, Workshop
+from nextbest.training.metrics import hits_of, ndcg_of, top_lists
+from nextbest.training.priors import recent_popularity
+from nextbest.training.split import Window
+from nextbest.training.table import inputs_of
+
+PRIOR_HALF_LIVES_DAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 180.0, 730.0)
+PERSONAL_KERNELS = (
+    Kernel("time", "exponential", 90.0),
+    Kernel("rank", "exponential", 60.0),
+    Kernel("time", "power", 0.5),
+    Kernel("rank", "power", 0.5),
+    Kernel("time", "exponential", 365.0),
+    Kernel("time", "exponential", 30.0),
+    Kernel("rank", "exponential", 20.0),
+    Kernel("rank", "exponential", 200.0),
+    Kernel("time", "power", 0.25),
+    Kernel("rank", "power", 0.25),
+    Kernel("rank", "power", 1.0),
+    Kernel("time", "exponential", 10.0),
+    Kernel("time", "power", 1.0),
+    Kernel("rank", "exponential", 600.0),
+    Kernel("time", "exponential", 3.0),
+    Kernel("rank", "exponential", 6.0),
+)
+LEARNED_KERNELS = (
+    Kernel("time", "exponential", 90.0, 0.5),
+    Kernel("rank", "exponential", 60.0, 0.5),
+    Kernel("time", "exponential", 30.0, 0.5),
+    Kernel("rank", "power", 0.5, 0.5),
+    Kernel("time", "exponential", 365.0, 0.5),
+    Kernel("rank", "exponential", 20.0, 0.5),
+    Kernel("time", "exponential", 10.0, 0.5),
+    Kernel("rank", "exponential", 200.0, 0.5),
+    Kernel("rank", "power", 1.0, 0.5),
+    Kernel("time", "power", 0.5, 0.5),
+    Kernel("rank", "exponential", 6.0, 0.5),
+    Kernel("time", "exponential", 4.0, 0.5),
+)
+RIDGES = {"ease": (0.1, 1.0, 10.0), "transitions": (0.03, 0.3, 3.0), "neighbours": (0.03, 1.0)}
+SHARES = (0.0, 0.5, 1.0)
+_STEPS = (0.0, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+_TIE_WEIGHT = 1e-6
+_SMALLEST_GAIN = 2e-4
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a blend: ``what`` is a half-life (prior), a kernel (personal) or a recipe (learned)."""
+
+    what: float | Kernel | Recipe
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """prior, personal, ease, transitions or neighbours."""
+        if isinstance(self.what, Recipe):
+            return self.what.kind
+        return "personal" if isinstance(self.what, Kernel) else "prior"
+
+    def to_json(self) -> dict[str, Any]:
+        """For the report."""
+        setting = f"half-life {self.what:g}d" if isinstance(self.what, float) else str(self.what)
+        return {"part": self.name, "setting": setting, "weight": self.weight}
+
+
+FALLBACK = (Part(30.0, 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
+"""The blend where nobody can be judged on: recent popularity, and what the user did, at like weights."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """NDCG@10 on a window, over ``columns`` (the head, or everything). Counts the rankings it judged."""
+
+    window: Window
+    columns: NDArray[np.int64]
+    ties: Scores
+    judged: int = 0
+    _targets: sparse.csr_array = field(init=False)
+    _seen: tuple[NDArray[np.int64], NDArray[np.int64]] = field(init=False)
+    _rows: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        targets = sparse.csr_array(self.window.targets[:, self.columns])
+        self._rows = np.flatnonzero(np.diff(targets.indptr))
+        self._targets = targets[self._rows]
+        seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
+        self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
+
+    @property
+    def users(self) -> NDArray[np.int64]:
+        """Rows of the window that have a target among the columns."""
+        return self._rows
+
+    def per_user(self, scores: Scores) -> NDArray[np.float64]:
+        """NDCG@10 of each of ``users``; ``scores`` (users, columns)."""
+        self.judged += 1
+        ranked = scores + self.ties * np.float32(_TIE_WEIGHT * max(float(np.abs(scores).max()), 1e-20))
+        ranked[self._seen] = -np.inf
+        return ndcg_of(hits_of(top_lists(ranked), self._targets), np.diff(self._targets.indptr))
+
+    def __call__(self, scores: Scores) -> float:
+        """Mean NDCG@10."""
+        return float(self.per_user(scores).mean()) if len(self._rows) else 0.0
+
+    def scale_of(self, scores: Scores) -> float:
+        """The mean over users of their best candidate's absolute score: what makes weights of parts comparable."""
+        seen = self._seen
+        candidates = np.abs(scores)
+        candidates[seen] = 0.0
+        return float(candidates.max(axis=1).mean()) or 1.0
+
+
+@dataclass(slots=True)
+class Blend:
+    """Parts with their (users, columns) scores, and the value of the whole."""
+
+    judge: Judge
+    parts: list[Part] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    value: float = 0.0
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def total(self) -> Scores:
+        """The blended scores."""
+        total = np.zeros((len(self.judge.users), len(self.judge.columns)), np.float32)
+        for part, scores in zip(self.parts, self.scores, strict=True):
+            total += np.float32(part.weight) * scores
+        return total
+
+    def consider(self, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> Part | None:
+        """Add the option, at the weight, that helps most; None, and nothing added, when none does."""
+        total = self.total
+        best: tuple[float, Part, Scores] | None = None
+        for what, compute in options:
+            scores = compute()
+            unit = (self.judge.scale_of(total) if self.parts else 1.0) / self.judge.scale_of(scores)
+            for step in _STEPS[1:] if self.parts else (1.0,):
+                value = self.judge(total + np.float32(step * unit) * scores)
+                if best is None or value > best[0]:
+                    best = (value, Part(what, step * unit), scores)
+        if best is None or (self.parts and best[0] < self.value + _SMALLEST_GAIN):
+            return None
+        self.steps.append({**best[1].to_json(), "ndcg_before": self.value, "ndcg_after": best[0]})
+        self.value = best[0]
+        self.parts.append(best[1])
+        self.scores.append(best[2])
+        return best[1]
+
+    def improve(self, place: int, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> None:
+        """Exchange the part at ``place`` for the option that helps most, if one does, at a like weight."""
+        part, scores = self.parts[place], self.scores[place]
+        rest = self.total - np.float32(part.weight) * scores
+        scale = part.weight * self.judge.scale_of(scores)
+        for what, compute in options:
+            if what == part.what:
+                continue
+            other = compute()
+            unit = scale / self.judge.scale_of(other)
+            for step in (0.5, 1.0, 2.0):
+                value = self.judge(rest + np.float32(unit * step) * other)
+                if value > self.value + _SMALLEST_GAIN:
+                    self.value = value
+                    self.parts[place], self.scores[place] = Part(what, unit * step), other
+
+    def refine(self, rounds: int = 3) -> None:
+        """Coordinate search over the weights, with smaller steps each round; a useless part ends at weight 0."""
+        self.value = self.judge(self.total)
+        for round_number in range(rounds):
+            spread = 2.0 ** (1.0 / (round_number + 1))
+            for place in range(len(self.parts)):
+                self._refine_one(place, spread)
+        kept = [place for place, part in enumerate(self.parts) if part.weight > 0.0]
+        self.parts = [self.parts[place] for place in kept]
+        self.scores = [self.scores[place] for place in kept]
+
+    def without(self) -> list[float]:
+        """The value of the blend without each of its parts in turn: what each is worth."""
+        total = self.total
+        return [
+            self.judge(total - np.float32(part.weight) * scores) if len(self.judge.users) else 0.0
+            for part, scores in zip(self.parts, self.scores, strict=True)
+        ]
+
+    def _refine_one(self, place: int, spread: float) -> None:
+        part, scores = self.parts[place], self.scores[place]
+        rest = self.total - np.float32(part.weight) * scores
+        best, weight = self.value, part.weight
+        if weight and len(self.parts) > 1:
+            without = self.judge(rest)
+            if without >= best:
+                best, weight = without, 0.0
+        for direction in (spread, 1.0 / spread):
+            trial = part.weight * direction
+            value = self.judge(rest + np.float32(trial) * scores)
+            while value > best:
+                best, weight = value, trial
+                trial *= direction
+                value = self.judge(rest + np.float32(trial) * scores)
+        self.value = best
+        self.parts[place] = replace(part, weight=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much to search: how many kernels, and on how large a head. A function of the data's size and the time
+    budget by a fixed formula, never of the clock, so that the result is the same on every machine."""
+
+    kernels: int
+    head: int
+
+
+class Tuner:
+    """The search for one mode."""
+
+    def __init__(self, workshop: Workshop, window: Window, *, allow_repeats: bool, effort: Effort) -> None:
+        self.workshop = workshop
+        self.window = window
+        self.allow_repeats = allow_repeats
+        self.effort = effort
+        self.ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
+        self.settings_tried = 0
+        self._use(workshop.head(effort.head))
+
+    def _use(self, columns: NDArray[np.int64]) -> None:
+        self.columns = columns
+        self.judge = Judge(self.window, columns, self.ties[columns])
+
+    def search(self) -> Blend:
+        """Forward selection on the head."""
+        blend = Blend(self.judge)
+        if not len(self.judge.users):
+            blend.parts = list(FALLBACK if self.allow_repeats else FALLBACK[:1])
+            blend.scores = [
+                (self._personal(part.what) if isinstance(part.what, Kernel) else self._prior(30.0))[1]()
+                for part in blend.parts
+            ]
+            return blend
+        blend.consider([self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
+        if self.allow_repeats:
+            blend.consider(self._personals())
+        order: tuple[str, ...] = ("transitions", "ease") if self.allow_repeats else ("ease", "transitions")
+        for kind in (*order, "neighbours"):
+            self._add_learned(blend, kind)
+        blend.refine()
+        for place, part in enumerate(list(blend.parts)):
+            if part.name == "personal":
+                blend.improve(place, self._personals())
+            elif part.name == "prior":
+                blend.improve(place, [self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
+        blend.refine(2)
+        return blend
+
+    def value_with(self, workshop: Workshop, parts: Sequence[Part]) -> float:
+        """The value of ``parts`` on the head with learned weights from another workshop."""
+        own, self.workshop = self.workshop, workshop
+        total = np.zeros((len(self.judge.users), len(self.columns)), np.float32)
+        for part in parts:
+            what = part.what
+            if isinstance(what, Recipe):
+                (scores,) = self._learned(what, [what.ridge])
+            else:
+                scores = (self._personal(what) if isinstance(what, Kernel) else self._prior(what))[1]()
+            total += np.float32(part.weight) * scores
+        self.workshop = own
+        return self.judge(total)
+
+    def refine_whole(self, parts: Sequence[Part], matrices: dict[Recipe, sparse.csr_array]) -> Blend:
+        """The blend's weights refined over the whole catalogue, with learned weights as they will be served."""
+        judged = self.judge.judged
+        self._use(np.arange(len(self.ties)))
+        self.judge.judged = judged
+        blend = Blend(self.judge)
+        for part in parts:
+            what = part.what
+            if isinstance(what, Recipe):
+                scores = (self._inputs(what.kernel) @ matrices[what]).toarray().astype(np.float32)
+            else:
+                scores = (self._personal(what) if isinstance(what, Kernel) else self._prior(what))[1]()
+            blend.parts.append(part)
+            blend.scores.append(scores)
+        if len(self.judge.users):
+            blend.refine()
+        return blend
+
+    def _inputs(self, kernel: Kernel) -> sparse.csr_array:
+        moments = self.window.moments
+        rows = self.judge.users
+        chosen = type(moments)(moments.users[rows], moments.ends[rows], moments.nows[rows])
+        return inputs_of(self.window.table, chosen, kernel)
+
+    def _prior(self, days: float) -> tuple[float, Callable[[], Scores]]:
+        def compute() -> Scores:
+            self.settings_tried += 1
+            prior = recent_popularity(self.workshop.table, self.workshop.now, days)[self.columns]
+            return np.tile(prior.astype(np.float32), (len(self.judge.users), 1))
+
+        return days, compute
+
+    def _personals(self) -> list[tuple[Kernel, Callable[[], Scores]]]:
+        kernels = PERSONAL_KERNELS
+        return [self._personal(replace(kernel, damping=damping)) for damping in (1.0, 0.5) for kernel in kernels]
+
+    def _personal(self, kernel: Kernel) -> tuple[Kernel, Callable[[], Scores]]:
+        def compute() -> Scores:
+            self.settings_tried += 1
+            return np.asarray(self._inputs(kernel)[:, self.columns].toarray(), np.float32)
+
+        return kernel, compute
+
+    def _add_learned(self, blend: Blend, kind: str) -> None:
+        """Search a component's kernel, then its share and damping, then its ridge, each in the blend."""
+        if kind == "transitions" and not len(self.workshop.transitions.moments):
+            return
+        share = 0.5 if kind == "transitions" else 0.0
+        recipe = Recipe(kind, LEARNED_KERNELS[0], 1.0)  # type: ignore[arg-type]  # kind is one of Kind by construction
+        best: tuple[float, Recipe, Scores, float] | None = None
+
+        def trial(kernel: Kernel, ridges: Sequence[float]) -> None:
+            nonlocal best
+            total = blend.total
+            unit_total = self.judge.scale_of(total)
+            for strength, scores in zip(ridges, self._learned(replace(recipe, kernel=kernel), ridges), strict=True):
+                self.settings_tried += 1
+                unit = unit_total / self.judge.scale_of(scores)
+                for step in _STEPS[2:]:
+                    value = self.judge(total + np.float32(step * unit) * scores)
+                    if best is None or value > best[0]:
+                        best = (value, replace(recipe, kernel=kernel, ridge=strength), scores, step * unit)
+
+        kernels = LEARNED_KERNELS[: self.effort.kernels] if kind != "neighbours" else LEARNED_KERNELS[:5]
+        for kernel in kernels:
+            trial(replace(kernel, share=share), RIDGES[kind])
+        assert best is not None
+        for other in SHARES:
+            if other != share:
+                trial(replace(best[1].kernel, share=other), [best[1].ridge])
+        trial(replace(best[1].kernel, damping=1.0), [best[1].ridge])
+        trial(best[1].kernel, [best[1].ridge * factor for factor in (0.1, 0.3, 0.55, 1.8, 3.0, 10.0)])
+        value, recipe, scores, weight = best
+        if value >= blend.value + _SMALLEST_GAIN:
+            part = Part(recipe, weight)
+            blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": value})
+            blend.parts.append(part)
+            blend.scores.append(scores)
+            blend.value = value
+
+    def _learned(self, recipe: Recipe, ridges: Sequence[float]) -> list[Scores]:
+        x = self._inputs(recipe.kernel)
+        head = x[:, self.columns]
+        solved = self.workshop.solve(recipe, list(ridges), self.columns, self.allow_repeats)
+        return [np.asarray(head @ weights, np.float32) for weights in solved]
