@@ -21,7 +21,7 @@ from simulator import demo_population
 
 PROGRAM_ID = "demo"
 # One of the guests that the simulator knows by name.
-USER_ID = "emma"
+USER_ID = "grace"
 _SEED = 7
 _BATCH_EVENTS = 1000
 _POLL_SECONDS = 0.25

@@ -31,6 +31,7 @@ ENGINE = VENV / "bin" / "dynoxide"
 ENGINE_MISSING = VENV / "dynoxide-missing"
 ENGINE_PACKAGE = "@dynoxide/linux-x64@1.2.1"
 ENGINE_SHA512 = "sBHqlxJ9ANkLluFkYRfd5r8Y0ApFew4FhOrlhgRAgD4XzEoFOukEo1nuBTQ1+jTtofqwn4NWQ2k0Tn5mNTjgUg=="
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 LOWEST_PYTHON = (3, 11)
 _NPM_SECONDS = 120
 
@@ -116,13 +117,11 @@ def install_packages(requirements: Path) -> None:
         for line in pip.stdout:
             output.append(line)
             done += line.startswith(("Collecting ", "Requirement already", "Ignoring "))
-            text = f"Packages: {done} of {total} collected"
             if line.startswith("Installing collected"):
-                text = f"Packages: unpacking {line.count(',') + 1}"
-            elif time.monotonic() - shown < 1.0:
-                continue
-            shown = time.monotonic()
-            print(f"{text} ({shown - began:.0f} s)", flush=True)
+                print(f"Packages: installing {line.count(',') + 1}", flush=True)
+            elif line.startswith("Collecting ") and time.monotonic() - shown >= 1.0:
+                shown = time.monotonic()
+                print(f"Packages: {done} of {total} collected ({shown - began:.0f} s)", flush=True)
     if pip.returncode:
         raise InstallFailed(f"pip ended with status {pip.returncode}:\n{''.join(output[-15:])}")
 
@@ -134,13 +133,14 @@ def fetch_engine() -> None:
             raise InstallFailed(f"no binary for {platform.machine()}")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            run([*npm(folder), "pack", "--silent", "--fetch-retries=1", ENGINE_PACKAGE], folder=folder)
+            run([*npm(folder), "pack", "--loglevel=error", "--fetch-retries=1", ENGINE_PACKAGE], folder=folder)
             (package,) = folder.glob("*.tgz")
             unpack_engine(package)
     except InstallFailed as error:
         print(
             f"DynamoDB engine: dynoxide cannot be had ({error}).\n"
-            "DynamoDB engine: ministack takes its place; it keeps its data only when the stack is stopped in order.",
+            "DynamoDB engine: ministack takes its place; it keeps its data only when the stack is stopped in order.\n"
+            f"DynamoDB engine: delete {ENGINE_MISSING} to try again.",
             flush=True,
         )
         ENGINE_MISSING.write_text(str(error))
@@ -180,6 +180,7 @@ def run(command: list[str], *, folder: Path = ROOT) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**_certificates(), **os.environ},
             timeout=_NPM_SECONDS,
             check=False,
         )
@@ -187,6 +188,11 @@ def run(command: list[str], *, folder: Path = ROOT) -> None:
         raise InstallFailed(f"{Path(command[0]).name} does not end") from error
     if result.returncode:
         raise InstallFailed(f"{Path(command[0]).name} ended with status {result.returncode}: {result.stdout[-800:]}")
+
+
+def _certificates() -> dict[str, str]:
+    """Node has a list of authorities of its own; let it trust this machine's too (proxies of companies sign anew)."""
+    return {"NODE_EXTRA_CA_CERTS": str(AUTHORITIES)} if AUTHORITIES.exists() else {}
 
 
 PIP = [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
