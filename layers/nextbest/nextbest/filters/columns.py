@@ -63,7 +63,8 @@ class Column:
         """Which distinct values hold at least one of ``texts``, by exact match."""
         hits = np.zeros(len(self.present), np.bool_)
         for text in texts:
-            hits[self.places.get(text, ())] = True
+            for code in self.places.get(text, ()):
+                hits[code] = True
         return hits
 
     def spread(self, hits: Mask) -> Mask:
