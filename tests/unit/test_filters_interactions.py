@@ -1,0 +1,44 @@
+"""Which of a user's events a filter sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nextbest.filters.interactions import Interactions, normalised_event_type
+
+
+@pytest.mark.parametrize("spelling", ["NOT_TAKEN", "Not Taken", "not taken", "Not-Taken"])
+def test_given_the_spellings_of_not_taken_when_normalised_then_they_are_one(spelling: str) -> None:
+    assert normalised_event_type(spelling) == "not_taken"
+
+
+def test_given_more_events_than_the_window_when_read_then_each_type_keeps_its_newest() -> None:
+    actions = [("Taken", "a"), ("TAKEN", "b"), ("taken", "c"), ("Viewed", "a")]
+    oldest_first = np.array([0, 3, 1, 2, 2])
+
+    seen = Interactions.newest(actions, oldest_first, window=3)
+
+    assert seen.event_types == {"a": {"viewed"}, "b": {"taken"}, "c": {"taken"}}
+
+
+def test_given_a_window_that_is_not_full_when_older_actions_are_known_then_they_count() -> None:
+    actions = [("Taken", "a"), ("Taken", "b"), ("Viewed", "b"), ("Viewed", "c")]
+    recent = np.array([0, 2, 2])
+
+    seen = Interactions.newest(actions, recent, older=[1, 3], window=2)
+
+    assert seen.event_types == {"a": {"taken"}, "b": {"taken", "viewed"}}
+
+
+def test_given_the_default_window_when_301_assets_were_taken_then_the_first_is_forgotten() -> None:
+    actions = [("Taken", f"asset-{number:03}") for number in range(301)]
+
+    seen = Interactions.newest(actions, np.arange(301))
+
+    assert len(seen.event_types) == 300
+    assert "asset-000" not in seen.event_types
+
+
+def test_given_no_events_when_read_then_there_is_nothing_to_see() -> None:
+    assert Interactions.newest([], np.zeros(0, np.int32)) == Interactions()
