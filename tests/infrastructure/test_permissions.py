@@ -9,52 +9,7 @@ import re
 import pytest
 
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, as_list, of_type, statements
-
-READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
-LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
-READ_ARTIFACTS = {"s3:GetObject", "s3:ListBucket"}
-
-ALLOWED = {
-    "actions": READ | READ_ARTIFACTS | LOG,
-    "recommendations": READ | READ_ARTIFACTS | LOG,
-    "collect": READ
-    | READ_ARTIFACTS
-    | LOG
-    | {"dynamodb:PartiQLInsert", "dynamodb:PutItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
-    "ingest": READ
-    | LOG
-    | {"dynamodb:PartiQLInsert", "dynamodb:UpdateItem"}
-    | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
-    | {"sqs:SendMessage"},
-    "manage": READ
-    | READ_ARTIFACTS
-    | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
-    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "lambda:InvokeFunction"},
-    "rebase": READ
-    | READ_ARTIFACTS
-    | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject", "sqs:SendMessage"},
-}
-
-ACTIONS_OF_CALLS = {
-    "get_item": {"dynamodb:GetItem"},
-    "batch_get_item": {"dynamodb:BatchGetItem"},
-    "query": {"dynamodb:Query"},
-    "scan": {"dynamodb:Scan"},
-    "put_item": {"dynamodb:PutItem"},
-    "update_item": {"dynamodb:UpdateItem"},
-    "delete_item": {"dynamodb:DeleteItem"},
-    "batch_write_item": {"dynamodb:BatchWriteItem"},
-    "batch_execute_statement": {"dynamodb:PartiQLInsert"},
-    "transact_write_items": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
-    "get_object": {"s3:GetObject"},
-    "put_object": {"s3:PutObject"},
-    "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
-    "list_object_versions": {"s3:ListBucketVersions"},
-    "send_message": {"sqs:SendMessage"},
-    "invoke": {"lambda:InvokeFunction"},
-}
+from tests.infrastructure.permissions import ALLOWED, LOG, permissions_of
 
 
 def allowed_actions(template: Document, function: str) -> set[str]:
@@ -135,8 +90,8 @@ def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) ->
     }
 
 
-def calls_of_the_store() -> set[str]:
-    """The botocore operations that ``store/`` names, paginators included."""
+def operations_of_the_store() -> set[str]:
+    """The AWS operations that ``store/`` names, those that paginators run included."""
     found: set[str] = set()
     for path in (ROOT / "layers/nextbest/nextbest/store").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -144,18 +99,18 @@ def calls_of_the_store() -> set[str]:
                 continue
             if ast.unparse(node.func.value) not in ("self.client", "self._client"):
                 continue
-            if node.func.attr == "get_paginator":
+            method = node.func.attr
+            if method == "get_paginator":
                 assert isinstance(node.args[0], ast.Constant)
-                found.add(str(node.args[0].value))
-            else:
-                found.add(node.func.attr)
+                method = str(node.args[0].value)
+            found.add("".join(word.capitalize() for word in method.split("_")))
     return found
 
 
-def test_every_call_of_the_store_is_allowed_to_somebody() -> None:
+def test_every_operation_of_the_store_is_allowed_to_somebody() -> None:
     """Given a new kind of call in the store, when no role allows it, then this fails before a deployment does."""
-    calls = calls_of_the_store()
+    operations = operations_of_the_store()
 
-    assert {"batch_get_item", "scan", "put_object", "send_message", "invoke"} <= calls
-    needed = set().union(*(ACTIONS_OF_CALLS[call] for call in calls))
-    assert needed <= set().union(*ALLOWED.values())
+    assert {"BatchGetItem", "Scan", "PutObject", "SendMessage", "Invoke"} <= operations
+    needed = {permission for operation in operations for permission in permissions_of(operation)}
+    assert needed <= {permission for allowed in ALLOWED.values() for permission in allowed}

@@ -109,8 +109,8 @@ def test_browsers_of_other_sites_are_not_let_in(template: Document) -> None:
     assert "CorsConfiguration" not in body
 
 
-# SAM CLI calls parts of its own translator that the translator is about to drop.
-@pytest.mark.filterwarnings("ignore:.* is deprecated and will be removed:DeprecationWarning")
+# SAM CLI uses things of its own translator and of jsonschema that those are about to drop.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_sam_local_finds_the_same_routes() -> None:
     """Given SAM CLI's own reading of the template, as `sam local start-api` and `make start` use it."""
     stacks, _ = SamLocalStackProvider.get_stacks(template_file=str(TEMPLATE))

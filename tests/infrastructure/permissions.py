@@ -1,0 +1,45 @@
+"""What each function may do, as expected, and which permission each AWS operation takes."""
+
+from __future__ import annotations
+
+READ = frozenset({"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"})
+READ_ARTIFACTS = frozenset({"s3:GetObject", "s3:ListBucket"})
+LOG = frozenset({"logs:CreateLogStream", "logs:PutLogEvents"})
+ADD_EVENTS = frozenset({"dynamodb:PartiQLInsert", "dynamodb:UpdateItem"})
+CONSUME = frozenset(
+    {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+)
+
+ALLOWED = {
+    "actions": READ | READ_ARTIFACTS | LOG,
+    "recommendations": READ | READ_ARTIFACTS | LOG,
+    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage"},
+    # Both of the following tell the queue of failed invocations what failed for good.
+    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
+    "rebase": READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject", "sqs:SendMessage"},
+    "manage": READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "lambda:InvokeFunction"},
+}
+
+# Operations whose permissions have other names; all others are called as they are.
+PERMISSIONS_OF_OPERATIONS = {
+    "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
+    "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},  # a transaction needs those of its parts
+    "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "ListObjectVersions": {"s3:ListBucketVersions"},
+    "ListObjectsV2": {"s3:ListBucket"},
+    "Invoke": {"lambda:InvokeFunction"},
+}
+SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs"}
+
+
+def permissions_of(operation: str) -> set[str]:
+    """The permissions that one operation of DynamoDB, S3, SQS or Lambda takes."""
+    service = SERVICES_OF_OPERATIONS.get(operation, "dynamodb")
+    return PERMISSIONS_OF_OPERATIONS.get(operation, {f"{service}:{operation}"})

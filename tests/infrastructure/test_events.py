@@ -1,0 +1,125 @@
+"""A sample for every route and trigger: in the form that AWS sends, and one that the functions really answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from local.key import operator_key
+from nextbest.collecting import EventMessage
+from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, read_template, the_only
+
+FOLDER = ROOT / "events"
+WITHOUT_A_TRIGGER = {"rebase/program"}  # what manage hands to rebase
+
+
+@cache
+def triggers() -> dict[str, Document]:
+    """Every event of the template by the name of its sample: ``<function>/<event, in lower case with hyphens>``."""
+    written = read_template()["Resources"]
+    return {
+        f"{function}/{kebab(name)}": event
+        for function in FUNCTIONS
+        for name, event in written[logical_id(function)]["Properties"]["Events"].items()
+    }
+
+
+def kebab(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace("OpenApi", "Openapi")).lower()
+
+
+def sample(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def sample_of_aws(path: str) -> Any:
+    """The sample that SAM CLI carries; some of its values are placeholders."""
+    return json.loads(resources.files("samcli.lib.generated_sample_events").joinpath("events", path).read_text())
+
+
+def names_of_kind(kind: str) -> list[str]:
+    return [name for name, event in triggers().items() if event["Type"] == kind]
+
+
+def test_every_trigger_has_a_sample_and_every_sample_a_trigger() -> None:
+    files = {str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json")}
+
+    assert files == triggers().keys() | WITHOUT_A_TRIGGER
+
+
+@pytest.mark.parametrize("name", names_of_kind("HttpApi"))
+def test_http_sample_is_of_its_route(name: str) -> None:
+    event = sample(name)
+    properties = triggers()[name]["Properties"]
+    key = f"{properties['Method']} {properties['Path']}" if "Path" in properties else "$default"
+
+    assert event["routeKey"] == event["requestContext"]["routeKey"] == key
+    assert event["requestContext"]["http"]["path"] == event["rawPath"]
+    if "Path" in properties:
+        assert event["requestContext"]["http"]["method"] == properties["Method"]
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", properties["Path"])
+        matched = re.fullmatch(pattern, event["rawPath"])
+        assert matched
+        assert event.get("pathParameters", {}) == matched.groupdict()
+
+
+@pytest.mark.parametrize("name", names_of_kind("HttpApi"))
+def test_http_sample_has_the_form_of_payload_2(name: str) -> None:
+    event = sample(name)
+    of_aws = sample_of_aws("apigateway/HttpApi.json")
+
+    assert event["version"] == "2.0"
+    assert event.keys() <= of_aws.keys()
+    assert event["requestContext"].keys() <= of_aws["requestContext"].keys()
+    assert event["requestContext"]["http"].keys() == of_aws["requestContext"]["http"].keys()
+    assert all(header == header.lower() for header in event["headers"])
+    # What does not apply is left out, not null.
+    assert all(value is not None for value in event.values())
+    assert ("body" in event) == ("content-length" in event["headers"])
+
+
+@pytest.mark.parametrize("name", names_of_kind("HttpApi"))
+def test_http_sample_carries_the_key_of_the_local_stack_or_none(name: str) -> None:
+    key, text = operator_key()
+    headers = sample(name)["headers"]
+
+    assert headers.get("actionhub-key", text) == text
+    if "authorization" in headers:
+        assert f"Credential={key.key_id}/" in headers["authorization"]
+
+
+def test_queue_sample_has_the_form_of_sqs_and_holds_our_messages() -> None:
+    (of_aws,) = sample_of_aws("sqs/Sqs.json")["Records"]
+    records = sample("ingest/queued-events")["Records"]
+
+    assert len(records) == 2
+    for record in records:
+        assert record.keys() == of_aws.keys()
+        assert record["attributes"].keys() == of_aws["attributes"].keys()
+        assert record["md5OfBody"] == hashlib.md5(record["body"].encode(), usedforsecurity=False).hexdigest()
+        assert EventMessage.from_json(record["body"]).program_id == "demo"
+
+
+def test_bus_sample_matches_the_rule(template: Document) -> None:
+    event = sample("ingest/bus-events")
+    pattern = the_only(template, "AWS::Events::Rule")["Properties"]["EventPattern"]
+
+    assert event.keys() == {
+        *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail")
+    }
+    assert event["source"] in pattern["source"]
+    assert EventMessage.from_json(json.dumps(event["detail"])).events
+
+
+def test_schedule_sample_is_what_the_schedule_sends(template: Document) -> None:
+    target = the_only(template, "AWS::Scheduler::Schedule")["Properties"]["Target"]
+
+    assert sample("rebase/schedule") == json.loads(target["Input"])
+    assert "program_id" not in sample("rebase/schedule")  # which would be one program's rebase
+    assert sample("rebase/program").keys() == {"program_id"}

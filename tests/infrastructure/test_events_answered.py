@@ -1,0 +1,146 @@
+"""Every sample event through its function, on real engines, with each call to AWS noted.
+
+So the samples are true, and the roles of the template suffice: a permission that a function needs and does not have
+would show only after a deployment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from local.engines import start_engines
+from local.key import MASTER_SECRET, operator_key
+from local.processes import Processes
+from local.resources import dynamodb_client, s3_client, sqs_client
+from nextbest.programs import Program
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.table import Table
+from tests.infrastructure.cloudformation import ROOT
+from tests.infrastructure.permissions import ALLOWED, permissions_of
+from tests.infrastructure.test_events import names_of_kind, sample
+
+TABLE = "samples"
+BUCKET = "samples"
+QUEUE = "samples"
+
+Run = Callable[[str], tuple[Any, set[str]]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs one sample through its function: the answer, and the permissions that its calls to AWS took."""
+    state = tmp_path_factory.mktemp("engines")
+    (state / "logs").mkdir()
+    processes = Processes()
+    engines = start_engines(processes, state=state, logs=state / "logs")
+    dynamodb_client(engines).create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+    )
+    s3_client(engines).create_bucket(Bucket=BUCKET)
+    s3_client(engines).put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    sqs_client(engines).create_queue(QueueName=QUEUE)
+    store = DynamoStore(Table(dynamodb_client(engines), TABLE))
+    store.create_program(Program("demo"))
+    store.put_access_key(operator_key()[0])
+    operations: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in engines.variables().items():
+            patch.setenv(name, value)
+        patch.setenv("TABLE_NAME", TABLE)
+        patch.setenv("ARTIFACT_BUCKET", BUCKET)
+        patch.setenv("QUEUE_URL", engines.queue_url(QUEUE))
+        patch.setenv("REBASE_FUNCTION_NAME", "rebase")
+        patch.setenv("MASTER_SECRET", MASTER_SECRET)
+        patch.setenv("LOG_LEVEL", "ERROR")
+        patch.setattr(BaseClient, "_make_api_call", noting(operations))
+
+        def run_sample(name: str) -> tuple[Any, set[str]]:
+            app = load(name.split("/")[0])
+            operations.clear()
+            answer = app.handler(sample(name), None)
+            return answer, {permission for operation in operations for permission in permissions_of(operation)}
+
+        run_sample("collect/post-events")
+        run_sample("manage/post-assets")
+        yield run_sample
+    processes.close()
+
+
+def noting(operations: set[str]) -> Callable[..., Any]:
+    """botocore's method that makes a call, noting the operation first; Lambda itself is not there to be called."""
+    make_api_call: Callable[..., Any] = vars(BaseClient)["_make_api_call"]
+
+    def noted(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        operations.add(operation)
+        return {"StatusCode": 202} if operation == "Invoke" else make_api_call(client, operation, arguments)
+
+    return noted
+
+
+def load(function: str) -> ModuleType:
+    """The function's ``app`` under a name of its own, imported once."""
+    name = f"app_of_{function}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = ROOT / "functions" / function / "app.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", names_of_kind("HttpApi"))
+def test_http_sample_is_answered_with_what_the_role_allows(run: Run, name: str) -> None:
+    answer, permissions = run(name)
+
+    assert answer["statusCode"] < 500, answer
+    if name == "manage/otherwise":
+        assert answer["statusCode"] == 404
+    assert permissions <= ALLOWED[name.split("/")[0]]
+
+
+def test_the_user_of_the_samples_gets_recommendations(run: Run) -> None:
+    run("actions/get-actions")
+    answer, permissions = run("actions/get-actions")
+
+    assert answer["statusCode"] == 200, answer
+    assert permissions == {"dynamodb:BatchGetItem"}  # warm: one kind of call, and it reads
+
+
+def test_queued_sample_is_stored(run: Run) -> None:
+    answer, permissions = run("ingest/queued-events")
+
+    assert answer == {"batchItemFailures": []}
+    assert permissions <= ALLOWED["ingest"]
+
+
+def test_bus_sample_is_stored(run: Run) -> None:
+    answer, permissions = run("ingest/bus-events")
+
+    assert answer == {}
+    assert permissions <= ALLOWED["ingest"]
+
+
+@pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])
+def test_rebase_samples_rebase(run: Run, name: str) -> None:
+    answer, permissions = run(name)
+
+    assert answer["model"] if name == "rebase/program" else answer["models"]["demo"]
+    assert "s3:PutObject" in permissions
+    assert permissions <= ALLOWED["rebase"]
