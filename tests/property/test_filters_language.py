@@ -8,7 +8,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.errors import FilterSyntaxError
+from nextbest.errors import FilterSyntaxError, InvalidInput
 from nextbest.filters import Filter, Schema, bind, parse, print_filter
 from nextbest.filters.grammar import (
     Comparison,
@@ -25,6 +25,7 @@ from nextbest.filters.grammar import (
     Test,
     Verb,
 )
+from nextbest.filters.values import parse_values
 
 WHERE_DATASETS = [
     Dataset.ACTIONS,
@@ -131,3 +132,22 @@ def test_given_ten_thousand_random_texts_when_parsed_then_none_breaks_the_reader
         read += refuses_or_reads(text)
 
     assert 1_000 < read < 9_000
+
+
+@given(st.lists(st.text(max_size=10), max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_given_any_values_when_quoted_and_read_then_they_are_the_same(values: list[str]) -> None:
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+
+    assert parse_values("X", " , ".join(quoted)) == tuple(values)
+
+
+@given(st.text(max_size=30) | st.text('"\\, a', max_size=15))
+@settings(max_examples=150, deadline=None)
+def test_given_any_text_as_values_when_read_then_it_is_read_or_refused_by_name(text: str) -> None:
+    try:
+        values = parse_values("X", text)
+    except InvalidInput as error:
+        assert "parameter X" in error.message
+    else:
+        assert all(value in text.replace("\\", "") or "\\" in text for value in values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,52 +18,59 @@ from nextbest.filters.schema import ACTION_ID, ASSET_NAME, LABELS
 from nextbest.filters.values import to_number
 
 Mask = NDArray[np.bool_]
+Value = FieldValue | tuple[str, ...]
 
 MASK_CACHE_BYTES = 16_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Column:
     """One field of every row.
 
-    ``codes`` (int32, one per row) point at the distinct values. Of each distinct value, ``numbers`` (float64) is what
-    it reads as a number, NaN where it does not; ``present`` whether it is anything but null; ``places`` lists, for each
-    single string, the distinct values it is part of. ``is_number``: every value that is not null came as a number.
+    ``codes`` (int32, one per row) point at ``distinct``, the distinct values. A string is split at ``|``; a tuple is
+    several strings as they are. An absent value, an empty string and an empty part between two ``|`` are null: no
+    string at all. What is known of the distinct values is worked out when first asked for: many fields are only ever
+    compared as numbers, or only as strings.
     """
 
-    codes: NDArray[np.int32]
-    numbers: NDArray[np.float64]
-    present: Mask
-    places: Mapping[str, Sequence[int]]
-    is_number: bool
+    def __init__(self, codes: NDArray[np.int32], distinct: Sequence[Value]) -> None:
+        self.codes = codes
+        self.distinct = distinct
 
     @classmethod
-    def of(cls, values: Sequence[FieldValue | tuple[str, ...]]) -> Column:
-        """A column of these values, one per row. A string is split at ``|``; a tuple is several strings as they are.
-
-        An absent value, an empty string and an empty part between two ``|`` are null: no string at all.
-        """
+    def of(cls, values: Sequence[Value]) -> Column:
+        """A column of these values, one per row."""
         code_of = {value: code for code, value in enumerate(dict.fromkeys(values))}
-        distinct = list(code_of)
+        return cls(np.fromiter(map(code_of.__getitem__, values), np.int32, len(values)), list(code_of))
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """Each distinct value as a number, NaN where it is none."""
+        return np.fromiter(map(_number, self.distinct), np.float64, len(self.distinct))
+
+    @cached_property
+    def present(self) -> Mask:
+        """Which distinct values hold anything."""
+        return np.fromiter((any(_strings(value)) for value in self.distinct), np.bool_, len(self.distinct))
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether every value that is not null came as a number."""
+        return all(value is None or isinstance(value, int | float) for value in self.distinct)
+
+    @cached_property
+    def _places(self) -> Mapping[str, Sequence[int]]:
+        """For each single string, the distinct values it is part of."""
         places: dict[str, list[int]] = {}
-        present = np.zeros(len(distinct), np.bool_)
-        for code, value in enumerate(distinct):
-            for text in dict.fromkeys(_strings(value)):
+        for code, value in enumerate(self.distinct):
+            for text in _strings(value):
                 places.setdefault(text, []).append(code)
-                present[code] = True
-        return cls(
-            np.fromiter(map(code_of.__getitem__, values), np.int32, len(values)),
-            np.fromiter(map(_number, distinct), np.float64, len(distinct)),
-            present,
-            places,
-            all(value is None or isinstance(value, int | float) for value in distinct),
-        )
+        return places
 
     def any_of(self, texts: Iterable[str]) -> Mask:
         """Which distinct values hold at least one of ``texts``, by exact match."""
-        hits = np.zeros(len(self.present), np.bool_)
+        hits = np.zeros(len(self.distinct), np.bool_)
         for text in texts:
-            for code in self.places.get(text, ()):
+            for code in self._places.get(text, ()):
                 hits[code] = True
         return hits
 
@@ -86,7 +93,7 @@ class FieldTable:
             column = self._columns[name] = Column.of(self._values(name))
         return column
 
-    def _values(self, name: str) -> Sequence[FieldValue | tuple[str, ...]]:
+    def _values(self, name: str) -> Sequence[Value]:
         return [row.get(name) for row in self._rows]
 
 
@@ -112,7 +119,7 @@ class FilterColumns(FieldTable):
         column = self.column(name)
         return column.numbers[column.codes]
 
-    def _values(self, name: str) -> Sequence[FieldValue | tuple[str, ...]]:
+    def _values(self, name: str) -> Sequence[Value]:
         if name == ACTION_ID:
             return [(asset.asset_id,) for asset in self._assets]
         inherent = _INHERENT.get(name)
@@ -157,7 +164,7 @@ _INHERENT: Mapping[str, Callable[[Asset], tuple[str, ...]]] = {
 }
 
 
-def _strings(value: FieldValue | tuple[str, ...]) -> Iterable[str]:
+def _strings(value: Value) -> Iterable[str]:
     if isinstance(value, tuple):
         return value
     if isinstance(value, str):
@@ -168,7 +175,7 @@ def _strings(value: FieldValue | tuple[str, ...]) -> Iterable[str]:
     return (str(int(value)) if isinstance(value, float) and value.is_integer() else str(value),)
 
 
-def _number(value: FieldValue | tuple[str, ...]) -> float:
+def _number(value: Value) -> float:
     if isinstance(value, str):
         number = to_number(value)
         return np.nan if number is None else number

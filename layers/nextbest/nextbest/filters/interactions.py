@@ -68,5 +68,4 @@ class Interactions:
                 if code == len(values):
                     values.append(tuple(kinds))
                 codes[row] = code
-        distinct = Column.of(values)
-        return Column(distinct.codes[codes], distinct.numbers, distinct.present, distinct.places, False)
+        return Column(codes, values)
