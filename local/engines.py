@@ -21,6 +21,7 @@ ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
 _START_SECONDS = 30.0
 DYNOXIDE = Path(sys.prefix) / "bin" / "dynoxide"
+_NOSYNC = Path(__file__).with_name("nosync.py")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
 
 
@@ -65,7 +66,10 @@ def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
     if DYNOXIDE.exists():
         port = free_port()
         dynoxide = processes.start(
-            [str(DYNOXIDE), "serve", "--host", HOST, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")],
+            [
+                *(sys.executable, "-IS", str(_NOSYNC), str(DYNOXIDE), "serve"),
+                *("--host", HOST, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")),
+            ],
             log=logs / "dynoxide.log",
             environment={"PATH": os.defpath},
             folder=state,

@@ -49,10 +49,9 @@ def main() -> int:
         with requirements.open() as lock:
             # Two first starts at once take turns.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            version = fingerprint(requirements)
-            if not stamp.exists() or stamp.read_text() != version:
+            if not stamp.exists() or stamp.read_text() != fingerprint(requirements):
                 install(requirements)
-                stamp.write_text(version)
+                stamp.write_text(fingerprint(requirements))
             elif not ENGINE.exists() and not ENGINE_MISSING.exists():
                 fetch_engine()
     except InstallFailed as error:
@@ -75,7 +74,8 @@ def check_machine() -> None:
 
 def fingerprint(requirements: Path) -> str:
     """Changes whenever an installation has to be made anew."""
-    return f"{platform.python_version()} {hashlib.sha256(requirements.read_bytes()).hexdigest()}\n"
+    made_by = (VENV / "pyvenv.cfg").read_bytes() if VENV_PYTHON.exists() else b""
+    return hashlib.sha256(made_by + requirements.read_bytes()).hexdigest()
 
 
 def install(requirements: Path) -> None:
