@@ -76,27 +76,21 @@ class Workshop:
         order = np.argsort(-counts, kind="stable")
         return np.sort(order[:limit])
 
-    def solve(
-        self, recipe: Recipe, ridges: list[float], head: NDArray[np.int64], allow_repeats: bool
-    ) -> list[ridge.Dense]:
-        """The closed form of ``recipe`` for each of ``ridges``, dense over ``head``."""
-        own = self.transitions.moments if recipe.kind == "transitions" else self.everyone
-        full = inputs_of(self.table, own, recipe.kernel)
+    def solve(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense:
+        """The closed form of ``recipe``, dense over ``head``."""
+        moments = self.transitions.moments if recipe.kind == "transitions" else self.everyone
+        full = inputs_of(self.table, moments, recipe.kernel)
         x = sparse.csr_array(full[:, head])
         gram = ridge.gram(x)
         if recipe.kind == "neighbours":
-            return [dense_neighbours(gram, strength) for strength in ridges]
+            return dense_neighbours(gram, recipe.ridge)
         scale = float(np.diag(gram).mean()) or 1.0
-        crossed = None
-        if recipe.kind == "transitions":
-            targets = self.transitions.targets
-            targets = targets if allow_repeats else without_seen(targets, full)
-            crossed = ridge.product(x, sparse.csr_array(targets[:, head]))
-        solutions = []
-        for strength in ridges:
-            inverted = ridge.inverse(gram, strength * scale)
-            solutions.append(ridge.ease(inverted) if crossed is None else inverted @ crossed)
-        return solutions
+        inverted = ridge.inverse(gram, recipe.ridge * scale)
+        if recipe.kind == "ease":
+            return ridge.ease(inverted)
+        targets = self.transitions.targets
+        targets = targets if allow_repeats else without_seen(targets, full)
+        return inverted @ ridge.product(x, sparse.csr_array(targets[:, head]))
 
     def fit(self, recipe: Recipe, head: NDArray[np.int64], per_action: int, allow_repeats: bool) -> sparse.csr_array:
         """The strongest ``per_action`` weights of each action over the whole catalogue, shape (actions, actions)."""
@@ -105,7 +99,7 @@ class Workshop:
             return neighbours(inputs_of(self.table, self.everyone, recipe.kernel), recipe.ridge, per_action)
         if not len(self.transitions.moments) and recipe.kind == "transitions":
             return no_entries(size, size)
-        (dense,) = self.solve(recipe, [recipe.ridge], head, allow_repeats)
+        dense = self.solve(recipe, head, allow_repeats)
         small = sparse.coo_array(ridge.strongest(dense, per_action))
         rows, columns = head[small.row], head[small.col]
         return sparse.csr_array(sparse.coo_array((small.data, (rows, columns)), shape=(size, size)))

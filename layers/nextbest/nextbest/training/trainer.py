@@ -33,9 +33,9 @@ from nextbest.training.tune import LEARNED_KERNELS, Blend, Effort, Part, Tuner
 ENTRIES = 2_100_000
 """Learned weights kept over both modes: about 8 MB of artifact."""
 DENSE_LIMIT = 15_000
-TIME_BUDGET_SECONDS = 420.0
+TIME_BUDGET_SECONDS = 300.0
 _PER_ACTION = (16, 200)
-_OPERATIONS_PER_SECOND = 1.2e11
+_OPERATIONS_PER_SECOND = 5e10
 _TUNING_SHARE, _FITTING_SHARE = 0.3, 0.6
 _TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
 _JUDGED_USERS, _JUDGED_CELLS = 2_000, 12_000_000
@@ -54,8 +54,8 @@ class Plan:
 
     @classmethod
     def of(cls, actions: int, time_budget_seconds: float) -> Plan:
-        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 200 in tuning."""
-        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 200)) ** (1 / 3)
+        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 120 in tuning."""
+        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 120)) ** (1 / 3)
         fitting = (_FITTING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 8)) ** (1 / 3)
         kernels = int(np.clip(len(LEARNED_KERNELS) * time_budget_seconds / 120.0, 2, len(LEARNED_KERNELS)))
         return cls(

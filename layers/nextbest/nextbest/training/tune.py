@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.scoring.kernels import Kernel
-from nextbest.training.components import Recipe, Workshop
+from nextbest.training.components import Kind, Recipe, Workshop
 from nextbest.training.metrics import hits_of, ndcg_of, top_lists
 from nextbest.training.priors import recent_popularity
 from nextbest.training.split import Window
@@ -56,7 +56,7 @@ LEARNED_KERNELS = (
     Kernel("rank", "exponential", 6.0, 0.5),
     Kernel("time", "exponential", 4.0, 0.5),
 )
-RIDGES = {"ease": (0.1, 1.0, 10.0), "transitions": (0.03, 0.3, 3.0), "neighbours": (0.03, 1.0)}
+RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3}
 SHARES = (0.0, 0.5, 1.0)
 _STEPS = (0.0, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
 _TIE_WEIGHT = 1e-6
@@ -261,9 +261,10 @@ class Tuner:
         blend.consider([self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
         if self.allow_repeats:
             blend.consider(self._personals())
-        order: tuple[str, ...] = ("transitions", "ease") if self.allow_repeats else ("ease", "transitions")
-        for kind in (*order, "neighbours"):
+        order: tuple[Kind, Kind] = ("transitions", "ease") if self.allow_repeats else ("ease", "transitions")
+        for kind in order:
             self._add_learned(blend, kind)
+        self._add_learned(blend, "neighbours")
         blend.refine()
         for place, part in enumerate(list(blend.parts)):
             if part.name == "personal":
@@ -280,7 +281,7 @@ class Tuner:
         for part in parts:
             what = part.what
             if isinstance(what, Recipe):
-                (scores,) = self._learned(what, [what.ridge])
+                scores = self.learned(what)
             else:
                 scores = (self._personal(what) if isinstance(what, Kernel) else self._prior(what))[1]()
             total += np.float32(part.weight) * scores
@@ -330,45 +331,91 @@ class Tuner:
 
         return kernel, compute
 
-    def _add_learned(self, blend: Blend, kind: str) -> None:
-        """Search a component's kernel, then its share and damping, then its ridge, each in the blend."""
+    def _add_learned(self, blend: Blend, kind: Kind) -> None:
+        """Search a component's kernel, then its ridge, share and damping, one after another, each in the blend."""
         if kind == "transitions" and not len(self.workshop.transitions.moments):
             return
         share = 0.5 if kind == "transitions" else 0.0
-        recipe = Recipe(kind, LEARNED_KERNELS[0], 1.0)  # type: ignore[arg-type]  # kind is one of Kind by construction
-        best: tuple[float, Recipe, Scores, float] | None = None
-
-        def trial(kernel: Kernel, ridges: Sequence[float]) -> None:
-            nonlocal best
-            total = blend.total
-            unit_total = self.judge.scale_of(total)
-            for strength, scores in zip(ridges, self._learned(replace(recipe, kernel=kernel), ridges), strict=True):
-                self.settings_tried += 1
-                unit = unit_total / self.judge.scale_of(scores)
-                for step in _STEPS[2:]:
-                    value = self.judge(total + np.float32(step * unit) * scores)
-                    if best is None or value > best[0]:
-                        best = (value, replace(recipe, kernel=kernel, ridge=strength), scores, step * unit)
-
         kernels = LEARNED_KERNELS[: self.effort.kernels] if kind != "neighbours" else LEARNED_KERNELS[:5]
+        trials = _Trials(blend, self)
         for kernel in kernels:
-            trial(replace(kernel, share=share), RIDGES[kind])
-        assert best is not None
+            trials.judge(Recipe(kind, replace(kernel, share=share), RIDGES[kind]))
+        for runner_up in trials.best_kernels(2):
+            trials.climb(runner_up)
         for other in SHARES:
-            if other != share:
-                trial(replace(best[1].kernel, share=other), [best[1].ridge])
-        trial(replace(best[1].kernel, damping=1.0), [best[1].ridge])
-        trial(best[1].kernel, [best[1].ridge * factor for factor in (0.1, 0.3, 0.55, 1.8, 3.0, 10.0)])
-        value, recipe, scores, weight = best
-        if value >= blend.value + _SMALLEST_GAIN:
-            part = Part(recipe, weight)
-            blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": value})
+            trials.judge(replace(trials.best.recipe, kernel=replace(trials.best.recipe.kernel, share=other)))
+        trials.judge(replace(trials.best.recipe, kernel=replace(trials.best.recipe.kernel, damping=1.0)))
+        for scale in (0.5, 2.0):
+            kernel = trials.best.recipe.kernel
+            trials.judge(replace(trials.best.recipe, kernel=replace(kernel, scale=kernel.scale * scale)))
+        trials.climb(trials.best.recipe)
+        best = trials.best
+        if best.value >= blend.value + _SMALLEST_GAIN:
+            part = Part(best.recipe, best.weight)
+            blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": best.value})
             blend.parts.append(part)
-            blend.scores.append(scores)
-            blend.value = value
+            blend.scores.append(best.scores)
+            blend.value = best.value
 
-    def _learned(self, recipe: Recipe, ridges: Sequence[float]) -> list[Scores]:
-        x = self._inputs(recipe.kernel)
-        head = x[:, self.columns]
-        solved = self.workshop.solve(recipe, list(ridges), self.columns, self.allow_repeats)
-        return [np.asarray(head @ weights, np.float32) for weights in solved]
+    def learned(self, recipe: Recipe) -> Scores:
+        """Scores on the window of a component solved for the columns."""
+        self.settings_tried += 1
+        x = sparse.csr_array(self._inputs(recipe.kernel)[:, self.columns])
+        weights = self.workshop.solve(recipe, self.columns, self.allow_repeats)
+        return np.asarray(x @ weights, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    value: float
+    recipe: Recipe
+    weight: float
+    scores: Scores
+
+
+class _Trials:
+    """Recipes judged as additions to one blend, each at its best weight; every recipe is judged once."""
+
+    def __init__(self, blend: Blend, tuner: Tuner) -> None:
+        self._tuner = tuner
+        self._total = blend.total
+        self._scale = tuner.judge.scale_of(self._total)
+        self._judge = tuner.judge
+        self._values: dict[Recipe, float] = {}
+        self._best: _Trial | None = None
+
+    @property
+    def best(self) -> _Trial:
+        """The best trial so far."""
+        assert self._best is not None, "judge a recipe first"
+        return self._best
+
+    def judge(self, recipe: Recipe) -> float:
+        """The blend's value with ``recipe``."""
+        if recipe in self._values:
+            return self._values[recipe]
+        scores = self._tuner.learned(recipe)
+        unit = self._scale / self._judge.scale_of(scores)
+        value, weight = max(
+            (self._judge(self._total + np.float32(step * unit) * scores), step * unit) for step in _STEPS[2:]
+        )
+        self._values[recipe] = value
+        if self._best is None or value > self._best.value:
+            self._best = _Trial(value, recipe, weight, scores)
+        return value
+
+    def best_kernels(self, count: int) -> list[Recipe]:
+        """The best recipes so far, best first."""
+        return sorted(self._values, key=lambda recipe: -self._values[recipe])[:count]
+
+    def climb(self, recipe: Recipe) -> None:
+        """Move the ridge up and down while it helps."""
+        for factor in (3.0, 1.0 / 3.0):
+            value = self.judge(recipe)
+            stronger = replace(recipe, ridge=recipe.ridge * factor)
+            for _ in range(4):
+                judged = self.judge(stronger)
+                if judged <= value:
+                    break
+                value = judged
+                stronger = replace(stronger, ridge=stronger.ridge * factor)
