@@ -1,0 +1,45 @@
+"""Who calls: a key that is known already, or one that is read along with everything else the request needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nextbest.access import AccessKey
+from nextbest.store.base import ConfigurationStore
+
+
+class Caller(Protocol):
+    """Somebody who claims to hold an access key."""
+
+    @property
+    def access_key_id(self) -> str | None:
+        """The key to read before ``verified``; None where it is known already."""
+        ...
+
+    def verified(self, stored: AccessKey | None) -> AccessKey:
+        """The key, once the claim is proved with what the store holds under ``access_key_id``.
+
+        Raises NextbestError in the form this dialect tells it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCaller:
+    """A caller whose key was verified before."""
+
+    key: AccessKey
+
+    @property
+    def access_key_id(self) -> None:
+        return None
+
+    def verified(self, stored: AccessKey | None) -> AccessKey:  # noqa: ARG002 - the protocol's signature
+        return self.key
+
+
+def identify(store: ConfigurationStore, caller: Caller) -> AccessKey:
+    """The caller's key, read from the store where it is not known yet. Raises what ``verified`` raises."""
+    key_id = caller.access_key_id
+    return caller.verified(store.access_key(key_id) if key_id is not None else None)

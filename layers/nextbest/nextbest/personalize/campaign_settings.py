@@ -1,0 +1,63 @@
+"""Campaign settings that answering needs: exploration, and what starts the pause of REPEAT_FREQUENCY.
+
+Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text. Hot path: standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nextbest.errors import InvalidInput
+
+WEIGHT = "explorationWeight"
+AGE_DAYS = "explorationItemAgeCutOff"
+REPEAT_EVENT_TYPES = "repeatFrequencyEventTypes"
+
+DEFAULT_WEIGHT = 0.3  # AWS's own default (§7.6)
+_FIELD = "campaignConfig.itemExplorationConfig"
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSettings:
+    """Settings of one campaign.
+
+    ``exploration_weight`` (0..1) is the chance that an action nobody took yet stands in the last place of a full list;
+    0 switches exploration off. Actions created more than ``exploration_age_days`` ago are not explored. Interactions
+    of ``repeat_event_types`` start the pause of REPEAT_FREQUENCY; None: all do.
+    """
+
+    exploration_weight: float = DEFAULT_WEIGHT
+    exploration_age_days: float | None = None
+    repeat_event_types: frozenset[str] | None = None
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> CampaignSettings:
+        """From a campaignConfig. Raises InvalidInput."""
+        given = config.get("itemExplorationConfig") or {}
+        unknown = given.keys() - {WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES}
+        if unknown:
+            known = ", ".join((WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES))
+            raise InvalidInput(f"{_FIELD} holds {min(unknown)}; it may hold {known}", field=_FIELD)
+        types = given.get(REPEAT_EVENT_TYPES, "")
+        names = frozenset(name.strip().lower().replace(" ", "_").replace("-", "_") for name in types.split("|"))
+        return cls(
+            _number(given, WEIGHT, DEFAULT_WEIGHT, 0.0, 1.0),
+            _number(given, AGE_DAYS, 1.0, 1.0, 100_000.0) if AGE_DAYS in given else None,
+            names if types.strip() else None,
+        )
+
+
+def _number(given: Mapping[str, str], name: str, default: float, minimum: float, maximum: float) -> float:
+    text = given.get(name)
+    if text is None:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not minimum <= number <= maximum:
+        problem = f"{_FIELD}: {name} is '{text[:100]}'; it must be a number from {minimum:g} to {maximum:g}"
+        raise InvalidInput(problem, field=_FIELD)
+    return number

@@ -1,0 +1,34 @@
+"""The control plane: one operation per ``X-Amz-Target``, looked up in one table (personalize-actions §8)."""
+
+from __future__ import annotations
+
+from nextbest.errors import NextbestError
+from nextbest.personalize import filters
+from nextbest.personalize.caller import Caller, identify
+from nextbest.personalize.errors import Protocol, Refused
+from nextbest.personalize.operations import Call, Deployment, Operation
+from nextbest.personalize.wire import Answer, failure, read_body, success
+from nextbest.request import Request
+
+SERVICE = "AmazonPersonalize"
+OPERATIONS: dict[str, Operation] = {**filters.OPERATIONS}
+
+
+def answer(deployment: Deployment, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
+    """Answer one call of the control plane. ``now`` is seconds since 1970."""
+    try:
+        key = identify(deployment.store, caller)
+        name, operation = _operation(request.headers.get("x-amz-target", ""))
+        call = Call(deployment, key, operation.members.check(read_body(request.body)), now)
+        members = operation.serve(call)
+    except NextbestError as error:
+        return failure(error, protocol=Protocol.CONTROL, request_id=request_id)
+    return success(members, protocol=Protocol.CONTROL, request_id=request_id, fields={"operation": name})
+
+
+def _operation(target: str) -> tuple[str, Operation]:
+    service, _, name = target.partition(".")
+    operation = OPERATIONS.get(name) if service == SERVICE else None
+    if operation is None:
+        raise Refused("UnknownOperationException", f"The operation {target[:200] or '(none)'} is not known")
+    return name, operation

@@ -1,0 +1,76 @@
+"""The one map from the library's errors to Personalize's wire contract (personalize-actions §1.3).
+
+InvalidInput, FilterSyntaxError    InvalidInputException            400
+QuotaExceeded                      LimitExceededException           400; InvalidInputException on the REST paths
+NotFound                           ResourceNotFoundException        400 on the control plane, 404 on the REST paths
+AlreadyExists                      ResourceAlreadyExistsException   400
+InUse                              ResourceInUseException           400 on the control plane, 409 on the REST paths
+Refused                            the exception it names           the status it names
+Forbidden                          AccessDeniedException            400
+Unavailable                        ServiceUnavailableException      503: SDKs try again
+ArtifactError, HistoryCorrupt      InternalServerException          500: SDKs try again
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from nextbest.errors import (
+    AlreadyExists,
+    Forbidden,
+    InUse,
+    InvalidInput,
+    NextbestError,
+    NotFound,
+    QuotaExceeded,
+    Unavailable,
+)
+
+
+class Protocol(Enum):
+    """Which of the two wire protocols a request came by; the value is the Content-Type of its answers."""
+
+    CONTROL = "application/x-amz-json-1.1"
+    REST = "application/json"
+
+
+class Told(NamedTuple):
+    """How a caller is told of an error."""
+
+    exception: str
+    status: int
+    message: str
+
+
+class Refused(NextbestError):
+    """A refusal with a name of its own in this dialect, such as InvalidNextTokenException."""
+
+    def __init__(self, exception: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.exception = exception
+        self.status = status
+
+
+def told(error: NextbestError, protocol: Protocol) -> Told:
+    """The exception, status and message that tell the caller of ``error``."""
+    rest = protocol is Protocol.REST
+    match error:
+        case Refused():
+            return Told(error.exception, error.status, error.message)
+        case QuotaExceeded() if not rest:
+            return Told("LimitExceededException", 400, error.message)
+        case InvalidInput():
+            return Told("InvalidInputException", 400, error.message)
+        case NotFound():
+            return Told("ResourceNotFoundException", 404 if rest else 400, error.message)
+        case AlreadyExists():
+            return Told("ResourceAlreadyExistsException", 400, error.message)
+        case InUse():
+            return Told("ResourceInUseException", 409 if rest else 400, error.message)
+        case Forbidden():
+            return Told("AccessDeniedException", 400, error.message)
+        case Unavailable():
+            return Told("ServiceUnavailableException", 503, error.message)
+        case _:
+            return Told("InternalServerException", 500, "The service cannot read its own data; rebase the program")

@@ -1,0 +1,45 @@
+"""Exploration: a chance for actions that the model knows nothing of yet (personalize-actions §7.6).
+
+Every choice has a known probability, its propensity, so that what explored actions earned can later be judged without
+bias. Hot path: standard library alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """Rows that were drawn, the number of learned actions they leave room for, and each one's propensity.
+
+    ``pool`` is how many could have been drawn.
+    """
+
+    rows: tuple[int, ...]
+    learned: int
+    propensity: float
+    pool: int
+
+
+def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, random: Random) -> Explored:
+    """Draw from ``pool`` for a list of ``limit`` places that ``learned`` actions are there to fill.
+
+    Places that stay empty are all explored: a draw without replacement, each with propensity places / pool. A full list
+    gives its last place to one of the pool with probability ``weight``, each with propensity weight / pool. A
+    ``weight`` of 0 explores nothing.
+    """
+    size = len(pool)
+    free = limit - learned
+    if not size or weight <= 0 or limit <= 0:
+        return Explored((), min(learned, limit), 0.0, size)
+    if free > 0:
+        drawn = random.sample(pool, min(free, size))
+        return Explored(tuple(drawn), learned, min(1.0, free / size), size)
+    # Drawn before it is decided whether to use it: the decision does not change which one it would be.
+    drawn_row = pool[random.randrange(size)]
+    if random.random() < weight:
+        return Explored((drawn_row,), limit - 1, weight / size, size)
+    return Explored((), limit, weight / size, size)

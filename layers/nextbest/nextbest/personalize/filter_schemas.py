@@ -1,0 +1,31 @@
+"""The part of a program's schemas that one filter depends on, kept with the filter. Hot path: standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nextbest.filters import BoundFilter, Dataset, FieldType, Schema
+
+
+def schema_to_json(bound: BoundFilter) -> dict[str, dict[str, str]]:
+    """The datasets and fields that ``bound`` names, with their types: enough to bind the same expression again.
+
+    Schemas only ever grow, so what was bound once can be bound for good.
+    """
+    datasets: dict[str, dict[str, str]] = {}
+    for part in bound.parts:
+        for conjunction in (*part.alternatives, part.user_conditions):
+            for condition in conjunction:
+                fields = datasets.setdefault(condition.field.dataset.stored, {})
+                fields[condition.field.name] = condition.type
+    return datasets
+
+
+def schema_from_json(datasets: Mapping[str, Mapping[str, str]]) -> Schema:
+    """Inverse of ``schema_to_json``."""
+    return Schema.declared(
+        {
+            Dataset(dataset): {name: FieldType(kind) for name, kind in fields.items()}
+            for dataset, fields in datasets.items()
+        }
+    )
