@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, answer, render
+from nextbest.actionhub.guard import key_before_values
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.responses import user_actions
 from nextbest.errors import NextbestError, NotFound
@@ -24,7 +25,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 def get_actions(request: Request, now: float, _request_id: str) -> Response:
     """Recommend actions to the user named in the path."""
-    asked = parse_get_actions(request)
+    with key_before_values(SERVING.store, SERVING.access_keys, request, now=now):
+        asked = parse_get_actions(request)
     read, state = SERVING.read(asked.program_id, asked.user_id, request.headers.get("actionhub-key"), now=now)
     if read.history is None:
         raise NotFound(USER_HISTORY_NOT_FOUND)
@@ -41,6 +43,6 @@ def get_actions(request: Request, now: float, _request_id: str) -> Response:
     return Response(200, render(body), model, {"model": found.model_version, "actions": len(found.recommendations)})
 
 
-def refuse(error: NextbestError) -> Response:
+def refuse(error: NextbestError, _request_id: str) -> Response:
     """The contract's words for an error."""
     return Response(*answer(error))

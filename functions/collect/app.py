@@ -8,29 +8,40 @@ from typing import Any
 
 from nextbest.access import WRITE
 from nextbest.actionhub.errors import answer, render
+from nextbest.actionhub.guard import key_before_values
 from nextbest.actionhub.parsing import parse_post_events
 from nextbest.authentication import authorize
 from nextbest.collecting import queue_events, store_events
 from nextbest.errors import NextbestError
 from nextbest.gateway import Response, respond
+from nextbest.personalize import puts
+from nextbest.personalize.errors import Protocol
+from nextbest.personalize.signed import SignedCaller
+from nextbest.personalize.wire import failure
 from nextbest.request import Request
-from nextbest.store.cache import AccessKeyCache
+from nextbest.store.cache import AccessKeyCache, CatalogueCache
 from nextbest.store.clients import sqs_client
-from nextbest.store.environment import open_store
+from nextbest.store.environment import open_artifacts, open_store
 from nextbest.store.queue import SqsQueue
 
 STORE = open_store()
 ACCESS_KEYS = AccessKeyCache()
+CATALOGUES = CatalogueCache(STORE, open_artifacts())
+MASTER_SECRET = os.environ["MASTER_SECRET"]
+PERSONALIZE = "POST /personalize"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Lambda's entry point."""
+    if event["routeKey"].startswith(PERSONALIZE):
+        return respond(event, put_records, refuse_put, clock=time.time)
     return respond(event, post_events, refuse, clock=time.time)
 
 
 def post_events(request: Request, now: float, _request_id: str) -> Response:
     """Store the events, or queue them where the caller asks for that."""
-    asked = parse_post_events(request, now=now)
+    with key_before_values(STORE, ACCESS_KEYS, request, now=now):
+        asked = parse_post_events(request, now=now)
     key = request.headers.get("actionhub-key")
     program = authorize(STORE, ACCESS_KEYS, key, asked.program_id, WRITE, now=now).state.program
     if asked.queue_updates:
@@ -47,6 +58,20 @@ def post_events(request: Request, now: float, _request_id: str) -> Response:
     return Response(200, render(body), fields={"accepted": stored.accepted, "duplicates": stored.duplicates})
 
 
-def refuse(error: NextbestError) -> Response:
+def refuse(error: NextbestError, _request_id: str) -> Response:
     """The contract's words for an error."""
     return Response(*answer(error))
+
+
+def put_records(request: Request, now: float, request_id: str) -> Response:
+    """What Personalize clients put: interactions, events, actions, users, items."""
+    caller = SignedCaller.of(request, MASTER_SECRET, now=now)
+    path = request.path.removeprefix("/personalize")
+    found = puts.answer(STORE, CATALOGUES, request, caller, path=path, request_id=request_id)
+    return Response(found.status, found.body, found.headers, found.fields)
+
+
+def refuse_put(error: NextbestError, request_id: str) -> Response:
+    """The words of Personalize's contract for an error."""
+    told = failure(error, protocol=Protocol.REST, request_id=request_id)
+    return Response(told.status, told.body, told.headers, told.fields)

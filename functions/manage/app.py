@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from random import SystemRandom
 from typing import Any
 
@@ -12,6 +13,11 @@ from nextbest.actionhub.errors import answer, render
 from nextbest.actionhub.routes import Found, MethodNotAllowed, Redirected, Route, match
 from nextbest.errors import NextbestError
 from nextbest.gateway import Response, respond
+from nextbest.personalize import control, operations
+from nextbest.personalize.arns import Arns
+from nextbest.personalize.errors import Protocol
+from nextbest.personalize.signed import SignedCaller
+from nextbest.personalize.wire import failure
 from nextbest.request import Request
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
 from nextbest.store.clients import lambda_client
@@ -21,6 +27,7 @@ from nextbest.store.invocation import AsynchronousFunction
 STORE = open_store()
 ARTIFACTS = open_artifacts()
 REBASE = AsynchronousFunction(lambda_client(), os.environ["REBASE_FUNCTION_NAME"])
+PERSONALIZE = "POST /personalize"
 DEPLOYMENT = Deployment(
     STORE,
     ARTIFACTS,
@@ -34,7 +41,10 @@ DEPLOYMENT = Deployment(
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Lambda's entry point."""
-    return respond(event, dispatch, lambda error: refuse(error, None), clock=time.time)
+    if event["routeKey"].startswith(PERSONALIZE):
+        arns = Arns(os.environ["AWS_REGION"], event["requestContext"]["accountId"])
+        return respond(event, partial(control_plane, arns), refuse_control, clock=time.time)
+    return respond(event, dispatch, lambda error, _request_id: refuse(error, None), clock=time.time)
 
 
 def dispatch(request: Request, now: float, _request_id: str) -> Response:
@@ -63,3 +73,23 @@ def serve_route(route: Route, request: Request, path_parameters: dict[str, str],
 def refuse(error: NextbestError, not_found: str | None) -> Response:
     """The contract's words for an error."""
     return Response(*answer(error, not_found=not_found))
+
+
+def control_plane(arns: Arns, request: Request, now: float, request_id: str) -> Response:
+    """One operation of Personalize's control plane."""
+    caller = SignedCaller.of(request, DEPLOYMENT.master_secret, now=now)
+    deployment = operations.Deployment(
+        STORE,
+        arns,
+        lambda program_id, version: REBASE.start({"program_id": program_id, "solution_version": version}),
+        lambda job: REBASE.start({"import_job": job}),
+        DEPLOYMENT.random,
+    )
+    found = control.answer(deployment, request, caller, now=now, request_id=request_id)
+    return Response(found.status, found.body, found.headers, found.fields)
+
+
+def refuse_control(error: NextbestError, request_id: str) -> Response:
+    """The words of Personalize's contract for an error."""
+    told = failure(error, protocol=Protocol.CONTROL, request_id=request_id)
+    return Response(told.status, told.body, told.headers, told.fields)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from nextbest.errors import Forbidden
@@ -20,12 +21,18 @@ WRITE = "write"
 ADMIN = "admin"
 SCOPES = (READ, WRITE, ADMIN)
 
+PROGRAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+"""Every id that a program can have. Others are refused before anything is read: the store has no place for them."""
+
+_KEY_TEXT = re.compile(r"([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
+
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     """One key. ``programs`` are the programs it opens; an empty tuple with ``admin`` opens every program.
 
-    ``expires_at`` (seconds since 1970) ends the overlap period of a rotated key; ``revoked`` ends it at once.
+    Times are seconds since 1970. Rotation begins a new ``generation`` with a secret of its own; the one before goes on
+    working until ``previous_expires_at``. ``expires_at`` ends the key as a whole, ``revoked`` ends it at once.
     """
 
     key_id: str
@@ -35,11 +42,24 @@ class AccessKey:
     generation: int = 1
     expires_at: float | None = None
     revoked: bool = False
+    name: str = ""
+    created_at: float = 0.0
+    previous_hash: str = ""
+    previous_expires_at: float = 0.0
 
     def accepts(self, secret: str, *, now: float) -> bool:
         """Whether ``secret`` is this key's, and the key still stands."""
-        same = hmac.compare_digest(hash_secret(secret), self.secret_hash)
-        return same and self.stands(now=now)
+        digest = hash_secret(secret)
+        current = hmac.compare_digest(digest, self.secret_hash)
+        previous = hmac.compare_digest(digest, self.previous_hash) and now < self.previous_expires_at
+        return (current or previous) and self.stands(now=now)
+
+    def generations(self, *, now: float) -> tuple[int, ...]:
+        """The generations whose secrets work, newest first: for signatures, which do not tell their generation."""
+        if not self.stands(now=now):
+            return ()
+        overlaps = bool(self.previous_hash) and now < self.previous_expires_at
+        return (self.generation, self.generation - 1) if overlaps else (self.generation,)
 
     def stands(self, *, now: float) -> bool:
         """Neither revoked nor expired."""
@@ -77,12 +97,30 @@ def issue_key(
 ) -> tuple[AccessKey, str]:
     """A new key, and the text a client sends in ``actionhub-key``: shown once, never stored."""
     secret = derive_secret(master_secret, key_id, generation)
-    return AccessKey(key_id, hash_secret(secret), programs, scopes, generation), f"{key_id}.{secret}"
+    key = AccessKey(key_id, hash_secret(secret), programs, scopes, generation)
+    return key, key_text(master_secret, key)
+
+
+def key_text(master_secret: str, key: AccessKey) -> str:
+    """What a client sends in ``actionhub-key`` for the current generation of ``key``."""
+    return f"{key.key_id}.{derive_secret(master_secret, key.key_id, key.generation)}"
+
+
+def rotate_key(master_secret: str, key: AccessKey, *, now: float, overlap_seconds: float) -> AccessKey:
+    """The key's next generation. The one before works for ``overlap_seconds`` more."""
+    generation = key.generation + 1
+    return replace(
+        key,
+        secret_hash=hash_secret(derive_secret(master_secret, key.key_id, generation)),
+        generation=generation,
+        previous_hash=key.secret_hash,
+        previous_expires_at=now + overlap_seconds,
+    )
 
 
 def split_key(text: str) -> tuple[str, str]:
     """Key id and secret of an ``actionhub-key`` header. Raises Forbidden where it cannot be one."""
-    key_id, dot, secret = text.partition(".")
-    if not (key_id and dot and secret):
+    parts = _KEY_TEXT.fullmatch(text)
+    if parts is None:
         raise Forbidden("Could not validate API KEY")
-    return key_id, secret
+    return parts[1], parts[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nextbest.access import ADMIN, AccessKey, split_key
+from nextbest.access import ADMIN, PROGRAM_ID, AccessKey, split_key
 from nextbest.errors import Forbidden, NotFound
 from nextbest.store.base import ProgramState, Store
 from nextbest.store.cache import AccessKeyCache
@@ -40,6 +40,8 @@ def authorize(
     """A caller with ``scope`` on ``program_id``. Raises Forbidden; NotFound only to keys that open every program."""
     key = authenticate(store, cache, key_text, now=now)
     key.require(program_id, scope)
+    if not PROGRAM_ID.fullmatch(program_id):
+        raise Forbidden(REFUSED)
     state = store.program_state(program_id)
     if state is None:
         raise NotFound("Program not found")

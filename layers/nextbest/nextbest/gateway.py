@@ -27,8 +27,8 @@ class Response:
 Serve = Callable[[Request, float, str], Response]
 """Answers a request at ``now`` (seconds since 1970) under a request id; raises NextbestError for what it refuses."""
 
-Refuse = Callable[[NextbestError], Response]
-"""Tells a caller of an error, in the dialect's words."""
+Refuse = Callable[[NextbestError, str], Response]
+"""Tells a caller of an error, in the dialect's words; the second argument is the request id."""
 
 
 def respond(event: Event, serve: Serve, refuse: Refuse, *, clock: Callable[[], float]) -> dict[str, Any]:
@@ -43,10 +43,11 @@ def respond(event: Event, serve: Serve, refuse: Refuse, *, clock: Callable[[], f
     try:
         response = serve(request, began, request_id)
     except NextbestError as error:
-        response = refuse(error)
+        response = refuse(error, request_id)
     except SERVICE_FAILURES as error:
         log("error", "a service did not answer", request_id=request_id, error=str(error))
-        response = refuse(Unavailable("A service that this request needs did not answer; please try again"))
+        unavailable = Unavailable("A service that this request needs did not answer; please try again")
+        response = refuse(unavailable, request_id)
     log(
         "info",
         "request",

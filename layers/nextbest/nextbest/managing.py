@@ -6,19 +6,17 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from nextbest.access import SCOPES, issue_key
+from nextbest.access import PROGRAM_ID, SCOPES, issue_key
 from nextbest.catalogue import Catalogue
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.events import Event
 from nextbest.programs import Program
 from nextbest.store.base import ProgramState, Store
 
-_PROGRAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-
 
 def create_program(store: Store, program: Program, *, master_secret: str, random: Random) -> str:
     """Create a program and the key that opens it; the key's text, told only now. Raises AlreadyExists, InvalidInput."""
-    if not _PROGRAM_ID.fullmatch(program.program_id):
+    if not PROGRAM_ID.fullmatch(program.program_id):
         raise InvalidInput(
             "program_id must be 1 to 63 letters, digits, '-' or '_', beginning with a letter or digit",
             field="program_id",

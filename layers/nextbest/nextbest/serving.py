@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nextbest.access import READ, split_key
+from nextbest.access import PROGRAM_ID, READ, split_key
 from nextbest.actions import Action, Recommendation
 from nextbest.authentication import REFUSED
 from nextbest.catalogue import Catalogue
@@ -53,7 +53,7 @@ class Serving:
         resources: Sequence[tuple[str, str]] = (),
     ) -> tuple[UserRead, ProgramState]:
         """Read a user for a caller who sent ``key_text``. Raises Forbidden, NotFound (no such program)."""
-        if key_text is None:
+        if key_text is None or not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
         key_id, secret = split_key(key_text)
         kept = self.access_keys.get(key_id, now=now)

@@ -27,6 +27,7 @@ from nextbest.errors import (
 USER_HISTORY_NOT_FOUND = "User history not found"
 USER_NOT_FOUND = "User not found"
 PROGRAM_NOT_FOUND = "Program not found"
+KEY_NOT_FOUND = "Key not found"
 BAD_KEY = "Could not validate API KEY"
 # What Starlette answers where no route matches, and where one does for other methods.
 NOT_FOUND = "Not Found"
@@ -46,6 +47,11 @@ class InvalidRequest(InvalidInput):
         first = detail[0]
         super().__init__(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (errors: {len(detail)})")
         self.detail = tuple(detail)
+
+    @property
+    def is_about_json(self) -> bool:
+        """Whether the body is no JSON, so that its values could not even be looked at."""
+        return bool(self.detail[0]["type"] == "json_invalid")
 
 
 class UnreadableBody(InvalidInput):

@@ -25,10 +25,15 @@ MAX_ENTRIES = 1000
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_LIMIT = 100
 MAX_PAGE_SIZE = 100
+MAX_PROGRAMS_OF_A_KEY = 100
+MAX_KEY_ID_CHARACTERS = 128
+DAY_SECONDS = 24 * 3600
+MAX_OVERLAP_SECONDS = 90 * DAY_SECONDS
 
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
 SegmentBasis = Literal["assets", "labels"]
+KeyScope = Literal["read", "write", "admin"]
 
 ProgramId = Annotated[str, Header("The program that the call is about.")]
 UserId = Annotated[str, Path("The user, as events name them.", Bounds(max_length=MAX_USER_ID_CHARACTERS))]
@@ -37,6 +42,9 @@ Page = Annotated[int, Query("Which page, from 1.", Bounds(ge=1))]
 Size = Annotated[int, Query("How many entries a page has.", Bounds(ge=1, le=MAX_PAGE_SIZE))]
 MinWeight = Annotated[float, Query("The least weight that makes a user a member.", Bounds(ge=0, allow_inf_nan=False))]
 ForceRefresh = Annotated[bool, Query("Compute anew instead of answering from the last rebase.")]
+
+
+KeyId = Annotated[str, Path("The key's id: what stands before the dot.", Bounds(max_length=MAX_KEY_ID_CHARACTERS))]
 
 
 def comma_list(text: str) -> tuple[str, ...]:
@@ -188,3 +196,53 @@ class GetSegments:
     force_refresh: ForceRefresh = False
     page: Page = 1
     size: Size = 50
+
+
+@dataclass(frozen=True, slots=True)
+class GetExport:
+    """GET /users/{user_id}/export (an extension)"""
+
+    user_id: UserId
+    program_id: ProgramId
+    page: Annotated[int, Query("Which page of the events, from 1; the first has everything else too.", Bounds(ge=1))] = (
+        1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GetKeys:
+    """GET /keys (an extension)"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What a new key opens, and for what."""
+
+    programs: tuple[str, ...]
+    scopes: tuple[KeyScope, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostKeys:
+    """POST /keys (an extension)"""
+
+    settings: Annotated[KeySettings, Body("NewKey")]
+
+
+@dataclass(frozen=True, slots=True)
+class PutKey:
+    """PUT /keys/{key_id} (an extension)"""
+
+    key_id: KeyId
+    overlap_seconds: Annotated[
+        int,
+        Query("How long the old secret works beside the new one.", Bounds(ge=0, le=MAX_OVERLAP_SECONDS)),
+    ] = DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteKey:
+    """DELETE /keys/{key_id} (an extension)"""
+
+    key_id: KeyId

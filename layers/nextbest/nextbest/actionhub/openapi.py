@@ -1,7 +1,11 @@
-"""The OpenAPI 3.1 document, generated from the route table, the inputs and the schemas."""
+"""The OpenAPI 3.1 document, generated from the route table, the inputs and the schemas.
+
+python -m nextbest.actionhub.openapi > docs/openapi.json
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +19,7 @@ from .validation import Parameter, parameters_of
 
 DOCUMENT_PATH = "/openapi.json"
 PAGE_PATH = "/docs"
+VERSION = "0.1.0"
 
 Json = dict[str, Any]
 
@@ -26,6 +31,13 @@ _TAGS = {
     "labels": "Labels and their weights.",
     "programs": "Tenants: one program, one goal.",
     "segments": "Groups of users, for campaigns.",
+    "keys": "Access keys: an extension of the ActionHub API.",
+}
+_CONFLICTS = {
+    "post_programs": "There is a program of this id",
+    "post_assets": "Too many change the assets at once",
+    "rotate_key": "The key is revoked",
+    "revoke_key": "The key is the one that the call was made with",
 }
 _RIGHTS = {"read": "read", "write": "write", "admin": "administer"}
 _DESCRIPTION = """\
@@ -101,9 +113,9 @@ def _responses(route: Route, *, has_body: bool) -> Json:
     if has_body:
         responses["400"] = _refusal("The body cannot be decoded")
     responses["403"] = _refusal(BAD_KEY)
-    if route.name == "post_programs":
-        responses["409"] = _refusal("There is a program of this id")
-    else:
+    if route.name in _CONFLICTS:
+        responses["409"] = _refusal(_CONFLICTS[route.name])
+    if route.name not in {"post_programs", "get_keys"}:
         responses["404"] = _refusal(route.not_found or PROGRAM_NOT_FOUND)
     if has_body:
         responses["413"] = _refusal("The body is larger than 4 MiB")
@@ -129,3 +141,7 @@ def _json(schema: Json) -> Json:
 
 def _reference(name: str) -> Json:
     return {"$ref": _REFERENCE.format(model=name)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(document(version=VERSION), indent=2, ensure_ascii=False))

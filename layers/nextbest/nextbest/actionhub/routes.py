@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from nextbest.request import Request
 
 from . import inputs
-from .errors import PROGRAM_NOT_FOUND, USER_HISTORY_NOT_FOUND, USER_NOT_FOUND
+from .errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, USER_HISTORY_NOT_FOUND, USER_NOT_FOUND
 from .parsing import parse_get_actions, parse_post_events
 
 Scope = Literal["read", "write", "admin"]
@@ -179,6 +179,40 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/segment", "get_segment", inputs.GetSegment, TEXT_ANSWER, "read", "The users of one segment, by line"
     ),
     Route("GET", "/segments", "get_segments", inputs.GetSegments, "SegmentPage", "read", "All segments, in pages"),
+    # Extensions of ours: people's rights, and keys.
+    Route(
+        "GET",
+        "/users/{user_id}/export",
+        "export_user",
+        inputs.GetExport,
+        "UserExport",
+        "admin",
+        "All that is held on a user",
+        USER_NOT_FOUND,
+    ),
+    Route(
+        "DELETE",
+        "/users/{user_id}",
+        "delete_user",
+        inputs.UserInput,
+        "UserDeletion",
+        "admin",
+        "Forget a user, for good",
+        USER_NOT_FOUND,
+    ),
+    Route("GET", "/keys", "get_keys", inputs.GetKeys, "KeyList", "admin", "The keys that this one may manage"),
+    Route("POST", "/keys", "post_keys", inputs.PostKeys, "KeyWithSecret", "admin", "Create a key"),
+    Route(
+        "PUT",
+        "/keys/{key_id}",
+        "rotate_key",
+        inputs.PutKey,
+        "KeyWithSecret",
+        "admin",
+        "Give a key a new secret; the old one works on for a while",
+        KEY_NOT_FOUND,
+    ),
+    Route("DELETE", "/keys/{key_id}", "revoke_key", inputs.DeleteKey, "Key", "admin", "End a key", KEY_NOT_FOUND),
 )
 
 

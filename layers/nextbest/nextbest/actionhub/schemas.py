@@ -22,7 +22,10 @@ from .inputs import (
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
     MAX_USER_ID_CHARACTERS,
+    MAX_PROGRAMS_OF_A_KEY,
     AssetChange,
+    KeyScope,
+    KeySettings,
     LabelWeight,
     ProgramSettings,
     SegmentBasis,
@@ -184,6 +187,26 @@ class NewProgram(BaseModel):
         )
 
 
+class NewKey(BaseModel):
+    """What a new key opens, and for what."""
+
+    model_config = _example(programs=["coffee"], scopes=["read", "write"], name="web shop")
+
+    programs: Annotated[
+        list[Annotated[str, Field(max_length=63)]],
+        Field(max_length=MAX_PROGRAMS_OF_A_KEY, description="None, with the scope admin, opens every program."),
+    ]
+    scopes: Annotated[
+        list[KeyScope], Field(min_length=1, max_length=3, description="write includes read; admin includes both.")
+    ]
+    name: Annotated[
+        str, Field(max_length=256, pattern=_NO_CONTROL_CHARACTERS, description="For people; it need not be unique.")
+    ] = ""
+
+    def to_domain(self) -> KeySettings:
+        return KeySettings(tuple(dict.fromkeys(self.programs)), tuple(dict.fromkeys(self.scopes)), self.name)
+
+
 # Answers. They document; ``responses.py`` builds the same shapes without validating them again.
 
 
@@ -298,6 +321,73 @@ class ProgramKey(BaseModel):
 
     api_key: str
     program_id: str
+
+
+class Key(BaseModel):
+    """A key, without its secret. ``active`` is false once it is revoked or expired."""
+
+    key_id: str
+    name: str
+    programs: list[str]
+    scopes: list[KeyScope]
+    generation: int
+    active: bool
+    ts_created: Annotated[datetime | None, Field(description="Null for a key that was not made by POST /keys.")]
+    ts_previous_expires: Annotated[
+        datetime | None, Field(description="Until when the secret of before the last rotation works, too.")
+    ]
+
+
+class KeyList(BaseModel):
+    keys: list[Key]
+
+
+class KeyWithSecret(Key):
+    """The key is told this once."""
+
+    api_key: str
+
+
+class ExportedEvent(BaseModel):
+    timestamp: datetime
+    event_type: str
+    asset_id: str
+    event_id: str
+    labels: list[str]
+    source: str
+    recommendation_id: str
+
+
+class Membership(BaseModel):
+    """One action for which the last rebase put the user into segments, and the weight."""
+
+    segment_type: SegmentType
+    event_type: str
+    asset_id: str
+    weight: float
+
+
+class UserExport(BaseModel):
+    """All that is held on one user. Attributes and memberships stand on the first page."""
+
+    program_id: str
+    user_id: str
+    events: Annotated[list[ExportedEvent], Field(description="The event log, oldest first.")]
+    attributes: Annotated[dict[str, Any] | None, Field(description="What PutUsers stored.")]
+    memberships: list[Membership]
+    page: int
+    more: Annotated[bool, Field(description="Whether another page of events follows.")]
+
+
+class UserDeletion(BaseModel):
+    """What was removed."""
+
+    program_id: str
+    user_id: str
+    events: int
+    histories: int
+    attributes: int
+    memberships: int
 
 
 class ProgramStatus(BaseModel):

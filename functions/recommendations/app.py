@@ -1,0 +1,38 @@
+"""POST /personalize/action-recommendations: GetActionRecommendations. Hot: a cold start pays for every import here."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from nextbest.errors import NextbestError
+from nextbest.gateway import Response, respond
+from nextbest.personalize.errors import Protocol
+from nextbest.personalize.runtime import Recommender, answer
+from nextbest.personalize.signed import SignedCaller
+from nextbest.personalize.wire import failure
+from nextbest.request import Request
+from nextbest.serving import Serving
+from nextbest.store.environment import open_artifacts, open_store
+
+RECOMMENDER = Recommender(Serving(open_store(), open_artifacts()))
+MASTER_SECRET = os.environ["MASTER_SECRET"]
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return respond(event, get_action_recommendations, refuse, clock=time.time)
+
+
+def get_action_recommendations(request: Request, now: float, request_id: str) -> Response:
+    """Recommend actions to the user named in the body."""
+    caller = SignedCaller.of(request, MASTER_SECRET, now=now)
+    found = answer(RECOMMENDER, request, caller, now=now, request_id=request_id)
+    return Response(found.status, found.body, found.headers, found.fields)
+
+
+def refuse(error: NextbestError, request_id: str) -> Response:
+    """The contract's words for an error."""
+    told = failure(error, protocol=Protocol.REST, request_id=request_id)
+    return Response(told.status, told.body, told.headers, told.fields)
