@@ -145,3 +145,23 @@ def test_given_a_missing_dataset_when_its_fields_are_named_then_it_is_refused() 
         bound("INCLUDE ActionID WHERE Actions.VALUE > 1 IF CurrentUser.AGE > 1", schema)
     with pytest.raises(FilterSyntaxError, match="no Action_Interactions dataset"):
         bound('EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("TAKEN")', schema)
+
+
+@pytest.mark.parametrize(
+    ("text", "interactions", "user"),
+    [
+        ("INCLUDE ActionID WHERE Actions.VALUE > 1", False, False),
+        ("INCLUDE ActionID WHERE Actions.VALUE > 1 IF CurrentUser.AGE > 1", False, True),
+        (
+            'INCLUDE ActionID WHERE Actions.VALUE > 1 | EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("x")',
+            True,
+            False,
+        ),
+    ],
+)
+def test_given_a_filter_when_bound_then_it_tells_what_it_reads_of_the_user(
+    text: str, interactions: bool, user: bool
+) -> None:
+    filter_ = bound(text)
+
+    assert (filter_.reads_interactions, filter_.reads_user) == (interactions, user)

@@ -299,3 +299,10 @@ def test_given_a_full_mask_cache_when_another_comes_then_the_one_used_longest_ag
 
 def test_given_a_numeric_field_when_read_as_numbers_then_absent_is_nan() -> None:
     assert np.array_equal(FilterColumns(CATALOGUE).numbers("VALUE"), [10.0, 5.0, 7.0, np.nan], equal_nan=True)
+
+
+def test_given_whole_numbers_beyond_a_float_when_compared_then_they_are_beyond_every_limit() -> None:
+    assets = [Asset("vast", fields={"VALUE": 10**400}), Asset("deep", fields={"VALUE": -(10**400)})]
+
+    assert passing("INCLUDE ActionID WHERE Actions.VALUE > 5", assets=assets) == ["vast"]
+    assert passing("INCLUDE ActionID WHERE Actions.VALUE < 5", assets=assets) == ["deep"]

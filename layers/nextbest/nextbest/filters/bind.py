@@ -84,6 +84,16 @@ class BoundFilter:
     optional: tuple[str, ...]
     fields: frozenset[str]
 
+    @property
+    def reads_interactions(self) -> bool:
+        """Whether the answer depends on what the requested user did."""
+        return any(part.reads_interactions for part in self.parts)
+
+    @property
+    def reads_user(self) -> bool:
+        """Whether the answer depends on the requested user's row of Users."""
+        return any(part.user_conditions for part in self.parts)
+
 
 def bind(tree: Filter, schema: Schema) -> BoundFilter:
     """Check ``tree`` against ``schema``. Raises FilterSyntaxError, pointing at the offending place."""
