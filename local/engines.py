@@ -55,9 +55,13 @@ def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
     state.mkdir(parents=True, exist_ok=True)
     ministack_port = free_port()
     ministack = processes.start(
-        [sys.executable, "-m", "ministack"],
+        # Not `python -m ministack`, which names its queues after the port it listens on and so forgets them.
+        [
+            *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
+            *("--bind", f"{HOST}:{ministack_port}", "--keep-alive", "75", "--graceful-timeout", "1"),
+        ],
         log=logs / "ministack.log",
-        environment=_ministack_variables(ministack_port, state, with_dynamodb=not DYNOXIDE.exists()),
+        environment=_ministack_variables(state, with_dynamodb=not DYNOXIDE.exists()),
         folder=state,
     )
     ministack_url = f"http://{HOST}:{ministack_port}"
@@ -81,13 +85,10 @@ def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
     return Engines(dynamodb_url, ministack_url, ministack_url, started)
 
 
-def _ministack_variables(port: int, state: Path, *, with_dynamodb: bool) -> dict[str, str]:
+def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": HOST,
-        "MINISTACK_HOST": HOST,
         "SERVICES": "s3,sqs,dynamodb" if with_dynamodb else "s3,sqs",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),

@@ -42,6 +42,7 @@ class Stack:
         self._template = template
         self._state = state
         self._logs = state / "logs"
+        self._description = state / "stack.json"
         self._port = port
         self._report = report
         self._cleanup = ExitStack()
@@ -67,7 +68,7 @@ class Stack:
             "pid": os.getpid(),
             "url": self.url,
             "key": self.key,
-            "engines": self._engines.variables(),
+            "variables": self._variables,
             "tables": list(self._application.tables),
             "buckets": list(self._application.buckets),
             "queues": {name: self._engines.queue_url(name) for name in self._application.queues},
@@ -75,11 +76,10 @@ class Stack:
 
     def announce(self) -> None:
         """Write ``stack.json`` into the state folder: the stack is ready, and this is where everything listens."""
-        path = self._state / "stack.json"
-        self._cleanup.callback(path.unlink, missing_ok=True)
-        partial = path.with_suffix(".partial")
+        self._cleanup.callback(self._description.unlink, missing_ok=True)
+        partial = self._description.with_suffix(".partial")
         partial.write_text(json.dumps(self.describe(), indent=2))
-        partial.rename(path)
+        partial.rename(self._description)
 
     def watch(self) -> Never:
         """Pick up edited code and end idle environments, forever; ProcessDied as soon as an engine dies."""
@@ -99,6 +99,7 @@ class Stack:
     def _start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         self._lock_state()
+        self._description.unlink(missing_ok=True)  # of a stack that was killed
         self._gateway_server = Server(self._port)
         self._cleanup.callback(self._gateway_server.close)
         processes = Processes()
@@ -124,15 +125,17 @@ class Stack:
     def _start_functions(self, processes: Processes) -> None:
         lambda_server = Server(0)
         self._cleanup.callback(lambda_server.close)
+        self._variables = {
+            **self._engines.variables(),
+            "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.port}",
+            "MASTER_SECRET": MASTER_SECRET,
+            "NEXTBEST_DEMO_KEY": self.key,
+            "NEXTBEST_STATE": str(self._state),
+        }
         self._environments = Environments(
             self._application.functions,
             processes,
-            variables={
-                **self._engines.variables(),
-                "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.port}",
-                "MASTER_SECRET": MASTER_SECRET,
-                "NEXTBEST_DEMO_KEY": self.key,
-            },
+            variables=self._variables,
             logs=self._logs,
             limit=2 * _CORES,
         )

@@ -1,0 +1,143 @@
+"""Local stacks for tests: started as `make start` starts them, on a free port, in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+ROOT = Path(__file__).resolve().parents[2]
+ECHO_TEMPLATE = Path(__file__).parent / "echo" / "template.yaml"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+
+
+class RunningStack:
+    """One running stack: ``url`` and ``key`` of its API, clients of its engines, what the template made there."""
+
+    def __init__(self, process: subprocess.Popen[bytes], state: Path) -> None:
+        told = json.loads((state / "stack.json").read_text())
+        self.process = process
+        self.state = state
+        self.url: str = told["url"]
+        self.key: str = told["key"]
+        self.tables: list[str] = told["tables"]
+        self.buckets: list[str] = told["buckets"]
+        self.queues: dict[str, str] = told["queues"]
+        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **client_arguments(told["variables"], "DYNAMODB"))
+        self.s3: S3Client = boto3.client("s3", **client_arguments(told["variables"], "S3"))
+        self.sqs: SQSClient = boto3.client("sqs", **client_arguments(told["variables"], "SQS"))
+        self.lambda_: LambdaClient = boto3.client("lambda", **client_arguments(told["variables"], "LAMBDA"))
+
+    def log(self, name: str) -> str:
+        """What a function (or engine) wrote so far."""
+        return (self.state / "logs" / f"{name}.log").read_text()
+
+    def stop(self) -> int:
+        """Stop as Ctrl-C does; the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill -9, and wait until the kernel has ended the children."""
+        self.process.kill()
+        self.wait()
+        wait_until(lambda: not processes_of(self.state), seconds=_STOP_SECONDS)
+
+    def wait(self) -> int:
+        """Wait for the end of the stack; the exit status."""
+        for client in (self.dynamodb, self.s3, self.sqs, self.lambda_):
+            client.close()
+        return self.process.wait(timeout=_STOP_SECONDS)
+
+
+def client_arguments(variables: Mapping[str, str], service: str) -> dict[str, Any]:
+    """Where and how a client finds a service of a stack."""
+    return {
+        "endpoint_url": variables[f"AWS_ENDPOINT_URL_{service}"],
+        "region_name": variables["AWS_REGION"],
+        "aws_access_key_id": "local",
+        "aws_secret_access_key": "local",
+        "config": Config(retries={"total_max_attempts": 1}),
+    }
+
+
+def start_stack(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0) -> RunningStack:
+    """Start a stack without the demo program and wait until it is ready; AssertionError with its output if it ends."""
+    description = state / "stack.json"
+    description.unlink(missing_ok=True)  # a stack that was killed leaves it
+    process = launch(state, template=template, port=port)
+    wait_until(lambda: description.exists() or process.poll() is not None, seconds=_START_SECONDS)
+    if process.poll() is not None:
+        raise AssertionError(f"the stack ended with status {process.returncode}:\n{output_of(state)}")
+    return RunningStack(process, state)
+
+
+def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0) -> subprocess.Popen[bytes]:
+    """Start a stack's process and wait for nothing; it writes beside its state folder."""
+    paths = os.pathsep.join((str(ROOT / "layers" / "nextbest"), str(ROOT)))
+    with output_path(state).open("wb") as output:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "local", "start", "--no-demo"),
+                *("--state", str(state), "--port", str(port), "--template", str(template)),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": paths},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def refused(state: Path, *, port: int = 0) -> str:
+    """What a stack says that must not start."""
+    process = launch(state, port=port)
+    assert process.wait(timeout=_START_SECONDS) == 1
+    return output_of(state)
+
+
+def output_path(state: Path) -> Path:
+    return state.with_name(f"{state.name}.output")
+
+
+def output_of(state: Path) -> str:
+    """What the stack on this state folder wrote to the terminal."""
+    return output_path(state).read_text()
+
+
+def processes_of(state: Path) -> dict[int, str]:
+    """Process ids and command lines of the engines and functions that run for this state folder."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_text(errors="replace")
+            command = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # ended meanwhile, or not ours
+        if "local start" not in command and str(state) in command + variables:
+            found[int(folder.name)] = command
+    return found
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float) -> None:
+    """Return as soon as ``condition()`` holds; TimeoutError if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+        time.sleep(0.05)

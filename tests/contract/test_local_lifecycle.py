@@ -1,0 +1,107 @@
+"""Starting, stopping and killing the local stack: what stays, and that nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.stacks import (
+    ECHO_TEMPLATE,
+    RunningStack,
+    output_of,
+    processes_of,
+    refused,
+    start_stack,
+    wait_until,
+)
+
+pytestmark = pytest.mark.stack
+
+
+def fill(stack: RunningStack) -> None:
+    """Store a row and an object, and start a function."""
+    stack.dynamodb.put_item(TableName=stack.tables[0], Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    stack.s3.put_object(Bucket=stack.buckets[0], Key="model/1", Body=b"artifact")
+    assert httpx.get(f"{stack.url}/items/1").status_code == 200
+
+
+def holds(stack: RunningStack) -> bool:
+    """Whether what ``fill`` stored is there."""
+    row = stack.dynamodb.get_item(TableName=stack.tables[0], Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    found = stack.s3.get_object(Bucket=stack.buckets[0], Key="model/1")["Body"].read()
+    return "Item" in row and found == b"artifact"
+
+
+def test_given_data_when_stopped_and_started_then_it_is_there_and_nothing_ran_between(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    stack = start_stack(state, template=ECHO_TEMPLATE)
+    fill(stack)
+    stack.sqs.send_message(QueueUrl=stack.queues["DeadLetters"], MessageBody="kept")
+
+    assert stack.stop() == 0
+    assert processes_of(state) == {}
+    again = start_stack(state, template=ECHO_TEMPLATE)
+
+    assert holds(again)
+    (message,) = again.sqs.receive_message(QueueUrl=again.queues["DeadLetters"])["Messages"]
+    assert message["Body"] == "kept"
+    again.stop()
+
+
+def test_given_data_when_killed_and_started_then_it_is_there_and_nothing_ran_between(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    stack = start_stack(state, template=ECHO_TEMPLATE)
+    fill(stack)
+
+    stack.kill()
+    assert processes_of(state) == {}
+    again = start_stack(state, template=ECHO_TEMPLATE)
+
+    assert holds(again)
+    again.stop()
+
+
+def test_given_an_engine_that_dies_when_noticed_then_the_stack_says_so_and_ends(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    stack = start_stack(state, template=ECHO_TEMPLATE)
+    (engine,) = (pid for pid, command in processes_of(state).items() if "ministack.app" in command)
+
+    os.kill(engine, signal.SIGKILL)
+
+    assert stack.wait() == 1
+    assert "ministack ended with status -9" in output_of(state)
+    assert processes_of(state) == {}
+
+
+def test_given_a_taken_port_when_started_then_it_says_so_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refused(tmp_path / "state", port=port)
+
+    assert said.startswith(f"Port {port} is taken by another program")
+
+
+def test_given_a_running_stack_when_another_uses_its_state_then_it_is_refused(echo_stack: RunningStack) -> None:
+    said = refused(echo_stack.state)
+
+    assert said.startswith(f"A stack (process {echo_stack.process.pid}) already uses")
+    assert httpx.get(f"{echo_stack.url}/items/1").status_code == 200
+
+
+def test_given_edited_code_when_called_again_then_the_new_code_answers(tmp_path: Path) -> None:
+    application = tmp_path / "application"
+    shutil.copytree(ECHO_TEMPLATE.parent, application)
+    stack = start_stack(tmp_path / "state", template=application / "template.yaml")
+    assert httpx.get(f"{stack.url}/items/1").status_code == 200
+
+    code = application / "functions" / "echo" / "app.py"
+    code.write_text(code.read_text().replace('"statusCode": 200', '"statusCode": 418'))
+
+    wait_until(lambda: httpx.get(f"{stack.url}/items/1").status_code == 418, seconds=20)
+    stack.stop()
