@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nextbest.errors import NextbestError
 from nextbest.personalize import filters
-from nextbest.personalize.caller import CallerOf, identify
+from nextbest.personalize.caller import Caller, identify
 from nextbest.personalize.errors import Protocol, Refused
 from nextbest.personalize.operations import Call, Deployment, Operation
 from nextbest.personalize.wire import Answer, failure, read_body, success
@@ -14,10 +14,10 @@ SERVICE = "AmazonPersonalize"
 OPERATIONS: dict[str, Operation] = {**filters.OPERATIONS}
 
 
-def answer(deployment: Deployment, request: Request, caller_of: CallerOf, *, now: float, request_id: str) -> Answer:
+def answer(deployment: Deployment, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
     """Answer one call of the control plane. ``now`` is seconds since 1970."""
     try:
-        key = identify(deployment.store, caller_of(request, now=now))
+        key = identify(deployment.store, caller)
         name, operation = _operation(request.headers.get("x-amz-target", ""))
         call = Call(deployment, key, operation.members.check(read_body(request.body)), now)
         members = operation.serve(call)

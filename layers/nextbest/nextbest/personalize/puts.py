@@ -7,7 +7,7 @@ from typing import Any
 
 from nextbest.access import AccessKey
 from nextbest.errors import NextbestError
-from nextbest.personalize.caller import CallerOf, identify
+from nextbest.personalize.caller import Caller, identify
 from nextbest.personalize.errors import Protocol, Refused
 from nextbest.personalize.events import put_action_interactions, put_events
 from nextbest.personalize.records import put_actions, put_items, put_users
@@ -23,15 +23,14 @@ def answer(
     store: Store,
     catalogues: CatalogueCache,
     request: Request,
-    caller_of: CallerOf,
+    caller: Caller,
     *,
     path: str,
-    now: float,
     request_id: str,
 ) -> Answer:
     """Answer one Put. ``path`` is the operation's own, such as ``/events``, without any prefix of the deployment."""
     try:
-        key = identify(store, caller_of(request, now=now))
+        key = identify(store, caller)
         fields = _put(store, catalogues, key, path, read_body(request.body))
     except NextbestError as error:
         return failure(error, protocol=Protocol.REST, request_id=request_id)

@@ -23,7 +23,7 @@ from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.history import History
 from nextbest.personalize.arns import ARN_PATTERN, CAMPAIGN, FILTER, name_in, stored_kind
-from nextbest.personalize.caller import Caller, CallerOf
+from nextbest.personalize.caller import Caller
 from nextbest.personalize.campaign_settings import CampaignSettings
 from nextbest.personalize.candidates import DAY_SECONDS, Candidates, is_recommended
 from nextbest.personalize.errors import Protocol
@@ -125,10 +125,9 @@ class _Context:
     filter: BoundFilter | None
 
 
-def answer(recommender: Recommender, request: Request, caller_of: CallerOf, *, now: float, request_id: str) -> Answer:
+def answer(recommender: Recommender, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
     """Answer ``POST /action-recommendations``."""
     try:
-        caller = caller_of(request, now=now)
         found = recommender.recommend(read_body(request.body), caller, now=now, request_id=request_id)
     except NextbestError as error:
         return failure(error, protocol=Protocol.REST, request_id=request_id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nextbest.access import AccessKey, derive_secret
-from nextbest.personalize.sigv4 import Credential, UnrecognizedClient, parse_authorization, verify
+from nextbest.personalize.sigv4 import Credential, InvalidSignature, UnrecognizedClient, parse_authorization, verify
 from nextbest.request import Request
 
 
@@ -32,8 +33,17 @@ class SignedCaller:
 
     def verified(self, stored: AccessKey | None) -> AccessKey:
         """``stored``, once the signature is seen to be made with its secret. Raises SignatureRefused."""
-        if stored is None or not stored.stands(now=self.now):
+        generations = stored.generations(now=self.now) if stored is not None else ()
+        if stored is None or not generations:
             raise UnrecognizedClient
-        secret = derive_secret(self.master_secret, stored.key_id, stored.generation)
-        verify(self.request, self.credential, secret, now=self.now)
+        # While a rotated key's two generations overlap, a signature does not tell which one made it.
+        for generation in generations[:-1]:
+            with suppress(InvalidSignature):
+                self._verify(stored, generation)
+                return stored
+        self._verify(stored, generations[-1])
         return stored
+
+    def _verify(self, stored: AccessKey, generation: int) -> None:
+        secret = derive_secret(self.master_secret, stored.key_id, generation)
+        verify(self.request, self.credential, secret, now=self.now)
