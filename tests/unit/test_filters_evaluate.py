@@ -228,6 +228,14 @@ def test_given_a_value_that_does_not_fit_when_evaluated_then_the_parameter_is_na
     assert caught.value.field == "filterValues"
 
 
+@pytest.mark.parametrize("user", [None, {"AGE": 1}])
+def test_given_a_value_that_does_not_fit_when_its_if_is_false_then_it_is_refused_all_the_same(
+    user: Mapping[str, FieldValue] | None,
+) -> None:
+    with pytest.raises(InvalidInput, match="parameter AGE must be a number"):
+        passing(GOLD_IF + "CurrentUser.AGE > 18 AND CurrentUser.AGE > $AGE", {"AGE": '"old"'}, user=user)
+
+
 def test_given_an_item_filter_when_evaluated_over_actions_then_it_is_refused() -> None:
     with pytest.raises(InvalidInput, match="selects ItemID"):
         passing("INCLUDE ItemID WHERE Items.PRICE > 1", schema=Schema.undeclared())

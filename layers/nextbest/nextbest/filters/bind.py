@@ -69,6 +69,11 @@ class BoundPart:
     mask_placeholders: tuple[str, ...]
     reads_interactions: bool
 
+    @property
+    def conditions(self) -> Iterable[BoundCondition]:
+        """Every condition, those of IF last."""
+        return (*(condition for conjunction in self.alternatives for condition in conjunction), *self.user_conditions)
+
 
 @dataclass(frozen=True, slots=True)
 class BoundFilter:

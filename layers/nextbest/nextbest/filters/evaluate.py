@@ -59,6 +59,9 @@ def evaluate(
     if bound.target is not Target.ACTION:
         raise InvalidInput(f"The filter selects {bound.target}, not ActionID", field="filterArn")
     given = _given(bound, values)
+    for part in bound.parts:
+        for condition in part.conditions:
+            _check_value(condition, given)
     user_table = FieldTable([user]) if user is not None else None
     included: Mask | None = None
     excluded: Mask | None = None
@@ -90,6 +93,21 @@ def _given(bound: BoundFilter, values: Mapping[str, str]) -> dict[str, tuple[str
             field="filterValues",
         )
     return given
+
+
+def _check_value(condition: BoundCondition, given: Values) -> None:
+    """Raise InvalidInput where a value does not fit its condition, whether or not the condition comes to count."""
+    test = condition.test
+    if not isinstance(test.operand, Placeholder):
+        return
+    name = test.operand.name
+    texts = given.get(name, ())
+    if isinstance(test, Comparison) and len(texts) > 1:
+        problem = f"Parameter {name} is compared with a field and takes one value, not several"
+        raise InvalidInput(problem, field="filterValues")
+    wants_number = condition.type is FieldType.NUMBER or (isinstance(test, Comparison) and test.operator.orders)
+    if wants_number and any(to_number(text) is None for text in texts):
+        raise InvalidInput(f"The value of parameter {name} must be a number", field="filterValues")
 
 
 def _if_holds(conditions: BoundConjunction, given: Values, user: FieldTable | None) -> bool:
@@ -128,42 +146,37 @@ def _alternatives_mask(part: BoundPart, given: Values, column: Callable[[str], C
 def _mask(condition: BoundCondition, given: Values, column: Column) -> Mask:
     """Which rows meet one condition."""
     test = condition.test
-    operands, parameter = _operands(condition, given)
+    operands = _operands(condition, given)
     if isinstance(test, Comparison):
-        return column.spread(_compare(test.operator, condition.type, operands[0], parameter, column))
+        return column.spread(_compare(test.operator, condition.type, operands[0], column))
     if condition.field.dataset is Dataset.ACTION_INTERACTIONS and ANY_EVENT_TYPE in operands:
         hits = column.present
     elif _as_numbers(condition.type, operands, column):
-        hits = np.isin(column.numbers, [_number(operand, parameter) for operand in operands])
+        hits = np.isin(column.numbers, list(map(_number, operands)))
     else:
         hits = column.any_of(operands)
     return column.spread(~hits if test.negated else hits)
 
 
-def _operands(condition: BoundCondition, given: Values) -> tuple[tuple[str, ...], str]:
-    """The texts on the right-hand side, and the parameter they come from ("" for literals)."""
+def _operands(condition: BoundCondition, given: Values) -> tuple[str, ...]:
+    """The texts on the right-hand side."""
     operand = condition.test.operand
     assert not isinstance(operand, Field), "bind refuses CurrentItem for actions"
-    parameter = ""
     if isinstance(operand, Placeholder):
-        parameter = operand.name
-        texts = given[parameter]
-        if isinstance(condition.test, Comparison) and len(texts) > 1:
-            problem = f"Parameter {parameter} stands after {condition.test.operator} and takes one value, not several"
-            raise InvalidInput(problem, field="filterValues")
+        texts = given[operand.name]
     elif isinstance(operand, tuple):
         texts = tuple(literal.text for literal in operand)
     else:
         texts = (operand.text,)
     if condition.field.dataset is Dataset.ACTION_INTERACTIONS:
-        texts = tuple(map(normalised_event_type, texts))
-    return texts, parameter
+        return tuple(map(normalised_event_type, texts))
+    return texts
 
 
-def _compare(operation: Operator, field_type: FieldType, operand: str, parameter: str, column: Column) -> Mask:
+def _compare(operation: Operator, field_type: FieldType, operand: str, column: Column) -> Mask:
     """Which distinct values of ``column`` compare so with ``operand``; null compares with nothing."""
     if operation.orders or _as_numbers(field_type, (operand,), column):
-        hits: Mask = _COMPARE[operation](column.numbers, _number(operand, parameter))
+        hits: Mask = _COMPARE[operation](column.numbers, _number(operand))
         return hits & ~np.isnan(column.numbers)
     hits = column.any_of((operand,))
     return column.present & ~hits if operation is Operator.NOT_EQUAL else hits
@@ -176,8 +189,7 @@ def _as_numbers(field_type: FieldType, operands: tuple[str, ...], column: Column
     return field_type is FieldType.NUMBER
 
 
-def _number(text: str, parameter: str) -> float:
+def _number(text: str) -> float:
     number = to_number(text)
-    if number is None:
-        raise InvalidInput(f"The value of parameter {parameter} must be a number", field="filterValues")
+    assert number is not None, "bind checks literals, _check_value what a request gives"
     return number

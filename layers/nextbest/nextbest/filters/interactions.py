@@ -42,7 +42,8 @@ class Interactions:
         the two arrays a ``History`` holds. ``older`` are actions of still older events whose times are no longer known
         one by one; they count for those event types whose window the known events do not fill.
         """
-        types = [normalised_event_type(event_type) for event_type, _ in actions]
+        normalised = {event_type: normalised_event_type(event_type) for event_type in {action[0] for action in actions}}
+        types = [normalised[event_type] for event_type, _ in actions]
         code_of = {event_type: code for code, event_type in enumerate(dict.fromkeys(types))}
         codes = np.fromiter((code_of[event_type] for event_type in types), np.intp, len(types))
         event_codes = codes[action_index]
