@@ -25,7 +25,7 @@ LIBRARY = ROOT / "layers" / "nextbest" / "nextbest"
 DOMAIN = {"access", "actions", "assets", "catalogue", "errors", "events", "folding", "history", "labels", "programs"}
 DOMAIN |= {"rebasing_status"}
 OBSERVABILITY = {"observability"}
-LOGIC = {"authentication", "collecting", "managing", "rebasing", "serving"}
+LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "serving"}
 DIALECTS = {"actionhub", "personalize"}
 PURE = DOMAIN | {"scoring", "filters", "training"}
 
