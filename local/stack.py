@@ -27,6 +27,8 @@ _WATCH_SECONDS = 1.0
 _IDLE_SECONDS = 120.0
 _CORES = os.cpu_count() or 1
 
+_PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
+
 Report = Callable[[str], None]
 
 
@@ -106,9 +108,7 @@ class Stack:
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
         self._report(f"{' and '.join(sorted(self._engines.processes))} run")
-        self._application = read_application(
-            self._template, parameters={"MasterSecret": MASTER_SECRET}, queue_url=self._engines.queue_url
-        )
+        self._application = read_application(self._template, parameters=_PARAMETERS, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
         self.store = self._open_store()
         access_key, self.key = operator_key()
@@ -128,7 +128,6 @@ class Stack:
         self._variables = {
             **self._engines.variables(),
             "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.port}",
-            "MASTER_SECRET": MASTER_SECRET,
             "NEXTBEST_DEMO_KEY": self.key,
             "NEXTBEST_STATE": str(self._state),
         }

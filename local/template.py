@@ -84,10 +84,9 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
         raise ValueError(f"{template.name}: no value for the parameters {', '.join(missing)}")
     translated = _translate(document, values)
     resources = translated["Resources"]
-    names = {logical_id: _physical_name(logical_id, resource, values) for logical_id, resource in resources.items()}
+    names = {logical_id: _physical_name(logical_id, resource["Type"]) for logical_id, resource in resources.items()}
     symbols = {
-        logical_id: _symbols(resource["Type"], names[logical_id], queue_url)
-        for logical_id, resource in resources.items()
+        logical_id: _symbols(resource, names[logical_id], queue_url) for logical_id, resource in resources.items()
     }
     pseudo = {"AWS::AccountId": ACCOUNT_ID, "AWS::Region": REGION, "AWS::StackName": "local", "AWS::Partition": "aws"}
     table = IntrinsicsSymbolTable(template=translated, logical_id_translator={**symbols, **values, **pseudo})
@@ -136,16 +135,14 @@ def _translate(document: dict[str, Any], parameters: Mapping[str, str]) -> dict[
     return translated
 
 
-def _physical_name(logical_id: str, resource: Properties, parameters: Mapping[str, str]) -> str:
-    """A name as CloudFormation would make it: from the logical id and, for buckets and queues, in lower case."""
-    if resource["Type"] == "AWS::S3::Bucket":
-        return f"{logical_id.lower()}-{parameters.get('Stage', 'local')}-local"
-    return logical_id
+def _physical_name(logical_id: str, kind: str) -> str:
+    """The logical id, since the template leaves names to CloudFormation; buckets must be in lower case."""
+    return f"{logical_id.lower()}-local" if kind == "AWS::S3::Bucket" else logical_id
 
 
-def _symbols(kind: str, name: str, queue_url: Callable[[str], str]) -> dict[str, str]:
+def _symbols(resource: Properties, name: str, queue_url: Callable[[str], str]) -> dict[str, str]:
     """What ``Ref`` and ``Fn::GetAtt`` give for one resource."""
-    match kind:
+    match resource["Type"]:
         case "AWS::SQS::Queue":
             url = queue_url(name)
             arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{name}"
@@ -156,6 +153,9 @@ def _symbols(kind: str, name: str, queue_url: Callable[[str], str]) -> dict[str,
             return {"Ref": name, "Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{name}"}
         case "AWS::Lambda::Function":
             return {"Ref": name, "Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"}
+        case "AWS::Lambda::Alias":
+            function, alias = resource["Properties"]["FunctionName"]["Ref"], resource["Properties"]["Name"]
+            return {"Ref": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{function}:{alias}"}
         case _:
             return {"Ref": name, "Arn": f"arn:aws:local:{REGION}:{ACCOUNT_ID}:{name}"}
 
