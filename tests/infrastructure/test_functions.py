@@ -19,6 +19,7 @@ from tests.infrastructure.cloudformation import (
 )
 
 FUNCTION = "AWS::Lambda::Function"
+SET_BY_LAMBDA = {"AWS_REGION"}
 FAILED_INVOCATIONS = {"Fn::GetAtt": ["FailedInvocations", "Arn"]}
 
 
@@ -65,7 +66,7 @@ def test_environment_has_what_the_function_asks_for(template: Document, function
             assert isinstance(node.slice, ast.Constant)
             asked.add(str(node.slice.value))
 
-    assert asked <= properties_of(template, function)["Environment"]["Variables"].keys()
+    assert asked - SET_BY_LAMBDA <= properties_of(template, function)["Environment"]["Variables"].keys()
 
 
 def test_only_functions_that_derive_keys_know_the_master_secret(template: Document) -> None:

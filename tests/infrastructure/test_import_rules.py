@@ -25,9 +25,10 @@ LIBRARY = ROOT / "layers" / "nextbest" / "nextbest"
 DOMAIN = {"access", "actions", "assets", "catalogue", "errors", "events", "folding", "history", "labels", "programs"}
 DOMAIN |= {"rebasing_status"}
 OBSERVABILITY = {"observability"}
-LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "serving"}
+LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "segmenting", "serving"}
+PURE_LOGIC = {"segments"}  # on models and histories alone
 DIALECTS = {"actionhub", "personalize"}
-PURE = DOMAIN | {"scoring", "filters", "training"}
+PURE = DOMAIN | PURE_LOGIC | {"scoring", "filters", "training"}
 
 # Each part of the library, and what it may import of the library besides itself.
 MAY_IMPORT = {
@@ -35,13 +36,14 @@ MAY_IMPORT = {
     "scoring": DOMAIN,
     "filters": DOMAIN,
     "training": DOMAIN | {"scoring"},
+    **dict.fromkeys(PURE_LOGIC, DOMAIN | PURE_LOGIC | {"scoring"}),
     "observability": set[str](),
     "request": DOMAIN,
     "store": DOMAIN | OBSERVABILITY,
     # The rebase is the one piece of logic that trains; that reading and managing do not, the import budget shows.
-    **dict.fromkeys(LOGIC, DOMAIN | LOGIC | OBSERVABILITY | {"store", "scoring", "filters"}),
+    **dict.fromkeys(LOGIC, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "filters"}),
     "rebasing": DOMAIN | LOGIC | OBSERVABILITY | {"store", "scoring", "training"},
-    **dict.fromkeys(DIALECTS, DOMAIN | LOGIC | OBSERVABILITY | {"request", "store", "scoring", "filters"}),
+    **dict.fromkeys(DIALECTS, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"request", "store", "scoring", "filters"}),
     "gateway": DOMAIN | OBSERVABILITY | {"request", "store"},
 }
 
