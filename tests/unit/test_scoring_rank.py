@@ -16,6 +16,7 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.model import Influence, Mode, RepeatTiming, Term
 
 NOW = 100 * DAY_SECONDS
+SAME = np.array([-20.0, 20.0])
 TEA, CUP, POT = Action("buy", "tea"), Action("buy", "cup"), Action("buy", "pot")
 
 
@@ -28,7 +29,7 @@ def influence(rows: list[dict[int, float]], scale: float = 1.0) -> Influence:
 
 def calibration() -> Calibration:
     """Score 0 means logit -2, score 1 logit 2, whoever the user is."""
-    return Calibration(np.array([0.0, 1.0]), np.array([-2.0, 2.0]), 1.0, np.zeros(3), 0.0)
+    return Calibration(np.array([0.0, 1.0]), np.array([-2.0, 2.0]), 1.0, np.zeros(3), 0.0, SAME, SAME)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """Calibration: from a score to the probability of taking the action within the horizon.
 
     level  = interpolated monotone map of the score (isotonic regression on the held-out window), in logits
-    logit  = slope · level + Σ_k activity_k(user) · coefficient_k + intercept,     growth = 1 / (1 + e^-logit)
+    tilted = slope · level + Σ_k activity_k(user) · coefficient_k + intercept
+    growth = 1 / (1 + e^-logit), where logit is a second such map of the tilted level
 
-The slope is positive and activity belongs to the user alone, so within one answer growth never contradicts the score,
-while a busy user and one who left long ago may have different probabilities at the same score (Platt 1999;
-Zadrozny and Elkan 2002).
+Both maps rise, the slope is positive and activity belongs to the user alone, so within one answer growth never
+contradicts the score, while a busy user and one who left long ago may have different probabilities at the same score
+(Platt 1999; Zadrozny and Elkan 2002).
 """
 
 from __future__ import annotations
@@ -22,24 +23,31 @@ ACTIVITY_NAMES = ("log_events", "log_days_since_last", "log_events_last_horizon"
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A fitted map. ``knots`` ascending scores and ``levels`` their logits (n,); ``coefficients`` one per activity."""
+    """A fitted map. ``knots`` ascending scores and ``levels`` their logits (n,); ``coefficients`` one per activity;
+    ``tilted_knots`` ascending tilted levels and ``logits`` what they mean (m,)."""
 
     knots: NDArray[np.float64]
     levels: NDArray[np.float64]
     slope: float
     coefficients: NDArray[np.float64]
     intercept: float
+    tilted_knots: NDArray[np.float64]
+    logits: NDArray[np.float64]
 
     def growth(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of ``scores`` (any shape) for a user with ``activity`` (3,), or many users with (users, 3)
         and scores (users, n)."""
-        level = np.interp(scores, self.knots, self.levels)
+        logits = np.interp(self.tilted(scores, activity), self.tilted_knots, self.logits)
+        growth: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits))
+        return growth
+
+    def tilted(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Levels of ``scores``, moved by the users' activity; shapes as for ``growth``."""
         shift = activity @ self.coefficients + self.intercept
         if activity.ndim == 2:
             shift = shift[:, None]
-        logits = np.clip(self.slope * level + shift, -40.0, 40.0)
-        growth: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits))
-        return growth
+        levels: NDArray[np.float64] = self.slope * np.interp(scores, self.knots, self.levels) + shift
+        return levels
 
 
 def activity_of(timestamps: NDArray[np.float64], now: float, horizon_days: float) -> NDArray[np.float64]:

@@ -157,6 +157,8 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
     arrays[f"{name}.knots"] = mode.calibration.knots
     arrays[f"{name}.levels"] = mode.calibration.levels
     arrays[f"{name}.coefficients"] = mode.calibration.coefficients
+    arrays[f"{name}.tilted_knots"] = mode.calibration.tilted_knots
+    arrays[f"{name}.logits"] = mode.calibration.logits
     terms: list[dict[str, Any]] = []
     for number, term in enumerate(mode.terms):
         key = f"{name}.{number}"
@@ -211,5 +213,7 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays) -> Mode:
         entry["slope"],
         arrays[f"{name}.coefficients"],
         entry["intercept"],
+        arrays[f"{name}.tilted_knots"],
+        arrays[f"{name}.logits"],
     )
     return Mode(arrays[f"{name}.prior"], tuple(terms), calibration)

@@ -1,14 +1,15 @@
 """Fitting the calibration: from scores and outcomes on a held-out window to probabilities.
 
 Isotonic regression of the outcome on the score, shrunk to a Platt fit where pairs are few, then a small logistic
-regression on that level and the user's activity (``nextbest.scoring.calibration``). The pairs are all actions of all
+regression on that level and the user's activity, then isotonic regression again on the result (the maps are those of
+``nextbest.scoring.calibration``). The pairs are all actions of all
 users of the window, not the recommended ones alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from scipy import optimize
 
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 
-SHRINKAGE_PAIRS = 20.0
+SHRINKAGE_PAIRS = 3.0
 """Pseudo-pairs from the smooth fit added to each step of the isotonic one."""
 MAXIMUM_KNOTS = 64
-_BINS = 512
+_BINS = (8, 512)
+_POSITIVES_PER_BIN = 20.0
+_SAME = (np.array([-20.0, 20.0]), np.array([-20.0, 20.0]))
 _RELIABILITY_BINS = 10
 
 
@@ -88,13 +91,16 @@ def fit_calibration(pairs: Pairs) -> Calibration:
     base = float(np.log(rate / (1.0 - rate)))
     if positives < 1.0 or positives > total - 1.0 or np.ptp(pairs.score) == 0.0:
         return _flat(pairs, base)
-    knots, levels = _monotone_levels(pairs, base)
+    knots, levels = _monotone_levels(pairs.score, pairs.taken, pairs.weight, base)
     features = np.column_stack([np.interp(pairs.score, knots, levels), pairs.activity, np.ones(len(pairs.score))])
     prior = np.zeros(features.shape[1])
     prior[0] = 1.0
     solution = _logistic(features, pairs.taken, pairs.weight, prior, penalty=np.array([5.0, 1.0, 1.0, 1.0, 1e-3]))
     slope = float(max(solution[0], 0.05))
-    return Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]))
+    tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_SAME)
+    tilted = tilt.tilted(pairs.score[:, None], pairs.activity)[:, 0]
+    tilted_knots, logits = _monotone_levels(tilted, pairs.taken, pairs.weight, base)
+    return replace(tilt, tilted_knots=tilted_knots, logits=logits)
 
 
 def _flat(pairs: Pairs, base: float) -> Calibration:
@@ -102,22 +108,26 @@ def _flat(pairs: Pairs, base: float) -> Calibration:
     high = float(pairs.score.max()) if len(pairs.score) else 1.0
     high = high if high > low else low + 1.0
     return Calibration(
-        np.array([low, high]), np.array([base - 0.5, base + 0.5]), 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0
+        np.array([low, high]), np.array([base - 0.5, base + 0.5]), 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0, *_SAME
     )
 
 
-def _monotone_levels(pairs: Pairs, base: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _monotone_levels(
+    score: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64], base: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Knots of the score and their logits: isotonic, shrunk to a Platt fit on the rank of the score."""
-    order = np.argsort(pairs.score, kind="stable")
-    score, taken, weight = pairs.score[order], pairs.taken[order].astype(np.float64), pairs.weight[order]
+    order = np.argsort(score, kind="stable")
+    score, weight = score[order], weight[order]
+    hit = taken[order].astype(np.float64)
     # Bins of about equal numbers of positives and of pairs, so that the sparse top of the scores keeps its detail.
-    mass = np.cumsum(weight) / weight.sum() + np.cumsum(weight * taken) / (weight * taken).sum()
-    bins = np.minimum((mass * (_BINS / 2)).astype(np.int64), _BINS - 1)
+    mass = np.cumsum(weight) / weight.sum() + np.cumsum(weight * hit) / (weight * hit).sum()
+    most = int(np.clip(weight @ hit / _POSITIVES_PER_BIN, *_BINS))
+    bins = np.minimum((mass * (most / 2)).astype(np.int64), most - 1)
     fresh = np.concatenate(([True], np.diff(score) > 0))
     bins = bins[np.maximum.accumulate(np.where(fresh, np.arange(len(score)), 0))]  # equal scores share a bin
     _, bins = np.unique(bins, return_inverse=True)
     pair_count = np.bincount(bins, weight).astype(np.float64)
-    positive_count = np.bincount(bins, weight * taken).astype(np.float64)
+    positive_count = np.bincount(bins, weight * hit).astype(np.float64)
     centre = np.bincount(bins, weight * score) / pair_count
     squashed = np.log(np.arange(1, len(centre) + 1))
     features = np.column_stack([squashed, np.ones(len(centre))])

@@ -58,9 +58,13 @@ LEARNED_KERNELS = (
 )
 RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3}
 SHARES = (0.0, 0.5, 1.0)
-_STEPS = (0.0, 0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+_STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+_SIGNED_STEPS = (*_STEPS, -1.0, -6.0)  # having done it before may well speak against doing it again: films, courses
 _TIE_WEIGHT = 1e-6
 _SMALLEST_GAIN = 2e-4
+_STANDARD_ERRORS = 1.5
+"""A part enters when its gain, user by user, is this many standard errors: the best of a hundred settings that are all
+worthless looks better than nothing, and small programs are full of such luck."""
 
 Scores = NDArray[np.float32]
 
@@ -124,6 +128,12 @@ class Judge:
         """Mean NDCG@10."""
         return float(self.per_user(scores).mean()) if len(self._rows) else 0.0
 
+    def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
+        """Whether ``after`` ranks better than ``before`` by more than chance explains."""
+        gains = self.per_user(after) - self.per_user(before)
+        error = float(gains.std()) / max(len(gains), 1) ** 0.5
+        return bool(gains.mean() > max(_SMALLEST_GAIN, standard_errors * error))
+
     def scale_of(self, scores: Scores) -> float:
         """The mean over users of their best candidate's absolute score: what makes weights of parts comparable."""
         seen = self._seen
@@ -157,11 +167,14 @@ class Blend:
         for what, compute in options:
             scores = compute()
             unit = (self.judge.scale_of(total) if self.parts else 1.0) / self.judge.scale_of(scores)
-            for step in _STEPS[1:] if self.parts else (1.0,):
+            steps = _SIGNED_STEPS if isinstance(what, Kernel) else _STEPS
+            for step in steps if self.parts else (1.0,):
                 value = self.judge(total + np.float32(step * unit) * scores)
                 if best is None or value > best[0]:
                     best = (value, Part(what, step * unit), scores)
-        if best is None or (self.parts and best[0] < self.value + _SMALLEST_GAIN):
+        if best is None:
+            return None
+        if self.parts and not self.judge.pays(total, total + np.float32(best[1].weight) * best[2]):
             return None
         self.steps.append({**best[1].to_json(), "ndcg_before": self.value, "ndcg_after": best[0]})
         self.value = best[0]
@@ -186,13 +199,13 @@ class Blend:
                     self.parts[place], self.scores[place] = Part(what, unit * step), other
 
     def refine(self, rounds: int = 3) -> None:
-        """Coordinate search over the weights, with smaller steps each round; a useless part ends at weight 0."""
+        """Coordinate search over the weights, with smaller steps each round; a part that does not pay is dropped."""
         self.value = self.judge(self.total)
         for round_number in range(rounds):
             spread = 2.0 ** (1.0 / (round_number + 1))
             for place in range(len(self.parts)):
                 self._refine_one(place, spread)
-        kept = [place for place, part in enumerate(self.parts) if part.weight > 0.0]
+        kept = [place for place, part in enumerate(self.parts) if part.weight != 0.0]
         self.parts = [self.parts[place] for place in kept]
         self.scores = [self.scores[place] for place in kept]
 
@@ -208,10 +221,11 @@ class Blend:
         part, scores = self.parts[place], self.scores[place]
         rest = self.total - np.float32(part.weight) * scores
         best, weight = self.value, part.weight
-        if weight and len(self.parts) > 1:
-            without = self.judge(rest)
-            if without >= best:
-                best, weight = without, 0.0
+        # The prior stays whatever it is worth here: it alone answers for users without a history.
+        if not weight or (part.name != "prior" and not self.judge.pays(rest, self.total, 0.5)):
+            self.value = self.judge(rest)
+            self.parts[place] = replace(part, weight=0.0)
+            return
         for direction in (spread, 1.0 / spread):
             trial = part.weight * direction
             value = self.judge(rest + np.float32(trial) * scores)
@@ -350,7 +364,7 @@ class Tuner:
             trials.judge(replace(trials.best.recipe, kernel=replace(kernel, scale=kernel.scale * scale)))
         trials.climb(trials.best.recipe)
         best = trials.best
-        if best.value >= blend.value + _SMALLEST_GAIN:
+        if self.judge.pays(blend.total, blend.total + np.float32(best.weight) * best.scores):
             part = Part(best.recipe, best.weight)
             blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": best.value})
             blend.parts.append(part)
@@ -397,7 +411,7 @@ class _Trials:
         scores = self._tuner.learned(recipe)
         unit = self._scale / self._judge.scale_of(scores)
         value, weight = max(
-            (self._judge(self._total + np.float32(step * unit) * scores), step * unit) for step in _STEPS[2:]
+            (self._judge(self._total + np.float32(step * unit) * scores), step * unit) for step in _STEPS[1:]
         )
         self._values[recipe] = value
         if self._best is None or value > self._best.value:
