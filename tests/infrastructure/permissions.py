@@ -24,7 +24,8 @@ ALLOWED = {
     | READ_ARTIFACTS
     | LOG
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
-    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "lambda:InvokeFunction"},
+    | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    | {"lambda:InvokeFunction"},
 }
 
 # Operations whose permissions have other names; all others are called as they are.

@@ -25,7 +25,7 @@ LIBRARY = ROOT / "layers" / "nextbest" / "nextbest"
 DOMAIN = {"access", "actions", "assets", "catalogue", "errors", "events", "folding", "history", "labels", "programs"}
 DOMAIN |= {"rebasing_status"}
 OBSERVABILITY = {"observability"}
-LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "segmenting", "serving"}
+LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "rights", "segmenting", "serving"}
 PURE_LOGIC = {"segments"}  # on models and histories alone
 DIALECTS = {"actionhub", "personalize"}
 PURE = DOMAIN | PURE_LOGIC | {"scoring", "filters", "training"}
@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "store": DOMAIN | OBSERVABILITY,
     # The rebase is the one piece of logic that trains; that reading and managing do not, the import budget shows.
     **dict.fromkeys(LOGIC, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "filters"}),
-    "rebasing": DOMAIN | LOGIC | OBSERVABILITY | {"store", "scoring", "training"},
+    "rebasing": DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "training"},
     **dict.fromkeys(DIALECTS, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"request", "store", "scoring", "filters"}),
     "gateway": DOMAIN | OBSERVABILITY | {"request", "store"},
 }
