@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from nextbest.errors import NextbestError
-from nextbest.personalize import filters
+from nextbest.personalize import (
+    campaigns,
+    dataset_groups,
+    datasets,
+    event_trackers,
+    filters,
+    imports,
+    recipes,
+    schemas,
+    solution_versions,
+    solutions,
+    tags,
+    unsupported,
+)
 from nextbest.personalize.caller import Caller, identify
 from nextbest.personalize.errors import Protocol, Refused
 from nextbest.personalize.operations import Call, Deployment, Operation
@@ -11,7 +24,20 @@ from nextbest.personalize.wire import Answer, failure, read_body, success
 from nextbest.request import Request
 
 SERVICE = "AmazonPersonalize"
-OPERATIONS: dict[str, Operation] = {**filters.OPERATIONS}
+OPERATIONS: dict[str, Operation] = {
+    **unsupported.OPERATIONS,
+    **dataset_groups.OPERATIONS,
+    **schemas.OPERATIONS,
+    **datasets.OPERATIONS,
+    **imports.OPERATIONS,
+    **event_trackers.OPERATIONS,
+    **recipes.OPERATIONS,
+    **solutions.OPERATIONS,
+    **solution_versions.OPERATIONS,
+    **campaigns.OPERATIONS,
+    **filters.OPERATIONS,
+    **tags.OPERATIONS,
+}
 
 
 def answer(deployment: Deployment, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:

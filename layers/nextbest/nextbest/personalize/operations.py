@@ -16,7 +16,8 @@ from nextbest.personalize.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, nam
 from nextbest.personalize.errors import Refused
 from nextbest.personalize.permissions import missing, open_program, require
 from nextbest.personalize.shapes import Listing, Members, Shape, Text, Whole
-from nextbest.store.base import ProgramState, Store
+from nextbest.store.base import ProgramState
+from nextbest.store.bulk import BulkStore
 
 ACTIVE = "ACTIVE"
 CREATE_PENDING = "CREATE PENDING"
@@ -45,7 +46,7 @@ class Deployment:
     both return at once. ``random`` makes ids.
     """
 
-    store: Store
+    store: BulkStore
     arns: Arns
     start_rebase: Callable[[str, str], None]
     start_import: Callable[[str], None]
@@ -62,7 +63,7 @@ class Call:
     now: float
 
     @property
-    def store(self) -> Store:
+    def store(self) -> BulkStore:
         return self.deployment.store
 
     def arn(self, kind: str, name: str) -> str:
@@ -75,7 +76,11 @@ class Call:
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
         arn = self.asked[member]
-        found = self.store.resource(stored_kind(kind), name_in(arn, kind, field=member))
+        return self.find_named(kind, name_in(arn, kind, field=member), arn)
+
+    def find_named(self, kind: str, name: str, arn: str) -> Resource:
+        """The resource ``name``, which the caller knows as ``arn``. Raises NotFound, Forbidden."""
+        found = self.store.resource(stored_kind(kind), name)
         if found is None:
             raise missing(arn)
         require(self.key, found["program_id"], ADMIN, unseen=missing(arn))

@@ -1,0 +1,134 @@
+"""Removing much at once: events of an import, assets of a data set, a whole program. Scans the table; not for requests.
+
+Every removal can be repeated: what is gone already is no error, and what others need is removed last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from nextbest.errors import NotFound
+from nextbest.events import Event
+from nextbest.history import History, HistoryEvent
+from nextbest.programs import Program
+from nextbest.store import keys
+from nextbest.store.base import Store
+from nextbest.store.histories import decode_attributes
+from nextbest.store.keys import ItemKey
+from nextbest.store.table import Item, Table, data
+
+
+class BulkStore(Store, Protocol):
+    """A store that can also remove much at once."""
+
+    def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
+        """Remove events and make the histories of their users anew; how many events. Raises NotFound."""
+        ...
+
+    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The users of a program who have attributes, and these."""
+        ...
+
+    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+        """Forget the attributes of users; their events stay."""
+        ...
+
+    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+        """Remove assets from the catalogue; how many were asked for. Raises NotFound."""
+        ...
+
+    def remove_program(self, program_id: str) -> None:
+        """Remove a program with all its events, users, assets and settings."""
+        ...
+
+
+class BulkRemoval:
+    """Removal from one table. A part of ``DynamoStore``."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
+        """Remove events and make the histories of their users anew; how many events."""
+        found = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
+        removed = self._table.delete_many(found)
+        for user_id in set(found.values()):
+            self._make_anew(program, user_id)
+        return removed
+
+    def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:
+        rows = self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk, body_json")
+        for item in rows:
+            key = ItemKey(item["pk"]["S"], item["sk"]["S"])
+            yield key, _event(keys.parse_user_pk(key.pk), key.sk, item)
+
+    def _make_anew(self, program: Program, user_id: str) -> None:
+        """Replace a history by what the log still holds.
+
+        The tail goes first: in between, the user's newest events show a little late, and none is counted twice.
+        """
+        pk = keys.user_pk(program.program_id, user_id)
+        rows = self._table.query(pk, prefix=keys.EVENT_PREFIX)
+        events = [HistoryEvent.of(_event(user_id, item["sk"]["S"], item)) for item in rows]
+        self._table.delete(ItemKey(pk, keys.TAIL))
+        if events:
+            packed = History.from_history_events(events).encode(program.half_life_days)
+            values: Item = {":packed": {"B": packed}, ":version": {"N": "1"}}
+            self._table.update(ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :version", values)
+        else:
+            self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+
+    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The users of a program who have attributes, and these."""
+        rows = self._table.scan(keys.users_prefix(program_id), keys.HISTORY, projection="pk, attributes_json")
+        for item in rows:
+            attributes = decode_attributes(item)
+            if attributes is not None:
+                yield keys.parse_user_pk(item["pk"]["S"]), attributes
+
+    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+        """Forget the attributes of users; their events stay."""
+        for user_id in user_ids:
+            key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
+            self._table.update(key, "REMOVE attributes_json", {})
+
+    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+        """Remove assets from the catalogue; how many were asked for. Raises NotFound."""
+        pk = keys.assets_pk(program_id)
+        removed = self._table.delete_many([ItemKey(pk, keys.escape(asset_id)) for asset_id in asset_ids])
+        if removed:
+            # A revision without a row of changes: readers that lack it read the assets themselves.
+            key = ItemKey(keys.program_pk(program_id), keys.PROGRAM)
+            if self._table.get(key) is None:
+                raise NotFound(f"program {program_id} does not exist")
+            self._table.update(key, "ADD catalogue_revision :one", {":one": {"N": "1"}})
+        return removed
+
+    def remove_program(self, program_id: str) -> None:
+        """Remove a program with all its events, users, assets and settings. The program itself goes last."""
+        for prefix in (keys.EVENT_PREFIX, keys.HISTORY, keys.TAIL):
+            self._remove_all(self._table.scan(keys.users_prefix(program_id), prefix, projection="pk, sk"))
+        for pk in _partitions_of(program_id):
+            self._remove_all(item for item in self._table.query(pk) if item["sk"]["S"] != keys.PROGRAM)
+        self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id)))
+        self._table.delete(ItemKey(keys.program_pk(program_id), keys.PROGRAM))
+
+    def _remove_all(self, items: Iterable[Item]) -> None:
+        self._table.delete_many([ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items])
+
+
+def _partitions_of(program_id: str) -> tuple[str, ...]:
+    """The partitions of a program that are not a user's."""
+    return (
+        keys.assets_pk(program_id),
+        keys.asset_changes_pk(program_id),
+        keys.tombstones_pk(program_id),
+        keys.program_pk(program_id),
+    )
+
+
+def _event(user_id: str, sk: str, item: Item) -> Event:
+    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(sk)
+    source = data(item).get("source", "") if "body_json" in item else ""
+    return Event(user_id, timestamp_us, event_type, asset_id, event_id, source=source)

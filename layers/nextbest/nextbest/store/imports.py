@@ -1,0 +1,93 @@
+"""Files to import: CSV objects in S3, read as text streams, line by line and never as a whole."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Protocol, TextIO
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from nextbest.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+
+_BUFFER_BYTES = 1 << 20
+
+
+class ImportSource(Protocol):
+    """Where the files of an import come from."""
+
+    def files(self, location: str) -> Iterator[tuple[str, TextIO]]:
+        """Each file at ``location``: its name, and its text. Raises InvalidInput where there is none."""
+        ...
+
+
+class S3Files:
+    """Files in S3. A location that ends in ``/`` is a folder: its files, but not those of folders within."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def files(self, location: str) -> Iterator[tuple[str, TextIO]]:
+        """Each file at ``s3://bucket/key``: its name, and its text. Raises InvalidInput where there is none."""
+        parts = urlsplit(location)
+        bucket, key = parts.netloc, parts.path.removeprefix("/")
+        if parts.scheme != "s3" or not bucket:
+            raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+        keys = self._folder(bucket, key) if not key or key.endswith("/") else iter((key,))
+        found = False
+        for name in keys:
+            found = True
+            with closing(self._open(bucket, name)) as body:
+                # "utf-8-sig" also reads files that begin with a byte order mark.
+                yield name, io.TextIOWrapper(io.BufferedReader(body, _BUFFER_BYTES), "utf-8-sig", newline="")
+        if not found:
+            raise InvalidInput(f"Invalid Data location: there is no file in {location}")
+
+    def _folder(self, bucket: str, prefix: str) -> Iterator[str]:
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            for page in pages:
+                yield from (entry["Key"] for entry in page.get("Contents", []) if not entry["Key"].endswith("/"))
+        except ClientError as error:
+            raise _unreadable(f"s3://{bucket}/{prefix}", error) from error
+
+    def _open(self, bucket: str, key: str) -> _Body:
+        try:
+            return _Body(self._client.get_object(Bucket=bucket, Key=key)["Body"])
+        except ClientError as error:
+            raise _unreadable(f"s3://{bucket}/{key}", error) from error
+
+
+def _unreadable(location: str, error: ClientError) -> Exception:
+    """InvalidInput for what the caller can mend; anything else as it came."""
+    code = error.response["Error"]["Code"]
+    if code in ("NoSuchKey", "NoSuchBucket", "AccessDenied", "PermanentRedirect", "403", "404"):
+        return InvalidInput(f"Invalid Data location: {location} cannot be read ({code})")
+    return error
+
+
+class _Body(io.RawIOBase):
+    """botocore's stream of a body as a raw stream of Python's io, which then buffers and decodes it."""
+
+    def __init__(self, body: StreamingBody) -> None:
+        super().__init__()
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # io calls it with a memoryview
+        piece = self._body.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
