@@ -46,7 +46,7 @@ def post_events(request: Request, now: float, _request_id: str) -> Response:
     program = authorize(STORE, ACCESS_KEYS, key, asked.program_id, WRITE, now=now).state.program
     if asked.queue_updates:
         queue = SqsQueue(sqs_client(), os.environ["QUEUE_URL"])
-        messages = queue_events(queue, program, asked.events, refresh_histories=asked.process_user_actions)
+        messages = queue_events(queue, program, asked.events, refresh_histories=asked.process_user_actions, now=now)
         body: dict[str, object] = {"result": f"queued {len(asked.events)} events", "queued": len(asked.events)}
         return Response(200, render(body), fields={"queued": len(asked.events), "messages": messages})
     stored = store_events(STORE, program, asked.events, refresh_histories=asked.process_user_actions)

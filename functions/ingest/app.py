@@ -1,13 +1,19 @@
-"""Queued events: from SQS, and from EventBridge for those who send events without the API."""
+"""Queued events: from SQS, and from EventBridge for those who send events without the API (docs/events.md)."""
 
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from typing import Any
 
-from nextbest.collecting import ingest_message
-from nextbest.errors import NextbestError
+from nextbest.actionhub.parsing import parse_post_events
+from nextbest.collecting import EventMessage, ingest
+from nextbest.errors import InvalidInput, NextbestError
+from nextbest.events import to_microseconds
 from nextbest.observability import log
+from nextbest.request import Request
+from nextbest.store.base import Appended
 from nextbest.store.clients import SERVICE_FAILURES
 from nextbest.store.environment import open_store
 
@@ -15,23 +21,43 @@ STORE = open_store()
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Lambda's entry point: a batch of SQS messages, or one EventBridge event whose detail is such a message.
+    """Lambda's entry point: a batch of SQS messages, or one event of the bus.
 
     A message that fails is reported alone, so the others of its batch are not tried again; what keeps failing is moved
-    to the dead-letter queue by SQS. An EventBridge event that fails raises, and Lambda's own retries take over.
+    to the dead-letter queue by SQS. An event of the bus that fails raises, and Lambda's own retries take over.
     """
     if "Records" not in event:
-        ingest_message(STORE, json.dumps(event["detail"]))
+        _log(ingest(STORE, bus_message(event, now=time.time())), event["id"])
         return {}
     failures = [{"itemIdentifier": record["messageId"]} for record in event["Records"] if not _ingest(record)]
     return {"batchItemFailures": failures}
 
 
+def bus_message(event: dict[str, Any], *, now: float) -> EventMessage:
+    """The events in an event of the bus: its detail is a body of POST /events with ``program_id`` beside the events.
+
+    It is held to the same contract. Raises InvalidInput.
+    """
+    detail = event["detail"]
+    if not isinstance(detail, dict) or not isinstance(detail.get("program_id"), str):
+        raise InvalidInput("the detail of a bus event is an object with the text program_id", field="program_id")
+    headers = {"program-id": detail["program_id"], "content-type": "application/json"}
+    query = (("process_user_actions", str(detail.get("process_user_actions", True)).lower()),)
+    request = Request("POST", "/events", query=query, headers=headers, body=json.dumps(detail).encode())
+    asked = parse_post_events(request, now=now)
+    sent_us = to_microseconds(datetime.fromisoformat(event["time"]).timestamp())
+    return EventMessage(asked.program_id, asked.events, asked.process_user_actions, sent_us)
+
+
 def _ingest(record: dict[str, Any]) -> bool:
     try:
-        stored = ingest_message(STORE, record["body"])
+        stored = ingest(STORE, EventMessage.from_json(record["body"]))
     except (NextbestError, *SERVICE_FAILURES) as error:
         log("error", "a message could not be ingested", message_id=record["messageId"], error=str(error))
         return False
-    log("info", "ingested", message_id=record["messageId"], accepted=stored.accepted, duplicates=stored.duplicates)
+    _log(stored, record["messageId"])
     return True
+
+
+def _log(stored: Appended, message_id: str) -> None:
+    log("info", "ingested", message_id=message_id, accepted=stored.accepted, duplicates=stored.duplicates)

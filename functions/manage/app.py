@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from random import SystemRandom
 from typing import Any
 
-from nextbest.actionhub.endpoints import Deployment, serve
+from nextbest.actionhub.calls import Deployment
+from nextbest.actionhub.endpoints import serve
 from nextbest.actionhub.errors import answer, render
-from nextbest.actionhub.routes import Found, MethodNotAllowed, Redirected, Route, match
+from nextbest.actionhub.guard import key_before_values
+from nextbest.actionhub.routes import DOCUMENT_PATH, PAGES, Found, MethodNotAllowed, Redirected, Route, match
 from nextbest.errors import NextbestError
 from nextbest.gateway import Response, respond
 from nextbest.personalize import control, operations
@@ -19,6 +22,7 @@ from nextbest.personalize.errors import Protocol
 from nextbest.personalize.signed import SignedCaller
 from nextbest.personalize.wire import failure
 from nextbest.request import Request
+from nextbest.segmenting import SegmentCache
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
 from nextbest.store.clients import lambda_client
 from nextbest.store.environment import open_artifacts, open_store
@@ -29,13 +33,16 @@ ARTIFACTS = open_artifacts()
 REBASE = AsynchronousFunction(lambda_client(), os.environ["REBASE_FUNCTION_NAME"])
 PERSONALIZE = "POST /personalize"
 DEPLOYMENT = Deployment(
-    STORE,
-    ARTIFACTS,
-    CatalogueCache(STORE, ARTIFACTS),
-    AccessKeyCache(),
-    lambda program_id: REBASE.start({"program_id": program_id}),
-    os.environ["MASTER_SECRET"],
-    SystemRandom(),
+    store=STORE,
+    artifacts=ARTIFACTS,
+    catalogues=CatalogueCache(STORE, ARTIFACTS),
+    segments=SegmentCache(STORE, ARTIFACTS),
+    access_keys=AccessKeyCache(),
+    start_rebase=lambda program_id: REBASE.start({"program_id": program_id}),
+    start_segments=lambda program_id: REBASE.start({"program_id": program_id, "only": "segments"}),
+    pause=time.sleep,
+    master_secret=os.environ["MASTER_SECRET"],
+    random=SystemRandom(),
 )
 
 
@@ -49,6 +56,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 def dispatch(request: Request, now: float, _request_id: str) -> Response:
     """Find the route as Starlette would, and serve it."""
+    if request.method == "GET" and request.path in PAGES:
+        return page(request.path)
     match match(request):
         case Found(route, path_parameters):
             return serve_route(route, request, path_parameters, now)
@@ -60,14 +69,31 @@ def dispatch(request: Request, now: float, _request_id: str) -> Response:
             return Response(404, render({"detail": "Not Found"}))
 
 
+@cache
+def page(path: str) -> Response:
+    """The OpenAPI document, or the page made of it: the same for everyone, so without a key."""
+    # Imported late: nothing else needs the generator.
+    from nextbest.actionhub.docs_page import docs_page
+    from nextbest.actionhub.openapi import VERSION, document
+
+    content = document(version=VERSION)
+    if path == DOCUMENT_PATH:
+        return Response(200, render(content))
+    return Response(200, docs_page(content).encode(), {"content-type": "text/html; charset=utf-8"})
+
+
 def serve_route(route: Route, request: Request, path_parameters: dict[str, str], now: float) -> Response:
     """Read the input, serve, and tell errors in the words that the route's contract has for them."""
     try:
-        located = Request(request.method, request.path, path_parameters, request.query, request.headers, request.body)
-        asked = route.parse(located, now=now)
-        return Response(200, render(serve(DEPLOYMENT, route.name, route.scope, asked, located, now=now)))
+        located = replace(request, path_parameters=path_parameters)
+        with key_before_values(STORE, DEPLOYMENT.access_keys, request, now=now):
+            asked = route.parse(located, now=now)
+        content = serve(DEPLOYMENT, route, asked, request.headers.get("actionhub-key"), now=now)
     except NextbestError as error:
         return refuse(error, route.not_found)
+    if isinstance(content, bytes):
+        return Response(200, content, {"content-type": "text/plain; charset=utf-8"})
+    return Response(200, render(content))
 
 
 def refuse(error: NextbestError, not_found: str | None) -> Response:

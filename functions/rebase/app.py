@@ -15,10 +15,15 @@ ARTIFACTS = open_artifacts()
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Lambda's entry point. ``{"program_id": ...}`` rebases one program; anything else, every program with events."""
+    """Lambda's entry point. ``{"program_id": ...}`` rebases one program; anything else, every program with events.
+
+    With ``"only": "segments"`` a program's users are scored with the model that serves, and nothing is learned.
+    """
     if "program_id" in event:
-        pointer = Rebase(STORE, ARTIFACTS, event["program_id"], clock=time.time).run()
-        return {"model": pointer.version}
+        rebase = Rebase(STORE, ARTIFACTS, event["program_id"], clock=time.time)
+        if event.get("only") == "segments":
+            return {"segments": rebase.refresh_segments().version}
+        return {"model": rebase.run().version}
     models = {}
     for program in STORE.list_programs():
         try:

@@ -223,6 +223,50 @@ async def get_segments(
     }
 
 
+# Extensions: people's rights, and keys.
+
+
+class NewKey(BaseModel):
+    programs: list[Annotated[str, Field(max_length=63)]] = Field(max_length=100)
+    scopes: list[Literal["read", "write", "admin"]] = Field(min_length=1, max_length=3)
+    name: str = Field(default="", max_length=256, pattern=PRINTABLE)
+
+
+KeyId = Annotated[str, Path(max_length=128)]
+
+
+@app.get("/users/{user_id}/export")
+async def export_user(user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0)] = 0) -> Any:
+    return {"user_id": user_id, "program_id": program_id, "skip": skip}
+
+
+app.delete("/users/{user_id}")(echo_user)
+
+
+@app.get("/keys")
+async def get_keys() -> Any:
+    return {}
+
+
+@app.post("/keys")
+async def post_keys(body: NewKey) -> Any:
+    return {"settings": {**body.model_dump(), "programs": unique(body.programs), "scopes": unique(body.scopes)}}
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+@app.put("/keys/{key_id}")
+async def rotate_key(key_id: KeyId, overlap_seconds: Annotated[int, Query(ge=0, le=7_776_000)] = 86_400) -> Any:
+    return {"key_id": key_id, "overlap_seconds": overlap_seconds}
+
+
+@app.delete("/keys/{key_id}")
+async def revoke_key(key_id: KeyId) -> Any:
+    return {"key_id": key_id}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request on the wire. ``path`` is decoded once, as both a server and the gateway hand it on."""

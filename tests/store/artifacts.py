@@ -21,8 +21,8 @@ class MemoryArtifacts:
             raise ArtifactError(f"artifact {key} does not exist")
         return self.files[key]
 
-    def delete_all(self, prefix: str) -> int:
-        doomed = [key for key in self.files if key.startswith(prefix)]
+    def delete_all(self, prefix: str, *, before: str | None = None) -> int:
+        doomed = [key for key in self.files if key.startswith(prefix) and (before is None or key < before)]
         for key in doomed:
             del self.files[key]
         return len(doomed)

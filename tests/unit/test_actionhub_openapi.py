@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from nextbest.actionhub.docs_page import docs_page
-from nextbest.actionhub.openapi import document
+from nextbest.actionhub.openapi import VERSION, document
 from nextbest.actionhub.routes import ROUTES
 
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = document(version="1.2.3")
 PAGE = docs_page(DOCUMENT)
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -107,3 +110,14 @@ def test_given_text_that_looks_like_markup_when_the_page_is_made_then_it_is_esca
     changed = json.loads(json.dumps(DOCUMENT).replace("The user's history", "<b>&"))
     assert "&lt;b&gt;&amp;" in docs_page(changed)
     assert "<b>&" not in docs_page(changed)
+
+
+def test_given_the_committed_document_when_generated_anew_then_nothing_has_drifted() -> None:
+    """When this fails on purpose: ``python -m nextbest.actionhub.openapi > docs/openapi.json``, and read the diff."""
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    assert committed == document(version=VERSION)
+
+
+def test_given_the_version_when_compared_then_it_is_the_packages() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert package["project"]["version"] == VERSION

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from nextbest.actionhub import responses, schemas
+from nextbest.actionhub import answer_schemas, responses
 from nextbest.actionhub.inputs import LabelWeight
 from nextbest.actions import Action, Recommendation
 from nextbest.assets import Asset
@@ -117,21 +117,21 @@ def page(items: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "body"),
     [
-        (schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of)),
-        (schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of, [EXPLANATION])),
-        (schemas.UserLabelWeights, responses.user_labels({"a": 0.5})),
-        (schemas.UserHistory, responses.user_history([Event("ann", 1, "order", "latte")], {"latte": LATTE})),
-        (schemas.Result, responses.result("done")),
-        (schemas.AssetPage, page([responses.asset(LATTE)])),
-        (schemas.LabelPage, page([responses.label(LabelWeight("milk", 2))])),
-        (schemas.ProgramList, responses.programs([Program("cafe")])),
-        (schemas.Program, responses.program(Program("cafe"))),
-        (schemas.ProgramKey, responses.program_key(api_key="k", program_id="cafe")),
+        (answer_schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of)),
+        (answer_schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of, [EXPLANATION])),
+        (answer_schemas.UserLabelWeights, responses.user_labels({"a": 0.5})),
+        (answer_schemas.UserHistory, responses.user_history([Event("ann", 1, "order", "latte")], {"latte": LATTE})),
+        (answer_schemas.Result, responses.result("done")),
+        (answer_schemas.AssetPage, page([responses.asset(LATTE)])),
+        (answer_schemas.LabelPage, page([responses.label(LabelWeight("milk", 2))])),
+        (answer_schemas.ProgramList, responses.programs([Program("cafe")])),
+        (answer_schemas.Program, responses.program(Program("cafe"))),
+        (answer_schemas.ProgramKey, responses.program_key(api_key="k", program_id="cafe")),
         (
-            schemas.ProgramStatus,
+            answer_schemas.ProgramStatus,
             responses.program_status(program_id="cafe", status_id="x", message="y", logged_us=1_500_000),
         ),
-        (schemas.SegmentPage, page([responses.segment(SEGMENT)])),
+        (answer_schemas.SegmentPage, page([responses.segment(SEGMENT)])),
     ],
 )
 def test_given_an_answer_when_compared_with_its_schema_then_fields_and_types_are_the_documents(

@@ -29,10 +29,18 @@ CONTRACT = {
     "GET /segment",
     "GET /segments",
 }
+EXTENSIONS = {
+    "GET /users/{user_id}/export",
+    "DELETE /users/{user_id}",
+    "GET /keys",
+    "POST /keys",
+    "PUT /keys/{key_id}",
+    "DELETE /keys/{key_id}",
+}
 
 
 def test_given_the_contract_when_compared_then_every_row_has_its_route() -> None:
-    assert {f"{route.method} {route.template}" for route in ROUTES} == CONTRACT
+    assert {f"{route.method} {route.template}" for route in ROUTES} == CONTRACT | EXTENSIONS
 
 
 def test_given_a_path_with_a_parameter_when_matched_then_the_parameter_is_read() -> None:

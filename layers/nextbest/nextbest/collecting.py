@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nextbest.access import PROGRAM_ID
 from nextbest.errors import InvalidInput, NotFound
-from nextbest.events import LATEST_TIMESTAMP_US, Event
+from nextbest.events import LATEST_TIMESTAMP_US, Event, to_microseconds
 from nextbest.programs import Program
 from nextbest.store.base import Appended, MessageQueue, Store, UserStore
 
@@ -18,17 +19,22 @@ MESSAGE_BYTES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """One queued piece of a call: events of one program."""
+    """One queued piece of a call: events of one program.
+
+    ``sent_us`` is when it was sent, in microseconds since 1970: it is not stored for users deleted since then.
+    """
 
     program_id: str
     events: tuple[Event, ...]
     refresh_histories: bool = True
+    sent_us: int = 0
 
     def to_json(self) -> str:
         return json.dumps(
             {
                 "program_id": self.program_id,
                 "refresh_histories": self.refresh_histories,
+                "sent_us": self.sent_us,
                 "events": [asdict(event) for event in self.events],
             },
             separators=(",", ":"),
@@ -40,7 +46,8 @@ class EventMessage:
         try:
             message = json.loads(text)
             events = tuple(_event(row) for row in message["events"])
-            return cls(str(message["program_id"]), events, bool(message.get("refresh_histories", True)))
+            refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
+            return cls(str(message["program_id"]), events, refresh, sent_us)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
@@ -60,22 +67,28 @@ def store_events(store: UserStore, program: Program, events: Sequence[Event], *,
     return store.append(program, events, refresh_histories=refresh_histories)
 
 
-def queue_events(queue: MessageQueue, program: Program, events: Sequence[Event], *, refresh_histories: bool) -> int:
+def queue_events(
+    queue: MessageQueue, program: Program, events: Sequence[Event], *, refresh_histories: bool, now: float
+) -> int:
     """Queue events for ``ingest``; how many messages that took. When this returns, none can be lost any more."""
+    sent_us = to_microseconds(now)
     messages = [
-        EventMessage(program.program_id, run, refresh_histories).to_json() for run in _runs(events, MESSAGE_BYTES)
+        EventMessage(program.program_id, run, refresh_histories, sent_us).to_json()
+        for run in _runs(events, MESSAGE_BYTES)
     ]
     queue.send(messages)
     return len(messages)
 
 
-def ingest_message(store: Store, text: str) -> Appended:
-    """Store the events of one queued message. Raises InvalidInput and NotFound for what can never be stored."""
-    message = EventMessage.from_json(text)
-    state = store.program_state(message.program_id)
+def ingest(store: Store, message: EventMessage) -> Appended:
+    """Store the events of one message, but for users deleted since it was sent. Raises NotFound."""
+    state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None:
         raise NotFound(f"program {message.program_id} does not exist")
-    return store.append(state.program, message.events, refresh_histories=message.refresh_histories)
+    users = list(dict.fromkeys(event.user_id for event in message.events))
+    erased = store.erased_since(message.program_id, users, message.sent_us)
+    events = [event for event in message.events if event.user_id not in erased]
+    return store.append(state.program, events, refresh_histories=message.refresh_histories)
 
 
 def _runs(events: Sequence[Event], limit_bytes: int) -> Iterator[tuple[Event, ...]]:

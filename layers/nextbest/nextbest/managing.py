@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from nextbest.access import PROGRAM_ID, SCOPES, issue_key
@@ -14,7 +15,7 @@ from nextbest.programs import Program
 from nextbest.store.base import ProgramState, Store
 
 
-def create_program(store: Store, program: Program, *, master_secret: str, random: Random) -> str:
+def create_program(store: Store, program: Program, *, master_secret: str, random: Random, now: float) -> str:
     """Create a program and the key that opens it; the key's text, told only now. Raises AlreadyExists, InvalidInput."""
     if not PROGRAM_ID.fullmatch(program.program_id):
         raise InvalidInput(
@@ -23,7 +24,7 @@ def create_program(store: Store, program: Program, *, master_secret: str, random
         )
     store.create_program(program)
     key, text = issue_key(master_secret, new_key_id(random), programs=(program.program_id,), scopes=SCOPES)
-    store.put_access_key(key)
+    store.put_access_key(replace(key, name=program.program_name, created_at=now))
     return text
 
 

@@ -16,12 +16,23 @@ from numpy.typing import NDArray
 
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.programs import Program
-from nextbest.rebasing_status import COMPLETE, FAILED, LOADING, REFRESHING, STARTED, TRAINING
+from nextbest.rebasing_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.scoring import Model
-from nextbest.store.base import ArtifactStore, CataloguePointer, ModelPointer, ProgramState, Status, Store
+from nextbest.segmenting import publish
+from nextbest.segments import build_segments
+from nextbest.store.base import (
+    ArtifactStore,
+    CataloguePointer,
+    ModelPointer,
+    ProgramState,
+    SegmentsPointer,
+    Status,
+    Store,
+)
 from nextbest.store.cache import CatalogueCache
 from nextbest.training import train
 
+Events = dict[str, NDArray[np.object_] | NDArray[np.float64]]
 Clock = Callable[[], float]
 
 
@@ -54,12 +65,26 @@ class Rebase:
             self._report(REFRESHING, "refreshing back-filled histories and the catalogue")
             refreshed = self._refresh_histories(state.program)
             self._publish_catalogue(state)
+            self._report(SEGMENTING, "scoring all users for segments")
+            self._publish_segments(state.program, model, events)
             self._report(
                 COMPLETE,
                 f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
                 f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s",
             )
         return pointer
+
+    def refresh_segments(self) -> SegmentsPointer:
+        """Score all users anew with the model that serves, and no learning. Raises NotFound, InvalidInput."""
+        state = self._store.program_state(self._program_id)
+        if state is None or state.model is None:
+            raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
+        model = Model.from_bytes(self._artifacts.get(state.model.key))
+        return self._publish_segments(state.program, model, self._load_events())
+
+    def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
+        built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
+        return publish(self._store, self._artifacts, self._program_id, built, computed_at=self._began)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -78,7 +103,7 @@ class Rebase:
     def _report(self, status_id: str, message: str) -> None:
         self._store.put_status(Status(self._program_id, status_id, message, self._clock()))
 
-    def _load_events(self) -> dict[str, NDArray[np.object_] | NDArray[np.float64]]:
+    def _load_events(self) -> Events:
         rows = list(self._store.scan_events(self._program_id))
         if not rows:
             raise InvalidInput("the program has no events to learn from: POST /events first")
@@ -92,7 +117,7 @@ class Rebase:
             "timestamp": np.array(times_us, np.int64) / 1e6,
         }
 
-    def _train(self, program: Program, events: dict[str, NDArray[np.object_] | NDArray[np.float64]]) -> Model:
+    def _train(self, program: Program, events: Events) -> Model:
         return train(events, program=program, now=self._began, seed=self._seed)
 
     def _publish(self, model: Model) -> ModelPointer:

@@ -1,61 +1,30 @@
-"""What each endpoint of the ``manage`` function does: typed input in, status and body out."""
+"""What each endpoint of the ``manage`` function does: typed input in, the body of the answer out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from random import Random
 from typing import Any
 
 from nextbest import managing
-from nextbest.access import AccessKey
 from nextbest.actionhub import inputs, responses
+from nextbest.actionhub.calls import Call, Deployment, KeyCall
 from nextbest.actionhub.errors import PROGRAM_NOT_FOUND, USER_NOT_FOUND
+from nextbest.actionhub.key_endpoints import get_keys, post_keys, revoke_key, rotate_key
+from nextbest.actionhub.rights_endpoints import delete_user, export_user
+from nextbest.actionhub.routes import Route
+from nextbest.actionhub.segment_endpoints import get_segment, get_segments
 from nextbest.assets import Asset
 from nextbest.authentication import authenticate, authorize, require_operator
-from nextbest.catalogue import Catalogue
 from nextbest.errors import NotFound
 from nextbest.events import to_microseconds
 from nextbest.programs import Program
 from nextbest.rebasing_status import QUEUED
-from nextbest.request import Request
-from nextbest.store.base import ArtifactStore, ProgramState, Status, Store
-from nextbest.store.cache import AccessKeyCache, CatalogueCache
+from nextbest.segmenting import files_of
+from nextbest.store.base import Status
 
 USERS_TO_CHOOSE_FROM = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What the endpoints act on. ``start_rebase`` takes a program id and returns at once."""
-
-    store: Store
-    artifacts: ArtifactStore
-    catalogues: CatalogueCache
-    access_keys: AccessKeyCache
-    start_rebase: Callable[[str], None]
-    master_secret: str
-    random: Random
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call whose input was read and whose caller was let in. ``state`` is the program's, where there is one."""
-
-    deployment: Deployment
-    asked: Any
-    key: AccessKey
-    state: ProgramState
-    now: float
-
-    @property
-    def program_id(self) -> str:
-        return self.state.program.program_id
-
-    @property
-    def catalogue(self) -> Catalogue:
-        return self.deployment.catalogues.catalogue_of(self.state)
 
 
 def get_user_events(call: Call) -> object:
@@ -167,16 +136,43 @@ def get_program_status(call: Call) -> object:
 
 def reset_program(call: Call) -> object:
     call.deployment.store.forget_model(call.program_id)
+    call.deployment.store.forget_segments(call.program_id)
     removed = call.deployment.artifacts.delete_all(f"models/{call.program_id}/")
+    call.deployment.artifacts.delete_all(files_of(call.program_id))
     return responses.result(f"removed {removed} models of program {call.program_id}; events and assets stay")
 
 
-ENDPOINTS: Mapping[str, Callable[[Call], object]] = {
+def get_programs(call: KeyCall) -> object:
+    programs = [program for program in call.deployment.store.list_programs() if call.key.opens(program.program_id)]
+    if call.asked.program_id is not None:
+        programs = [program for program in programs if program.program_id == call.asked.program_id]
+        if not programs:
+            raise NotFound(PROGRAM_NOT_FOUND)
+    return responses.programs(programs)
+
+
+def post_programs(call: KeyCall) -> object:
+    require_operator(call.key)
+    deployment, settings = call.deployment, call.asked.settings
+    program_id = settings.program_id or managing.program_id_for(settings.program_name, random=deployment.random)
+    text = managing.create_program(
+        deployment.store,
+        _program(program_id, settings, Program(program_id)),
+        master_secret=deployment.master_secret,
+        random=deployment.random,
+        now=call.now,
+    )
+    return responses.program_key(api_key=text, program_id=program_id)
+
+
+ABOUT_A_PROGRAM: Mapping[str, Callable[[Call], object]] = {
     endpoint.__name__: endpoint
     for endpoint in (
         get_user_events,
         get_user_labels,
         rebase_user,
+        export_user,
+        delete_user,
         get_random_user_id,
         get_assets,
         post_assets,
@@ -187,42 +183,21 @@ ENDPOINTS: Mapping[str, Callable[[Call], object]] = {
         rebase_program,
         get_program_status,
         reset_program,
+        get_segment,
+        get_segments,
     )
 }
-"""Endpoints about one program, by route name."""
+ABOUT_NO_PROGRAM: Mapping[str, Callable[[KeyCall], object]] = {
+    endpoint.__name__: endpoint
+    for endpoint in (get_programs, post_programs, get_keys, post_keys, rotate_key, revoke_key)
+}
 
 
-def serve(deployment: Deployment, name: str, scope: str, asked: Any, request: Request, *, now: float) -> object:
-    """The body of the answer to one call. Raises what the contract has an answer for."""
-    key_text = request.headers.get("actionhub-key")
-    if name == "get_programs":
-        return _get_programs(
-            deployment, asked, authenticate(deployment.store, deployment.access_keys, key_text, now=now)
-        )
-    if name == "post_programs":
-        key = authenticate(deployment.store, deployment.access_keys, key_text, now=now)
-        require_operator(key)
-        return _post_programs(deployment, asked)
-    caller = authorize(deployment.store, deployment.access_keys, key_text, asked.program_id, scope, now=now)
-    return ENDPOINTS[name](Call(deployment, asked, caller.key, caller.state, now))
-
-
-def _get_programs(deployment: Deployment, asked: inputs.GetPrograms, key: AccessKey) -> object:
-    programs = [program for program in deployment.store.list_programs() if key.opens(program.program_id)]
-    if asked.program_id is not None:
-        programs = [program for program in programs if program.program_id == asked.program_id]
-        if not programs:
-            raise NotFound(PROGRAM_NOT_FOUND)
-    return responses.programs(programs)
-
-
-def _post_programs(deployment: Deployment, asked: inputs.PostPrograms) -> object:
-    settings = asked.settings
-    program_id = settings.program_id or managing.program_id_for(settings.program_name, random=deployment.random)
-    text = managing.create_program(
-        deployment.store,
-        _program(program_id, settings, Program(program_id)),
-        master_secret=deployment.master_secret,
-        random=deployment.random,
-    )
-    return responses.program_key(api_key=text, program_id=program_id)
+def serve(deployment: Deployment, route: Route, asked: Any, key_text: str | None, *, now: float) -> object:
+    """What the endpoint of ``route`` answers: a JSON-able body, or bytes of text. Raises NextbestError."""
+    store, access_keys = deployment.store, deployment.access_keys
+    if route.name in ABOUT_NO_PROGRAM:
+        key = authenticate(store, access_keys, key_text, now=now)
+        return ABOUT_NO_PROGRAM[route.name](KeyCall(deployment, asked, key, now))
+    caller = authorize(store, access_keys, key_text, asked.program_id, route.scope, now=now)
+    return ABOUT_A_PROGRAM[route.name](Call(deployment, asked, caller.key, caller.state, now))

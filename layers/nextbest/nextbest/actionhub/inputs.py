@@ -204,9 +204,7 @@ class GetExport:
 
     user_id: UserId
     program_id: ProgramId
-    page: Annotated[int, Query("Which page of the events, from 1; the first has everything else too.", Bounds(ge=1))] = (
-        1
-    )
+    skip: Annotated[int, Query("How many events to leave out: next_skip of the answer before.", Bounds(ge=0))] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from . import schemas
+from . import answer_schemas, schemas
 from .errors import BAD_KEY, PROGRAM_NOT_FOUND
 from .parameters import Body
 from .routes import ROUTES, STRING_ANSWER, TEXT_ANSWER, Route
 from .validation import Parameter, parameters_of
 
-DOCUMENT_PATH = "/openapi.json"
-PAGE_PATH = "/docs"
 VERSION = "0.1.0"
 
 Json = dict[str, Any]
@@ -73,8 +71,9 @@ def _schemas() -> Json:
         if isinstance(parameter.marker, Body)
     }
     answers = {route.answer for route in ROUTES} - {STRING_ANSWER, TEXT_ANSWER}
-    models: list[type[BaseModel]] = [getattr(schemas, name) for name in sorted(bodies | answers)]
-    models += [schemas.Refusal, schemas.HTTPValidationError]
+    models: list[type[BaseModel]] = [getattr(schemas, name) for name in sorted(bodies)]
+    models += [getattr(answer_schemas, name) for name in sorted(answers)]
+    models += [answer_schemas.Refusal, answer_schemas.HTTPValidationError]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     return dict(sorted(definitions["$defs"].items()))
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.actions import Action, Recommendation
 from nextbest.assets import Asset
-from nextbest.events import MICROSECONDS, Event
+from nextbest.events import MICROSECONDS, Event, to_microseconds
 from nextbest.programs import Program
 
 from .inputs import LabelWeight, SegmentBasis, SegmentType
 
 if TYPE_CHECKING:
+    from nextbest.access import AccessKey
     from nextbest.scoring import Explanation
 
 REBASE_COMPLETE = "program_user_graph_complete"
@@ -137,6 +138,34 @@ def programs(items: Iterable[Program]) -> dict[str, list[dict[str, Any]]]:
 def program_key(*, api_key: str, program_id: str) -> dict[str, str]:
     """POST /programs. The only time that the key is told."""
     return {"api_key": api_key, "program_id": program_id}
+
+
+def key(item: AccessKey, *, now: float) -> dict[str, Any]:
+    """One entry of GET /keys: everything but the secret's hash."""
+    overlaps = len(item.generations(now=now)) > 1
+    return {
+        "key_id": item.key_id,
+        "name": item.name,
+        "programs": list(item.programs),
+        "scopes": list(item.scopes),
+        "generation": item.generation,
+        "active": item.stands(now=now),
+        "ts_created": timestamp(to_microseconds(item.created_at)) if item.created_at else None,
+        "ts_previous_expires": timestamp(to_microseconds(item.previous_expires_at)) if overlaps else None,
+    }
+
+
+def exported_event(event: Event) -> dict[str, Any]:
+    """One event of GET /users/{user_id}/export, whole."""
+    return {
+        "timestamp": timestamp(event.timestamp_us),
+        "event_type": event.event_type,
+        "asset_id": event.asset_id,
+        "event_id": event.event_id,
+        "labels": list(event.labels),
+        "source": event.source,
+        "recommendation_id": event.recommendation_id,
+    }
 
 
 def program_status(*, program_id: str, status_id: str, message: str, logged_us: int) -> dict[str, str]:

@@ -23,6 +23,11 @@ Scope = Literal["read", "write", "admin"]
 STRING_ANSWER = "string"
 TEXT_ANSWER = "text/plain"
 
+# What describes the API, beside it.
+DOCUMENT_PATH = "/openapi.json"
+PAGE_PATH = "/docs"
+PAGES = (DOCUMENT_PATH, PAGE_PATH)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -32,11 +32,16 @@ class S3Artifacts:
                 raise ArtifactError(f"artifact {key} does not exist") from error
             raise
 
-    def delete_all(self, prefix: str) -> int:
-        """Delete every artifact whose key begins so, with all its versions; how many."""
+    def delete_all(self, prefix: str, *, before: str | None = None) -> int:
+        """Delete every artifact whose key begins with ``prefix``, with all its versions; how many.
+
+        ``before`` spares those whose keys do not sort before it.
+        """
         count = 0
         for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
             for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                if before is not None and version["Key"] >= before:
+                    continue
                 self._client.delete_object(Bucket=self._bucket, Key=version["Key"], VersionId=version["VersionId"])
                 count += 1
         return count

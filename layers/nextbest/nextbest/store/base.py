@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,15 @@ class ModelPointer:
 
     version: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsPointer:
+    """Written segments: a file for each kind under ``prefix``, as of ``computed_at`` (seconds since 1970)."""
+
+    version: str
+    prefix: str
+    computed_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,15 @@ class Appended:
 
     accepted: int
     duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What deleting a user removed."""
+
+    events: int
+    histories: int
+    attributes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,18 @@ class UserStore(Protocol):
         """Replace the user's attributes (a Personalize Users row)."""
         ...
 
+    def user_attributes(self, program_id: str, user_id: str) -> Mapping[str, Any] | None:
+        """The user's attributes, where a Users row was put."""
+        ...
+
+    def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
+        """Delete all that is held on a user, and remember that it was, for what is still queued."""
+        ...
+
+    def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
+        """Those of ``user_ids`` who were erased at that time (microseconds since 1970) or later."""
+        ...
+
     def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
         """All events of a program as (user id, microseconds, event type, asset id), in no particular order."""
         ...
@@ -132,6 +162,14 @@ class ConfigurationStore(Protocol):
 
     def forget_model(self, program_id: str) -> None: ...
 
+    def segments(self, program_id: str) -> SegmentsPointer | None: ...
+
+    def point_to_segments(
+        self, program_id: str, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
+    ) -> bool: ...
+
+    def forget_segments(self, program_id: str) -> None: ...
+
     def put_status(self, status: Status) -> None: ...
 
     def status(self, program_id: str) -> Status | None: ...
@@ -139,6 +177,10 @@ class ConfigurationStore(Protocol):
     def put_access_key(self, key: AccessKey) -> None: ...
 
     def access_key(self, key_id: str) -> AccessKey | None: ...
+
+    def access_keys(self) -> Iterator[AccessKey]: ...
+
+    def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey: ...
 
     def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int: ...
 
@@ -172,7 +214,7 @@ class ArtifactStore(Protocol):
 
     def get(self, key: str) -> bytes: ...
 
-    def delete_all(self, prefix: str) -> int: ...
+    def delete_all(self, prefix: str, *, before: str | None = None) -> int: ...
 
 
 class MessageQueue(Protocol):

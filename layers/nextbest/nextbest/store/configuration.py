@@ -7,7 +7,7 @@ per change (what a warm reader lacks), and a written catalogue now and then (wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from nextbest.assets import Asset
 from nextbest.errors import AlreadyExists, InUse, NotFound
 from nextbest.programs import Program
 from nextbest.store import keys
-from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
+from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
 from nextbest.store.keys import ItemKey
 from nextbest.store.table import Item, Table, WriteRefused, data, number, to_json
 
@@ -83,6 +83,33 @@ class Configuration:
         """Let no model serve the program until the next rebase. Raises NotFound."""
         self._update_program(program_id, "REMOVE model_json, model_version", {})
 
+    def segments(self, program_id: str) -> SegmentsPointer | None:
+        """Where the program's segments are; None before they were first computed."""
+        item = self._table.get(_segments_key(program_id))
+        return SegmentsPointer(**data(item)) if item else None
+
+    def point_to_segments(
+        self, program_id: str, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
+    ) -> bool:
+        """Let ``pointer`` answer for the program's segments, unless newer ones do; whether it was moved.
+
+        With ``instead_of``: only if those do.
+        """
+        values: dict[str, Any] = {":body": {"S": to_json(asdict(pointer))}, ":version": {"S": pointer.version}}
+        condition = "attribute_not_exists(segments_version) OR segments_version < :version"
+        if instead_of is not None:
+            condition, values[":old"] = "segments_version = :old", {"S": instead_of.version}
+        expression = "SET body_json = :body, segments_version = :version"
+        try:
+            self._table.update(_segments_key(program_id), expression, values, condition=condition)
+        except WriteRefused:
+            return False
+        return True
+
+    def forget_segments(self, program_id: str) -> None:
+        """Let the program have no segments until they are computed again."""
+        self._table.delete(_segments_key(program_id))
+
     def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool:
         """Let cold readers start from ``pointer``, unless a newer catalogue was written; whether it was moved."""
         return self._update_program(
@@ -118,6 +145,32 @@ class Configuration:
     def access_key(self, key_id: str) -> AccessKey | None:
         """A key by its id."""
         return decode_access_key(self._table.get(access_key_key(key_id)))
+
+    def access_keys(self) -> Iterator[AccessKey]:
+        """All keys of the deployment, in order of their ids."""
+        for item in self._table.query(keys.ACCESS_KEYS):
+            key = decode_access_key(item)
+            assert key is not None
+            yield key
+
+    def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey:
+        """Replace a key by what ``change`` makes of it, without losing another writer's change; the new one.
+
+        ``change`` is told None where there is no such key, and may raise. Raises InUse.
+        """
+        for _ in range(_ATTEMPTS):
+            item = self._table.get(access_key_key(key_id))
+            key = change(decode_access_key(item))
+            values: dict[str, Any] = {":new": {"S": to_json(asdict(key))}}
+            if item is not None:
+                values[":old"] = item["body_json"]
+            condition = "attribute_not_exists(pk)" if item is None else "body_json = :old"
+            try:
+                self._table.update(access_key_key(key_id), "SET body_json = :new", values, condition=condition)
+            except WriteRefused:
+                continue
+            return key
+        raise InUse("the key is being changed by others at the same moment; try again")
 
     def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int:
         """Store assets, the last of equal ids winning; the catalogue's new revision. Raises NotFound, InUse."""
@@ -207,6 +260,10 @@ class Configuration:
 
 def program_key(program_id: str) -> ItemKey:
     return ItemKey(keys.program_pk(program_id), keys.PROGRAM)
+
+
+def _segments_key(program_id: str) -> ItemKey:
+    return ItemKey(keys.program_pk(program_id), keys.SEGMENTS)
 
 
 def access_key_key(key_id: str) -> ItemKey:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
 from nextbest.store.base import UserRead
+from nextbest.store.bulk import BulkRemoval
 from nextbest.store.configuration import (
     Configuration,
     access_key_key,
@@ -15,12 +16,13 @@ from nextbest.store.configuration import (
     decode_resource,
     program_key,
 )
+from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
 from nextbest.store.keys import ItemKey
 from nextbest.store.table import Table
 
 
-class DynamoStore(Histories, Configuration):
+class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:

@@ -162,6 +162,10 @@ class Histories:
         key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
         self._table.update(key, "SET attributes_json = :attributes", {":attributes": {"S": to_json(attributes)}})
 
+    def user_attributes(self, program_id: str, user_id: str) -> dict[str, Any] | None:
+        """The user's attributes, where a Users row was put."""
+        return decode_attributes(self._table.get(ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)))
+
     def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
         """All events of a program as (user id, microseconds, event type, asset id)."""
         for item in self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk"):

@@ -6,9 +6,11 @@
     <program>#U#<user>          H1                              tail: events not folded yet
     <program>                   P                               settings, model pointer, catalogue revision
     <program>                   S                               rebase status
+    <program>                   G                               pointer to the segments
     <program>                   L#<label>                       label weight
     <program>#A                 <asset>                         asset
     <program>#D                 <revision>                      assets put in that revision
+    <program>#T                 <digest of a user id>           tombstone of a deleted user
     key                         <key id>                        access key
     programs                    <program>                       index of programs
     <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
@@ -28,6 +30,7 @@ TAIL = "H1"
 EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"
+SEGMENTS = "G"
 LABEL_PREFIX = "L#"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
@@ -71,6 +74,10 @@ def assets_pk(program_id: str) -> str:
 
 def asset_changes_pk(program_id: str) -> str:
     return f"{escape(program_id)}#D"
+
+
+def tombstones_pk(program_id: str) -> str:
+    return f"{escape(program_id)}#T"
 
 
 def revision_sk(revision: int) -> str:

@@ -1,0 +1,66 @@
+"""Forgetting users: deleting what is held on them, and remembering for a while that it was.
+
+What was queued before a deletion may arrive after it. So a deletion leaves a tombstone, and ``ingest`` drops what was
+sent before it; what the person does later makes them known anew. A tombstone holds a digest instead of the user's id,
+and DynamoDB removes it once no queue can hold anything as old (its TTL attribute, ``ttl``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from nextbest.events import to_microseconds
+from nextbest.store import keys
+from nextbest.store.base import Erased
+from nextbest.store.keys import ItemKey
+from nextbest.store.table import Item, Table, number
+
+TOMBSTONE_DAYS = 35
+"""The queue keeps messages for 14 days and the dead-letter queue for as many; a week is left to redrive the last."""
+
+_KEYS_PER_READ = 100
+_SWEEPS = 20
+
+
+class Erasure:
+    """Deleted users of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
+        """Delete the user's log, history and attributes, and leave a tombstone; what was removed.
+
+        Sweeps until nothing is found, so that a fold or an event that was under way does not survive.
+        """
+        tombstone: Item = {
+            "erased_us": {"N": str(to_microseconds(now))},
+            "ttl": {"N": str(int(now) + TOMBSTONE_DAYS * 86_400)},
+        }
+        self._table.put(_tombstone_key(program_id, user_id), tombstone)
+        events = histories = attributes = 0
+        for _ in range(_SWEEPS):
+            items = list(self._table.query(keys.user_pk(program_id, user_id)))
+            if not items:
+                break
+            events += sum(item["sk"]["S"].startswith(keys.EVENT_PREFIX) for item in items)
+            histories += any("packed" in item or "tail_events" in item for item in items)
+            attributes += any("attributes_json" in item for item in items)
+            self._table.delete_many(ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items)
+        return Erased(events, histories, attributes)
+
+    def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
+        """Those of ``user_ids`` who were erased at ``since_us`` (microseconds since 1970) or later."""
+        wanted = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
+        if len(wanted) <= _KEYS_PER_READ:
+            found = list(self._table.get_many(list(wanted)).values()) if wanted else []
+        else:
+            found = list(self._table.query(keys.tombstones_pk(program_id)))
+        erased = (ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in found if number(item, "erased_us") >= since_us)
+        return {wanted[key] for key in erased if key in wanted}
+
+
+def _tombstone_key(program_id: str, user_id: str) -> ItemKey:
+    digest = sha256(f"{program_id}\0{user_id}".encode()).hexdigest()
+    return ItemKey(keys.tombstones_pk(program_id), digest)
