@@ -7,8 +7,12 @@ from typing import Any
 
 from nextbest.errors import InvalidInput
 from nextbest.observability import log
+from nextbest.personalize.imports import run_import
+from nextbest.personalize.solution_versions import run_version
 from nextbest.rebasing import Rebase
+from nextbest.store.clients import s3_client
 from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.imports import S3Files
 
 STORE = open_store()
 ARTIFACTS = open_artifacts()
@@ -17,10 +21,19 @@ ARTIFACTS = open_artifacts()
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Lambda's entry point. ``{"program_id": ...}`` rebases one program; anything else, every program with events.
 
+    With ``"solution_version"`` the rebase is recorded as that version of Personalize's control plane, and
+    ``{"import_job": ...}`` runs a bulk import of it.
+
     With ``"only": "segments"`` a program's users are scored with the model that serves, and nothing is learned.
     """
+    if "import_job" in event:
+        run_import(STORE, S3Files(s3_client()), event["import_job"], clock=time.time)
+        return {"import_job": event["import_job"]}
     if "program_id" in event:
         rebase = Rebase(STORE, ARTIFACTS, event["program_id"], clock=time.time)
+        if "solution_version" in event:
+            trained = run_version(STORE, ARTIFACTS, event["solution_version"], rebase.run, clock=time.time)
+            return {"model": trained.version if trained is not None else None}
         if event.get("only") == "segments":
             return {"segments": rebase.refresh_segments().version}
         return {"model": rebase.run().version}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
-from nextbest.personalize.arns import CAMPAIGN, SOLUTION
+from nextbest.personalize.arns import CAMPAIGN, SOLUTION, name_in
 from nextbest.personalize.campaign_settings import CampaignSettings
 from nextbest.personalize.operations import (
     ACTIVE,
@@ -92,7 +92,7 @@ def describe_campaign(call: Call) -> Mapping[str, Any]:
 
 
 def list_campaigns(call: Call) -> Mapping[str, Any]:
-    solution = call.find(SOLUTION, "solutionArn")["name"] if "solutionArn" in call.asked else ""
+    solution = name_in(call.asked["solutionArn"], SOLUTION, field="solutionArn") if "solutionArn" in call.asked else ""
     found = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
     return page(call, found, "campaigns", lambda row: _summary(call, row), scope=solution)
 

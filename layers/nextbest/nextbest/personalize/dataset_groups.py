@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.access import ADMIN
-from nextbest.errors import AlreadyExists, InUse
+from nextbest.errors import AlreadyExists, Forbidden, InUse
 from nextbest.personalize.arns import (
     DATASET,
     DATASET_GROUP,
@@ -29,7 +29,7 @@ from nextbest.personalize.operations import (
     dates,
     page,
 )
-from nextbest.personalize.permissions import missing, require
+from nextbest.personalize.permissions import DENIED
 from nextbest.personalize.shapes import Members, Text
 from nextbest.programs import Program
 
@@ -41,7 +41,8 @@ _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 def create_dataset_group(call: Call) -> Mapping[str, Any]:
     name = call.asked["name"]
     arn = call.arn(DATASET_GROUP, name)
-    require(call.key, name, ADMIN, unseen=missing(arn))
+    if not (call.key.opens(name) and call.key.allows(ADMIN)):
+        raise Forbidden(DENIED.format(scope=f"{ADMIN} for every program, or for {name}"))
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken

@@ -13,7 +13,7 @@ from typing import Any
 
 from nextbest.assets import Asset, FieldValue
 from nextbest.errors import InvalidInput, NextbestError, NotFound, QuotaExceeded
-from nextbest.personalize.arns import DATASET, IMPORT_JOB, stored_kind
+from nextbest.personalize.arns import DATASET, IMPORT_JOB, name_in, stored_kind
 from nextbest.personalize.avro import ACTIONS, INTERACTIONS, ITEMS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.clearing import BULK_SOURCE, is_in, is_of
 from nextbest.personalize.csv_rows import RefusedRow, Row, event_of, read_rows
@@ -95,7 +95,7 @@ def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
 
 
 def list_dataset_import_jobs(call: Call) -> Mapping[str, Any]:
-    dataset = call.find(DATASET, "datasetArn")["name"] if "datasetArn" in call.asked else ""
+    dataset = name_in(call.asked["datasetArn"], DATASET, field="datasetArn") if "datasetArn" in call.asked else ""
     found = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
     return page(call, found, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
 

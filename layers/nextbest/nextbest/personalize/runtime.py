@@ -61,6 +61,7 @@ _ACTIVE = "ACTIVE"
 class Recommended:
     """An answer. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
 
+    program_id: str
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
@@ -76,6 +77,7 @@ class Recommended:
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
+            "program": self.program_id,
             "model": self.model_version,
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
@@ -189,6 +191,7 @@ class Recommender:
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))
         return Recommended(
+            context.state.program.program_id,
             {candidates.asset_ids[row]: score for row, score in scores.items()},
             f"RID-{uuid5(NAMESPACE_OID, request_id)}",
             version,
@@ -260,7 +263,7 @@ def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozense
 
 
 def _interactions(context: _Context) -> Interactions:
-    if context.filter is None or not any(part.reads_interactions for part in context.filter.parts):
+    if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
     history = context.history
     older = set(history.older_index.tolist())
