@@ -8,7 +8,7 @@ FUNCTION ?=
 KEY ?=
 URL ?= http://127.0.0.1:$(PORT)
 
-PACKAGES := local layers functions simulator tests benchmarks
+PACKAGES := $(wildcard local layers functions simulator tests benchmarks)
 RUN := .venv/bin/python -m
 
 export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
@@ -33,11 +33,12 @@ logs: ## follow the log of a function: make logs FUNCTION=actions
 	@$(RUN) local logs $(FUNCTION) --state $(STATE)
 
 load: install ## load your events: make load FILE=events.csv PROGRAM=name
+	@$(if $(and $(FILE),$(PROGRAM)),,echo 'Say what and where to: make load FILE=events.csv PROGRAM=name'; exit 2)
 	@$(RUN) local.load $(FILE) --program $(PROGRAM) --url $(URL) --key $(or $(KEY),$(shell $(RUN) local key)) --state $(STATE)
 
-start-docker: install ## the plain `sam local start-api` (needs Docker)
+start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
 	.venv/bin/sam build
-	.venv/bin/sam local start-api --port $(PORT)
+	@$(RUN) local start-docker --port $(PORT) --state $(STATE) --template .aws-sam/build/template.yaml
 
 test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)

@@ -12,7 +12,7 @@ proxy_event.py   one HTTP request as API Gateway's payload 2.0
 gateway.py       SAM CLI's own gateway in front of the environments
 invocations.py   the Invoke call of the Lambda API, for functions that start functions
 poller.py        SQS event source mappings
-key.py           the key of every local stack
+key.py           what is fixed about every local stack
 demo.py          the demo program
 load.py          your own data
 """

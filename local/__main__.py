@@ -34,16 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start.add_argument("--port", type=int, default=3000)
     start.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     start.add_argument("--no-demo", dest="demo", action="store_false", help="leave the demo program out")
+    docker = commands.add_parser("start-docker", help="the plain `sam local start-api`, with engines behind it")
+    docker.add_argument("--port", type=int, default=3000)
+    docker.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     stop = commands.add_parser("stop", help="stop a running stack")
     reset = commands.add_parser("reset", help="forget everything the stack has stored")
     logs = commands.add_parser("logs", help="follow the log of a function")
     logs.add_argument("function", nargs="?", default="")
     commands.add_parser("key", help="print the key of every local stack")
-    for command in (start, stop, reset, logs):
+    for command in (start, docker, stop, reset, logs):
         command.add_argument("--state", type=Path, default=ROOT / ".state")
     options = parser.parse_args(arguments)
     if options.command == "start":
         return _start(options.template, options.state.resolve(), options.port, demo=options.demo)
+    if options.command == "start-docker":
+        return _start_docker(options.template, options.state.resolve(), options.port)
     if options.command == "stop":
         return _stop(options.state)
     if options.command == "reset":
@@ -98,6 +103,21 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
     except (ProcessDied, DemoFailed, TimeoutError, ValueError) as error:
         print(f"Stopped: {error}\nMore in {state / 'logs'}.", file=sys.stderr)
         return 1
+
+
+def _start_docker(template: Path, state: Path, port: int) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    os.environ |= {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": REGION}
+    from local.docker import DockerMissing, start_api
+
+    try:
+        return start_api(template, state=state / "docker", port=port)
+    except DockerMissing as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
 
 
 def _interrupt(*_: object) -> None:

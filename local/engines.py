@@ -50,24 +50,30 @@ class Engines:
         }
 
 
-def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
-    """Start the engines on free ports with their data under ``state``; returns when all of them listen."""
+def start_engines(
+    processes: Processes, *, state: Path, logs: Path, host: str = HOST, one_endpoint: bool = False
+) -> Engines:
+    """Start the engines on free ports with their data under ``state``; returns when all of them listen.
+
+    ``one_endpoint`` has all services behind one URL, which costs the faster DynamoDB.
+    """
+    with_dynoxide = DYNOXIDE.exists() and not one_endpoint
     state.mkdir(parents=True, exist_ok=True)
     ministack_port = free_port()
     ministack = processes.start(
         # Not `python -m ministack`, which names its queues after the port it listens on and so forgets them.
         [
             *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
-            *("--bind", f"{HOST}:{ministack_port}", "--keep-alive", "75", "--graceful-timeout", "1"),
+            *("--bind", f"{host}:{ministack_port}", "--keep-alive", "75", "--graceful-timeout", "1"),
         ],
         log=logs / "ministack.log",
-        environment=_ministack_variables(state, with_dynamodb=not DYNOXIDE.exists()),
+        environment=_ministack_variables(state, with_dynamodb=not with_dynoxide),
         folder=state,
     )
-    ministack_url = f"http://{HOST}:{ministack_port}"
+    ministack_url = f"http://{host}:{ministack_port}"
     dynamodb_url = ministack_url
     started = {"ministack": ministack}
-    if DYNOXIDE.exists():
+    if with_dynoxide:
         port = free_port()
         dynoxide = processes.start(
             [
@@ -81,7 +87,7 @@ def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
         wait_for_port(dynoxide, port, log=logs / "dynoxide.log", seconds=_START_SECONDS)
         dynamodb_url = f"http://{HOST}:{port}"
         started["dynoxide"] = dynoxide
-    wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS)
+    wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS, host=host)
     return Engines(dynamodb_url, ministack_url, ministack_url, started)
 
 
@@ -89,7 +95,7 @@ def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "SERVICES": "s3,sqs,dynamodb" if with_dynamodb else "s3,sqs",
+        "SERVICES": "s3,sqs,dynamodb,sts" if with_dynamodb else "s3,sqs",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),
         "S3_PERSIST": "1",

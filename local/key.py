@@ -1,4 +1,4 @@
-"""The operator's key of a local stack: the same on every machine, and known to everyone."""
+"""What is fixed about every local stack: its parameters, and the operator's key, known to everyone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from nextbest.access import SCOPES, AccessKey, issue_key
 
 # Keys are derived from this. It guards nothing: the stack listens on this machine only, and prints its key.
 MASTER_SECRET = "known to everyone, for local use only"
+PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 
 

@@ -93,13 +93,13 @@ class Processes:
         self.stop(*self._children)
 
 
-def wait_for_port(child: subprocess.Popen[bytes], port: int, *, log: Path, seconds: float) -> None:
+def wait_for_port(child: subprocess.Popen[bytes], port: int, *, log: Path, seconds: float, host: str = HOST) -> None:
     """Return once ``child`` accepts connections on ``port``; ProcessDied if it ends, TimeoutError if it does not."""
     deadline = time.monotonic() + seconds
     while True:
         if child.poll() is not None:
             raise ProcessDied(f"{log.stem} ended with status {child.returncode}:\n{tail(log)}")
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, port), timeout=1):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, port), timeout=1):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{log.stem} does not listen on port {port} after {seconds:.0f} s:\n{tail(log)}")

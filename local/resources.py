@@ -10,6 +10,8 @@ from botocore.config import Config
 
 from local.engines import CREDENTIALS, REGION, Engines
 from local.template import Application, Properties
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,6 +45,12 @@ def create_resources(application: Application, engines: Engines) -> None:
     # A queue that others name as their dead-letter queue has to be there first.
     for name, properties in sorted(application.queues.items(), key=lambda item: "RedrivePolicy" in item[1]):
         sqs.create_queue(QueueName=name, Attributes=cast(Any, _queue_attributes(properties)))
+
+
+def open_store(application: Application, engines: Engines) -> DynamoStore:
+    """The store in the application's one table."""
+    (table,) = application.tables
+    return DynamoStore(Table(dynamodb_client(engines), table))
 
 
 def dynamodb_client(engines: Engines) -> DynamoDBClient:

@@ -15,19 +15,15 @@ from local.engines import start_engines
 from local.environments import Environments, Invocation
 from local.gateway import Gateway, Server
 from local.invocations import LambdaApi
-from local.key import MASTER_SECRET, operator_key
+from local.key import PARAMETERS, operator_key
 from local.poller import QueuePoller
 from local.processes import HOST, ProcessDied, Processes, tail
-from local.resources import create_resources, dynamodb_client, sqs_client
+from local.resources import create_resources, open_store, sqs_client
 from local.template import read_application
-from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
 
 _WATCH_SECONDS = 1.0
 _IDLE_SECONDS = 120.0
 _CORES = os.cpu_count() or 1
-
-_PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
 
 Report = Callable[[str], None]
 
@@ -108,19 +104,15 @@ class Stack:
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
         self._report(f"{' and '.join(sorted(self._engines.processes))} run")
-        self._application = read_application(self._template, parameters=_PARAMETERS, queue_url=self._engines.queue_url)
+        self._application = read_application(self._template, parameters=PARAMETERS, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
-        self.store = self._open_store()
+        self.store = open_store(self._application, self._engines)
         access_key, self.key = operator_key()
         self.store.put_access_key(access_key)
         self._report(", ".join((*self._application.tables, *self._application.buckets, *self._application.queues)))
         self._start_functions(processes)
         self._start_pollers()
         self._report(f"functions {', '.join(function.name for function in self._application.functions)}")
-
-    def _open_store(self) -> DynamoStore:
-        (table,) = self._application.tables
-        return DynamoStore(Table(dynamodb_client(self._engines), table))
 
     def _start_functions(self, processes: Processes) -> None:
         lambda_server = Server(0)

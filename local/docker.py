@@ -1,0 +1,68 @@
+"""The plain ``sam local start-api``, unpatched, with engines that its containers can reach.
+
+SAM CLI starts the functions in Docker and nothing else, so DynamoDB, S3 and SQS run here, on the address that Docker's
+bridge gives this machine: containers see it, the network outside does not. SAM CLI has no Lambda API beside its
+gateway, so a rebase is started by hand: ``sam local invoke RebaseFunction`` with the same ``--env-vars``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from local.engines import CREDENTIALS, start_engines
+from local.key import PARAMETERS, operator_key
+from local.processes import Processes
+from local.resources import create_resources, open_store
+from local.template import read_application
+
+
+class DockerMissing(Exception):
+    """Docker does not run here."""
+
+
+def start_api(template: Path, *, state: Path, port: int) -> int:
+    """Run the engines and ``sam local start-api`` until it ends; its exit status. Raises DockerMissing."""
+    host = bridge_address()
+    processes = Processes()
+    try:
+        engines = start_engines(processes, state=state, logs=state / "logs", host=host, one_endpoint=True)
+        application = read_application(template, parameters=PARAMETERS, queue_url=engines.queue_url)
+        create_resources(application, engines)
+        access_key, key = operator_key()
+        open_store(application, engines).put_access_key(access_key)
+        variables = {
+            function.logical_id: {**function.variables, "AWS_ENDPOINT_URL": engines.s3_url}
+            for function in application.functions
+        }
+        variables_file = state / "variables.json"
+        variables_file.write_text(json.dumps(variables, indent=2))
+        print(f"key      {key}\nengines  {engines.s3_url}\n--env-vars {variables_file}", flush=True)
+        command = [
+            *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
+            *("--port", str(port), "--env-vars", str(variables_file)),
+        ]
+        # SAM CLI hands credentials on to the containers and asks who they belong to, with retries: of the engine, then.
+        environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL_STS": engines.s3_url}
+        with subprocess.Popen(command, env=environment) as sam:
+            try:
+                return sam.wait()
+            finally:
+                sam.terminate()
+    finally:
+        processes.close()
+
+
+def bridge_address() -> str:
+    """This machine's address on Docker's default bridge. Raises DockerMissing."""
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    if shutil.which(command[0]) is None:
+        raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does without.")
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}. `make start` does without.")
+    return found.stdout.strip()
