@@ -11,35 +11,41 @@ from scipy import sparse
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import Kernel
 from nextbest.scoring.model import Influence, Mode, Term
-from nextbest.training.components import Recipe
+from nextbest.training.components import Recipe, Workshop
 from nextbest.training.priors import recent_popularity
 from nextbest.training.table import EventTable, Moments, inputs_of
+from nextbest.training.timing import fit_timing, timed_inputs
 from nextbest.training.tune import Part
 
 
 def build_mode(
-    table: EventTable,
-    now: float,
+    workshop: Workshop,
     parts: Sequence[Part],
     matrices: Mapping[Recipe, sparse.csr_array],
     calibration: Calibration,
 ) -> Mode:
     """A mode from its ``parts``; parts with the same kernel become one term, and so one pass at serving."""
+    table = workshop.table
     size = len(table.actions)
     prior = np.zeros(size)
     own: dict[Kernel, float] = {}
     learned: dict[Kernel, sparse.csr_array] = {}
     names: dict[Kernel, list[str]] = {}
+    timed: list[Term] = []
     for part in parts:
         if isinstance(part.what, Recipe):
             kernel = part.what.kernel
             weighted = sparse.csr_array(matrices[part.what] * np.float32(part.weight))
             learned[kernel] = sparse.csr_array(learned[kernel] + weighted) if kernel in learned else weighted
+        elif isinstance(part.what, Kernel) and part.timed:
+            weights = np.full(size, part.weight, np.float32)
+            timed.append(Term("personal, timed", part.what, weights, None, fit_timing(workshop, part.what)))
+            continue
         elif isinstance(part.what, Kernel):
             kernel = part.what
             own[kernel] = own.get(kernel, 0.0) + part.weight
         else:
-            prior += part.weight * recent_popularity(table, now, part.what)
+            prior += part.weight * recent_popularity(table, workshop.now, part.what)
             continue
         names.setdefault(kernel, []).append(part.name)
     terms = [
@@ -51,7 +57,7 @@ def build_mode(
         )
         for kernel in names
     ]
-    return Mode(prior.astype(np.float32), tuple(terms), calibration)
+    return Mode(prior.astype(np.float32), (*timed, *terms), calibration)
 
 
 def pack_influence(weights: sparse.csr_array) -> Influence:
@@ -85,7 +91,8 @@ def score_matrix(mode: Mode, table: EventTable, moments: Moments) -> NDArray[np.
     for term in mode.terms:
         x = inputs_of(table, moments, term.kernel)
         if term.self_weights is not None:
-            scores += (x * term.self_weights[None, :]).toarray()
+            own = x if term.timing is None else timed_inputs(table, moments, term.kernel, term.timing)
+            scores += (own * term.self_weights[None, :]).toarray()
         if term.influence is not None:
             scores += (x @ unpack_influence(term.influence)).toarray()
     return scores

@@ -192,12 +192,12 @@ class _Trainer:
         before = self._workshop(self.past, self.cut, self.learners, cells)
         matrices = self._matrices(before, draft.parts, per_action, tuner.allow_repeats)
         blend = tuner.refine_whole(draft.parts, matrices)
-        held_out = build_mode(self.past, self.cut, blend.parts, matrices, fit_calibration(NO_PAIRS))
+        held_out = build_mode(before, blend.parts, matrices, fit_calibration(NO_PAIRS))
         pairs, days = self._held_out_pairs(held_out, tuner.allow_repeats)
         calibration = fit_calibration(pairs)
         after = self._workshop(self.table, self.now, self.learners, cells)
         final = self._matrices(after, blend.parts, per_action, tuner.allow_repeats)
-        mode = build_mode(self.table, self.now, blend.parts, final, calibration)
+        mode = build_mode(after, blend.parts, final, calibration)
         growth = calibration.growth(pairs.score[:, None], pairs.activity)[:, 0]
         return mode, {
             "settings_tried": tuner.settings_tried,

@@ -21,7 +21,8 @@ from nextbest.training.components import Kind, Recipe, Workshop
 from nextbest.training.metrics import hits_of, ndcg_of, top_lists
 from nextbest.training.priors import recent_popularity
 from nextbest.training.split import Window
-from nextbest.training.table import inputs_of
+from nextbest.training.table import Moments, inputs_of
+from nextbest.training.timing import fit_timing, timed_inputs
 
 PRIOR_HALF_LIVES_DAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 180.0, 730.0)
 PERSONAL_KERNELS = (
@@ -71,10 +72,12 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a blend: ``what`` is a half-life (prior), a kernel (personal) or a recipe (learned)."""
+    """One part of a blend: ``what`` is a half-life (prior), a kernel (personal) or a recipe (learned). A ``timed``
+    personal part is multiplied by how due each action is (``timing``)."""
 
     what: float | Kernel | Recipe
     weight: float
+    timed: bool = False
 
     @property
     def name(self) -> str:
@@ -86,7 +89,7 @@ class Part:
     def to_json(self) -> dict[str, Any]:
         """For the report."""
         setting = f"half-life {self.what:g}d" if isinstance(self.what, float) else str(self.what)
-        return {"part": self.name, "setting": setting, "weight": self.weight}
+        return {"part": self.name, "setting": setting, "weight": self.weight, "timed": self.timed}
 
 
 FALLBACK = (Part(30.0, 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
@@ -285,19 +288,46 @@ class Tuner:
                 blend.improve(place, self._personals())
             elif part.name == "prior":
                 blend.improve(place, [self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
+        self._add_timing(blend)
         blend.refine(2)
         return blend
+
+    def _add_timing(self, blend: Blend) -> None:
+        """Multiply the personal part by how due each action is, if that pays."""
+        for place, part in enumerate(blend.parts):
+            if not isinstance(part.what, Kernel) or part.weight <= 0.0:
+                continue
+            total = blend.total
+            rest = total - np.float32(part.weight) * blend.scores[place]
+            timed = self._scores_of(replace(part, timed=True))
+            trials = [part.weight * step for step in (0.5, 1.0, 2.0)]
+            weight = max(trials, key=lambda trial: self.judge(rest + np.float32(trial) * timed))
+            after = rest + np.float32(weight) * timed
+            if self.judge.pays(total, after):
+                chosen = replace(part, weight=weight, timed=True)
+                value = self.judge(after)
+                blend.steps.append({**chosen.to_json(), "ndcg_before": blend.value, "ndcg_after": value})
+                blend.parts[place], blend.scores[place], blend.value = chosen, timed, value
+
+    def _scores_of(self, part: Part) -> Scores:
+        """The scores of one part over the columns, learned weights solved for them."""
+        if isinstance(part.what, Recipe):
+            return self.learned(part.what)
+        if isinstance(part.what, Kernel):
+            timing = fit_timing(self.workshop, part.what) if part.timed else None
+            if timing is not None:
+                self.settings_tried += 1
+                x = timed_inputs(self.window.table, self._moments(), part.what, timing)
+                return np.asarray(x[:, self.columns].toarray(), np.float32)
+            return self._personal(part.what)[1]()
+        return self._prior(part.what)[1]()
 
     def value_with(self, workshop: Workshop, parts: Sequence[Part]) -> float:
         """The value of ``parts`` on the head with learned weights from another workshop."""
         own, self.workshop = self.workshop, workshop
         total = np.zeros((len(self.judge.users), len(self.columns)), np.float32)
         for part in parts:
-            what = part.what
-            if isinstance(what, Recipe):
-                scores = self.learned(what)
-            else:
-                scores = (self._personal(what) if isinstance(what, Kernel) else self._prior(what))[1]()
+            scores = self._scores_of(part)
             total += np.float32(part.weight) * scores
         self.workshop = own
         return self.judge(total)
@@ -309,22 +339,24 @@ class Tuner:
         self.judge.judged = judged
         blend = Blend(self.judge)
         for part in parts:
-            what = part.what
-            if isinstance(what, Recipe):
-                scores = (self._inputs(what.kernel) @ matrices[what]).toarray().astype(np.float32)
+            if isinstance(part.what, Recipe):
+                learned = self._inputs(part.what.kernel) @ matrices[part.what]
+                scores = np.asarray(learned.toarray(), np.float32)
             else:
-                scores = (self._personal(what) if isinstance(what, Kernel) else self._prior(what))[1]()
+                scores = self._scores_of(part)
             blend.parts.append(part)
             blend.scores.append(scores)
         if len(self.judge.users):
             blend.refine()
         return blend
 
-    def _inputs(self, kernel: Kernel) -> sparse.csr_array:
+    def _moments(self) -> Moments:
         moments = self.window.moments
         rows = self.judge.users
-        chosen = type(moments)(moments.users[rows], moments.ends[rows], moments.nows[rows])
-        return inputs_of(self.window.table, chosen, kernel)
+        return Moments(moments.users[rows], moments.ends[rows], moments.nows[rows])
+
+    def _inputs(self, kernel: Kernel) -> sparse.csr_array:
+        return inputs_of(self.window.table, self._moments(), kernel)
 
     def _prior(self, days: float) -> tuple[float, Callable[[], Scores]]:
         def compute() -> Scores:
