@@ -1,0 +1,177 @@
+"""Segments: the same weights as one by one, and who belongs to which."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+import numpy as np
+import pytest
+
+from nextbest.actions import Action
+from nextbest.errors import ArtifactError
+from nextbest.events import Event
+from nextbest.history import WINDOW, History, HistoryEvent
+from nextbest.programs import Program
+from nextbest.scoring import Model, recommend
+from nextbest.segments import (
+    BASE,
+    DISCOVERY,
+    GROWTH,
+    RECOMMENDED_ACTIONS,
+    Events,
+    Segments,
+    build_segments,
+    histories_of,
+    recommended,
+)
+from nextbest.training import train
+
+NOW = 1_750_000_000.0
+DAY = 86_400.0
+PROGRAM = Program("coffee", half_life_days=30)
+LATTE, MOCHA, TEA = Action("order", "latte"), Action("order", "mocha"), Action("view", "tea")
+
+# Three users: ann 0.9 latte, 0.2 mocha; bob 0.5 latte, 0.5 tea; cid 0.7 mocha.
+SMALL = Segments.of(
+    ["ann", "bob", "cid"],
+    [LATTE, MOCHA, TEA],
+    np.array([0, 0, 1, 1, 2], np.uint32),
+    np.array([0, 1, 0, 2, 1], np.uint32),
+    np.array([0.9, 0.2, 0.5, 0.5, 0.7]),
+)
+
+
+def columns(events: list[Event]) -> Events:
+    return {
+        "user_id": np.array([event.user_id for event in events], object),
+        "event_type": np.array([event.event_type for event in events], object),
+        "asset_id": np.array([event.asset_id for event in events], object),
+        "timestamp": np.array([event.timestamp_us for event in events], np.int64) / 1e6,
+    }
+
+
+@cache
+def some_events() -> list[Event]:
+    """Sixty users and two kinds of events; one user has more than a history keeps one by one."""
+    random = Random(5)
+    events = [
+        Event(
+            f"user-{random.randrange(60):02}",
+            round((NOW - random.random() * 90 * DAY) * 1e6),
+            random.choice(["order", "order", "view"]),
+            f"drink-{min(random.randrange(12), random.randrange(12))}",
+        )
+        for _ in range(1500)
+    ]
+    events += [Event("user-07", round((NOW - n * 3600) * 1e6), "order", f"drink-{n % 4}") for n in range(WINDOW + 50)]
+    return list(dict.fromkeys(events))
+
+
+@cache
+def model() -> Model:
+    return train(columns(some_events()), program=PROGRAM, now=NOW, seed=0)
+
+
+@cache
+def built() -> dict[str, Segments]:
+    return build_segments(model(), columns(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+
+
+def stored_history(user_id: str) -> History:
+    """The history as the store holds it: folded, and through its bytes."""
+    own = (HistoryEvent.of(event) for event in some_events() if event.user_id == user_id)
+    return History.decode(History.from_history_events(own).encode(PROGRAM.half_life_days))
+
+
+@pytest.mark.parametrize(("kind", "allow_repeats"), [(GROWTH, True), (DISCOVERY, False)])
+def test_given_all_users_when_scored_at_once_then_every_weight_is_that_of_the_users_own_endpoint(
+    kind: str, allow_repeats: bool
+) -> None:
+    segments = built()[kind]
+    for user_id in segments.users:
+        one_by_one = recommend(
+            model(), stored_history(user_id), now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats
+        )
+        expected = {Action(entry.event_type, entry.asset_id): entry.growth_weight for entry in one_by_one}
+        assert dict(segments.memberships(user_id)) == expected
+
+
+def test_given_all_users_when_scored_at_once_then_base_weights_are_those_of_their_histories() -> None:
+    segments = built()[BASE]
+    assert len(segments.users) == 60
+    for user_id in segments.users:
+        expected = stored_history(user_id).base_weights(PROGRAM.half_life_days, NOW)
+        assert dict(segments.memberships(user_id)) == expected
+
+
+def test_given_values_and_a_floor_when_scored_at_once_then_both_count_as_one_by_one() -> None:
+    valued = Model(
+        model().actions, model().repeats, model().discoveries, model().half_life_days, model().horizon_days,
+        0.05, NOW, {}, np.linspace(0.1, 3.0, len(model().actions)),
+    )  # fmt: skip
+    history = stored_history("user-03")
+    for allow_repeats in (True, False):
+        chosen, weights = recommended(valued, history, now=NOW, allow_repeats=allow_repeats)
+        expected = recommend(valued, history, now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
+        found = [(valued.actions[index], weight) for index, weight in zip(chosen, weights, strict=True)]
+        assert found == [(Action(entry.event_type, entry.asset_id), entry.growth_weight) for entry in expected]
+
+
+def test_given_a_log_when_its_histories_are_made_at_once_then_they_encode_as_the_stored_ones() -> None:
+    users, histories = histories_of(columns(some_events()), half_life_days=PROGRAM.half_life_days)
+    assert users == sorted({event.user_id for event in some_events()})
+    for user_id, history in zip(users, histories, strict=True):
+        assert history.encode(PROGRAM.half_life_days) == stored_history(user_id).encode(PROGRAM.half_life_days)
+
+
+@pytest.mark.parametrize(
+    ("groups", "min_weight", "match_all", "expected"),
+    [
+        ([[0]], 0.5, False, ["ann", "bob"]),
+        ([[0]], 0.51, False, ["ann"]),
+        ([[0], [1]], 0.5, False, ["ann", "bob", "cid"]),
+        ([[0], [1]], 0.2, True, ["ann"]),
+        ([[0, 1]], 0.6, True, ["ann", "cid"]),
+        ([[0], []], 0.0, True, []),
+        ([[0], []], 0.0, False, ["ann", "bob"]),
+        ([], 0.0, True, []),
+    ],
+)
+def test_given_groups_of_actions_when_asked_for_users_then_any_or_all_is_meant(
+    groups: list[list[int]], min_weight: float, match_all: bool, expected: list[str]
+) -> None:
+    assert SMALL.users_of(groups, min_weight, match_all=match_all) == expected
+
+
+def test_given_a_group_when_measured_then_strength_is_the_mean_of_the_members_strongest_weights() -> None:
+    assert SMALL.strength([0], 0.5) == (2, pytest.approx((0.9 + 0.5) / 2))
+    assert SMALL.strength([0, 1], 0.6) == (2, pytest.approx((0.9 + 0.7) / 2))
+    assert SMALL.strength([2], 0.6) == (0, 0.0)
+
+
+def test_given_a_user_when_taken_out_then_the_others_stay_as_they_were() -> None:
+    without = SMALL.without({"bob", "nobody"})
+    assert list(without.users) == ["ann", "cid"]
+    assert without.memberships("bob") == []
+    for user_id in ("ann", "cid"):
+        assert without.memberships(user_id) == SMALL.memberships(user_id)
+    assert b"bob" not in without.encode()
+    assert without.strength([0, 1, 2], 0.0) == (2, pytest.approx(0.8))
+
+
+def test_given_segments_when_written_and_read_then_they_are_the_same() -> None:
+    read = Segments.decode(SMALL.encode())
+    assert list(read.users) == list(SMALL.users)
+    for user_id in SMALL.users:
+        assert read.memberships(user_id) == SMALL.memberships(user_id)
+    assert read.encode() == SMALL.encode()
+
+
+def test_given_a_damaged_file_when_read_then_it_is_refused() -> None:
+    data = bytearray(SMALL.encode())
+    data[-1] ^= 1
+    with pytest.raises(ArtifactError):
+        Segments.decode(bytes(data))
+    with pytest.raises(ArtifactError):
+        Segments.decode(model().to_bytes())
