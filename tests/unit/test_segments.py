@@ -145,9 +145,14 @@ def test_given_groups_of_actions_when_asked_for_users_then_any_or_all_is_meant(
 
 
 def test_given_a_group_when_measured_then_strength_is_the_mean_of_the_members_strongest_weights() -> None:
-    assert SMALL.strength([0], 0.5) == (2, pytest.approx((0.9 + 0.5) / 2))
-    assert SMALL.strength([0, 1], 0.6) == (2, pytest.approx((0.9 + 0.7) / 2))
-    assert SMALL.strength([2], 0.6) == (0, 0.0)
+    for actions, min_weight, members, mean in (
+        ([0], 0.5, 2, (0.9 + 0.5) / 2),
+        ([0, 1], 0.6, 2, (0.9 + 0.7) / 2),
+        ([2], 0.6, 0, 0.0),
+    ):
+        count, strength = SMALL.strength(actions, min_weight)
+        assert count == members
+        assert strength == pytest.approx(mean)
 
 
 def test_given_a_user_when_taken_out_then_the_others_stay_as_they_were() -> None:
@@ -157,7 +162,7 @@ def test_given_a_user_when_taken_out_then_the_others_stay_as_they_were() -> None
     for user_id in ("ann", "cid"):
         assert without.memberships(user_id) == SMALL.memberships(user_id)
     assert b"bob" not in without.encode()
-    assert without.strength([0, 1, 2], 0.0) == (2, pytest.approx(0.8))
+    assert without.users_of([[0], [1], [2]], 0.0, match_all=False) == ["ann", "cid"]
 
 
 def test_given_segments_when_written_and_read_then_they_are_the_same() -> None:

@@ -13,14 +13,14 @@ from nextbest.access import ADMIN, SCOPES, AccessKey, issue_key, key_text, rotat
 from nextbest.authentication import REFUSED
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
 from nextbest.managing import new_key_id
-from nextbest.store.base import ConfigurationStore
+from nextbest.store.base import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
     """The keys that one key may manage. Raises Forbidden where ``holder`` administers nothing."""
 
-    store: ConfigurationStore
+    store: Store
     holder: AccessKey
     master_secret: str
 

@@ -1,0 +1,183 @@
+"""Managing keys: who may, rotation with an overlap, revocation, and what is kept at rest."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from nextbest.access import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
+from nextbest.authentication import authenticate
+from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
+from nextbest.keyring import Keyring
+from nextbest.programs import Program
+from nextbest.store.cache import AccessKeyCache
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.table import Table
+from tests.store.conftest import PROGRAM
+
+MASTER_SECRET = "m" * 32
+NOW = 1_750_000_000.0
+HOUR = 3600.0
+OTHER = Program("tea", "Tea house")
+RANDOM = Random(3)
+
+
+def holder(store: DynamoStore, key_id: str, *, programs: tuple[str, ...], scopes: tuple[str, ...] = SCOPES) -> Keyring:
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=programs, scopes=scopes)
+    store.put_access_key(key)
+    return Keyring(store, key, MASTER_SECRET)
+
+
+@pytest.fixture
+def operator(store: DynamoStore) -> Keyring:
+    store.create_program(OTHER)
+    return holder(store, "NBKOPERATOR", programs=())
+
+
+@pytest.fixture
+def barista(operator: Keyring, store: DynamoStore) -> Keyring:
+    """Administers the one program coffee."""
+    assert operator.store is store
+    return holder(store, "NBKBARISTA", programs=(PROGRAM.program_id,))
+
+
+def create(keyring: Keyring, *programs: str, scopes: tuple[str, ...] = (READ,)) -> tuple[AccessKey, str]:
+    return keyring.create(programs=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
+
+
+def works(keyring: Keyring, text: str, *, now: float, cache: AccessKeyCache | None = None) -> bool:
+    try:
+        authenticate(keyring.store, cache or AccessKeyCache(), text, now=now)
+    except Forbidden:
+        return False
+    return True
+
+
+def test_given_several_programs_when_a_key_is_created_then_it_opens_those_alone(operator: Keyring) -> None:
+    key, text = create(operator, PROGRAM.program_id, OTHER.program_id, scopes=(WRITE, READ))
+    assert works(operator, text, now=NOW)
+    assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.program_id, OTHER.program_id), (READ, WRITE), NOW)
+    for program_id in key.programs:
+        key.require(program_id, WRITE)
+        with pytest.raises(Forbidden):
+            key.require(program_id, ADMIN)
+    with pytest.raises(Forbidden):
+        key.require("third", READ)
+
+
+def test_given_a_key_when_looked_up_at_rest_then_its_secret_is_not_there(operator: Keyring, table: Table) -> None:
+    _, text = create(operator, PROGRAM.program_id)
+    _, secret = split_key(text)
+    assert secret not in str(list(table.query("key")))
+
+
+def test_given_an_overlap_when_a_key_is_rotated_then_both_secrets_work_until_it_ends(operator: Keyring) -> None:
+    key, old = create(operator, PROGRAM.program_id)
+    rotated, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
+    assert rotated.generation == 2
+    assert rotated.generations(now=NOW) == (2, 1)
+    assert works(operator, old, now=NOW + HOUR - 1)
+    assert works(operator, new, now=NOW + HOUR - 1)
+    assert not works(operator, old, now=NOW + HOUR)
+    assert works(operator, new, now=NOW + HOUR)
+    assert rotated.generations(now=NOW + HOUR) == (2,)
+
+
+def test_given_an_overlap_when_a_key_is_rotated_again_then_the_oldest_secret_ends(operator: Keyring) -> None:
+    key, first = create(operator, PROGRAM.program_id)
+    _, second = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
+    _, third = operator.rotate(key.key_id, overlap_seconds=0, now=NOW + 1)
+    assert [works(operator, text, now=NOW + 2) for text in (first, second, third)] == [False, False, True]
+
+
+def test_given_a_revoked_key_when_used_then_it_opens_nothing_within_five_seconds(operator: Keyring) -> None:
+    # Given a warm function that has just used the key
+    cache = AccessKeyCache()
+    key, text = create(operator, PROGRAM.program_id)
+    assert works(operator, text, now=NOW, cache=cache)
+    # When it is revoked
+    operator.revoke(key.key_id)
+    # Then the function forgets it in time, a cold one at once, and it cannot be revived
+    assert not works(operator, text, now=NOW + 5, cache=cache)
+    assert not works(operator, text, now=NOW)
+    assert operator.revoke(key.key_id).revoked
+    with pytest.raises(InUse):
+        operator.rotate(key.key_id, overlap_seconds=0, now=NOW)
+
+
+def test_given_the_holders_own_key_when_revoked_then_that_is_refused(operator: Keyring) -> None:
+    with pytest.raises(InUse):
+        operator.revoke(operator.holder.key_id)
+
+
+def test_given_one_programs_administrator_when_managing_then_other_programs_are_out_of_reach(
+    operator: Keyring, barista: Keyring
+) -> None:
+    foreign, _ = create(operator, OTHER.program_id)
+    shared, _ = create(operator, PROGRAM.program_id, OTHER.program_id)
+    own, _ = create(barista, PROGRAM.program_id, scopes=(ADMIN,))
+    # Then only keys that open no more than the administrator's are there
+    assert {key.key_id for key in barista.managed()} == {barista.holder.key_id, own.key_id}
+    for key_id in (foreign.key_id, shared.key_id, operator.holder.key_id, "NBKNOBODY"):
+        with pytest.raises(NotFound, match="Key not found"):
+            barista.rotate(key_id, overlap_seconds=0, now=NOW)
+        with pytest.raises(NotFound, match="Key not found"):
+            barista.revoke(key_id)
+    # And keys of programs that are not theirs are refused alike, whether those exist or not
+    for programs in ((OTHER.program_id,), ("nothing",), (PROGRAM.program_id, OTHER.program_id)):
+        with pytest.raises(Forbidden):
+            create(barista, *programs)
+    with pytest.raises(Forbidden):
+        create(barista, scopes=(ADMIN,))
+    assert {key.key_id for key in operator.managed()} >= {foreign.key_id, shared.key_id, own.key_id}
+
+
+def test_given_a_key_without_admin_when_managing_then_it_is_refused(store: DynamoStore) -> None:
+    with pytest.raises(Forbidden):
+        holder(store, "NBKWRITER", programs=(PROGRAM.program_id,), scopes=(READ, WRITE))
+
+
+def test_given_an_operator_when_creating_then_programs_must_exist_and_a_key_must_open_something(
+    operator: Keyring,
+) -> None:
+    with pytest.raises(NotFound):
+        create(operator, "nothing")
+    with pytest.raises(InvalidInput):
+        create(operator, scopes=(READ,))
+    assert create(operator, scopes=(ADMIN,))[0].opens("anything")
+
+
+def test_given_rotations_at_the_same_moment_when_done_then_none_is_lost(operator: Keyring) -> None:
+    key, _ = create(operator, PROGRAM.program_id)
+    with ThreadPoolExecutor(4) as pool:
+        rotated = list(pool.map(lambda _: operator.rotate(key.key_id, overlap_seconds=0, now=NOW)[0], range(6)))
+    assert sorted(entry.generation for entry in rotated) == [2, 3, 4, 5, 6, 7]
+
+
+def test_given_a_key_stored_by_an_earlier_release_when_rotated_then_nothing_stands_in_the_way(
+    operator: Keyring, table: Table
+) -> None:
+    key, _ = create(operator, PROGRAM.program_id)
+    item = next(item for item in table.query("key") if item["sk"]["S"] == key.key_id)
+    earlier = item["body_json"]["S"].replace(',"previous_hash":"","previous_expires_at":0.0', "")
+    assert earlier != item["body_json"]["S"]
+    table.client.put_item(TableName=table.name, Item={**item, "body_json": {"S": earlier}})
+    assert operator.rotate(key.key_id, overlap_seconds=0, now=NOW)[0].generation == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "a.", ".b", "a", "é.b", "a.b.c", "a" * 129 + ".b", "a b.c", "a.b\n", "\ud800.a"]
+)
+def test_given_what_cannot_be_a_key_when_sent_then_it_is_refused_before_anything_is_read(text: str) -> None:
+    with pytest.raises(Forbidden):
+        split_key(text)
+
+
+def test_given_an_expired_key_when_used_then_it_is_refused(operator: Keyring) -> None:
+    key, text = create(operator, PROGRAM.program_id)
+    operator.store.put_access_key(replace(key, expires_at=NOW + HOUR))
+    assert works(operator, text, now=NOW)
+    assert not works(operator, text, now=NOW + HOUR)
