@@ -6,6 +6,7 @@ STATE  ?= .state
 PROGRAM ?=
 FUNCTION ?=
 KEY ?=
+SAM_OPTIONS ?=
 URL ?= http://127.0.0.1:$(PORT)
 
 PACKAGES := $(wildcard local layers functions simulator tests benchmarks)
@@ -38,7 +39,7 @@ load: install ## load your events: make load FILE=events.csv PROGRAM=name
 
 start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
 	.venv/bin/sam build
-	@$(RUN) local start-docker --port $(PORT) --state $(STATE) --template .aws-sam/build/template.yaml
+	@$(RUN) local start-docker --port $(PORT) --state $(STATE) -- $(SAM_OPTIONS)
 
 test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)

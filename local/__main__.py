@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start.add_argument("--no-demo", dest="demo", action="store_false", help="leave the demo program out")
     docker = commands.add_parser("start-docker", help="the plain `sam local start-api`, with engines behind it")
     docker.add_argument("--port", type=int, default=3000)
-    docker.add_argument("--template", type=Path, default=ROOT / "template.yaml")
+    docker.add_argument("--template", type=Path, default=ROOT / ".aws-sam" / "build" / "template.yaml")
+    docker.add_argument("options", nargs="*", help="for SAM CLI, after --, e.g. -- --skip-pull-image")
     stop = commands.add_parser("stop", help="stop a running stack")
     reset = commands.add_parser("reset", help="forget everything the stack has stored")
     logs = commands.add_parser("logs", help="follow the log of a function")
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "start":
         return _start(options.template, options.state.resolve(), options.port, demo=options.demo)
     if options.command == "start-docker":
-        return _start_docker(options.template, options.state.resolve(), options.port)
+        return _start_docker(options.template, options.state.resolve(), options.port, options.options)
     if options.command == "stop":
         return _stop(options.state)
     if options.command == "reset":
@@ -105,14 +106,14 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
         return 1
 
 
-def _start_docker(template: Path, state: Path, port: int) -> int:
+def _start_docker(template: Path, state: Path, port: int, options: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     os.environ |= {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": REGION}
     from local.docker import DockerMissing, start_api
 
     try:
-        return start_api(template, state=state / "docker", port=port)
+        return start_api(template, state=state / "docker", port=port, options=options)
     except DockerMissing as error:
         print(error, file=sys.stderr)
         return 1

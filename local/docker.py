@@ -7,11 +7,13 @@ gateway, so a rebase is started by hand: ``sam local invoke RebaseFunction`` wit
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from local.engines import CREDENTIALS, start_engines
@@ -20,13 +22,18 @@ from local.processes import Processes
 from local.resources import create_resources, open_store
 from local.template import read_application
 
+_CONFIG = Path(__file__).resolve().parent.parent / "samconfig.toml"
+
 
 class DockerMissing(Exception):
     """Docker does not run here."""
 
 
-def start_api(template: Path, *, state: Path, port: int) -> int:
-    """Run the engines and ``sam local start-api`` until it ends; its exit status. Raises DockerMissing."""
+def start_api(template: Path, *, state: Path, port: int, options: Sequence[str]) -> int:
+    """Run the engines and ``sam local start-api`` until it ends; its exit status. Raises DockerMissing.
+
+    ``options`` go to SAM CLI as they are.
+    """
     host = bridge_address()
     processes = Processes()
     try:
@@ -45,6 +52,7 @@ def start_api(template: Path, *, state: Path, port: int) -> int:
         command = [
             *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
             *("--port", str(port), "--env-vars", str(variables_file)),
+            *("--config-file", str(_CONFIG), *options),
         ]
         # SAM CLI hands credentials on to the containers and asks who they belong to, with retries: of the engine, then.
         environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL_STS": engines.s3_url}
@@ -59,10 +67,12 @@ def start_api(template: Path, *, state: Path, port: int) -> int:
 
 def bridge_address() -> str:
     """This machine's address on Docker's default bridge. Raises DockerMissing."""
-    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"]
     if shutil.which(command[0]) is None:
         raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does without.")
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
         raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}. `make start` does without.")
-    return found.stdout.strip()
+    settings = json.loads(found.stdout)
+    # Older versions do not tell the gateway; it is the first address.
+    return str(settings.get("Gateway") or ipaddress.ip_network(settings["Subnet"])[1])

@@ -21,7 +21,7 @@ from nextbest.personalize.arns import Arns
 from nextbest.personalize.errors import Protocol
 from nextbest.personalize.signed import SignedCaller
 from nextbest.personalize.wire import failure
-from nextbest.request import Request
+from nextbest.request import Request, from_payload_v2
 from nextbest.segmenting import SegmentCache
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
 from nextbest.store.clients import lambda_client
@@ -31,7 +31,7 @@ from nextbest.store.invocation import AsynchronousFunction
 STORE = open_store()
 ARTIFACTS = open_artifacts()
 REBASE = AsynchronousFunction(lambda_client(), os.environ["REBASE_FUNCTION_NAME"])
-PERSONALIZE = "POST /personalize"
+PERSONALIZE = "/personalize"
 DEPLOYMENT = Deployment(
     store=STORE,
     artifacts=ARTIFACTS,
@@ -48,7 +48,8 @@ DEPLOYMENT = Deployment(
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Lambda's entry point."""
-    if event["routeKey"].startswith(PERSONALIZE):
+    # By path, not by route: SDKs send the control plane to /personalize/, which a gateway takes for another path.
+    if from_payload_v2(event).path.startswith(PERSONALIZE):
         arns = Arns(os.environ["AWS_REGION"], event["requestContext"]["accountId"])
         return respond(event, partial(control_plane, arns), refuse_control, clock=time.time)
     return respond(event, dispatch, lambda error, _request_id: refuse(error, None), clock=time.time)

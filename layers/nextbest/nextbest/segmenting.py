@@ -86,9 +86,10 @@ def forget_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id
         old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
         files = {kind: segments.without({user_id}).encode() for kind, segments in old.items()}
         digest = sha256(b"".join(files.values())).hexdigest()[:12]
-        # Sorts right after the version it was made from, so a rebase that began later still wins.
-        began, _, count = pointer.version.partition("-")
-        version = f"{began}-{int(count.partition('-')[0] or 0) + 1:06d}-{digest}"
+        # Sorts after the version that it was made from, also as the place of a file ("_" comes after "/"), and before
+        # what a rebase that began later writes.
+        began, _, count = pointer.version.partition("_")
+        version = f"{began}_{int(count.partition('_')[0] or 0) + 1:06d}_{digest}"
         changed = _pointer(program_id, version, pointer.computed_at)
         for kind, data in files.items():
             artifacts.put(file_key(changed, kind), data)

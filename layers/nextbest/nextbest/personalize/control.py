@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextbest.errors import NextbestError
+from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize import (
     campaigns,
     dataset_groups,
@@ -20,7 +20,7 @@ from nextbest.personalize import (
 from nextbest.personalize.caller import Caller, identify
 from nextbest.personalize.errors import Protocol, Refused
 from nextbest.personalize.operations import Call, Deployment, Operation
-from nextbest.personalize.wire import Answer, failure, read_body, success
+from nextbest.personalize.wire import TARGET, Answer, failure, read_body, success
 from nextbest.request import Request
 
 SERVICE = "AmazonPersonalize"
@@ -41,15 +41,27 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def answer(deployment: Deployment, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
-    """Answer one call of the control plane. ``now`` is seconds since 1970."""
+    """Answer one call of the control plane. ``now`` is seconds since 1970.
+
+    Calls that name no operation are told so in the words of the REST protocol: they are for paths nobody else serves.
+    """
+    if TARGET not in request.headers:
+        return failure(_misdirected(request.path), protocol=Protocol.REST, request_id=request_id)
     try:
         key = identify(deployment.store, caller)
-        name, operation = _operation(request.headers.get("x-amz-target", ""))
+        name, operation = _operation(request.headers[TARGET])
         call = Call(deployment, key, operation.members.check(read_body(request.body)), now)
         members = operation.serve(call)
     except NextbestError as error:
         return failure(error, protocol=Protocol.CONTROL, request_id=request_id)
     return success(members, protocol=Protocol.CONTROL, request_id=request_id, fields={"operation": name})
+
+
+def _misdirected(path: str) -> NextbestError:
+    """The other two operations of the runtime are for items (§2.4); beyond them there is nothing."""
+    if path.rstrip("/").endswith(("/recommendations", "/personalize-ranking")):
+        return InvalidInput("This service recommends actions: call GetActionRecommendations")
+    return Refused("UnknownOperationException", f"There is no operation at {path[:200]}", status=404)
 
 
 def _operation(target: str) -> tuple[str, Operation]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 from nextbest.personalize.arns import stored_kind
 from nextbest.store.base import ConfigurationStore
@@ -12,7 +14,11 @@ ITEM_EVENTS = stored_kind("item-event-types")
 
 def item_event_types(store: ConfigurationStore, program_id: str) -> frozenset[str]:
     """The event types of everything that was put or imported as an item interaction."""
-    resource = store.resource(ITEM_EVENTS, program_id)
+    return types_in(store.resource(ITEM_EVENTS, program_id))
+
+
+def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
+    """The event types that the resource of a program holds; none where there is no such resource yet."""
     return frozenset(resource["event_types"]) if resource is not None else frozenset()
 
 

@@ -29,7 +29,7 @@ from nextbest.personalize.candidates import DAY_SECONDS, Candidates, is_recommen
 from nextbest.personalize.errors import Protocol
 from nextbest.personalize.exploration import Explored, explore
 from nextbest.personalize.filter_schemas import schema_from_json
-from nextbest.personalize.item_events import item_event_types
+from nextbest.personalize.item_events import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.permissions import missing, require
 from nextbest.personalize.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.personalize.shapes import Members, Pairs, Text, Whole
@@ -125,6 +125,8 @@ class _Context:
     attributes: Mapping[str, Any] | None
     settings: CampaignSettings
     filter: BoundFilter | None
+    item_types: frozenset[str]
+    """Of a program without a model; later the candidates that are kept know them."""
 
 
 def answer(recommender: Recommender, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
@@ -161,10 +163,8 @@ class Recommender:
         served = self._serving.models.model_of(context.state)
         version, model = served if served is not None else (UNTRAINED, None)
         catalogue = self._serving.catalogues.catalogue_of(context.state)
-        item_types = frozenset[str]()
         if model is None:
-            item_types = item_event_types(self._serving.store, context.state.program.program_id)
-            catalogue = _with_assets_of(context.history, catalogue, item_types)
+            catalogue = _with_assets_of(context.history, catalogue, context.item_types)
         candidates = self._candidates_of(context.state, version, model, catalogue)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
         if context.filter is not None:
@@ -179,7 +179,13 @@ class Recommender:
             ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=asked.limit)
         else:
             ranked = rank_by_history(
-                context.state.program, context.history, candidates, allowed, item_types, now=now, limit=asked.limit
+                context.state.program,
+                context.history,
+                candidates,
+                allowed,
+                context.item_types,
+                now=now,
+                limit=asked.limit,
             )
         explored = explore(
             _unlearned(candidates, allowed, ranked, context.settings, now),
@@ -202,7 +208,12 @@ class Recommender:
         """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
         guess = self._programs.get(asked.campaign) or asked.campaign
         store = self._serving.store
-        read = store.read_user(guess, asked.user_id, access_key_id=caller.access_key_id, resources=asked.resources)
+        resources = asked.resources
+        kept = self._candidates.get(guess)
+        untrained = kept is None or kept[0] == UNTRAINED
+        if untrained:
+            resources.append((ITEM_EVENTS, guess))
+        read = store.read_user(guess, asked.user_id, access_key_id=caller.access_key_id, resources=resources)
         key = caller.verified(read.access_key)
         campaign = read.resources[_CAMPAIGN, asked.campaign]
         # Every program has a campaign of its own name without ceremony.
@@ -213,6 +224,10 @@ class Recommender:
             found = store.read_user(program_id, asked.user_id)
         if found.state is None:
             raise missing(asked.campaign_arn)
+        if untrained and program_id == guess:
+            item_types = types_in(read.resources[ITEM_EVENTS, guess])
+        else:
+            item_types = frozenset() if found.state.model is not None else item_event_types(store, program_id)
         self._programs.put(asked.campaign, program_id)
         if campaign is not None and campaign["status"] != _ACTIVE:
             raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
@@ -223,7 +238,7 @@ class Recommender:
                 raise missing(asked.filter_arn)
             bound = self._bound_filter(asked, resource, program_id)
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(found.state, found.history or History.empty(), found.attributes, settings, bound)
+        return _Context(found.state, found.history or History.empty(), found.attributes, settings, bound, item_types)
 
     def _bound_filter(self, asked: _Asked, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
         if resource["program_id"] != program_id:

@@ -11,7 +11,8 @@ from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize.errors import Protocol, told
 
 MAX_BODY_BYTES = 1_000_000
-_TARGET = "x-amz-target"
+TARGET = "x-amz-target"
+"""The header in which the control plane names its operation; the other two clients have a path for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,6 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-def protocol_of(headers: Mapping[str, str]) -> Protocol:
-    """Only the control plane names its operation in a header; the Content-Type tells nothing (§1.1)."""
-    return Protocol.CONTROL if _TARGET in headers else Protocol.REST
 
 
 def read_body(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""People's rights: everything that is held is told, and nothing is left after a deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from nextbest import rights
+from nextbest.actions import Action
+from nextbest.collecting import EventMessage, ingest, queue_events
+from nextbest.errors import NotFound
+from nextbest.events import Event
+from nextbest.rebasing import Rebase
+from nextbest.scoring import Model
+from nextbest.segmenting import SegmentCache, files_of
+from nextbest.segments import SEGMENT_TYPES
+from nextbest.store.base import Erased
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.histories import FOLD_AT
+from nextbest.store.table import Table
+from tests.store.artifacts import MemoryArtifacts
+from tests.store.conftest import PROGRAM
+from tests.store.test_rebasing import NOW, clock, rebase, some_events
+
+NAME = "ada.lovelace@example.org"
+
+
+def events_of_ada(count: int = FOLD_AT + 5) -> list[Event]:
+    return [
+        Event(
+            NAME, round((NOW - n * 3600) * 1e6), "order", "latte" if n % 3 else "cake", f"id-{n}", ("morning",), "web"
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def artifacts(store: DynamoStore) -> MemoryArtifacts:
+    """A rebased program in which Ada has events, a folded history and attributes."""
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, [*some_events(), *events_of_ada()])
+    store.put_user_attributes(PROGRAM.program_id, NAME, {"CITY": "London"})
+    rebase(store, artifacts)
+    return artifacts
+
+
+def everything(table: Table, artifacts: MemoryArtifacts) -> str:
+    """All that is stored anywhere, as text."""
+    items = table.client.scan(TableName=table.name)["Items"]
+    return f"{items} {artifacts.files}"
+
+
+def export(store: DynamoStore, artifacts: MemoryArtifacts, *, skip: int = 0) -> rights.Export:
+    return rights.export_user(store, artifacts, PROGRAM.program_id, NAME, skip=skip)
+
+
+def delete(store: DynamoStore, artifacts: MemoryArtifacts, *, now: float = NOW) -> rights.Deletion:
+    return rights.delete_user(store, artifacts, PROGRAM.program_id, NAME, now=now)
+
+
+def others_model(artifacts: MemoryArtifacts) -> Model:
+    (data,) = [data for key, data in artifacts.files.items() if key.startswith("models/others/")]
+    return Model.from_bytes(data)
+
+
+def test_given_a_user_when_exported_then_everything_held_is_told(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    told = export(store, artifacts)
+    assert list(told.events) == sorted(events_of_ada())
+    assert told.attributes == {"CITY": "London"}
+    assert told.memberships.keys() == set(SEGMENT_TYPES)
+    assert {action for action, _ in told.memberships["base"]} == {Action("order", "latte"), Action("order", "cake")}
+    assert told.next_skip is None
+
+
+def test_given_more_events_than_an_answer_holds_when_exported_then_the_parts_are_the_whole(
+    store: DynamoStore, artifacts: MemoryArtifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rights, "EXPORT_BYTES", 2000)
+    events: list[Event] = []
+    skip: int | None = 0
+    parts = 0
+    while skip is not None:
+        told = export(store, artifacts, skip=skip)
+        assert (told.attributes is not None) == (skip == 0)
+        events += told.events
+        skip = told.next_skip
+        parts += 1
+    assert events == sorted(events_of_ada())
+    assert parts > 3
+
+
+def test_given_a_user_when_deleted_then_nothing_is_left_and_the_answer_says_what_was(
+    store: DynamoStore, artifacts: MemoryArtifacts, table: Table
+) -> None:
+    # Given a user in the log, the history, the attributes and the segments
+    assert NAME in everything(table, artifacts)
+    memberships = sum(map(len, export(store, artifacts).memberships.values()))
+    # When she is deleted
+    deletion = delete(store, artifacts)
+    # Then her name is nowhere, in no version of anything
+    assert deletion == rights.Deletion(Erased(FOLD_AT + 5, 1, 1), memberships)
+    assert memberships > 0
+    assert NAME not in everything(table, artifacts)
+    assert store.read_user(PROGRAM.program_id, NAME).history is None
+    with pytest.raises(NotFound):
+        export(store, artifacts)
+    # And the others are as they were
+    assert SegmentCache(store, artifacts).segments_of(PROGRAM.program_id, "base").memberships("user-1")
+    assert store.read_user(PROGRAM.program_id, "user-1").history is not None
+
+
+def test_given_a_deleted_user_when_the_program_is_rebased_then_the_model_is_that_of_the_others_alone(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    delete(store, artifacts)
+    after = rebase(store, artifacts, NOW + 60)
+    model = artifacts.files[f"models/{PROGRAM.program_id}/{after}.nbm"]
+    # Then it is what the events of the others give
+    store.create_program(replace(PROGRAM, program_id="others"))
+    store.append(replace(PROGRAM, program_id="others"), some_events())
+    Rebase(store, artifacts, "others", clock=clock(NOW + 60)).run()
+    assert Model.from_bytes(model).repeats.prior.tolist() == others_model(artifacts).repeats.prior.tolist()
+
+
+def test_given_events_still_queued_when_their_user_is_deleted_then_they_do_not_come_back(
+    store: DynamoStore, artifacts: MemoryArtifacts, table: Table
+) -> None:
+    # Given events that were queued before the deletion, among others'
+    sent: list[str] = []
+
+    class Queue:
+        def send(self, messages: Sequence[str]) -> None:
+            sent.extend(messages)
+
+    late = Event(NAME, round(NOW * 1e6), "order", "tea")
+    others = Event("user-1", round(NOW * 1e6), "order", "tea")
+    queue_events(Queue(), PROGRAM, [late, others], refresh_histories=True, now=NOW - 1)
+    delete(store, artifacts)
+    # When they arrive
+    (message,) = sent
+    stored = ingest(store, EventMessage.from_json(message))
+    # Then only the others' are stored
+    assert stored.accepted == 1
+    assert NAME not in everything(table, artifacts)
+
+
+def test_given_a_deleted_user_when_they_come_back_then_they_are_known_anew(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    delete(store, artifacts)
+    later = Event(NAME, round((NOW + 60) * 1e6), "order", "tea")
+    message = EventMessage(PROGRAM.program_id, (later,), sent_us=round((NOW + 60) * 1e6))
+    assert ingest(store, message).accepted == 1
+    assert list(store.events_of(PROGRAM.program_id, NAME)) == [later]
+
+
+def test_given_nobody_when_deleted_then_that_is_said_and_what_is_queued_is_dropped_all_the_same(
+    store: DynamoStore,
+) -> None:
+    with pytest.raises(NotFound):
+        delete(store, MemoryArtifacts())
+    queued = EventMessage(PROGRAM.program_id, (Event(NAME, 1, "order", "tea"),), sent_us=round((NOW - 1) * 1e6))
+    assert ingest(store, queued).accepted == 0
+
+
+def test_given_a_rebase_under_way_when_a_user_is_deleted_then_its_segments_leave_them_out(store: DynamoStore) -> None:
+    # Given a rebase that has read the log
+    store.append(PROGRAM, [*some_events(), *events_of_ada()])
+
+    class DeletingArtifacts(MemoryArtifacts):
+        """The user is deleted when the model is written: after the log was read, before the segments are."""
+
+        def put(self, key: str, data: bytes) -> None:
+            if key.startswith("models/"):
+                store.erase_user(PROGRAM.program_id, NAME, now=NOW + 1)
+            super().put(key, data)
+
+    artifacts = DeletingArtifacts()
+    rebase(store, artifacts)
+    assert NAME not in str(artifacts.files)
+    assert any(key.startswith(files_of(PROGRAM.program_id)) for key in artifacts.files)
+
+
+def test_given_tombstones_when_many_users_are_asked_for_then_they_are_found_as_for_one(store: DynamoStore) -> None:
+    for number in (3, 150):
+        store.erase_user(PROGRAM.program_id, f"guest-{number}", now=NOW)
+    users = [f"guest-{number}" for number in range(200)]
+    since_us = round(NOW * 1e6)
+    assert store.erased_since(PROGRAM.program_id, users, since_us) == {"guest-3", "guest-150"}
+    assert store.erased_since(PROGRAM.program_id, ["guest-3", "guest-4"], since_us) == {"guest-3"}
+    assert store.erased_since(PROGRAM.program_id, users, since_us + 1) == set()
+    assert store.erased_since("another", users, since_us) == set()
+    assert store.erased_since(PROGRAM.program_id, [], since_us) == set()
+
+
+def test_given_a_user_whose_name_begins_another_when_deleted_then_the_other_stays(store: DynamoStore) -> None:
+    store.append(PROGRAM, [Event(name, 1, "order", "tea") for name in ("ada", "ada2", "ada#U#x", "ad")])
+    assert store.erase_user(PROGRAM.program_id, "ada", now=NOW) == Erased(1, 1, 0)
+    assert sorted(store.users(PROGRAM.program_id)) == ["ad", "ada#U#x", "ada2"]
