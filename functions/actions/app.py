@@ -15,7 +15,7 @@ from nextbest.request import Request
 from nextbest.serving import Serving
 from nextbest.store.environment import open_artifacts, open_store
 
-SERVING = Serving(open_store(), open_artifacts())
+SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time))
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

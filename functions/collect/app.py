@@ -24,9 +24,9 @@ from nextbest.store.clients import sqs_client
 from nextbest.store.environment import open_artifacts, open_store
 from nextbest.store.queue import SqsQueue
 
-STORE = open_store()
+STORE = open_store(clock=time.time)
 ACCESS_KEYS = AccessKeyCache()
-CATALOGUES = CatalogueCache(STORE, open_artifacts())
+CATALOGUES = CatalogueCache(STORE, open_artifacts(clock=time.time))
 MASTER_SECRET = os.environ["MASTER_SECRET"]
 PERSONALIZE = "POST /personalize"
 

@@ -17,7 +17,7 @@ from nextbest.store.base import Appended
 from nextbest.store.clients import SERVICE_FAILURES
 from nextbest.store.environment import open_store
 
-STORE = open_store()
+STORE = open_store(clock=time.time)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

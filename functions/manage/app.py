@@ -28,8 +28,8 @@ from nextbest.store.clients import lambda_client
 from nextbest.store.environment import open_artifacts, open_store
 from nextbest.store.invocation import AsynchronousFunction
 
-STORE = open_store()
-ARTIFACTS = open_artifacts()
+STORE = open_store(clock=time.time)
+ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lambda_client(), os.environ["REBASE_FUNCTION_NAME"])
 PERSONALIZE = "/personalize"
 DEPLOYMENT = Deployment(

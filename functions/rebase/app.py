@@ -14,8 +14,8 @@ from nextbest.store.clients import s3_client
 from nextbest.store.environment import open_artifacts, open_store
 from nextbest.store.imports import S3Files
 
-STORE = open_store()
-ARTIFACTS = open_artifacts()
+STORE = open_store(clock=time.time)
+ARTIFACTS = open_artifacts(clock=time.time)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

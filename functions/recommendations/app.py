@@ -16,7 +16,7 @@ from nextbest.request import Request
 from nextbest.serving import Serving
 from nextbest.store.environment import open_artifacts, open_store
 
-RECOMMENDER = Recommender(Serving(open_store(), open_artifacts()))
+RECOMMENDER = Recommender(Serving(open_store(clock=time.time), open_artifacts(clock=time.time)))
 MASTER_SECRET = os.environ["MASTER_SECRET"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +24,7 @@ from local.key import MASTER_SECRET, operator_key
 from local.processes import Processes
 from local.resources import dynamodb_client, s3_client, sqs_client
 from nextbest.programs import Program
+from nextbest.store.direct import Endpoint
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.table import Table
 from tests.infrastructure.cloudformation import ROOT
@@ -70,6 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         patch.setenv("MASTER_SECRET", MASTER_SECRET)
         patch.setenv("LOG_LEVEL", "ERROR")
         patch.setattr(BaseClient, "_make_api_call", noting(operations))
+        patch.setattr(Endpoint, "send", noting_direct(operations))
 
         def run_sample(name: str) -> tuple[Any, set[str]]:
             app = load(name.split("/")[0])
@@ -107,6 +109,17 @@ def noting(operations: set[str]) -> Callable[..., Any]:
     def noted(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         operations.add(operation)
         return {"StatusCode": 202} if operation == "Invoke" else make_api_call(client, operation, arguments)
+
+    return noted
+
+
+def noting_direct(operations: set[str]) -> Callable[..., Any]:
+    """The same for the reads that go without botocore."""
+    send = Endpoint.send
+
+    def noted(endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Any:
+        operations.add(headers.get("x-amz-target", "S3.GetObject").rpartition(".")[2])
+        return send(endpoint, method, path, headers, body)
 
     return noted
 

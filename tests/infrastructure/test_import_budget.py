@@ -12,12 +12,14 @@ from tests.infrastructure.cloudformation import HOT_FUNCTIONS, ROOT
 
 FORBIDDEN = {
     *("pydantic", "scipy", "matplotlib", "pandas", "aws_lambda_powertools", "boto3", "boto3.resources"),
+    *("botocore.session", "botocore.client"),  # reads go direct: nextbest/store/direct.py
     *("nextbest.training", "nextbest.rebasing", "nextbest.managing", "nextbest.collecting"),
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 
-# All modules, the standard library's included: 527 when measured, and a tenth. Raise it only for a reason.
-BUDGET = 600
+# All modules, the standard library's included: 298 and 492 when measured (the second verifies signatures with botocore's
+# signer), and a tenth. Raise them only for a reason.
+BUDGETS = {"actions": 330, "recommendations": 540}
 
 PROBE = """
 import json, sys
@@ -34,7 +36,7 @@ def modules_loaded(function: str) -> set[str]:
         "TABLE_NAME": "table",
         "ARTIFACT_BUCKET": "bucket",
         "MASTER_SECRET": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
     }
@@ -50,4 +52,4 @@ def test_hot_functions_load_nothing_they_do_not_need(function: str) -> None:
 
     assert "nextbest.scoring" in loaded
     assert not FORBIDDEN & loaded
-    assert len(loaded) <= BUDGET
+    assert len(loaded) <= BUDGETS[function]

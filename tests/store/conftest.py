@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from botocore.config import Config
 from botocore.session import get_session
 
 from local.engines import CREDENTIALS, DYNOXIDE, REGION
@@ -19,6 +20,7 @@ from nextbest.store.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
 ENGINES = ("dynoxide", "ministack")
@@ -69,6 +71,18 @@ def dynamodb(endpoint_url: str) -> DynamoDBClient:
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
     return cast("DynamoDBClient", client)
+
+
+def s3(endpoint_url: str) -> S3Client:
+    client = get_session().create_client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    return cast("S3Client", client)
 
 
 def create_table(client: DynamoDBClient, name: str) -> Table:

@@ -1,20 +1,68 @@
-"""The deployment that the environment variables name: made once per process, at import of a function."""
+"""The deployment that the environment variables name: made once per process, at import of a function.
+
+No connection is made and no credential fetched before the first request, so a snapshot of the process (SnapStart) holds
+nothing that goes stale. botocore is imported by whatever first needs it, which the hot reads do not.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
-from nextbest.store.artifacts import S3Artifacts
-from nextbest.store.clients import dynamodb_client, s3_client
+from nextbest.store.clients import dynamodb_client, lazily, s3_client, shared_session
+from nextbest.store.direct import DirectArtifacts, DirectTable, Endpoint
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
+from nextbest.store.signing import Credentials
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials as SdkCredentials
 
 
-def open_store() -> DynamoStore:
-    """The store in the table TABLE_NAME."""
-    return DynamoStore(Table(dynamodb_client(), os.environ["TABLE_NAME"]))
+def open_store(*, clock: Callable[[], float]) -> DynamoStore:
+    """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
+    return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
 
 
-def open_artifacts() -> S3Artifacts:
+def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:
     """The artifacts in the bucket ARTIFACT_BUCKET."""
-    return S3Artifacts(s3_client(), os.environ["ARTIFACT_BUCKET"])
+    return DirectArtifacts(lazily(s3_client), os.environ["ARTIFACT_BUCKET"], _endpoint("s3", clock))
+
+
+def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
+    """Where a service is, by the variables that every SDK reads; URL_SUFFIX is the partition's."""
+    region = os.environ["AWS_REGION"]
+    url = (
+        os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+        or os.environ.get("AWS_ENDPOINT_URL")
+        or f"https://{service}.{region}.{os.environ.get('URL_SUFFIX', 'amazonaws.com')}"
+    )
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        # Credentials will have to be fetched: let the snapshot hold what fetches them.
+        shared_session()
+    return Endpoint(service, url, region, current_credentials, clock)
+
+
+def current_credentials() -> Credentials:
+    """Those of the environment, which stay valid as long as it lasts; else what the SDK finds and renews.
+
+    Lambda gives a function that was restored from a snapshot no keys but a place to fetch them. Raises
+    NoCredentialsError.
+    """
+    variables = os.environ
+    if "AWS_SECRET_ACCESS_KEY" in variables and "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in variables:
+        token = variables.get("AWS_SESSION_TOKEN", "")
+        return Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], token)
+    found = _sdk_credentials().get_frozen_credentials()
+    return Credentials(found.access_key or "", found.secret_key or "", found.token or "")
+
+
+@cache
+def _sdk_credentials() -> SdkCredentials:
+    from botocore.exceptions import NoCredentialsError
+
+    found = shared_session().get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    return found
