@@ -17,8 +17,8 @@ FORBIDDEN = {
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 
-# All modules, the standard library's included: 298 and 492 when measured (the second verifies signatures with botocore's
-# signer), and a tenth. Raise them only for a reason.
+# All modules, the standard library's included: 298 and 492 when measured (the latter has botocore's signer, to verify
+# signatures), and a tenth. Raise them only for a reason.
 BUDGETS = {"actions": 330, "recommendations": 540}
 
 PROBE = """
