@@ -36,14 +36,17 @@ class Configuration:
         return decode_program(self._table.get(program_key(program_id)))
 
     def create_program(self, program: Program) -> None:
-        """Raises AlreadyExists."""
+        """Raises AlreadyExists.
+
+        The index first: an entry without a program is passed over, a program without an entry would never be found.
+        """
+        self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
             self._table.put(
                 program_key(program.program_id), {"body_json": {"S": to_json(asdict(program))}}, only_new=True
             )
         except WriteRefused as refused:
             raise AlreadyExists(f"program {program.program_id} exists already") from refused
-        self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
 
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 1.0
 """Of connecting, and of every read from the connection."""
 
 _OK = 200

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nextbest.errors import HistoryCorrupt
@@ -25,7 +24,8 @@ from nextbest.programs import Program
 from nextbest.store import keys
 from nextbest.store.base import Appended, events_by_user
 from nextbest.store.keys import ItemKey
-from nextbest.store.table import PARALLEL_CALLS, Item, Table, WriteRefused, data, number, to_json
+from nextbest.store.parallel import in_parallel
+from nextbest.store.table import Item, Table, WriteRefused, data, number, to_json
 
 FOLD_AT = 48
 """Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""
@@ -43,14 +43,8 @@ class Histories:
         """Log the events, then add them to their users' histories unless told not to. Idempotent."""
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in events}.values())
         new = self._table.insert_new([self._log_row(program, event) for event in distinct])
-        groups = list(events_by_user(distinct).items())
         step = self._append_to_history if refresh_histories else self._mark_backfilled
-        if len(groups) == 1:
-            step(program, *groups[0])
-        else:
-            with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
-                for _ in pool.map(lambda group: step(program, *group), groups):
-                    pass
+        in_parallel(lambda group: step(program, *group), events_by_user(distinct).items())
         return Appended(accepted=sum(new), duplicates=len(events) - sum(new))
 
     @staticmethod

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from nextbest.errors import Unavailable
+from nextbest.store.backoff import Backoff
 from nextbest.store.keys import ItemKey
+from nextbest.store.parallel import in_parallel
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,8 +24,20 @@ if TYPE_CHECKING:
 Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
-STATEMENTS_PER_CALL = 25  # BatchExecuteStatement's limit
-PARALLEL_CALLS = 8
+STATEMENTS_PER_CALL = 25  # the limit of BatchExecuteStatement and of BatchWriteItem
+BACKOFF = Backoff()
+
+_CONDITION_FAILED = "ConditionalCheckFailed"
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+"""Codes of parts of a call that DynamoDB could not do just now. botocore does not try these parts again."""
 
 
 class WriteRefused(Exception):
@@ -55,11 +69,16 @@ def key_of(key: ItemKey) -> dict[str, AttributeValueTypeDef]:
 
 
 class Table:
-    """A table, through a botocore client. Methods raise ClientError for what the service refuses."""
+    """A table, through a botocore client.
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    Methods raise ClientError for what the service refuses whole (throttled calls and failures of the service after
+    botocore's own tries), and Unavailable where it kept refusing parts of a call.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
         self.client = client
         self.name = name
+        self._backoff = backoff
 
     def get(self, key: ItemKey) -> Item | None:
         """One item, strongly consistent."""
@@ -69,19 +88,21 @@ class Table:
         """Up to 100 items in one round trip, strongly consistent; those that exist."""
         wanted: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
         found: dict[ItemKey, Item] = {}
-        while wanted:
+        for _ in self._backoff.tries():
             answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
             for item in answer["Responses"].get(self.name, ()):
                 found[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
             # A throttled part comes back unprocessed; botocore's own retries do not see it.
             unprocessed = answer.get("UnprocessedKeys", {}).get(self.name)
-            wanted = list(unprocessed["Keys"]) if unprocessed else []
-        return found
+            if not unprocessed:
+                return found
+            wanted = list(unprocessed["Keys"])
+        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone")
 
     def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
         """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"} if only_new else {}
-        with_refusal(lambda: self.client.put_item(TableName=self.name, Item={**key_of(key), **attributes}, **condition))
+        self._write(lambda: self.client.put_item(TableName=self.name, Item={**key_of(key), **attributes}, **condition))
 
     def update(
         self, key: ItemKey, expression: str, values: Item, *, condition: str | None = None, returns: str = "NONE"
@@ -90,7 +111,7 @@ class Table:
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         if values:
             extra["ExpressionAttributeValues"] = values
-        answer = with_refusal(
+        answer = self._write(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=key_of(key),
@@ -114,35 +135,32 @@ class Table:
         Attributes are strings.
         """
         chunks = [items[start : start + STATEMENTS_PER_CALL] for start in range(0, len(items), STATEMENTS_PER_CALL)]
-        if len(chunks) <= 1:
-            return [new for chunk in chunks for new in self._insert_chunk(chunk)]
-        with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
-            return [new for answers in pool.map(self._insert_chunk, chunks) for new in answers]
+        return [new for answers in in_parallel(self._insert_chunk, chunks) for new in answers]
 
     def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
-        new: dict[int, bool] = {}
+        """Each statement succeeds or fails alone. One that failed inside DynamoDB may have been done all the same.
+
+        It then counts as one that was there already when it is tried again: told wrongly, but stored once.
+        """
+        new = [False] * len(items)
         pending = list(range(len(items)))
-        while pending:
+        for _ in self._backoff.tries():
             answer = self.client.batch_execute_statement(
                 Statements=[self._insert_statement(*items[index]) for index in pending]  # type: ignore[misc]
             )
-            retry = []
+            undone = []
             for index, response in zip(pending, answer["Responses"], strict=True):
                 code = response.get("Error", {}).get("Code")
-                if code in (None, "DuplicateItem"):
+                if code in _PASSING:
+                    undone.append(index)
+                elif code in (None, "DuplicateItem"):
                     new[index] = code is None
-                elif code in ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded",
-                              "TransactionConflict", "InternalServerError"):  # fmt: skip
-                    retry.append(index)
                 else:
                     raise ClientError({"Error": dict(response["Error"])}, "BatchExecuteStatement")  # type: ignore[typeddict-item]
-            if len(retry) == len(pending):
-                raise ClientError(
-                    {"Error": {"Code": "ThrottlingException", "Message": "all statements of a batch were refused"}},
-                    "BatchExecuteStatement",
-                )
-            pending = retry
-        return [new[index] for index in range(len(items))]
+            if not undone:
+                return new
+            pending = undone
+        raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone")
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> dict[str, Any]:
         names = ["pk", "sk", *attributes]
@@ -188,8 +206,22 @@ class Table:
             yield from page["Items"]
 
     def transact(self, operations: Sequence[Mapping[str, Any]]) -> None:
-        """Several writes or none. Raises WriteRefused when a condition fails or another transaction is in the way."""
-        with_refusal(lambda: self.client.transact_write_items(TransactItems=operations))  # type: ignore[arg-type]
+        """Several writes or none. Raises WriteRefused when a condition fails."""
+        self._write(lambda: self.client.transact_write_items(TransactItems=operations))  # type: ignore[arg-type]
+
+    def _write(self, call: Callable[[], T]) -> T:
+        """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
+        for _ in self._backoff.tries():
+            try:
+                return call()
+            except ClientError as error:
+                reasons = _reasons(error)
+                if _CONDITION_FAILED in reasons:
+                    raise WriteRefused from error
+                if not reasons or reasons - _PASSING:
+                    raise
+                last = error
+        raise Unavailable("DynamoDB kept refusing a write that others were in the way of") from last
 
     def delete_many(self, keys: Iterable[ItemKey]) -> int:
         """Delete items in batches; how many were asked for."""
@@ -206,20 +238,24 @@ class Table:
         return count
 
     def _write_batch(self, requests: list[dict[str, Any]]) -> None:
-        while requests:
+        for _ in self._backoff.tries():
             answer = self.client.batch_write_item(RequestItems={self.name: requests})  # type: ignore[dict-item]
             requests = list(answer.get("UnprocessedItems", {}).get(self.name, []))  # type: ignore[arg-type]
+            if not requests:
+                return
+        raise Unavailable(f"DynamoDB left {len(requests)} deletions undone")
 
 
-def with_refusal(call: Callable[[], T]) -> T:
-    """Run ``call``; a failed condition or a transaction conflict becomes WriteRefused."""
-    try:
-        return call()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in (
-            "ConditionalCheckFailedException",
-            "TransactionCanceledException",
-            "TransactionConflictException",
-        ):
-            raise WriteRefused from error
-        raise
+def _reasons(error: ClientError) -> set[str]:
+    """Why DynamoDB would not do a write, where that is about its condition or about others; empty otherwise.
+
+    A transaction is cancelled for failed conditions as well as for conflicts and throttling; only its list of reasons,
+    one for each operation, tells.
+    """
+    code = error.response["Error"]["Code"]
+    if code == "TransactionCanceledException":
+        cancelled: Any = error.response
+        return {reason["Code"] for reason in cancelled.get("CancellationReasons", ())} - {"None"}
+    if code in ("ConditionalCheckFailedException", "TransactionConflictException"):
+        return {code.removesuffix("Exception")}
+    return set()

@@ -1,0 +1,38 @@
+"""Asking again what a service could not do just now: later and later, at random moments, and not for ever.
+
+Pauses are exponential with full jitter, so that callers who collided do not meet again. Source: M. Brooker,
+"Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+def _draw() -> float:
+    """From the kernel, because a generator of the process would draw the same in every copy of a snapshot."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """``attempts`` tries with pauses between: evenly from 0 to a ceiling that doubles from ``first_seconds`` on.
+
+    ``sleep`` takes seconds; ``draw`` gives a random number from 0 to 1. All pauses together last 3.6 s at most.
+    """
+
+    sleep: Callable[[float], None] = time.sleep
+    draw: Callable[[], float] = _draw
+    attempts: int = 8
+    first_seconds: float = 0.05
+    longest_seconds: float = 1.0
+
+    def tries(self) -> Iterator[int]:
+        """Number each try, after the pause that is due before it."""
+        for attempt in range(self.attempts):
+            if attempt:
+                self.sleep(self.draw() * min(self.longest_seconds, self.first_seconds * 2 ** (attempt - 1)))
+            yield attempt
