@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from nextbest.serving import Serving
 from nextbest.store.environment import open_artifacts, open_store
 
 SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time))
+gc.freeze()  # what was imported stays for good: the collector need not look at it again
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

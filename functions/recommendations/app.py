@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from typing import Any
@@ -18,6 +19,7 @@ from nextbest.store.environment import open_artifacts, open_store
 
 RECOMMENDER = Recommender(Serving(open_store(clock=time.time), open_artifacts(clock=time.time)))
 MASTER_SECRET = os.environ["MASTER_SECRET"]
+gc.freeze()  # what was imported stays for good: the collector need not look at it again
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

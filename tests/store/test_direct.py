@@ -97,17 +97,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def endpoint(clock: Clock) -> Iterator[Open]:
+def endpoint(clock: Clock) -> Open:
     """Opens endpoints: of a service, at a URL."""
-    opened: list[Endpoint] = []
-
-    def open_endpoint(service: str, url: str) -> Endpoint:
-        opened.append(Endpoint(service, url, REGION, lambda: CREDENTIALS, clock))
-        return opened[-1]
-
-    yield open_endpoint
-    for one in opened:
-        one.close()
+    return lambda service, url: Endpoint(service, url, REGION, lambda: CREDENTIALS, clock)
 
 
 def put_items(table: Table) -> None:

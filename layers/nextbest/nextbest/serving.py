@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from nextbest.access import PROGRAM_ID, READ, split_key
@@ -70,12 +71,20 @@ class Serving:
             raise NotFound("Program not found")
         return read, read.state
 
+    def loaded(self, state: ProgramState) -> tuple[Catalogue, tuple[str, Model] | None]:
+        """The program's catalogue, and its model with the version. A cold environment fetches both at once."""
+        if self.models.holds(state) or self.catalogues.holds(state):
+            return self.catalogues.catalogue_of(state), self.models.model_of(state)
+        with ThreadPoolExecutor(1) as pool:
+            catalogue = pool.submit(self.catalogues.catalogue_of, state)
+            served = self.models.model_of(state)
+            return catalogue.result(), served
+
     def recommend(
         self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool
     ) -> Answer:
         """The user's strongest actions."""
-        catalogue = self.catalogues.catalogue_of(state)
-        served = self.models.model_of(state)
+        catalogue, served = self.loaded(state)
         if served is None:
             alone = from_history_alone(state.program, history, now=now, limit=limit, allow_repeats=allow_repeats)
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None

@@ -125,8 +125,8 @@ class _Context:
     attributes: Mapping[str, Any] | None
     settings: CampaignSettings
     filter: BoundFilter | None
-    item_types: frozenset[str]
-    """Of a program without a model; later the candidates that are kept know them."""
+    item_types: frozenset[str] | None
+    """None where candidates that know them are kept."""
 
 
 def answer(recommender: Recommender, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
@@ -160,12 +160,12 @@ class Recommender:
         """
         asked = _Asked.read(body)
         context = self._context(asked, caller)
-        served = self._serving.models.model_of(context.state)
+        catalogue, served = self._serving.loaded(context.state)
         version, model = served if served is not None else (UNTRAINED, None)
-        catalogue = self._serving.catalogues.catalogue_of(context.state)
+        item_types = context.item_types or frozenset[str]()
         if model is None:
-            catalogue = _with_assets_of(context.history, catalogue, context.item_types)
-        candidates = self._candidates_of(context.state, version, model, catalogue)
+            catalogue = _with_assets_of(context.history, catalogue, item_types)
+        candidates = self._candidates_of(context, version, model, catalogue)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
         if context.filter is not None:
             allowed &= evaluate(
@@ -183,7 +183,7 @@ class Recommender:
                 context.history,
                 candidates,
                 allowed,
-                context.item_types,
+                item_types,
                 now=now,
                 limit=asked.limit,
             )
@@ -210,8 +210,8 @@ class Recommender:
         store = self._serving.store
         resources = asked.resources
         kept = self._candidates.get(guess)
-        untrained = kept is None or kept[0] == UNTRAINED
-        if untrained:
+        unknown = kept is None or kept[0] == UNTRAINED
+        if unknown:
             resources.append((ITEM_EVENTS, guess))
         read = store.read_user(guess, asked.user_id, access_key_id=caller.access_key_id, resources=resources)
         key = caller.verified(read.access_key)
@@ -224,10 +224,10 @@ class Recommender:
             found = store.read_user(program_id, asked.user_id)
         if found.state is None:
             raise missing(asked.campaign_arn)
-        if untrained and program_id == guess:
-            item_types = types_in(read.resources[ITEM_EVENTS, guess])
-        else:
-            item_types = frozenset() if found.state.model is not None else item_event_types(store, program_id)
+        item_types = None
+        if unknown:
+            ridden = program_id == guess
+            item_types = types_in(read.resources[ITEM_EVENTS, guess]) if ridden else item_event_types(store, program_id)
         self._programs.put(asked.campaign, program_id)
         if campaign is not None and campaign["status"] != _ACTIVE:
             raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
@@ -253,15 +253,15 @@ class Recommender:
             self._filters.put(resource["name"], kept)
         return kept[1]
 
-    def _candidates_of(
-        self, state: ProgramState, version: str, model: Model | None, catalogue: Catalogue
-    ) -> Candidates:
-        program_id = state.program.program_id
+    def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
+        program_id = context.state.program.program_id
         if catalogue.revision < 0:  # made for one user
             return Candidates.of(model, catalogue, frozenset())
         kept = self._candidates.get(program_id)
         if kept is None or kept[:2] != (version, catalogue.revision):
-            types = item_event_types(self._serving.store, program_id)
+            types = context.item_types
+            if types is None:
+                types = item_event_types(self._serving.store, program_id)
             kept = (version, catalogue.revision, Candidates.of(model, catalogue, types))
             self._candidates.put(program_id, kept)
         return kept[2]

@@ -50,6 +50,11 @@ class ModelCache(Generic[T]):
         self._load = load
         self._kept: Kept[tuple[str, T]] = Kept(capacity)
 
+    def holds(self, state: ProgramState) -> bool:
+        """Whether nothing has to be fetched."""
+        kept = self._kept.get(state.program.program_id)
+        return state.model is None or (kept is not None and kept[0] == state.model.version)
+
     def model_of(self, state: ProgramState) -> tuple[str, T] | None:
         """The version and model that serve a program; None before its first rebase.
 
@@ -77,6 +82,11 @@ class CatalogueCache:
         self._store = store
         self._artifacts = artifacts
         self._kept: Kept[Catalogue] = Kept(capacity)
+
+    def holds(self, state: ProgramState) -> bool:
+        """Whether nothing has to be fetched."""
+        kept = self._kept.get(state.program.program_id)
+        return state.catalogue_revision <= (kept.revision if kept is not None else 0)
 
     def catalogue_of(self, state: ProgramState) -> Catalogue:
         """The program's catalogue at exactly ``state.catalogue_revision`` or later."""

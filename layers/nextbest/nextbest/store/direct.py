@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
+from weakref import finalize
 from zlib import crc32
 
 from nextbest.observability import log
@@ -61,6 +62,7 @@ class Endpoint:
         self._credentials = credentials
         self._clock = clock
         self._resting: list[_Resting] = []
+        finalize(self, _close, self._resting)
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
@@ -94,11 +96,6 @@ class Endpoint:
             return None
         return content, response.headers
 
-    def close(self) -> None:
-        """Close the connections that rest."""
-        while self._resting:
-            self._resting.pop().connection.close()
-
     def _connection(self) -> HTTPConnection:
         """One that rests, if it has not for too long; else a new one, not connected yet."""
         while self._resting:
@@ -110,6 +107,11 @@ class Endpoint:
                 return resting.connection
             resting.connection.close()
         return self._connection_type(self._host, timeout=TIMEOUT_SECONDS)
+
+
+def _close(resting: list[_Resting]) -> None:
+    while resting:
+        resting.pop().connection.close()
 
 
 class DirectTable(Table):
