@@ -20,6 +20,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +41,8 @@ _NO_INDEX: NDArray[np.int32] = np.zeros(0, np.int32)
 _NO_TIMES: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class HistoryEvent:
-    """An event as a history keeps it: its place in the canonical order and its identity."""
+class HistoryEvent(NamedTuple):
+    """An event as a history keeps it: its place in the canonical order and its identity. Hot: compared by tuples."""
 
     timestamp_us: int
     action: Action
@@ -198,10 +198,12 @@ class History:
 
     def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
         """The events of the window at any of these times: the only ones that new events can equal."""
-        places = np.flatnonzero(np.isin(self.timestamps_us, list(timestamps_us)))
+        wanted = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        begins, ends = (np.searchsorted(self.timestamps_us, wanted, side=side) for side in ("left", "right"))
+        places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
         return {
             HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))
-            for n in places.tolist()
+            for n in places
         }
 
     def _actions_with(self, added: set[Action]) -> tuple[tuple[Action, ...], NDArray[np.int32]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
@@ -31,7 +32,7 @@ DAY_SECONDS = 86_400.0
 NOT_RECOMMENDED = frozenset({"not_taken", "viewed"})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """Candidate assets in one order, shape (assets,), and where the model's actions stand among them.
 
@@ -51,6 +52,21 @@ class Candidates:
     value: NDArray[np.float64]
     tie_break: NDArray[np.uint32]
     repeat_seconds: dict[str, float]
+
+    @cached_property
+    def recommended_actions(self) -> NDArray[np.int64]:
+        """Places of the model's actions that are recommended."""
+        return np.flatnonzero(self.row_of_action >= 0)
+
+    @cached_property
+    def best_action_is_only_one(self) -> bool:
+        """Whether no asset is known by two actions."""
+        return len(self.recommended_actions) == int(self.learned.sum())
+
+    @cached_property
+    def is_valued(self) -> bool:
+        """Whether any asset has a VALUE."""
+        return bool(np.isfinite(self.value).any())
 
     @classmethod
     def of(cls, model: Model | None, catalogue: Catalogue, item_event_types: AbstractSet[str]) -> Candidates:

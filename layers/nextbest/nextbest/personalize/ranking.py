@@ -39,10 +39,16 @@ def rank_by_model(
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
     mode = model.mode(allow_repeats=True)
     scores = score_all(mode, Inputs.of(model, history, now))
-    known = candidates.row_of_action >= 0
+    actions = candidates.recommended_actions
     best = np.full(len(candidates.asset_ids), -np.inf)
-    np.maximum.at(best, candidates.row_of_action[known], scores[known])
+    if candidates.best_action_is_only_one:
+        best[candidates.row_of_action[actions]] = scores[actions]
+    else:
+        np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
     rows = np.flatnonzero(allowed & candidates.learned)
+    if not candidates.is_valued:
+        # Without values nothing but the score decides, so only those that can be in the answer need a likelihood.
+        rows = rows[_reaching(best[rows], limit)]
     # Within one answer the likelihood never contradicts the score, so the best score has the highest one.
     likelihoods = mode.calibration.growth(best[rows], activity_of(history.timestamps, now, model.horizon_days))
     above = likelihoods >= model.action_weight_floor
@@ -80,10 +86,15 @@ def _strongest(
     limit: int,
 ) -> NDArray[np.int64]:
     """Places in ``rows`` of the best ``limit``: by likelihood, then VALUE (§11, 21), then the uncalibrated score."""
-    places = np.arange(rows.shape[0])
-    if 0 < limit < rows.shape[0]:
-        threshold = np.partition(likelihoods, rows.shape[0] - limit)[rows.shape[0] - limit]
-        places = np.flatnonzero(likelihoods >= threshold)
+    places = _reaching(likelihoods, limit)
     reached = rows[places]
     keys = (candidates.tie_break[reached], -scores[reached], -candidates.value[reached], -likelihoods[places])
     return places[np.lexsort(keys)[:limit]]
+
+
+def _reaching(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
+    """Places of the ``limit`` highest values and of all that equal the last of them; of all where limit is 0."""
+    if not 0 < limit < values.shape[0]:
+        return np.arange(values.shape[0])
+    threshold = np.partition(values, values.shape[0] - limit)[values.shape[0] - limit]
+    return np.flatnonzero(values >= threshold)
