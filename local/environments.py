@@ -113,7 +113,16 @@ class Environments:
                 while pool.count > 1 and pool.idle and pool.idle[0].idle_since < horizon:
                     ended.append(pool.idle.pop(0))
                     pool.count -= 1
+        for environment in ended:
+            environment.connection.close()
         self._processes.stop(*(environment.process for environment in ended))
+
+    def close(self) -> None:
+        """Let go of the idle environments; their processes are ended by who owns them."""
+        for pool in self._pools.values():
+            with pool.changed:
+                for environment in pool.idle:
+                    environment.connection.close()
 
     @contextmanager
     def _environment(self, pool: _Pool) -> Iterator[_Environment]:
@@ -136,6 +145,7 @@ class Environments:
                     if environment.process.poll() is None and environment.generation == self._generation:
                         return environment
                     pool.count -= 1
+                    environment.connection.close()
                     self._processes.stop(environment.process)
                 if pool.count < self._limit:
                     pool.count += 1

@@ -20,9 +20,9 @@ SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time))
 gc.freeze()  # what was imported stays for good: the collector need not look at it again
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry point."""
-    return respond(event, get_actions, refuse, clock=time.time)
+    return respond(event, context, get_actions, refuse, clock=time.time)
 
 
 def get_actions(request: Request, now: float, _request_id: str) -> Response:

@@ -31,11 +31,11 @@ MASTER_SECRET = os.environ["MASTER_SECRET"]
 PERSONALIZE = "POST /personalize"
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry point."""
     if event["routeKey"].startswith(PERSONALIZE):
-        return respond(event, put_records, refuse_put, clock=time.time)
-    return respond(event, post_events, refuse, clock=time.time)
+        return respond(event, context, put_records, refuse_put, clock=time.time)
+    return respond(event, context, post_events, refuse, clock=time.time)
 
 
 def post_events(request: Request, now: float, _request_id: str) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nextbest.actionhub.parsing import parse_post_events
 from nextbest.collecting import EventMessage, ingest
+from nextbest.deadline import in_time
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.events import to_microseconds
 from nextbest.observability import log
@@ -20,7 +21,7 @@ from nextbest.store.environment import open_store
 STORE = open_store(clock=time.time)
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry point: a batch of SQS messages, or one event of the bus.
 
     A message that fails is reported alone, so the others of its batch are not tried again; what keeps failing is moved
@@ -29,7 +30,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if "Records" not in event:
         _log(ingest(STORE, bus_message(event, now=time.time())), event["id"])
         return {}
-    failures = [{"itemIdentifier": record["messageId"]} for record in event["Records"] if not _ingest(record)]
+    failures = [{"itemIdentifier": record["messageId"]} for record in event["Records"] if not _ingest(record, context)]
     return {"batchItemFailures": failures}
 
 
@@ -49,9 +50,11 @@ def bus_message(event: dict[str, Any], *, now: float) -> EventMessage:
     return EventMessage(asked.program_id, asked.events, asked.process_user_actions, sent_us)
 
 
-def _ingest(record: dict[str, Any]) -> bool:
+def _ingest(record: dict[str, Any], context: object) -> bool:
+    """Store one message in the time that is left; whether that went well."""
     try:
-        stored = ingest(STORE, EventMessage.from_json(record["body"]))
+        with in_time(context):
+            stored = ingest(STORE, EventMessage.from_json(record["body"]))
     except (NextbestError, *SERVICE_FAILURES) as error:
         log("error", "a message could not be ingested", message_id=record["messageId"], error=str(error))
         return False

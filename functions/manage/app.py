@@ -46,13 +46,13 @@ DEPLOYMENT = Deployment(
 )
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry point."""
     # By path, not by route: SDKs send the control plane to /personalize/, which a gateway takes for another path.
     if from_payload_v2(event).path.startswith(PERSONALIZE):
         arns = Arns(os.environ["AWS_REGION"], event["requestContext"]["accountId"])
-        return respond(event, partial(control_plane, arns), refuse_control, clock=time.time)
-    return respond(event, dispatch, lambda error, _request_id: refuse(error, None), clock=time.time)
+        return respond(event, context, partial(control_plane, arns), refuse_control, clock=time.time)
+    return respond(event, context, dispatch, lambda error, _request_id: refuse(error, None), clock=time.time)
 
 
 def dispatch(request: Request, now: float, _request_id: str) -> Response:

@@ -22,9 +22,9 @@ MASTER_SECRET = os.environ["MASTER_SECRET"]
 gc.freeze()  # what was imported stays for good: the collector need not look at it again
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda's entry point."""
-    return respond(event, get_action_recommendations, refuse, clock=time.time)
+    return respond(event, context, get_action_recommendations, refuse, clock=time.time)
 
 
 def get_action_recommendations(request: Request, now: float, request_id: str) -> Response:

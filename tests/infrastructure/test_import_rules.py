@@ -38,13 +38,14 @@ MAY_IMPORT = {
     "training": DOMAIN | {"scoring"},
     **dict.fromkeys(PURE_LOGIC, DOMAIN | PURE_LOGIC | {"scoring"}),
     "observability": set[str](),
+    "deadline": DOMAIN,
     "request": DOMAIN,
     "store": DOMAIN | OBSERVABILITY,
     # The rebase is the one piece of logic that trains; that reading and managing do not, the import budget shows.
     **dict.fromkeys(LOGIC, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "filters"}),
     "rebasing": DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "training"},
     **dict.fromkeys(DIALECTS, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"request", "store", "scoring", "filters"}),
-    "gateway": DOMAIN | OBSERVABILITY | {"request", "store"},
+    "gateway": DOMAIN | OBSERVABILITY | {"deadline", "request", "store"},
 }
 
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.perf_counter"}

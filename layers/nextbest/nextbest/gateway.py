@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nextbest.deadline import in_time
 from nextbest.errors import NextbestError, Unavailable
 from nextbest.observability import log
 from nextbest.request import Request, from_payload_v2
@@ -31,8 +32,10 @@ Refuse = Callable[[NextbestError, str], Response]
 """Tells a caller of an error, in the dialect's words; the second argument is the request id."""
 
 
-def respond(event: Event, serve: Serve, refuse: Refuse, *, clock: Callable[[], float]) -> dict[str, Any]:
-    """Answer one gateway event: parse, serve, log one line.
+def respond(
+    event: Event, context: object, serve: Serve, refuse: Refuse, *, clock: Callable[[], float]
+) -> dict[str, Any]:
+    """Answer one gateway event in the time that Lambda's ``context`` leaves: parse, serve, log one line.
 
     The library's own errors become the dialect's; AWS calls that failed for good become Unavailable. Anything else is a
     defect of ours: it is left to Lambda, which reports it as an error of the function.
@@ -41,7 +44,8 @@ def respond(event: Event, serve: Serve, refuse: Refuse, *, clock: Callable[[], f
     request_id = str(event["requestContext"]["requestId"])
     request = from_payload_v2(event)
     try:
-        response = serve(request, began, request_id)
+        with in_time(context):
+            response = serve(request, began, request_id)
     except NextbestError as error:
         response = refuse(error, request_id)
     except SERVICE_FAILURES as error:

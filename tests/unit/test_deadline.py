@@ -1,0 +1,45 @@
+"""The alarm before a function's timeout."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from nextbest.deadline import RESERVE_SECONDS, in_time
+from nextbest.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """As Lambda's, with this much time left."""
+
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self.seconds * 1000)
+
+
+@pytest.mark.parametrize("left_seconds", [0.05, -3.0])
+def test_what_hangs_is_stopped_before_the_end(left_seconds: float) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unavailable), in_time(Context(RESERVE_SECONDS + left_seconds)):
+        time.sleep(5)
+
+    assert time.monotonic() - began < 1
+
+
+def test_what_is_in_time_hears_no_alarm_later() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with in_time(Context(RESERVE_SECONDS + 0.05)):
+        pass
+    time.sleep(0.1)
+
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_without_lambda_there_is_no_end() -> None:
+    with in_time(None):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
