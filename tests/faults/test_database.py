@@ -162,7 +162,8 @@ def test_what_is_slow_is_answered_before_the_function_s_timeout(
     deployment: Deployment, tenant: Tenant, told_by: Told
 ) -> None:
     # Given a database that is slower than the functions may be
-    tenant.post(some_events("ada", 5, now=NOW))
+    tenant.post(some_events("ada", 5, now=NOW), hasty=True)
+    tenant.actions("ada", hasty=True)  # the emulator counts the start of a process as part of its first event
     more = [*some_events("ada", 9, now=NOW), *some_events("bob", 9, now=NOW), *some_events("cy", 9, now=NOW)]
 
     with deployment.dynamodb.failing("BatchGetItem", slow(HASTY_SECONDS)):
@@ -176,7 +177,7 @@ def test_what_is_slow_is_answered_before_the_function_s_timeout(
 
     # Then callers are told to try again while there is time, and the functions live on
     assert (read.status, read.failure) == (written.status, written.failure) == (503, None)
-    assert max(read_seconds, written_seconds) < HASTY_SECONDS + 0.5  # processes start in that time, too
+    assert max(read_seconds, written_seconds) < HASTY_SECONDS
     assert tenant.actions("ada", hasty=True).status == 200
     tenant.audit(repaired=False)
     assert tenant.post(more).status == 200

@@ -31,6 +31,21 @@ def test_what_hangs_is_stopped_before_the_end(left_seconds: float) -> None:
     assert time.monotonic() - began < 1
 
 
+def test_nobody_on_the_way_takes_the_alarm_for_an_error_of_theirs() -> None:
+    caught: list[Exception] = []
+
+    def tries_for_ever() -> None:
+        while True:
+            try:
+                time.sleep(5)
+            except Exception as error:  # noqa: BLE001 - what libraries do, and the alarm has to get past
+                caught.append(error)
+
+    with pytest.raises(Unavailable), in_time(Context(RESERVE_SECONDS + 0.05)):
+        tries_for_ever()
+    assert caught == []
+
+
 def test_what_is_in_time_hears_no_alarm_later() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with in_time(Context(RESERVE_SECONDS + 0.05)):

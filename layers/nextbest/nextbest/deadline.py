@@ -25,6 +25,10 @@ class TimedContext(Protocol):
     def get_remaining_time_in_millis(self) -> int: ...
 
 
+class _TimeIsUp(BaseException):
+    """Not an Exception: botocore takes those that meet its requests for failures of the network, and tries again."""
+
+
 @contextmanager
 def in_time(context: object) -> Iterator[None]:
     """Run the body in the main thread, and raise Unavailable in it ``RESERVE_SECONDS`` before the function's timeout.
@@ -40,10 +44,12 @@ def in_time(context: object) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, max(left_seconds, 0.001))
     try:
         yield
+    except _TimeIsUp as up:
+        raise Unavailable("This took longer than it may; please try again") from up
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
 def _ring(_signal: int, _frame: FrameType | None) -> None:
-    raise Unavailable("This took longer than it may; please try again")
+    raise _TimeIsUp
