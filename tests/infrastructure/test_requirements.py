@@ -52,7 +52,7 @@ def test_layer_keeps_the_data_of_every_service_that_the_store_calls() -> None:
     (services,) = re.findall(r"^SERVICES\s*:= (.+)$", makefile, re.MULTILINE)
     clients = (ROOT / "layers/nextbest/nextbest/store/clients.py").read_text()
 
-    assert set(services.split()) == set(re.findall(r'create_client\("(\w+)"', clients))
+    assert set(services.split()) == set(re.findall(r'_client\("(\w+)"', clients))
 
 
 def test_every_direct_dependency_is_explained() -> None:
