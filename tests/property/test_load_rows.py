@@ -11,7 +11,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.load import Counts, Progress, parse_timestamp, read_batches
+from local.load_progress import Counts, Progress
+from local.load_rows import parse_timestamp, read_batches
 
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 EARLIEST, LATEST = datetime.fromisoformat("0002-01-01"), datetime.fromisoformat("9998-12-31")
@@ -34,21 +35,42 @@ def test_given_epoch_seconds_to_the_microsecond_when_parsed_then_none_is_lost(mi
     assert datetime.fromisoformat(parse_timestamp(text)) == expected
 
 
-@given(TABLES, st.integers(1, 7))
+@given(TABLES, st.integers(1, 7), st.integers(1, 40))
 def test_given_any_table_when_batched_then_each_row_is_sent_or_rejected_once(
-    table: list[tuple[str, str, str, str]], batch_size: int
+    table: list[tuple[str, str, str, str]], batch_size: int, window_rows: int
 ) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([("user_id", "event_type", "asset_id", "timestamp"), *table])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.csv"
         path.write_text(text.getvalue(), newline="")
-        batches = list(read_batches(path, batch_size))
+        batches = list(read_batches(path, batch_size, window_rows=window_rows))
     sent = [row for batch in batches for row in batch.rows]
     rejected = sum(batch.rejected.rejected for batch in batches)
     assert len(sent) == len(set(sent))
     assert len(sent) + rejected == len(table) == sum(batch.covered for batch in batches)
     assert all(batch.covered <= batch_size for batch in batches)
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=40), st.integers(1, 6), st.integers(1, 12), st.data())
+def test_given_any_batches_done_when_resumed_then_exactly_the_other_rows_are_sent_in_each_users_order(
+    users: list[str], batch_size: int, window_rows: int, data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.csv"
+        rows = "".join(f"{user},order,latte,{second}\n" for second, user in enumerate(users))
+        path.write_text("user_id,event_type,asset_id,timestamp\n" + rows)
+        first = list(read_batches(path, batch_size, window_rows=window_rows))
+        done = Progress()
+        kept = data.draw(st.sets(st.integers(0, len(first) - 1))) if first else set()
+        for index in kept:
+            done.add(first[index].ranges, Counts(accepted=len(first[index].rows)))
+        second = list(read_batches(path, batch_size, done.ranges, window_rows=window_rows))
+    sent = [row for index in kept for row in first[index].rows] + [row for batch in second for row in batch.rows]
+    assert sorted(sent) == list(range(2, 2 + len(users)))
+    for user in set(users):
+        times = [event["event_timestamp"] for batch in second for event in batch.events if event["user_id"] == user]
+        assert times == sorted(times)
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))

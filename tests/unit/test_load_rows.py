@@ -7,21 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from local.load import (
-    DISTINCT_REASONS,
-    OTHER_REASONS,
-    Counts,
-    FileUnusable,
-    Progress,
-    column_indexes,
-    count_rows,
-    parse_labels,
-    parse_row,
-    parse_timestamp,
-    progress_path,
-    read_batches,
-    summary,
-)
+from local.load import summary
+from local.load_errors import FileUnusable
+from local.load_progress import DISTINCT_REASONS, OTHER_REASONS, Counts, Progress, progress_path
+from local.load_rows import column_indexes, count_rows, parse_labels, parse_row, parse_timestamp, read_batches
 
 COLUMNS = {"user_id": 0, "event_type": 1, "asset_id": 2, "timestamp": 3, "labels": 4}
 HEADER = "user_id,event_type,asset_id,timestamp\n"
@@ -127,6 +116,24 @@ def test_given_rows_done_earlier_when_batched_then_only_the_others_come(tmp_path
     batches = list(read_batches(path, batch_size=10, done=((2, 4), (6, 7))))
     assert [batch.rows for batch in batches] == [[4, 5, 7]]
     assert batches[0].ranges == [(4, 6), (7, 8)]
+
+
+def test_given_rows_by_time_when_batched_then_a_users_rows_stand_together_within_the_window(tmp_path: Path) -> None:
+    text = "".join(f"{user},order,latte,{second}\n" for second, user in enumerate("abcabcab"))
+    path = write(tmp_path, HEADER + text)
+    batches = list(read_batches(path, batch_size=3, window_rows=6))
+    users = ["".join(event["user_id"] for event in batch.events) for batch in batches]
+    assert users == ["aab", "bcc", "ab"]
+    assert [batch.rows for batch in batches] == [[2, 5, 3], [6, 4, 7], [8, 9]]
+    assert [batch.ranges for batch in batches] == [[(2, 4), (5, 6)], [(4, 5), (6, 8)], [(8, 10)]]
+
+
+def test_given_more_wrong_rows_than_a_batch_holds_when_batched_then_each_is_answered_for_once(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "a,order,,0\n" * 5 + "a,order,tea,0\n")
+    batches = list(read_batches(path, batch_size=2))
+    assert [batch.covered for batch in batches] == [2, 2, 2]
+    assert [batch.rows for batch in batches] == [[], [], [7]]
+    assert [batch.rejected.rejected for batch in batches] == [2, 2, 1]
 
 
 def test_given_the_same_rows_plain_and_gzipped_when_read_then_they_are_the_same(tmp_path: Path) -> None:

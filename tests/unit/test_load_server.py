@@ -16,7 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
-from local.load import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Interrupted, Server, ServerRefuses, load, main
+from local.load import load, main
+from local.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
+from local.load_errors import Interrupted, ServerRefuses
 
 KEY = "demo.secret"
 HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
@@ -269,7 +271,7 @@ def test_given_progress_when_restarted_then_the_first_row_is_sent_again(
     path = write(tmp_path, 30)
     double.contract.instead = [200, 413]
     assert main(command(double, path, "--batch", "10", "--workers", "1")) == 1
-    assert "refused rows 12 to 21: 413" in capsys.readouterr().err
+    assert "refused 10 rows between row 4 and row 26: 413" in capsys.readouterr().err
     known = len(double.contract.events)
     assert known >= 10
     assert main(command(double, path, "--restart")) == 0
