@@ -119,6 +119,8 @@ def test_items_are_those_of_the_sdk(table: Table, endpoint: Open) -> None:
     assert found[A] == expected[A]
     assert sorted(found[B]["members"]["BS"]) == sorted(expected[B]["members"]["BS"])
     assert found[B]["flag"] == expected[B]["flag"]
+    assert direct.get(A) == expected[A]
+    assert direct.get(MISSING) is None
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,10 @@ class DirectTable(Table):
         super().__init__(client, name)
         self._endpoint = endpoint
 
+    def get(self, key: ItemKey) -> Item | None:
+        """One item, strongly consistent."""
+        return self.get_many([key]).get(key)
+
     def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
         """Up to 100 items in one round trip, strongly consistent; those that exist."""
         items = self._batch_get_item([key_of(key) for key in keys])
