@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from nextbest.store.cache import UNREADABLE_MODEL
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, of_type, the_only
 
 ALARM = "AWS::CloudWatch::Alarm"
 
 
 def watched(template: Document) -> dict[tuple[str, str], Document]:
-    """Alarms by what they watch: (metric, what the dimension names)."""
+    """Alarms on AWS's own metrics by what they watch: (metric, what the dimension names)."""
     found: dict[tuple[str, str], Document] = {}
     for alarm in of_type(template, ALARM).values():
         properties = alarm["Properties"]
+        if "Dimensions" not in properties:
+            continue
         (dimension,) = properties["Dimensions"]
         value = dimension["Value"]
         target = value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
@@ -54,6 +57,22 @@ def test_slow_answers_are_heard_of(template: Document, function: str) -> None:
 )
 def test_other_failures_are_heard_of(template: Document, metric: str, target: str) -> None:
     assert (metric, target) in watched(template)
+
+
+def test_models_that_cannot_be_read_are_heard_of_though_reads_go_on(template: Document) -> None:
+    """The alarm sums what filters find in the logs of both hot functions, and they look for what is written there."""
+    alarm = template["Resources"]["UnreadableModelsAlarm"]["Properties"]
+    filters = [entry["Properties"] for entry in of_type(template, "AWS::Logs::MetricFilter").values()]
+
+    assert {entry["LogGroupName"]["Ref"] for entry in filters} == {"ActionsLogGroup", "RecommendationsLogGroup"}
+    for entry in filters:
+        (metric,) = entry["MetricTransformations"]
+        assert metric["MetricNamespace"] == alarm["Namespace"]
+        assert metric["MetricName"] == alarm["MetricName"]
+        looked_for = re.fullmatch(r'\{ \$\.message = "(.+)\*" \}', entry["FilterPattern"])
+        assert looked_for
+        assert UNREADABLE_MODEL.startswith(looked_for[1])
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 
 def test_one_dead_letter_is_enough(template: Document) -> None:

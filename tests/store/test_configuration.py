@@ -10,9 +10,9 @@ import pytest
 from nextbest.access import SCOPES, issue_key
 from nextbest.assets import Asset
 from nextbest.catalogue import Catalogue
-from nextbest.errors import AlreadyExists, ArtifactError, NotFound
+from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
-from nextbest.store.cache import CatalogueCache, ModelCache
+from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from tests.store.artifacts import MemoryArtifacts
 from tests.store.conftest import PROGRAM
@@ -96,14 +96,34 @@ def test_concurrent_asset_writers_each_get_a_revision(store: DynamoStore) -> Non
 
 
 def test_the_last_good_model_serves_while_the_new_one_cannot_be_read(store: DynamoStore) -> None:
+    # Given a model, then one whose file is missing
     artifacts = MemoryArtifacts()
     artifacts.put("models/a", b"good")
-    models = ModelCache(artifacts, bytes.decode)
-    assert models.model_of(state_of(store)) is None
+    warm: ModelCache[str] = ModelCache(artifacts, bytes.decode)
+    assert warm.model_of(state_of(store), now=0) is None
     store.point_to_model(PROGRAM.program_id, ModelPointer("1", "models/a"))
-    assert models.model_of(state_of(store)) == ("1", "good")
+    assert warm.model_of(state_of(store), now=0) == ("1", "good")
     store.point_to_model(PROGRAM.program_id, ModelPointer("2", "models/missing"))
-    assert models.model_of(state_of(store)) == ("1", "good")
+    # Then whoever knows the first one stays with it, and who begins now begins with it
+    cold: ModelCache[str] = ModelCache(artifacts, bytes.decode)
+    assert warm.model_of(state_of(store), now=10) == cold.model_of(state_of(store), now=10) == ("1", "good")
+    # And the missing one is not asked for with every request, but again and again
+    reads = artifacts.reads
+    assert warm.model_of(state_of(store), now=10 + RETRY_SECONDS - 1) == ("1", "good")
+    assert artifacts.reads == reads
+    artifacts.put("models/missing", b"back")
+    assert warm.model_of(state_of(store), now=10 + RETRY_SECONDS) == ("2", "back")
+
+
+def test_without_any_good_model_there_is_an_error_and_no_guess(store: DynamoStore) -> None:
+    models: ModelCache[str] = ModelCache(MemoryArtifacts(), bytes.decode)
+    for version in ("1", "2"):
+        store.point_to_model(PROGRAM.program_id, ModelPointer(version, "models/missing"))
+        with pytest.raises(Unavailable):
+            models.model_of(state_of(store), now=0)
+    store.forget_model(PROGRAM.program_id)
+    assert state_of(store).previous_model is None
+    assert models.model_of(state_of(store), now=0) is None
 
 
 def test_a_catalogue_file_that_is_damaged_is_refused() -> None:

@@ -71,20 +71,20 @@ class Serving:
             raise NotFound("Program not found")
         return read, read.state
 
-    def loaded(self, state: ProgramState) -> tuple[Catalogue, tuple[str, Model] | None]:
+    def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:
         """The program's catalogue, and its model with the version. A cold environment fetches both at once."""
         if self.models.holds(state) or self.catalogues.holds(state):
-            return self.catalogues.catalogue_of(state), self.models.model_of(state)
+            return self.catalogues.catalogue_of(state), self.models.model_of(state, now=now)
         with ThreadPoolExecutor(1) as pool:
             catalogue = pool.submit(self.catalogues.catalogue_of, state)
-            served = self.models.model_of(state)
+            served = self.models.model_of(state, now=now)
             return catalogue.result(), served
 
     def recommend(
         self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool
     ) -> Answer:
         """The user's strongest actions."""
-        catalogue, served = self.loaded(state)
+        catalogue, served = self.loaded(state, now=now)
         if served is None:
             alone = from_history_alone(state.program, history, now=now, limit=limit, allow_repeats=allow_repeats)
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None

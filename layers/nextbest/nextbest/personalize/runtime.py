@@ -160,7 +160,7 @@ class Recommender:
         """
         asked = _Asked.read(body)
         context = self._context(asked, caller)
-        catalogue, served = self._serving.loaded(context.state)
+        catalogue, served = self._serving.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
         if model is None:

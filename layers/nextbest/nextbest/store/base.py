@@ -40,13 +40,14 @@ class CataloguePointer:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """A program's settings and what serves it now."""
+    """A program's settings and what serves it now. ``previous_model`` served before, and does where ``model`` fails."""
 
     program: Program
     model: ModelPointer | None = None
     catalogue: CataloguePointer | None = None
     catalogue_revision: int = 0
     label_weights: Mapping[str, float] = field(default_factory=dict)
+    previous_model: ModelPointer | None = None
 
 
 @dataclass(frozen=True, slots=True)

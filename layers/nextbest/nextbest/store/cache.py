@@ -12,11 +12,17 @@ from typing import Generic, TypeVar
 
 from nextbest.access import AccessKey
 from nextbest.catalogue import Catalogue
-from nextbest.errors import ArtifactError
+from nextbest.errors import ArtifactError, Unavailable
 from nextbest.observability import log
-from nextbest.store.base import ArtifactStore, ConfigurationStore, ProgramState
+from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
+from nextbest.store.clients import SERVICE_FAILURES
 
 T = TypeVar("T")
+
+RETRY_SECONDS = 30.0
+"""How long an artifact that could not be read is left alone: trying it with every request would slow all of them."""
+
+UNREADABLE_MODEL = "a model cannot be read; the last good one serves on"
 
 
 class Kept(Generic[T]):
@@ -49,30 +55,49 @@ class ModelCache(Generic[T]):
         self._artifacts = artifacts
         self._load = load
         self._kept: Kept[tuple[str, T]] = Kept(capacity)
+        self._tried: Kept[tuple[str, float]] = Kept(capacity)
 
     def holds(self, state: ProgramState) -> bool:
         """Whether nothing has to be fetched."""
         kept = self._kept.get(state.program.program_id)
         return state.model is None or (kept is not None and kept[0] == state.model.version)
 
-    def model_of(self, state: ProgramState) -> tuple[str, T] | None:
+    def model_of(self, state: ProgramState, *, now: float) -> tuple[str, T] | None:
         """The version and model that serve a program; None before its first rebase.
 
-        An artifact that cannot be read is logged, and the last good model serves on.
+        An artifact that cannot be read is logged, and the last good model serves on: the one in memory, or else the one
+        that served before. It is tried again after ``RETRY_SECONDS``, for a service may come back. Raises Unavailable
+        where there is no good model at all.
         """
         program_id = state.program.program_id
-        kept = self._kept.get(program_id)
         pointer = state.model
-        if pointer is None or (kept is not None and kept[0] == pointer.version):
-            return kept if pointer is not None else None
-        try:
-            kept = (pointer.version, self._load(self._artifacts.get(pointer.key)))
-        except ArtifactError as error:
-            log("error", "the model cannot be read; the last good one serves on", program_id=program_id,
-                model=pointer.version, kept=kept[0] if kept else None, error=error.message)  # fmt: skip
+        if pointer is None:
+            return None
+        kept = self._kept.get(program_id)
+        if kept is not None and (kept[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
             return kept
-        self._kept.put(program_id, kept)
-        return kept
+        # Noted before, because time may run out in between (nextbest.deadline).
+        self._tried.put(program_id, (pointer.version, now))
+        for wanted in (pointer, state.previous_model):
+            found = self._read(program_id, wanted) if wanted is not None else None
+            if found is not None:
+                self._kept.put(program_id, found)
+                return found
+            if kept is not None:
+                return kept
+        raise Unavailable("The model of the program cannot be read just now; please try again")
+
+    def _tried_lately(self, program_id: str, pointer: ModelPointer, now: float) -> bool:
+        version, tried_at = self._tried.get(program_id) or ("", 0.0)
+        return version == pointer.version and now - tried_at < RETRY_SECONDS
+
+    def _read(self, program_id: str, pointer: ModelPointer) -> tuple[str, T] | None:
+        try:
+            return pointer.version, self._load(self._artifacts.get(pointer.key))
+        except (ArtifactError, *SERVICE_FAILURES) as error:
+            # An alarm counts these lines (template.yaml, UnreadableModels).
+            log("error", UNREADABLE_MODEL, program_id=program_id, model=pointer.version, error=str(error))
+            return None
 
 
 class CatalogueCache:
@@ -108,9 +133,9 @@ class CatalogueCache:
             return kept
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
-        except ArtifactError as error:
+        except (ArtifactError, *SERVICE_FAILURES) as error:
             log("error", "the catalogue cannot be read; its changes are", program_id=state.program.program_id,
-                key=state.catalogue.key, error=error.message)  # fmt: skip
+                key=state.catalogue.key, error=str(error))  # fmt: skip
             return kept
 
     def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:

@@ -59,10 +59,8 @@ def _client(service: str, **settings: Any) -> Any:
         parameter_validation=False,
         tcp_keepalive=True,
         connect_timeout=1,
-        read_timeout=2,
         max_pool_connections=16,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        **settings,
+        **{"read_timeout": 2, "retries": {"mode": "standard", "total_max_attempts": 3}, **settings},
     )
     return shared_session().create_client(service, config=config)
 
@@ -73,8 +71,9 @@ def dynamodb_client() -> DynamoDBClient:
 
 
 def s3_client() -> S3Client:
-    """An S3 client."""
-    return cast("S3Client", _client("s3", s3={"addressing_style": "path"}))
+    """An S3 client, with one try less: while S3 is away, reads wait for it before the last good model serves on."""
+    retries = {"mode": "standard", "total_max_attempts": 2}
+    return cast("S3Client", _client("s3", s3={"addressing_style": "path"}, read_timeout=3, retries=retries))
 
 
 def sqs_client() -> SQSClient:

@@ -77,14 +77,18 @@ class Configuration:
         """Let ``pointer`` serve the program, unless a newer model does; whether it was moved."""
         return self._update_program(
             program_id,
-            "SET model_json = :model, model_version = :version",
-            {":model": {"S": to_json(asdict(pointer))}, ":version": {"S": pointer.version}},
+            "SET previous_model_json = if_not_exists(model_json, :none), model_json = :model, model_version = :version",
+            {
+                ":model": {"S": to_json(asdict(pointer))},
+                ":version": {"S": pointer.version},
+                ":none": {"S": "null"},
+            },
             "attribute_not_exists(model_version) OR model_version < :version",
         )
 
     def forget_model(self, program_id: str) -> None:
         """Let no model serve the program until the next rebase. Raises NotFound."""
-        self._update_program(program_id, "REMOVE model_json, model_version", {})
+        self._update_program(program_id, "REMOVE model_json, model_version, previous_model_json", {})
 
     def segments(self, program_id: str) -> SegmentsPointer | None:
         """Where the program's segments are; None before they were first computed."""
@@ -279,11 +283,17 @@ def decode_program(item: Item | None) -> ProgramState | None:
         return None
     return ProgramState(
         Program(**data(item)),
-        ModelPointer(**data(item, "model_json")) if "model_json" in item else None,
+        _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),
         data(item, "label_weights_json") if "label_weights_json" in item else {},
+        _model_pointer(item, "previous_model_json"),
     )
+
+
+def _model_pointer(item: Item, name: str) -> ModelPointer | None:
+    pointer = data(item, name) if name in item else None
+    return ModelPointer(**pointer) if pointer is not None else None
 
 
 def decode_access_key(item: Item | None) -> AccessKey | None:
