@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -21,16 +22,22 @@ FORBIDDEN = {
 # signatures), and a tenth. Raise them only for a reason.
 BUDGETS = {"actions": 330, "recommendations": 540}
 
+# A snapshot (SnapStart) is taken after the import: a connection made before it would be dead after every restore, and
+# numbers drawn before it would be the same in every environment.
 PROBE = """
-import json, sys
+import json, os, random, sys
 sys.path.insert(0, sys.argv[1])
+outside = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen"}
+reached = []
+sys.addaudithook(lambda event, arguments: reached.append(event) if event in outside else None)
+state = random.getstate()
 import app
-print(json.dumps(sorted(sys.modules)))
+print(json.dumps({"modules": sorted(sys.modules), "reached": reached, "drawn": random.getstate() != state}))
 """
 
 
-def modules_loaded(function: str) -> set[str]:
-    """Every module in memory after the function was imported as Lambda does it, the layer on its path."""
+def imported(function: str) -> dict[str, Any]:
+    """What importing the function as Lambda does it, the layer on its path, loaded and did."""
     variables = {
         "PYTHONPATH": str(ROOT / "layers" / "nextbest"),
         "TABLE_NAME": "table",
@@ -43,13 +50,22 @@ def modules_loaded(function: str) -> set[str]:
     command = [sys.executable, "-c", PROBE, str(ROOT / "functions" / function)]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return set(json.loads(result.stdout.splitlines()[-1]))
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.parametrize("function", HOT_FUNCTIONS)
 def test_hot_functions_load_nothing_they_do_not_need(function: str) -> None:
-    loaded = modules_loaded(function)
+    loaded = set(imported(function)["modules"])
 
     assert "nextbest.scoring" in loaded
     assert not FORBIDDEN & loaded
     assert len(loaded) <= BUDGETS[function]
+
+
+@pytest.mark.parametrize("function", HOT_FUNCTIONS)
+def test_a_snapshot_after_the_import_holds_nothing_that_goes_stale(function: str) -> None:
+    found = imported(function)
+
+    assert found["reached"] == []
+    assert not found["drawn"]
