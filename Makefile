@@ -35,7 +35,7 @@ logs: ## follow the log of a function: make logs FUNCTION=actions
 
 load: install ## load your events: make load FILE=events.csv PROGRAM=name
 	@$(if $(and $(FILE),$(PROGRAM)),,echo 'Say what and where to: make load FILE=events.csv PROGRAM=name'; exit 2)
-	@$(RUN) local.load $(FILE) --program $(PROGRAM) --url $(URL) --key $(or $(KEY),$(shell $(RUN) local key)) --state $(STATE)
+	@$(RUN) local.load '$(FILE)' --program '$(PROGRAM)' --url '$(URL)' --key "$(or $(KEY),$$($(RUN) local key))" --state '$(STATE)'
 
 start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
 	.venv/bin/sam build
