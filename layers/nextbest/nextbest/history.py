@@ -20,6 +20,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -212,7 +213,10 @@ class History:
         if not unknown:
             return self.actions, np.arange(len(self.actions), dtype=np.int32)
         actions = tuple(sorted([*self.actions, *unknown]))
-        return actions, np.array([bisect_left(actions, action) for action in self.actions], np.int32)
+        # Each of the old moves up by as many as were put before it.
+        places = np.sort(np.fromiter((bisect_left(self.actions, action) for action in unknown), np.int32, len(unknown)))
+        old = np.arange(len(self.actions), dtype=np.int32)
+        return actions, old + np.searchsorted(places, old, side="right").astype(np.int32)
 
     def fold(self, half_life_days: float) -> History:
         """The canonical form: everything older than the window as exact sums for ``half_life_days``."""
@@ -272,7 +276,9 @@ class History:
         offset += 4
         folded = FoldedSums.decode(body[offset : offset + past_bytes]) if past_bytes else None
         assets = json.loads(body[offset + past_bytes :])
-        actions = tuple(Action(event_type, asset_id) for event_type in assets for asset_id in assets[event_type])
+        actions = tuple(
+            chain.from_iterable(map(Action, repeat(event_type), assets[event_type]) for event_type in assets)
+        )
         if len(actions) != action_count or (event_count and int(index.max()) >= action_count):
             raise HistoryCorrupt("the history names an action that it does not hold")
         return cls(actions, index, times, identities, _NO_INDEX, _NO_TIMES, folded)

@@ -7,6 +7,7 @@ the catalogue. No state, no clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,8 @@ class Inputs:
     @classmethod
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
-        position = model.position
-        indices = np.fromiter((position.get(action, -1) for action in history.actions), np.int64, len(history.actions))
+        found = map(model.position.get, history.actions, repeat(-1))
+        indices = np.fromiter(found, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])
