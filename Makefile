@@ -7,6 +7,7 @@ PROGRAM ?=
 FUNCTION ?=
 KEY ?=
 SAM_OPTIONS ?=
+PLOTS ?= .evaluation
 URL ?= http://127.0.0.1:$(PORT)
 
 PACKAGES := $(wildcard local layers functions simulator tests benchmarks)
@@ -47,8 +48,9 @@ test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/mypy $(PACKAGES)
 	.venv/bin/python -m pytest
 
-evaluate: install-dev ## quality of the recommendations on public data
-	$(RUN) benchmarks.evaluate
+evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
+	@$(if $(FILE),,echo 'Say which events: make evaluate FILE=events.csv.gz'; exit 2)
+	@$(RUN) nextbest.training.evaluate $(FILE) --plots $(PLOTS)
 
 bench: install-dev ## latency, training time and cost on this machine
 	$(RUN) benchmarks
