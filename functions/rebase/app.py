@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NextbestError, Unavailable
 from nextbest.observability import log
 from nextbest.personalize.imports import run_import
 from nextbest.personalize.solution_versions import run_version
 from nextbest.rebasing import Rebase
-from nextbest.store.clients import s3_client
+from nextbest.store.clients import SERVICE_FAILURES, s3_client
 from nextbest.store.environment import open_artifacts, open_store
 from nextbest.store.imports import S3Files
 
@@ -37,10 +37,25 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         if event.get("only") == "segments":
             return {"segments": rebase.refresh_segments().version}
         return {"model": rebase.run().version}
-    models = {}
-    for program in STORE.list_programs():
+    return {"models": rebase_all()}
+
+
+def rebase_all() -> dict[str, str]:
+    """Rebase every program, those with the oldest models first; the model of each that was.
+
+    One that fails stops no other. Raises Unavailable at the end then, so that Lambda tries again and an alarm sounds.
+    """
+    states = [STORE.program_state(program.program_id) for program in STORE.list_programs()]
+    models, failed = {}, []
+    for state in sorted(filter(None, states), key=lambda state: state.model.version if state.model else ""):
+        program_id = state.program.program_id
         try:
-            models[program.program_id] = Rebase(STORE, ARTIFACTS, program.program_id, clock=time.time).run().version
+            models[program_id] = Rebase(STORE, ARTIFACTS, program_id, clock=time.time).run().version
         except InvalidInput as error:  # nothing to learn from yet; its status says so
-            log("info", "not rebased", program_id=program.program_id, reason=error.message)
-    return {"models": models}
+            log("info", "not rebased", program_id=program_id, reason=error.message)
+        except (NextbestError, *SERVICE_FAILURES) as error:
+            log("error", "a rebase failed", program_id=program_id, reason=str(error))
+            failed.append(program_id)
+    if failed:
+        raise Unavailable(f"{len(failed)} of {len(states)} programs could not be rebased, {failed[0]} first")
+    return models

@@ -35,6 +35,15 @@ def history_of(store: DynamoStore, user_id: str = "ada") -> History:
     return history
 
 
+def outdated(store: DynamoStore) -> list[str]:
+    """Users whose history lacks events of the log, in order."""
+    logged: dict[str, list[int]] = {}
+    for user_id, time_us, *_ in store.scan_events(PROGRAM.program_id):
+        logged.setdefault(user_id, []).append(time_us)
+    times = {user_id: sorted(times) for user_id, times in logged.items()}
+    return sorted(store.outdated_users(PROGRAM.program_id, times))
+
+
 def expected(events: list[Event]) -> bytes:
     return History.from_events((e.event_type, e.asset_id, e.timestamp) for e in events).encode(PROGRAM.half_life_days)
 
@@ -122,10 +131,27 @@ def test_backfilled_events_show_after_a_rebuild(store: DynamoStore) -> None:
     store.append(PROGRAM, events(3))
     store.append(PROGRAM, events(3, first=3), refresh_histories=False)
     assert len(history_of(store).action_index) == 3
-    assert list(store.backfilled_users(PROGRAM.program_id)) == ["ada"]
+    assert outdated(store) == ["ada"]
     store.rebuild_history(PROGRAM, "ada")
     assert len(history_of(store).action_index) == 6
-    assert list(store.backfilled_users(PROGRAM.program_id)) == []
+    assert outdated(store) == []
+
+
+def test_users_whose_history_lacks_events_are_found(store: DynamoStore, table: Table) -> None:
+    # Given users with short, folded and no histories, and rows of the log that no history has heard of
+    for user_id, count in (("short", 3), ("long", FOLD_AT), ("folded", WINDOW + 20), ("whole", WINDOW + 20)):
+        store.append(PROGRAM, events(count, user_id))
+    store.append(PROGRAM, events(3, "complete"))
+    assert outdated(store) == []
+    for user_id in ("short", "long", "folded", "unheard"):
+        (late,) = events(1, user_id, first=WINDOW + 50)
+        table.put(ItemKey(keys.user_pk(PROGRAM.program_id, user_id), keys.event_sk(late)), {})
+    # Then those are found, and rebuilding brings them up to date
+    assert outdated(store) == ["folded", "long", "short", "unheard"]
+    for user_id in outdated(store):
+        assert store.rebuild_history(PROGRAM, user_id)
+    assert outdated(store) == []
+    assert history_of(store, "unheard").encode(PROGRAM.half_life_days) == expected(events(1, first=WINDOW + 50))
 
 
 def test_labels_source_and_event_ids_come_back_from_the_log(store: DynamoStore) -> None:

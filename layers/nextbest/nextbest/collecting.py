@@ -48,7 +48,7 @@ class EventMessage:
             events = tuple(_event(row) for row in message["events"])
             refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
             return cls(str(message["program_id"]), events, refresh, sent_us)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
 
@@ -57,6 +57,8 @@ def _event(row: Mapping[str, Any]) -> Event:
     names = (event.user_id, event.event_type, event.asset_id)
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError("user_id, event_type and asset_id must be non-empty text")
+    for text in (*names, event.event_id, event.source, event.recommendation_id, *event.labels):
+        text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
     if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
         raise ValueError("timestamp_us must be whole microseconds since 1970")
     return event

@@ -62,8 +62,8 @@ class Rebase:
             self._report(TRAINING, f"learning from {count:,} events")
             model = self._train(state.program, events)
             pointer = self._publish(model)
-            self._report(REFRESHING, "refreshing back-filled histories and the catalogue")
-            refreshed = self._refresh_histories(state.program)
+            self._report(REFRESHING, "refreshing histories that lack events, and the catalogue")
+            refreshed = self._refresh_histories(state.program, events)
             self._publish_catalogue(state)
             self._report(SEGMENTING, "scoring all users for segments")
             self._publish_segments(state.program, model, events)
@@ -129,8 +129,13 @@ class Rebase:
         self._store.point_to_model(self._program_id, pointer)
         return pointer
 
-    def _refresh_histories(self, program: Program) -> int:
-        users = list(self._store.backfilled_users(program.program_id))
+    def _refresh_histories(self, program: Program, events: Events) -> int:
+        """Make anew the histories that lack events of the log: back-filled ones, and of writers that were ended."""
+        logged: dict[str, list[int]] = {}
+        times_us = np.rint(events["timestamp"].astype(np.float64) * 1e6).astype(np.int64)
+        for user_id, time_us in zip(events["user_id"].tolist(), times_us.tolist(), strict=True):
+            logged.setdefault(user_id, []).append(time_us)
+        users = list(self._store.outdated_users(program.program_id, logged))
         for user_id in users:
             self._store.rebuild_history(program, user_id)
         return len(users)

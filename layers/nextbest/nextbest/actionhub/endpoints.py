@@ -20,7 +20,7 @@ from nextbest.authentication import authenticate, authorize, require_operator
 from nextbest.errors import NotFound
 from nextbest.events import to_microseconds
 from nextbest.programs import Program
-from nextbest.rebasing_status import QUEUED
+from nextbest.rebasing_status import FAILED, QUEUED, UNFINISHED, is_lost
 from nextbest.segmenting import files_of
 from nextbest.store.base import Status
 
@@ -126,6 +126,10 @@ def get_program_status(call: Call) -> object:
     status = call.deployment.store.status(call.program_id)
     if status is None:
         status = Status(call.program_id, "program_created", "the program was never rebased", call.now)
+    silent_seconds = call.now - status.timestamp
+    if status.status_id in UNFINISHED and is_lost(silent_seconds, waiting=status.status_id == QUEUED):
+        message = f"the rebase was ended without a word; its last was: {status.message}"
+        status = replace(status, status_id=FAILED, message=message)
     return responses.program_status(
         program_id=call.program_id,
         status_id=status.status_id,

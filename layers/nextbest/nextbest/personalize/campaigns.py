@@ -17,6 +17,7 @@ from nextbest.personalize.operations import (
     ARN,
     NAME,
     PAGE,
+    STOPPING,
     TAGS,
     UNFINISHED,
     Call,
@@ -26,7 +27,7 @@ from nextbest.personalize.operations import (
     page,
 )
 from nextbest.personalize.shapes import Flag, Members, Number, Pairs, Text, Whole
-from nextbest.personalize.solution_versions import LATEST, STOPPING, find_version
+from nextbest.personalize.solution_versions import LATEST, find_version
 
 _CONFIG = Members(
     {

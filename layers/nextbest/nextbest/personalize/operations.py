@@ -16,6 +16,7 @@ from nextbest.personalize.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, nam
 from nextbest.personalize.errors import Refused
 from nextbest.personalize.permissions import missing, open_program, require
 from nextbest.personalize.shapes import Listing, Members, Shape, Text, Whole
+from nextbest.rebasing_status import is_lost
 from nextbest.store.base import ProgramState
 from nextbest.store.bulk import BulkStore
 
@@ -23,6 +24,8 @@ ACTIVE = "ACTIVE"
 CREATE_PENDING = "CREATE PENDING"
 CREATE_IN_PROGRESS = "CREATE IN_PROGRESS"
 CREATE_FAILED = "CREATE FAILED"
+STOPPING = "CREATE STOPPING"
+STOPPED = "CREATE STOPPED"
 UNFINISHED = (CREATE_PENDING, CREATE_IN_PROGRESS)
 
 NAME = Text(1, 63, r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
@@ -84,13 +87,13 @@ class Call:
         if found is None:
             raise missing(arn)
         require(self.key, found["program_id"], ADMIN, unseen=missing(arn))
-        return found
+        return as_of(found, self.now)
 
     def resources(self, kind: str, **wanted: str) -> Iterator[Resource]:
         """All resources of ``kind`` that the caller may see, whose members are as ``wanted``, in order of names."""
         for resource in self.store.list_resources(stored_kind(kind)):
             if self.sees(resource) and all(resource.get(name) == value for name, value in wanted.items()):
-                yield resource
+                yield as_of(resource, self.now)
 
     def sees(self, resource: Resource) -> bool:
         return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
@@ -160,6 +163,16 @@ def _read_token(token: str, key: str, scope: str) -> str:
 
 def _bad_token() -> Refused:
     return Refused("InvalidNextTokenException", "The token is not valid for this list; begin again without one")
+
+
+def as_of(resource: Resource, now: float) -> Resource:
+    """The resource, ended if a function was working on it that must have been ended itself; it blocks nothing then."""
+    status = resource.get("status")
+    if status in (*UNFINISHED, STOPPING) and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
+        if status == STOPPING:
+            return {**resource, "status": STOPPED}
+        return {**resource, "status": CREATE_FAILED, "failure": "It was interrupted; please create another"}
+    return resource
 
 
 def dates(resource: Resource) -> dict[str, float]:

@@ -20,11 +20,14 @@ from nextbest.personalize.operations import (
     CREATE_PENDING,
     NAME,
     PAGE,
+    STOPPED,
+    STOPPING,
     TAGS,
     UNFINISHED,
     Call,
     Operation,
     Resource,
+    as_of,
     dates,
     page,
 )
@@ -35,8 +38,6 @@ from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
 
 VERSION = "solution-version"
-STOPPING = "CREATE STOPPING"
-STOPPED = "CREATE STOPPED"
 LATEST = "$LATEST"
 METRICS = "personalize_metrics"
 """Where a model's report keeps its held-out metrics under the names that clients of Personalize know (§7.7)."""
@@ -124,7 +125,7 @@ def find_version(call: Call, member: str) -> Resource:
     if found is None:
         raise missing(arn)
     require(call.key, found["program_id"], ADMIN, unseen=missing(arn))
-    return found
+    return as_of(found, call.now)
 
 
 def versions_of(call: Call, solution: str) -> Iterator[Resource]:

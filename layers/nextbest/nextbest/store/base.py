@@ -127,6 +127,10 @@ class UserStore(Protocol):
         """Users whose log has events that their history was told not to show yet."""
         ...
 
+    def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+        """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
+        ...
+
     def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes (a Personalize Users row)."""
         ...

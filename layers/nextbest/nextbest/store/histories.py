@@ -14,6 +14,7 @@ is too old to be told from folded ones makes the history be rebuilt from the log
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -176,6 +177,44 @@ class Histories:
         for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk, backfilled"):
             if "backfilled" in item:
                 yield keys.parse_user_pk(item["pk"]["S"])
+
+    def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+        """Users whose history lacks events of the log; ``logged`` has the times of each user's events, ascending.
+
+        A back-fill leaves histories behind on purpose, and marks them; a writer that was ended between log and history
+        left its user behind by accident. What a history has folded cannot be told apart, so there it counts as whole.
+        """
+        halves: dict[str, dict[str, Item]] = {}
+        seen: set[str] = set()
+        for item in self._table.scan(
+            keys.users_prefix(program_id),
+            keys.HISTORY_PREFIX,
+            projection="pk, sk, packed, tail_events, backfilled",
+        ):
+            user_id = keys.parse_user_pk(item["pk"]["S"])
+            seen.add(user_id)
+            items = {**halves.pop(user_id, {}), item["sk"]["S"]: item}
+            if len(items) < 2:
+                halves[user_id] = items  # the other half may follow
+            elif _is_outdated(items, logged.get(user_id, ())):
+                yield user_id
+        yield from (user_id for user_id, items in halves.items() if _is_outdated(items, logged.get(user_id, ())))
+        yield from (user_id for user_id in logged if user_id not in seen)
+
+
+def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
+    snapshot, tail = items.get(keys.HISTORY), items.get(keys.TAIL)
+    if tail is not None and "backfilled" in tail:
+        return True
+    try:
+        history = decode_history(snapshot, tail)
+    except HistoryCorrupt:
+        return True
+    if history is None:
+        return bool(logged_us)
+    until_us = history.folded_until_us
+    held = int((history.timestamps_us > until_us).sum()) + int((history.older_timestamps_us > until_us).sum())
+    return held < len(logged_us) - bisect_right(logged_us, until_us)
 
 
 def decode_snapshot(item: Item) -> History:

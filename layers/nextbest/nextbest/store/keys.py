@@ -27,6 +27,7 @@ from nextbest.events import Event
 
 HISTORY = "H0"
 TAIL = "H1"
+HISTORY_PREFIX = "H"
 EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"

@@ -1,0 +1,178 @@
+"""Rebases that are killed, come two at a time, or fail: the old model serves, the status tells, the next is clean."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.key import operator_key
+from nextbest.errors import InvalidInput, Unavailable
+from nextbest.personalize.arns import SOLUTION, Arns, stored_kind
+from nextbest.personalize.operations import CREATE_FAILED, CREATE_IN_PROGRESS, Call
+from nextbest.personalize.operations import Deployment as ControlPlane
+from nextbest.personalize.solution_versions import VERSION, find_version, unfinished_version
+from nextbest.programs import Program
+from nextbest.rebasing_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
+from nextbest.store.base import ModelPointer, ProgramState
+from tests.faults.deployment import Deployment, Tenant, some_events
+from tests.faults.proxy import Call as ProxiedCall
+from tests.faults.proxy import broken
+from tests.infrastructure.cloudformation import Document, translate
+from tests.infrastructure.test_events_answered import load
+
+NOW = time.time()
+Told = Callable[[str], None]
+
+
+@pytest.fixture
+def grown(tenant: Tenant) -> Tenant:
+    """A program with enough to learn from."""
+    for user in range(4):
+        assert tenant.post(some_events(f"user-{user}", 30, now=NOW, every_seconds=40_000 + user)).status == 200
+    return tenant
+
+
+def model_of(tenant: Tenant) -> str | None:
+    state = tenant.store.program_state(tenant.program_id)
+    assert state is not None
+    return state.model.version if state.model is not None else None
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "published"),
+    [("s3", "PUT /", False), ("dynamodb", "Scan", False)],
+    ids=["while-it-writes-the-model", "while-it-reads"],
+)
+def test_a_rebase_that_is_killed_leaves_nothing_in_the_way(
+    deployment: Deployment, grown: Tenant, told_by: Told, service: str, operation: str, published: bool
+) -> None:
+    # Given a rebase that is killed in the midst of it
+    def kill(_call: ProxiedCall) -> None:
+        deployment.kill("rebase")
+
+    proxy = deployment.s3 if service == "s3" else deployment.dynamodb
+    with proxy.failing(operation, kill):
+        assert grown.rebase().error_type is not None
+    # Then the status does not pretend an end, reads go on, and nothing is lost
+    assert grown.status() in UNFINISHED
+    assert (model_of(grown) is not None) == published
+    assert grown.model_served("user-0") == "untrained"
+    grown.audit()
+    # And after as long as no rebase lives, the status says that it failed
+    status = grown.store.status(grown.program_id)
+    assert status is not None
+    grown.store.put_status(replace(status, timestamp=time.time() - RUN_SECONDS - 200))
+    reply = grown.http("manage", "GET", "/program/status")
+    assert reply.body["status_id"] == FAILED
+    assert status.message in reply.body["message"]
+    # And the next begins cleanly
+    assert grown.rebase().error_type is None
+    assert grown.status() == COMPLETE
+    assert grown.model_served("user-0") == model_of(grown)
+    told_by("RebaseErrorsAlarm")
+    told_by("FailedInvocationsAlarm")
+
+
+def test_two_rebases_at_once_both_end_and_the_later_serves(grown: Tenant) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: grown.rebase(), range(2))
+
+    assert first.error_type is second.error_type is None
+    versions = [invocation.payload.decode().split('"')[3] for invocation in (first, second)]
+    assert grown.status() == COMPLETE
+    assert model_of(grown) == max(versions)
+    assert grown.model_served("user-0") == max(versions)
+    grown.audit()
+
+
+def test_a_rebase_without_s3_fails_with_the_reason_and_the_old_model_serves(
+    deployment: Deployment, grown: Tenant, told_by: Told
+) -> None:
+    assert grown.rebase().error_type is None
+    version = grown.model_served("user-0")
+
+    with deployment.s3.failing("PUT /", broken):
+        assert grown.rebase().error_type is not None
+
+    assert grown.status() == FAILED
+    assert grown.model_served("user-0") == version
+    told_by("RebaseErrorsAlarm")
+
+
+def test_one_program_that_cannot_be_rebased_stops_no_other(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given programs with models of different ages, one without events, and S3 away while one of them is learned
+    pointers = {"new": "3", "failing": "1", "none": None, "empty": "2"}
+    states = {
+        name: ProgramState(Program(name), ModelPointer(version, name) if version else None)
+        for name, version in pointers.items()
+    }
+    begun: list[str] = []
+
+    class Learned:
+        def __init__(self, _store: object, _artifacts: object, program_id: str, **_: object) -> None:
+            self.program_id = program_id
+
+        def run(self) -> ModelPointer:
+            begun.append(self.program_id)
+            if self.program_id == "failing":
+                raise ClientError({"Error": {"Code": "SlowDown", "Message": "injected"}}, "PutObject")
+            if self.program_id == "empty":
+                raise InvalidInput("the program has no events to learn from")
+            return ModelPointer("4", "model")
+
+    for name, value in {**deployment.engines.variables(), "TABLE_NAME": "none", "ARTIFACT_BUCKET": "none"}.items():
+        monkeypatch.setenv(name, value)
+    app = load("rebase")
+    sys.modules.pop(app.__name__)  # others load it with engines of their own
+    monkeypatch.setattr(app, "Rebase", Learned)
+    store = SimpleNamespace(
+        list_programs=lambda: [state.program for state in states.values()], program_state=states.get
+    )
+    monkeypatch.setattr(app, "STORE", store)
+
+    # Then the schedule hears of it at the end, and every other was learned, the oldest models first
+    with pytest.raises(Unavailable, match=r"1 of 4 programs .* failing first"):
+        app.handler({"programs": "all"}, None)
+    assert begun == ["none", "failing", "empty", "new"]
+
+
+def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_it_could_live(tenant: Tenant) -> None:
+    # Given a solution version whose training was killed
+    name = f"solution-{tenant.program_id}/00000001"
+    version = {"name": name, "program_id": tenant.program_id, "solution": f"solution-{tenant.program_id}"}
+    dates = {"created": NOW, "updated": NOW}
+    tenant.store.create_resource(stored_kind(VERSION), name, {**version, **dates, "status": CREATE_IN_PROGRESS})
+    arns = Arns("us-east-1", "000000000000")
+    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0))
+
+    def call(now: float) -> Call:
+        return Call(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)
+
+    # Then it counts as running while it could be, and as failed afterwards
+    assert unfinished_version(call(NOW + RUN_SECONDS), program_id=tenant.program_id) is not None
+    assert unfinished_version(call(NOW + RUN_SECONDS + 200), program_id=tenant.program_id) is None
+    found = find_version(call(NOW + RUN_SECONDS + 200), "solutionVersionArn")
+    assert found["status"] == CREATE_FAILED
+    assert "interrupted" in found["failure"]
+
+
+def test_the_template_ends_rebases_when_the_status_believes_it_does() -> None:
+    template: Document = translate()
+
+    assert template["Resources"]["RebaseFunction"]["Properties"]["Timeout"] == RUN_SECONDS
+    configs = [
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Lambda::EventInvokeConfig"
+    ]
+    assert WAIT_SECONDS in {config.get("MaximumEventAgeInSeconds") for config in configs}
