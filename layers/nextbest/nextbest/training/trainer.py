@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from nextbest.programs import Program
 from nextbest.scoring.calibration import activity_of
@@ -40,6 +41,8 @@ _TUNING_SHARE, _FITTING_SHARE = 0.3, 0.6
 _TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
 _JUDGED_USERS, _JUDGED_CELLS = 2_000, 12_000_000
 _CALIBRATION_CELLS = 8_000_000
+# Threads that wait for one another cost small matrices more than they help; on busy cores a hundred times more.
+_SMALL_HEAD = 512
 
 LearnFrom = Literal["everyone", "highly_engaged"]
 
@@ -85,6 +88,20 @@ def train(
     """
     table = EventTable.of(events, now)
     plan = Plan.of(len(table.actions), time_budget_seconds)
+    with threadpool_limits(1 if plan.effort.head < _SMALL_HEAD else None, user_api="blas"):
+        return _train(table, plan, program, now, seed, values, time_budget_seconds, learn_from)
+
+
+def _train(
+    table: EventTable,
+    plan: Plan,
+    program: Program,
+    now: float,
+    seed: int,
+    values: Mapping[str, float] | None,
+    time_budget_seconds: float,
+    learn_from: LearnFrom,
+) -> Model:
     trainer = _Trainer(table, program, now, np.random.default_rng(seed), plan, learn_from)
     drafts = {name: trainer.draft(name == "repeats") for name in ("repeats", "discoveries")}
     per_action = trainer.per_action(drafts)
