@@ -197,7 +197,7 @@ class Tenant:
         """The version of the model that answers now."""
         reply = self.actions(user_id)
         assert reply.status == 200, reply
-        assert reply.body
+        assert reply.body["actions"]
         return reply.headers["x-nextbest-model"]
 
     def audit(self, *, repaired: bool = True) -> None:
