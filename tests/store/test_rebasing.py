@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from nextbest.access import SCOPES, issue_key
-from nextbest.actions import Action
+from nextbest.actions import Action, Recommendation
 from nextbest.assets import Asset
 from nextbest.errors import Forbidden, InvalidInput, NotFound
 from nextbest.events import Event
-from nextbest.history import History
+from nextbest.history import WINDOW, History
 from nextbest.rebasing import Rebase
 from nextbest.rebasing_status import COMPLETE, FAILED
 from nextbest.serving import UNTRAINED, Serving
@@ -179,3 +180,36 @@ def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
     # A program that its key opens but that does not exist
     with pytest.raises(NotFound):
         serving.read("another", "user-0", stranger, now=NOW)
+
+
+def test_settings_changed_after_a_rebase_count_at_once(store: DynamoStore) -> None:
+    # Given a model, and a user with so many events that the older ones are folded
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, some_events())
+    ages_days = [1 + index / 10 for index in range(WINDOW + 100)]
+    many = [Event("busy", round((NOW - days * DAY) * 1e6), "order", "tea") for days in ages_days]
+    store.append(PROGRAM, many)
+    rebase(store, artifacts)
+    serving = Serving(store, artifacts)
+    text = key_text(store)
+
+    def answer() -> list[Recommendation]:
+        read, state = serving.read(PROGRAM.program_id, "busy", text, now=NOW)
+        assert read.history is not None
+        found = serving.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
+        assert found.explanations is not None
+        return found.recommendations
+
+    assert base_weight(answer(), "tea") == pytest.approx(sum(0.5 ** (days / 30) for days in ages_days), abs=1e-9)
+    # When the half-life and the floor are changed
+    store.update_program(replace(PROGRAM, half_life_days=7))
+    # Then base weights follow, without a rebase
+    assert base_weight(answer(), "tea") == pytest.approx(sum(0.5 ** (days / 7) for days in ages_days), abs=1e-9)
+    # And so does the floor
+    weights = sorted(entry.growth_weight for entry in answer())
+    store.update_program(replace(PROGRAM, half_life_days=7, action_weight_floor=weights[-1]))
+    assert [entry.growth_weight for entry in answer()] == [weights[-1]]
+
+
+def base_weight(recommendations: list[Recommendation], asset_id: str) -> float:
+    return next(entry.base_weight for entry in recommendations if entry.asset_id == asset_id)

@@ -101,6 +101,15 @@ def test_values_change_the_order_but_not_the_probability(model: Model) -> None:
     }
 
 
+def test_the_floor_comes_before_the_limit_where_values_order(model: Model) -> None:
+    # Given growth of 0.168 for the pot, and less for the others, of which the cup is worth most
+    floored = replace(model, action_weight_floor=0.15)
+    values = np.array([100.0 if action.asset_id == "cup" else 1.0 for action in model.actions])
+    # When the one best is asked for, then the cup, which is under the floor, does not take its place
+    best = recommend(floored, History.empty(), now=NOW, limit=1, allow_repeats=True, values=values)
+    assert [item.asset_id for item in best] == ["pot"]
+
+
 def test_ties_do_not_follow_the_order_of_the_arrays(model: Model) -> None:
     # Given a model in which all scores are equal, and the same with its actions reversed
     flat = Mode(np.zeros(3, np.float32), (), calibration())

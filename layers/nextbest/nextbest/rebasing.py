@@ -79,7 +79,10 @@ class Rebase:
         state = self._store.program_state(self._program_id)
         if state is None or state.model is None:
             raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
-        model = Model.from_bytes(self._artifacts.get(state.model.key))
+        program = state.program
+        model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
+            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+        )
         return self._publish_segments(state.program, model, self._load_events())
 
     def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:

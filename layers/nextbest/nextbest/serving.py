@@ -20,7 +20,7 @@ from nextbest.programs import Program
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.explain import Contribution, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
-from nextbest.store.cache import AccessKeyCache, CatalogueCache, ModelCache
+from nextbest.store.cache import AccessKeyCache, CatalogueCache, Kept, ModelCache
 
 UNTRAINED = "untrained"
 
@@ -43,6 +43,7 @@ class Serving:
         self.models: ModelCache[Model] = ModelCache(artifacts, Model.from_bytes)
         self.catalogues = CatalogueCache(store, artifacts)
         self.access_keys = AccessKeyCache()
+        self._adapted: Kept[tuple[str, Model]] = Kept(16)
 
     def read(
         self,
@@ -74,11 +75,27 @@ class Serving:
     def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:
         """The program's catalogue, and its model with the version. A cold environment fetches both at once."""
         if self.models.holds(state) or self.catalogues.holds(state):
-            return self.catalogues.catalogue_of(state), self.models.model_of(state, now=now)
+            return self.catalogues.catalogue_of(state), self._model_of(state, now=now)
         with ThreadPoolExecutor(1) as pool:
             catalogue = pool.submit(self.catalogues.catalogue_of, state)
-            served = self.models.model_of(state, now=now)
+            served = self._model_of(state, now=now)
             return catalogue.result(), served
+
+    def _model_of(self, state: ProgramState, *, now: float) -> tuple[str, Model] | None:
+        """The model that serves, under the program's settings of now rather than those it was trained with."""
+        served = self.models.model_of(state, now=now)
+        if served is None:
+            return None
+        version, model = served
+        program = state.program
+        kept = self._adapted.get(program.program_id)
+        if kept is not None and kept[0] == version:
+            model = kept[1]
+        model = model.with_settings(
+            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+        )
+        self._adapted.put(program.program_id, (version, model))
+        return version, model
 
     def recommend(
         self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool

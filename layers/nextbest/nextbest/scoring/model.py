@@ -8,7 +8,7 @@ There are two modes, tuned apart: repeats allowed, and discoveries only. Each ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,15 @@ class Model:
     def mode(self, allow_repeats: bool) -> Mode:
         """The mode for a request."""
         return self.repeats if allow_repeats else self.discoveries
+
+    def with_settings(self, *, half_life_days: float, action_weight_floor: float) -> Model:
+        """The same model under settings of the program that were changed after it was trained.
+
+        They are about what is told, not about what was learned: the half-life of base weights, and the floor.
+        """
+        if (self.half_life_days, self.action_weight_floor) == (half_life_days, action_weight_floor):
+            return self
+        return replace(self, half_life_days=half_life_days, action_weight_floor=action_weight_floor)
 
     def to_bytes(self) -> bytes:
         """The artifact (layout: ``nextbest.scoring.artifact``)."""

@@ -41,7 +41,9 @@ def recommend(
     activity = activity_of(history.timestamps, now, model.horizon_days)
     values = model.values if values is None else values
     if values is not None:
-        eligible = mode.calibration.growth(scores, activity) * values
+        likely = mode.calibration.growth(scores, activity)
+        # Without values the floor can wait: who is under it comes last.
+        eligible = np.where(likely >= model.action_weight_floor, likely * values, -np.inf)
     if allowed is not None:
         eligible[~allowed] = -np.inf
     if not allow_repeats:
