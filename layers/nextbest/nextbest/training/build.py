@@ -11,11 +11,11 @@ from scipy import sparse
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import Kernel
 from nextbest.scoring.model import Influence, Mode, Term
+from nextbest.training.blend import Part
 from nextbest.training.components import Recipe, Workshop
 from nextbest.training.priors import recent_popularity
 from nextbest.training.table import EventTable, Moments, inputs_of
 from nextbest.training.timing import fit_timing, timed_inputs
-from nextbest.training.tune import Part
 
 
 def build_mode(

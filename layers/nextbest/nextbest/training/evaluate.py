@@ -26,13 +26,13 @@ from nextbest.history import History
 from nextbest.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.training.baselines import Baseline, Fitted, baselines
+from nextbest.training.blend import Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import recent_popularity
 from nextbest.training.split import Window, tuning_cut, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
-from nextbest.training.tune import Judge
 
 TIMED_USERS = 300
 _CHUNK = 512

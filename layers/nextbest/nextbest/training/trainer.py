@@ -23,13 +23,14 @@ from nextbest.programs import Program
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.scoring.model import Mode, Model
+from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, Pairs, fit_calibration, pairs_of, reliability
 from nextbest.training.components import Recipe, Workshop
 from nextbest.training.split import tuning_cut, window_of
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.transitions import seen_of, targets_of
-from nextbest.training.tune import LEARNED_KERNELS, Blend, Effort, Part, Tuner
+from nextbest.training.tune import LEARNED_KERNELS, Effort, Tuner
 
 ENTRIES = 2_100_000
 """Learned weights kept over both modes: about 8 MB of artifact."""

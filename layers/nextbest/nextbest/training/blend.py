@@ -1,0 +1,196 @@
+"""A blend: parts of a score and their weights, and the judge that says what it is worth.
+
+The judge is NDCG@10 of the full ranking on a held-out window. A part enters only when it pays beyond chance, and leaves
+when it no longer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nextbest.scoring.kernels import Kernel
+from nextbest.training.components import Recipe
+from nextbest.training.metrics import hits_of, ndcg_of, top_lists
+from nextbest.training.split import Window
+
+STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
+_SIGNED_STEPS = (*STEPS, -1.0, -6.0)  # having done it before may well speak against doing it again: films, courses
+_TIE_WEIGHT = 1e-6
+_SMALLEST_GAIN = 2e-4
+_STANDARD_ERRORS = 1.5
+"""A part enters when its gain, user by user, is this many standard errors: the best of a hundred settings that are all
+worthless looks better than nothing, and small programs are full of such luck."""
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a blend: ``what`` is a half-life (prior), a kernel (personal) or a recipe (learned). A ``timed``
+    personal part is multiplied by how due each action is (``timing``)."""
+
+    what: float | Kernel | Recipe
+    weight: float
+    timed: bool = False
+
+    @property
+    def name(self) -> str:
+        """prior, personal, ease, transitions or neighbours."""
+        if isinstance(self.what, Recipe):
+            return self.what.kind
+        return "personal" if isinstance(self.what, Kernel) else "prior"
+
+    def to_json(self) -> dict[str, Any]:
+        """For the report."""
+        setting = f"half-life {self.what:g}d" if isinstance(self.what, float) else str(self.what)
+        return {"part": self.name, "setting": setting, "weight": self.weight, "timed": self.timed}
+
+
+@dataclass(slots=True)
+class Judge:
+    """NDCG@10 on a window, over ``columns`` (the head, or everything). Counts the rankings it judged."""
+
+    window: Window
+    columns: NDArray[np.int64]
+    ties: Scores
+    judged: int = 0
+    _targets: sparse.csr_array = field(init=False)
+    _seen: tuple[NDArray[np.int64], NDArray[np.int64]] = field(init=False)
+    _rows: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        targets = sparse.csr_array(self.window.targets[:, self.columns])
+        self._rows = np.flatnonzero(np.diff(targets.indptr))
+        self._targets = targets[self._rows]
+        seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
+        self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
+
+    @property
+    def users(self) -> NDArray[np.int64]:
+        """Rows of the window that have a target among the columns."""
+        return self._rows
+
+    def per_user(self, scores: Scores) -> NDArray[np.float64]:
+        """NDCG@10 of each of ``users``; ``scores`` (users, columns)."""
+        self.judged += 1
+        ranked = scores + self.ties * np.float32(_TIE_WEIGHT * max(float(np.abs(scores).max()), 1e-20))
+        ranked[self._seen] = -np.inf
+        return ndcg_of(hits_of(top_lists(ranked), self._targets), np.diff(self._targets.indptr))
+
+    def __call__(self, scores: Scores) -> float:
+        """Mean NDCG@10."""
+        return float(self.per_user(scores).mean()) if len(self._rows) else 0.0
+
+    def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
+        """Whether ``after`` ranks better than ``before`` by more than chance explains."""
+        gains = self.per_user(after) - self.per_user(before)
+        error = float(gains.std()) / max(len(gains), 1) ** 0.5
+        return bool(gains.mean() > max(_SMALLEST_GAIN, standard_errors * error))
+
+    def scale_of(self, scores: Scores) -> float:
+        """The mean over users of their best candidate's absolute score: what makes weights of parts comparable."""
+        seen = self._seen
+        candidates = np.abs(scores)
+        candidates[seen] = 0.0
+        return float(candidates.max(axis=1).mean()) or 1.0
+
+
+@dataclass(slots=True)
+class Blend:
+    """Parts with their (users, columns) scores, and the value of the whole."""
+
+    judge: Judge
+    parts: list[Part] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    value: float = 0.0
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def total(self) -> Scores:
+        """The blended scores."""
+        total = np.zeros((len(self.judge.users), len(self.judge.columns)), np.float32)
+        for part, scores in zip(self.parts, self.scores, strict=True):
+            total += np.float32(part.weight) * scores
+        return total
+
+    def consider(self, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> Part | None:
+        """Add the option, at the weight, that helps most; None, and nothing added, when none does."""
+        total = self.total
+        best: tuple[float, Part, Scores] | None = None
+        for what, compute in options:
+            scores = compute()
+            unit = (self.judge.scale_of(total) if self.parts else 1.0) / self.judge.scale_of(scores)
+            steps = _SIGNED_STEPS if isinstance(what, Kernel) else STEPS
+            for step in steps if self.parts else (1.0,):
+                value = self.judge(total + np.float32(step * unit) * scores)
+                if best is None or value > best[0]:
+                    best = (value, Part(what, step * unit), scores)
+        if best is None:
+            return None
+        if self.parts and not self.judge.pays(total, total + np.float32(best[1].weight) * best[2]):
+            return None
+        self.steps.append({**best[1].to_json(), "ndcg_before": self.value, "ndcg_after": best[0]})
+        self.value = best[0]
+        self.parts.append(best[1])
+        self.scores.append(best[2])
+        return best[1]
+
+    def improve(self, place: int, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> None:
+        """Exchange the part at ``place`` for the option that helps most, if one does, at a like weight."""
+        part, scores = self.parts[place], self.scores[place]
+        rest = self.total - np.float32(part.weight) * scores
+        scale = part.weight * self.judge.scale_of(scores)
+        for what, compute in options:
+            if what == part.what:
+                continue
+            other = compute()
+            unit = scale / self.judge.scale_of(other)
+            for step in (0.5, 1.0, 2.0):
+                value = self.judge(rest + np.float32(unit * step) * other)
+                if value > self.value + _SMALLEST_GAIN:
+                    self.value = value
+                    self.parts[place], self.scores[place] = Part(what, unit * step), other
+
+    def refine(self, rounds: int = 3) -> None:
+        """Coordinate search over the weights, with smaller steps each round; a part that does not pay is dropped."""
+        self.value = self.judge(self.total)
+        for round_number in range(rounds):
+            spread = 2.0 ** (1.0 / (round_number + 1))
+            for place in range(len(self.parts)):
+                self._refine_one(place, spread)
+        kept = [place for place, part in enumerate(self.parts) if part.weight != 0.0]
+        self.parts = [self.parts[place] for place in kept]
+        self.scores = [self.scores[place] for place in kept]
+
+    def without(self) -> list[float]:
+        """The value of the blend without each of its parts in turn: what each is worth."""
+        total = self.total
+        return [
+            self.judge(total - np.float32(part.weight) * scores) if len(self.judge.users) else 0.0
+            for part, scores in zip(self.parts, self.scores, strict=True)
+        ]
+
+    def _refine_one(self, place: int, spread: float) -> None:
+        part, scores = self.parts[place], self.scores[place]
+        rest = self.total - np.float32(part.weight) * scores
+        best, weight = self.value, part.weight
+        # The prior stays whatever it is worth here: it alone answers for users without a history.
+        if not weight or (part.name != "prior" and not self.judge.pays(rest, self.total, 0.5)):
+            self.value = self.judge(rest)
+            self.parts[place] = replace(part, weight=0.0)
+            return
+        for direction in (spread, 1.0 / spread):
+            trial = part.weight * direction
+            value = self.judge(rest + np.float32(trial) * scores)
+            while value > best:
+                best, weight = value, trial
+                trial *= direction
+                value = self.judge(rest + np.float32(trial) * scores)
+        self.value = best
+        self.parts[place] = replace(part, weight=weight)
