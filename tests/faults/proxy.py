@@ -112,6 +112,11 @@ def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
             except ConnectionError:  # the caller did not wait for the answer
                 self.close_connection = True
 
+        def handle_expect_100(self) -> bool:
+            agreed = super().handle_expect_100()
+            self.wfile.flush()  # the caller waits a second for it otherwise
+            return agreed
+
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             operation = self.headers.get("x-amz-target", "").rpartition(".")[2] or f"{self.command} {self.path}"
