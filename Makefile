@@ -7,6 +7,7 @@ PROGRAM ?=
 FUNCTION ?=
 KEY ?=
 SAM_OPTIONS ?=
+MINUTES ?= 10
 PLOTS ?= .evaluation
 URL ?= http://127.0.0.1:$(PORT)
 
@@ -17,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench format install install-dev
+.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench soak format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -52,8 +53,11 @@ evaluate: install-dev ## our model against the classic methods: make evaluate FI
 	@$(if $(FILE),,echo 'Say which events: make evaluate FILE=events.csv.gz'; exit 2)
 	@$(RUN) nextbest.training.evaluate $(FILE) --plots $(PLOTS)
 
-bench: install-dev ## latency, training time and cost on this machine
+bench: install-dev ## latency of the whole way, as ratios to two yardsticks measured beside it
 	$(RUN) benchmarks
+
+soak: install-dev ## mixed load for MINUTES=10, then an audit that no event was lost or doubled
+	$(RUN) benchmarks.soak --minutes $(MINUTES)
 
 format: install-dev ## put the code into its one format
 	.venv/bin/ruff check --fix-only $(PACKAGES)

@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks.latency import Times
 
 FLOOR, USUAL = "floor", "usual"
-BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 TITLES = {
     "warm": "Warm reads, by actions in the catalogue and events in the history",
     "cold": "Cold start: from the start of the process to the first answer",
@@ -85,13 +84,18 @@ def text(conditions: Mapping[str, str], measured: Sequence[Measured]) -> str:
 
 def write(docs: Path, conditions: Mapping[str, str], measured: Sequence[Measured]) -> None:
     """Put the table into ``performance.md`` between its two marks, the numbers beside it, and draw the chart."""
-    page = docs / "performance.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text(conditions, measured)}\n\n{END}{after}")
+    put_between(docs / "performance.md", text(conditions, measured), command="make bench")
     numbers = {"conditions": dict(conditions), **{kind: rows(measured, kind) for kind in TITLES}}
     (docs / "performance.json").write_text(json.dumps(numbers, indent=1) + "\n")
     draw(measured, docs / "images" / "performance.png")
+
+
+def put_between(page: Path, content: str, *, command: str) -> None:
+    """Replace what stands in ``page`` between the two marks of ``command``."""
+    begin, end = f"<!-- {command}: begin -->", f"<!-- {command}: end -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}")
 
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
