@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench soak format install install-dev
+.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench soak cost format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -58,6 +58,9 @@ bench: install-dev ## latency of the whole way, as ratios to two yardsticks meas
 
 soak: install-dev ## mixed load for MINUTES=10, then an audit that no event was lost or doubled
 	$(RUN) benchmarks.soak --minutes $(MINUTES)
+
+cost: install-dev ## a million calls in dollars, from what `make bench` measured
+	@$(RUN) benchmarks.cost
 
 format: install-dev ## put the code into its one format
 	.venv/bin/ruff check --fix-only $(PACKAGES)
