@@ -232,7 +232,7 @@ class Memory:
             quarter = len(values) // 4
             if quarter:
                 early, late = np.median(values[quarter : 2 * quarter]), np.median(values[-quarter:])
-                yield f"{name} (process {pid}): {early:.1f} -> {late:.1f} MB ({late - early:+.1f}), {len(values)} samples"
+                yield f"{name} (process {pid}): {early:.1f} -> {late:.1f} MB ({late - early:+.1f})"
 
 
 def create_program(stack: Running) -> tuple[str, str]:
@@ -338,7 +338,7 @@ def report(tally: Tally, memory: Memory, *, seconds: float, clients: int) -> Ite
     """The lines of the report, in Markdown."""
     total = sum(len(taken) for taken in tally.milliseconds.values())
     yield (
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"load average {os.getloadavg()[1]:.1f}; {clients} clients for {seconds / 60:.0f} minutes, {USERS} users"
     )
     yield ""
