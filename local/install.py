@@ -180,7 +180,7 @@ def run(command: list[str], *, folder: Path = ROOT) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**_certificates(), **os.environ},
+            env={**certificates(), **os.environ},
             timeout=_NPM_SECONDS,
             check=False,
         )
@@ -190,7 +190,7 @@ def run(command: list[str], *, folder: Path = ROOT) -> None:
         raise InstallFailed(f"{Path(command[0]).name} ended with status {result.returncode}: {result.stdout[-800:]}")
 
 
-def _certificates() -> dict[str, str]:
+def certificates() -> dict[str, str]:
     """Node has a list of authorities of its own; let it trust this machine's too (proxies of companies sign anew)."""
     return {"NODE_EXTRA_CA_CERTS": str(AUTHORITIES)} if AUTHORITIES.exists() else {}
 
