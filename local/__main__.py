@@ -25,17 +25,18 @@ from local.key import operator_key
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 20.0
+_FIRST_FREE_PORT, _LAST_PORT = 1024, 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description="The local stack.")
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start", help="start the stack and keep it running until Ctrl-C")
-    start.add_argument("--port", type=int, default=3000)
+    start.add_argument("--port", type=_port, default=3000)
     start.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     start.add_argument("--no-demo", dest="demo", action="store_false", help="leave the demo program out")
     docker = commands.add_parser("start-docker", help="the plain `sam local start-api`, with engines behind it")
-    docker.add_argument("--port", type=int, default=3000)
+    docker.add_argument("--port", type=_port, default=3000)
     docker.add_argument("--template", type=Path, default=ROOT / ".aws-sam" / "build" / "template.yaml")
     docker.add_argument("options", nargs="*", help="for SAM CLI, after --, e.g. -- --skip-pull-image")
     stop = commands.add_parser("stop", help="stop a running stack")
@@ -68,8 +69,8 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
         print(f"A stack (process {pid}) already uses {state}: run `make stop` first, or start another one", end=" ")
         print(f"beside it with `make start STATE=.state2 PORT={port + 1}`.")
         return 1
-    if port and not _port_is_free(port):
-        print(f"Port {port} is taken by another program: free it, or run `make start PORT={port + 1}`.")
+    if (trouble := _port_trouble(port)) is not None:
+        print(f"Port {port} {trouble}, or run `make start PORT={port + 1 if port >= _FIRST_FREE_PORT else 3000}`.")
         return 1
     began = time.monotonic()
 
@@ -174,14 +175,23 @@ def _running(state: Path) -> int | None:
     return None
 
 
-def _port_is_free(port: int) -> bool:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; 1 to {_LAST_PORT} are, and 0 asks for a free one")
+    return int(text)
+
+
+def _port_trouble(port: int) -> str | None:
+    """Why a port cannot be listened on, and what to do about it; None where it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return "needs the rights of root: take them"
         except OSError:
-            return False
-    return True
+            return "is taken by another program: free it"
+    return None
 
 
 def _log_to(path: Path) -> None:

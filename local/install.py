@@ -100,8 +100,11 @@ def create_venv() -> None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise InstallFailed(f"this Python has no venv: run `sudo {' '.join(command)}`, then try again")
         print("Installing Debian's python3-venv", flush=True)
-        run(["apt-get", "update"])
-        run(command)
+        try:
+            run(["apt-get", "update"])
+            run(command)
+        except InstallFailed as error:
+            raise InstallFailed(f"Debian's package python3-venv is needed, and {error}") from error
     run([sys.executable, "-m", "venv", "--clear", str(VENV)])
 
 

@@ -24,7 +24,7 @@ import urllib3
 from tqdm import tqdm
 
 from local.load_client import Server
-from local.load_errors import FileUnusable, Interrupted, LoadError
+from local.load_errors import Interrupted, LoadError
 from local.load_progress import Counts, Progress, progress_path
 from local.load_rows import LARGEST_BATCH, Batch, count_rows, read_batches
 
@@ -142,8 +142,6 @@ def _run(chosen: argparse.Namespace, stop: threading.Event) -> int:
             raise Interrupted
 
     total = count_rows(chosen.file)
-    if total == 0:
-        raise FileUnusable(f"{chosen.file} has no rows; a header and rows are needed")
     url = chosen.url.rstrip("/")
     progress_file = progress_path(chosen.state, chosen.file, chosen.program, url)
     if chosen.restart:

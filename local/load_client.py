@@ -90,7 +90,8 @@ class Server:
                     method, self.url + path, body=content, headers=headers, timeout=TIMEOUT, retries=False
                 )
             except urllib3.exceptions.HTTPError as error:
-                trouble = f"no answer from {self.url} ({error}). Is it running? `make start` starts the local stack"
+                why = str(error).rpartition(": ")[2]
+                trouble = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
                 continue
             if answer.status != 429 and answer.status < 500:
                 return answer.status, _decode(answer.status, answer.data)
@@ -136,4 +137,9 @@ def _wrong_events(answer: Any, size: int) -> dict[int, str]:
 
 def _refusal(status: int, answer: Any) -> str:
     """Status and the server's own words."""
-    return f"{status} {json.dumps(answer.get('detail', answer) if isinstance(answer, dict) else answer)}"
+    detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
+    if isinstance(detail, list) and all(isinstance(wrong, dict) and {"loc", "msg"} <= wrong.keys() for wrong in detail):
+        said = "; ".join(f"{'.'.join(str(part) for part in wrong['loc'][1:])}: {wrong['msg']}" for wrong in detail)
+    else:
+        said = detail if isinstance(detail, str) else json.dumps(detail)
+    return f"{status} {said}"

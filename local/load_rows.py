@@ -143,6 +143,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield row, fields
     except FileNotFoundError:
         raise FileUnusable(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise FileUnusable(f"{path} is a folder; name one file in it") from None
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise FileUnusable(f"cannot read {path} after row {row}: {error}") from error
 
@@ -194,5 +196,12 @@ def _batches_by_user(
 
 
 def count_rows(path: Path) -> int:
-    """How many event rows the file has. Raises FileUnusable."""
-    return max(0, sum(1 for _ in read_rows(path)) - 1)
+    """How many event rows the file has, all of which can be read. Raises FileUnusable where there are none."""
+    rows = read_rows(path)
+    header = next(rows, None)
+    if header is not None:
+        column_indexes(header[1])
+    count = sum(1 for _ in rows)
+    if count == 0:
+        raise FileUnusable(f"{path} has no rows; a header and rows are needed")
+    return count

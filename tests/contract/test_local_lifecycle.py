@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from local.__main__ import main
 from tests.contract.stacks import (
     ECHO_TEMPLATE,
     RunningStack,
@@ -85,6 +86,14 @@ def test_given_a_taken_port_when_started_then_it_says_so_plainly(tmp_path: Path)
         said = refused(tmp_path / "state", port=port)
 
     assert said.startswith(f"Port {port} is taken by another program")
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1"])
+def test_given_no_port_when_started_then_it_says_what_is_one(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["start", f"--port={port}"])
+    assert ended.value.code == 2
+    assert f"'{port}' is no port; 1 to 65535 are" in capsys.readouterr().err
 
 
 def test_given_a_running_stack_when_another_uses_its_state_then_it_is_refused(echo_stack: RunningStack) -> None:

@@ -294,7 +294,7 @@ def test_given_no_server_when_called_then_the_message_says_what_to_do() -> None:
         port = unused.getsockname()[1]
     pauses: list[float] = []
     server = Server(f"http://127.0.0.1:{port}", "shop", KEY, urllib3.PoolManager(), random.Random(1), pauses.append)
-    with pytest.raises(ServerRefuses, match="make start"):
+    with pytest.raises(ServerRefuses, match=r"\(\[Errno 111\] Connection refused\)\. Is it running\? `make start`"):
         server.open_program()
     assert len(pauses) == FIRST_CONTACT_ATTEMPTS - 1
 
@@ -329,8 +329,28 @@ def test_given_an_unusable_file_when_run_then_it_says_why(
 ) -> None:
     path = tmp_path / "events.csv"
     path.write_text(content)
+    double.contract.programs.clear()
     assert main(command(double, path)) == 1
     assert why in capsys.readouterr().err
+    assert double.contract.programs == set()
+
+
+def test_given_a_folder_when_run_then_it_says_so(
+    double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(double, tmp_path)) == 1
+    assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name one file in it\n"
+
+
+def test_given_a_program_that_is_refused_when_run_then_the_servers_words_are_told(
+    double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {"type": "string_pattern_mismatch", "loc": ["body", "program_id"], "msg": "String should match pattern"}
+    refusals = {"GET": (404, {"detail": "Program not found"}), "POST": (422, {"detail": [wrong]})}
+    monkeypatch.setattr(double.contract, "answer", lambda method, *_: refusals[method])
+    assert main(command(double, write(tmp_path, 1), "--program", "my shop")) == 1
+    expected = "load: cannot open or create program my shop: 422 program_id: String should match pattern\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense")])
