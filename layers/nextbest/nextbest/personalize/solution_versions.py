@@ -39,8 +39,6 @@ from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
 
 VERSION = "solution-version"
 LATEST = "$LATEST"
-METRICS = "personalize_metrics"
-"""Where a model's report keeps its held-out metrics under the names that clients of Personalize know (§7.7)."""
 
 _HOUR_SECONDS = 3600.0
 
@@ -193,12 +191,9 @@ def run_version(
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in a model's report under the keys of §7.7; a report without them has the one it tunes for."""
-    if METRICS in report:
-        return {name: float(value) for name, value in report[METRICS].items()}
-    repeats = report.get("modes", {}).get("repeats", {})
-    named = {"normalized_discounted_cumulative_gain_at_10": repeats.get("ndcg_at_10")}
-    return {name: float(value) for name, value in named.items() if value is not None}
+    """The metrics in a model's report under the keys of §7.7; none where there was nobody to judge on."""
+    held_out: Mapping[str, float] = report.get("modes", {}).get("repeats", {}).get("held_out", {})
+    return {name.replace("ndcg", "normalized_discounted_cumulative_gain"): value for name, value in held_out.items()}
 
 
 def _record(store: ConfigurationStore, name: str, now: float, **members: Any) -> None:

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.components import Recipe
-from nextbest.training.metrics import hits_of, ndcg_of, top_lists
+from nextbest.training.metrics import held_out, hits_of, ndcg_of, top_lists
 from nextbest.training.split import Window
 
 STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
@@ -92,6 +92,12 @@ class Judge:
         gains = self.per_user(after) - self.per_user(before)
         error = float(gains.std()) / max(len(gains), 1) ** 0.5
         return bool(gains.mean() > max(_SMALLEST_GAIN, standard_errors * error))
+
+    def metrics(self, scores: Scores) -> dict[str, float]:
+        """Everything that is told of a ranking: ``metrics.held_out``."""
+        ranked = scores.copy()
+        ranked[self._seen] = -np.inf
+        return held_out(ranked, self._targets)
 
     def scale_of(self, scores: Scores) -> float:
         """The mean over users of their best candidate's absolute score: what makes weights of parts comparable."""

@@ -222,6 +222,7 @@ class _Trainer:
             "rankings_judged": tuner.judge.judged,
             "judged_users": len(tuner.judge.users),
             "ndcg_at_10": blend.value,
+            "held_out": blend.judge.metrics(blend.total),
             "parts": [
                 {**part.to_json(), "ndcg_without": without}
                 for part, without in zip(blend.parts, blend.without(), strict=True)

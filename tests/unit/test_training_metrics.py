@@ -1,0 +1,40 @@
+"""Metrics of a ranking, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nextbest.training.metrics import held_out
+
+
+def test_given_two_users_when_measured_then_every_metric_is_as_by_hand() -> None:
+    # Given three actions; the first user took 0 and 2, the second took 1
+    targets = sparse.csr_array(np.array([[1, 0, 1], [0, 1, 0]]))
+    # When the first is shown 0, 1, 2 in this order, and the second 2, 0, and never 1
+    scores = np.array([[0.9, 0.5, 0.1], [0.5, -np.inf, 0.7]], np.float32)
+    found = held_out(scores, targets)
+    # Then the first has hits in places 1 and 3 of at best 1 and 2, and the second has none
+    first = (1 + 1 / math.log2(4)) / (1 + 1 / math.log2(3))
+    for cutoff in (5, 10, 25):
+        assert found[f"ndcg_at_{cutoff}"] == pytest.approx(first / 2)
+    # Action 0 was recommended twice and once rightly, 1 once wrongly, 2 twice and once rightly
+    assert found["precision"] == pytest.approx((1 / 2 + 0 + 1 / 2) / 3)
+    # 0 and 2 were taken once and recommended to who took them, 1 was not
+    assert found["recall"] == pytest.approx((1 + 0 + 1) / 3)
+    assert found["coverage"] == 1.0
+    # The first: 0 is above 1, 2 is not: 1 of 2. The second: 1 is under both
+    assert found["auc"] == pytest.approx((1 / 2 + 0) / 2)
+
+
+def test_given_nobody_when_measured_then_nothing_is_told() -> None:
+    assert held_out(np.zeros((0, 3), np.float32), sparse.csr_array((0, 3))) == {}
+
+
+def test_given_users_who_took_everything_when_measured_then_there_is_no_area_to_tell() -> None:
+    found = held_out(np.array([[0.1, 0.2]], np.float32), sparse.csr_array(np.array([[1, 1]])))
+    assert found["auc"] == 0.5
+    assert found["ndcg_at_10"] == pytest.approx(1.0)
