@@ -11,14 +11,14 @@ MINUTES ?= 10
 PLOTS ?= .evaluation
 URL ?= http://127.0.0.1:$(PORT)
 
-PACKAGES := $(wildcard local layers functions simulator tests benchmarks)
+PACKAGES := $(wildcard operations local layers functions simulator tests benchmarks)
 RUN := .venv/bin/python -m
 
 export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load start-docker test check lint types evaluate bench soak cost format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check lint types evaluate bench soak cost format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -39,7 +39,11 @@ load: install ## load your events: make load FILE=events.csv PROGRAM=name
 	@$(if $(and $(FILE),$(PROGRAM)),,echo 'Say what and where to: make load FILE=events.csv PROGRAM=name'; exit 2)
 	@$(RUN) local.load '$(FILE)' --program '$(PROGRAM)' --url '$(URL)' --key "$(or $(KEY),$$($(RUN) local key))" --state '$(STATE)'
 
+doctor: ## is the local stack well, and what to do where it is not
+	@./nextbest --state $(STATE) doctor
+
 start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
+	@$(RUN) local check-docker
 	.venv/bin/sam build
 	@$(RUN) local start-docker --port $(PORT) --state $(STATE) -- $(SAM_OPTIONS)
 

@@ -1,0 +1,1 @@
+"""Commands for whoever runs a deployment, in AWS or on this machine."""

@@ -1,0 +1,115 @@
+"""./nextbest against the running stack: dead letters come back, people are exported and forgotten, ills are named."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nextbest.collecting import EventMessage
+from nextbest.events import Event, to_microseconds
+from nextbest.rebasing_status import FAILED
+from nextbest.store.base import ModelPointer, Status
+from operations.__main__ import main
+from operations.dead_letters import DeadLetter, listed, redrive, waiting
+from operations.deployment import Deployment, local_deployment
+from operations.doctor import Finding, examine
+from tests.contract.conftest import Program
+from tests.contract.stacks import RunningStack
+
+NOW = time.time()
+SECONDS_TO_WAIT = 30.0
+
+
+@pytest.fixture
+def deployment(stack: RunningStack) -> Deployment:
+    return local_deployment(stack.state)
+
+
+@pytest.fixture
+def dead_letter(deployment: Deployment, program: Program) -> Iterator[str]:
+    """A message that failed while a service was away, in the dead-letter queue now; nothing is left there after."""
+    event = Event("late", to_microseconds(NOW - 60), "order", "latte")
+    body = EventMessage(program.program_id, (event,), sent_us=to_microseconds(NOW - 60)).to_json()
+    sqs = deployment.client("sqs")
+    sqs.send_message(QueueUrl=deployment.dead_letters_url, MessageBody=body)
+    yield body
+    for letter in waiting(deployment):
+        sqs.delete_message(QueueUrl=deployment.dead_letters_url, ReceiptHandle=letter.receipt_handle)
+
+
+def test_dead_letters_are_listed_stay_and_are_ingested_once_redriven(
+    deployment: Deployment, dead_letter: str, program: Program
+) -> None:
+    for _ in range(2):
+        (letter,) = listed(deployment)
+        assert letter.body == dead_letter
+        assert letter.summary()["program_id"] == program.program_id
+        assert letter.summary()["events"] == 1
+
+    assert redrive(deployment) == 1
+
+    assert listed(deployment) == []
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while program.http.get("/users/late/events").status_code != 200:
+        assert time.monotonic() < deadline, "the message was never ingested"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("body", ["not json", "[1]", '{"no": "program"}'])
+def test_foreign_messages_are_told_apart(body: str) -> None:
+    summary = DeadLetter("id", "handle", 5, NOW, body).summary()
+
+    assert "none of ours" in summary["problem"]
+    assert body not in json.dumps(summary)
+
+
+def findings(deployment: Deployment, program_id: str) -> list[Finding]:
+    return [finding for finding in examine(deployment, now=NOW) if finding.what == f"program {program_id}"]
+
+
+def test_the_doctor_finds_a_stack_well_but_for_a_program_without_a_model(
+    deployment: Deployment, program: Program
+) -> None:
+    found = {finding.what: finding for finding in examine(deployment, now=NOW)}
+
+    assert {"API", "table", "bucket", "queue"} <= {what for what, finding in found.items() if finding.is_well}
+    assert found[f"program {program.program_id}"].found == "no model yet"
+
+
+def test_the_doctor_names_a_failed_rebase_and_a_model_that_is_not_there(
+    deployment: Deployment, program: Program
+) -> None:
+    store = deployment.store()
+    store.put_status(Status(program.program_id, FAILED, "no events", NOW))
+    store.point_to_model(program.program_id, ModelPointer("0000000000001", "models/nowhere"))
+
+    failed, unreadable = findings(deployment, program.program_id)
+
+    assert "no events" in failed.found
+    assert "cannot be read" in unreadable.found
+    assert failed.advice
+    assert unreadable.advice
+
+
+def test_a_user_is_exported_and_forgotten(
+    stack: RunningStack, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"user_id": "eva", "event_timestamp": NOW - 60, "event_type": "order", "asset_id": "tea", "labels": ["app"]}
+    assert program.http.post("/events", json={"events": [event]}).status_code == 200
+    command = ["--state", str(stack.state)]
+
+    assert main([*command, "export-user", program.program_id, "eva"]) == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert [(entry["asset_id"], entry["labels"]) for entry in exported["events"]] == [("tea", ["app"])]
+    assert main([*command, "delete-user", program.program_id, "eva"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"] == 1
+    assert main([*command, "export-user", program.program_id, "eva"]) == 1
+    assert "User not found" in capsys.readouterr().err
+
+
+def test_no_stack_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--state", "nowhere", "doctor"]) == 1
+    assert "make start" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""The doctor on a deployment in AWS, played by moto."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from operations.deployment import Deployment
+from operations.doctor import Finding, examine
+
+NOW = 1_790_000_000.0
+REGION = "us-east-1"
+NOBODY = "http://127.0.0.1:9"  # the discard port
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield boto3.Session(region_name=REGION)
+
+
+def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
+    session.client("dynamodb").create_table(
+        TableName="events",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+        DeletionProtectionEnabled=protected,
+    )
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket="artifacts")
+    if protected:
+        session.client("dynamodb").update_continuous_backups(
+            TableName="events", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+        s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_public_access_block(
+        Bucket="artifacts",
+        PublicAccessBlockConfiguration=dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), protected
+        ),
+    )
+    sqs = session.client("sqs")
+    urls = {
+        name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("Queue", "DeadLetters", "FailedInvocations")
+    }
+    return Deployment(
+        url=NOBODY,
+        table_name="events",
+        bucket="artifacts",
+        queue_url=urls["Queue"],
+        dead_letters_url=urls["DeadLetters"],
+        failed_invocations_url=urls["FailedInvocations"],
+        functions=(),
+        session=session,
+        endpoints={},
+    )
+
+
+def ills(deployment: Deployment) -> list[Finding]:
+    return [finding for finding in examine(deployment, now=NOW) if not finding.is_well]
+
+
+def test_given_a_protected_deployment_when_examined_then_only_the_silent_api_is_ill(session: boto3.Session) -> None:
+    assert [finding.what for finding in ills(deployment(session, protected=True))] == ["API"]
+
+
+def test_given_nothing_protected_and_dead_letters_when_examined_then_each_is_named(session: boto3.Session) -> None:
+    found = deployment(session, protected=False)
+    session.client("sqs").send_message(QueueUrl=found.dead_letters_url, MessageBody="{}")
+
+    named = [f"{finding.what}: {finding.found}" for finding in ills(found)]
+
+    assert named[1:] == [
+        "table: deletion protection: False",
+        "table: point-in-time recovery: DISABLED",
+        "bucket: artifacts, versioning off",
+        "bucket: public access blocked: False",
+        "dead letters: 1",
+    ]
+
+
+def test_given_a_table_that_is_gone_when_examined_then_the_other_checks_go_on(session: boto3.Session) -> None:
+    found = deployment(session, protected=False)
+    session.client("dynamodb").delete_table(TableName="events")
+
+    named = [finding.what for finding in examine(found, now=NOW)]
+
+    assert "AWS" in named
+    assert "dead letters" in named
