@@ -41,9 +41,12 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
     s3.put_public_access_block(
         Bucket="artifacts",
-        PublicAccessBlockConfiguration=dict.fromkeys(
-            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), protected
-        ),
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": protected,
+            "IgnorePublicAcls": protected,
+            "BlockPublicPolicy": protected,
+            "RestrictPublicBuckets": protected,
+        },
     )
     sqs = session.client("sqs")
     urls = {
