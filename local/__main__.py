@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     docker.add_argument("--port", type=_port, default=3000)
     docker.add_argument("--template", type=Path, default=ROOT / ".aws-sam" / "build" / "template.yaml")
     docker.add_argument("options", nargs="*", help="for SAM CLI, after --, e.g. -- --skip-pull-image")
+    commands.add_parser("check-docker", help="say whether start-docker can work here")
     stop = commands.add_parser("stop", help="stop a running stack")
     reset = commands.add_parser("reset", help="forget everything the stack has stored")
     logs = commands.add_parser("logs", help="follow the log of a function")
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _start(options.template, options.state.resolve(), options.port, demo=options.demo)
     if options.command == "start-docker":
         return _start_docker(options.template, options.state.resolve(), options.port, options.options)
+    if options.command == "check-docker":
+        return _check_docker()
     if options.command == "stop":
         return _stop(options.state)
     if options.command == "reset":
@@ -120,6 +123,17 @@ def _start_docker(template: Path, state: Path, port: int, options: Sequence[str]
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _check_docker() -> int:
+    from local.docker import DockerMissing, check_machine
+
+    try:
+        check_machine()
+    except DockerMissing as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _interrupt(*_: object) -> None:

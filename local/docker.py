@@ -23,10 +23,12 @@ from local.resources import create_resources, open_store
 from local.template import read_application
 
 _CONFIG = Path(__file__).resolve().parent.parent / "samconfig.toml"
+# The runtime that template.yaml names.
+_BUILD_PYTHON = "python3.13"
 
 
 class DockerMissing(Exception):
-    """Docker does not run here."""
+    """Docker, or what building for it takes, is not here."""
 
 
 def start_api(template: Path, *, state: Path, port: int, options: Sequence[str]) -> int:
@@ -49,11 +51,7 @@ def start_api(template: Path, *, state: Path, port: int, options: Sequence[str])
         variables_file = state / "variables.json"
         variables_file.write_text(json.dumps(variables, indent=2))
         print(f"key      {key}\nengines  {engines.s3_url}\n--env-vars {variables_file}", flush=True)
-        command = [
-            *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
-            *("--port", str(port), "--env-vars", str(variables_file)),
-            *("--config-file", str(_CONFIG), *options),
-        ]
+        command = sam_command(template, port=port, variables_file=variables_file, options=options)
         # SAM CLI hands credentials on to the containers and asks who they belong to, with retries: of the engine, then.
         environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL_STS": engines.s3_url}
         with subprocess.Popen(command, env=environment) as sam:
@@ -65,6 +63,24 @@ def start_api(template: Path, *, state: Path, port: int, options: Sequence[str])
         processes.close()
 
 
+def sam_command(template: Path, *, port: int, variables_file: Path, options: Sequence[str]) -> list[str]:
+    """The command line of ``sam local start-api``."""
+    return [
+        *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
+        *("--port", str(port), "--env-vars", str(variables_file)),
+        *("--config-file", str(_CONFIG), *options),
+    ]
+
+
+def check_machine() -> None:
+    """Raise DockerMissing where ``sam build`` and ``sam local`` cannot work, before they say so in many words."""
+    bridge_address()
+    try:
+        subprocess.run([_BUILD_PYTHON, "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise DockerMissing(f"`make start-docker` needs {_BUILD_PYTHON} on the PATH, for `sam build`.") from None
+
+
 def bridge_address() -> str:
     """This machine's address on Docker's default bridge. Raises DockerMissing."""
     command = ["docker", "network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"]
@@ -72,7 +88,7 @@ def bridge_address() -> str:
         raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does without.")
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
-        raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}. `make start` does without.")
+        raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}; `make start` does without.")
     settings = json.loads(found.stdout)
     # Older versions do not tell the gateway; it is the first address.
     return str(settings.get("Gateway") or ipaddress.ip_network(settings["Subnet"])[1])
