@@ -18,7 +18,7 @@ from nextbest.programs import Program
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
 from nextbest.store.keys import ItemKey
-from nextbest.store.table import Item, Table, WriteRefused, data, number, to_json
+from nextbest.store.table import Item, Table, WriteRefused, data, key_of, number, to_json
 
 ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
@@ -205,7 +205,7 @@ class Configuration:
                         {
                             "Update": {
                                 "TableName": self._table.name,
-                                "Key": _plain_key(program_key(program_id)),
+                                "Key": key_of(program_key(program_id)),
                                 "UpdateExpression": "SET catalogue_revision = :new",
                                 "ConditionExpression": "attribute_not_exists(catalogue_revision)"
                                 if old == 0
@@ -224,7 +224,7 @@ class Configuration:
         raise InUse(f"the catalogue of {program_id} is being changed by too many writers at once")
 
     def _put(self, key: ItemKey, value: object) -> dict[str, Any]:
-        return {"TableName": self._table.name, "Item": {**_plain_key(key), "body_json": {"S": to_json(value)}}}
+        return {"TableName": self._table.name, "Item": {**key_of(key), "body_json": {"S": to_json(value)}}}
 
     def assets(self, program_id: str) -> Iterator[Asset]:
         """All assets, in order of their ids."""
@@ -315,10 +315,6 @@ def decode_resource(item: Item | None) -> Mapping[str, Any] | None:
         return None
     resource: Mapping[str, Any] = data(item)
     return resource
-
-
-def _plain_key(key: ItemKey) -> dict[str, Any]:
-    return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
 
 
 def _changes(assets: Sequence[Asset]) -> Iterator[list[Asset]]:

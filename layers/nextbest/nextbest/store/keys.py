@@ -4,10 +4,9 @@
     <program>#U#<user>          E#<time>#<type>#<asset>[#<id>]  one event: the truth
     <program>#U#<user>          H0                              packed history, user attributes
     <program>#U#<user>          H1                              tail: events not folded yet
-    <program>                   P                               settings, model pointer, catalogue revision
+    <program>                   P                               settings, pointers, label weights, catalogue revision
     <program>                   S                               rebase status
     <program>                   G                               pointer to the segments
-    <program>                   L#<label>                       label weight
     <program>#A                 <asset>                         asset
     <program>#D                 <revision>                      assets put in that revision
     <program>#T                 <digest of a user id>           tombstone of a deleted user
@@ -32,7 +31,6 @@ EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
-LABEL_PREFIX = "L#"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 _SORT_KEY_BYTES = 1024  # DynamoDB's limit
