@@ -216,7 +216,11 @@ class Memory:
         self._stack = psutil.Process(pid)
         self.samples: dict[tuple[str, int], list[float]] = defaultdict(list)
 
+    def stack_ended(self) -> bool:
+        return not self._stack.is_running() or self._stack.status() == psutil.STATUS_ZOMBIE
+
     def sample(self) -> None:
+        """Note how much each environment takes now."""
         for process in self._stack.children(recursive=True):
             try:
                 command = process.cmdline()
@@ -227,12 +231,11 @@ class Memory:
                 continue  # it ended meanwhile
 
     def lines(self) -> Iterator[str]:
-        """For each process that was there for long: from the second quarter's middle value to the last quarter's."""
+        """For each process that was there for long: the middle value of each quarter of its life."""
         for (name, pid), values in sorted(self.samples.items()):
-            quarter = len(values) // 4
-            if quarter:
-                early, late = np.median(values[quarter : 2 * quarter]), np.median(values[-quarter:])
-                yield f"{name} (process {pid}): {early:.1f} -> {late:.1f} MB ({late - early:+.1f})"
+            if len(values) >= 4:
+                quarters = (f"{np.median(quarter):.1f}" for quarter in np.array_split(values, 4))
+                yield f"| {name} ({pid}) | {' | '.join(quarters)} |"
 
 
 def create_program(stack: Running) -> tuple[str, str]:
@@ -263,6 +266,8 @@ def soak(stack: Running, program_id: str, key: str, *, clients: int, seconds: fl
         with tqdm(total=round(seconds), unit="s", bar_format="{l_bar}{bar}| {n}/{total} s{postfix}") as bar:
             while (passed := time.monotonic() - began) < seconds:
                 memory.sample()
+                if memory.stack_ended():
+                    raise RuntimeError("the stack ended")
                 if passed > seconds * (rebases + 1) / (REBASES + 1):
                     rebases += 1
                     _rebase(stack, program_id, key, tally)
@@ -354,9 +359,9 @@ def report(tally: Tally, memory: Memory, *, seconds: float, clients: int) -> Ite
         yield f"| {name} | {len(taken):,} | {quantiles} | {trend} |"
     yield ""
     yield from (f"- {count} × {name}" for name, count in tally.errors.items())
-    yield "Memory of the environments, second quarter of the run to the last:"
-    yield ""
-    yield from (f"- {line}" for line in memory.lines())
+    yield "| environment (process), MB in each quarter of its life | 1 | 2 | 3 | 4 |"
+    yield "|---|---|---|---|---|"
+    yield from memory.lines()
     yield ""
 
 
