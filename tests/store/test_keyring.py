@@ -86,6 +86,15 @@ def test_given_an_overlap_when_a_key_is_rotated_then_both_secrets_work_until_it_
     assert rotated.generations(now=NOW + HOUR) == (2,)
 
 
+def test_given_a_warm_function_when_a_key_is_rotated_then_the_new_secret_works_at_once(operator: Keyring) -> None:
+    cache = AccessKeyCache()
+    key, old = create(operator, PROGRAM.program_id)
+    assert works(operator, old, now=NOW, cache=cache)
+    _, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
+    assert works(operator, new, now=NOW, cache=cache)
+    assert works(operator, old, now=NOW, cache=cache)
+
+
 def test_given_an_overlap_when_a_key_is_rotated_again_then_the_oldest_secret_ends(operator: Keyring) -> None:
     key, first = create(operator, PROGRAM.program_id)
     _, second = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)

@@ -25,12 +25,12 @@ def authenticate(store: Store, cache: AccessKeyCache, key_text: str | None, *, n
     if key_text is None:
         raise Forbidden(REFUSED)
     key_id, secret = split_key(key_text)
-    kept = cache.get(key_id, now=now)
-    key = kept or store.access_key(key_id)
+    if (kept := cache.get(key_id, secret, now=now)) is not None:
+        return kept
+    key = store.access_key(key_id)
     if key is None or not key.accepts(secret, now=now):
         raise Forbidden(REFUSED)
-    if kept is None:
-        cache.put(key, now=now)
+    cache.put(key, now=now)
     return key
 
 

@@ -58,12 +58,12 @@ class Serving:
         if key_text is None or not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
         key_id, secret = split_key(key_text)
-        kept = self.access_keys.get(key_id, now=now)
+        kept = self.access_keys.get(key_id, secret, now=now)
         read = self.store.read_user(
             program_id, user_id, access_key_id=key_id if kept is None else None, resources=resources
         )
         key = kept or read.access_key
-        if key is None or not key.accepts(secret, now=now):
+        if key is None or (kept is None and not key.accepts(secret, now=now)):
             raise Forbidden(REFUSED)
         if kept is None:
             self.access_keys.put(key, now=now)

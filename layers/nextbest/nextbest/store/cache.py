@@ -156,10 +156,12 @@ class AccessKeyCache:
         self._ttl_seconds = ttl_seconds
         self._kept: Kept[tuple[float, AccessKey]] = Kept(capacity)
 
-    def get(self, key_id: str, *, now: float) -> AccessKey | None:
-        """The key, if it was read lately."""
+    def get(self, key_id: str, secret: str, *, now: float) -> AccessKey | None:
+        """The key, if it was read lately and accepts ``secret``: one it does not know may be newer than the copy."""
         kept = self._kept.get(key_id)
-        return kept[1] if kept is not None and now - kept[0] < self._ttl_seconds else None
+        if kept is None or now - kept[0] >= self._ttl_seconds or not kept[1].accepts(secret, now=now):
+            return None
+        return kept[1]
 
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""
