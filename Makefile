@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check lint types evaluate bench soak cost format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check lint types audit evaluate bench soak cost format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -52,6 +52,9 @@ test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff format --check $(PACKAGES)
 	.venv/bin/mypy $(PACKAGES)
 	.venv/bin/python -m pytest
+
+audit: install-dev ## known vulnerabilities in what a deployment runs
+	@.ci/audit
 
 evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
 	@$(if $(FILE),,echo 'Say which events: make evaluate FILE=events.csv.gz'; exit 2)
