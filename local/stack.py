@@ -123,6 +123,9 @@ class Stack:
             "NEXTBEST_DEMO_KEY": self.key,
             "NEXTBEST_STATE": str(self._state),
         }
+        # There from the start, so that `make logs` can wait for the first line.
+        for function in self._application.functions:
+            (self._logs / f"{function.name}.log").touch()
         self._environments = Environments(
             self._application.functions,
             processes,

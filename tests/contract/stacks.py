@@ -98,7 +98,6 @@ def start_stack(state: Path, *, template: Path = ROOT / "template.yaml", port: i
 
 def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0) -> subprocess.Popen[bytes]:
     """Start a stack's process and wait for nothing; it writes beside its state folder."""
-    paths = os.pathsep.join((str(ROOT / "layers" / "nextbest"), str(ROOT)))
     with output_path(state).open("wb") as output:
         return subprocess.Popen(
             [
@@ -106,10 +105,15 @@ def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 
                 *("--state", str(state), "--port", str(port), "--template", str(template)),
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of the local stack's commands."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "layers" / "nextbest"), str(ROOT)))}
 
 
 def refused(state: Path, *, port: int = 0) -> str:

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,9 @@ import pytest
 from local.__main__ import main
 from tests.contract.stacks import (
     ECHO_TEMPLATE,
+    ROOT,
     RunningStack,
+    environment,
     output_of,
     processes_of,
     refused,
@@ -88,6 +92,22 @@ def test_given_a_taken_port_when_started_then_it_says_so_plainly(tmp_path: Path)
     assert said.startswith(f"Port {port} is taken by another program")
 
 
+def test_given_a_function_when_its_log_is_followed_then_the_lines_of_a_call_come(
+    echo_stack: RunningStack, tmp_path: Path
+) -> None:
+    followed = tmp_path / "followed"
+    command = [sys.executable, "-m", "local", "logs", "echo", "--state", str(echo_stack.state)]
+    with (
+        followed.open("wb") as output,
+        subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=output, start_new_session=True) as following,
+    ):
+        try:
+            httpx.get(f"{echo_stack.url}/items/1")
+            wait_until(lambda: "RequestId" in followed.read_text(), seconds=20)
+        finally:
+            os.killpg(following.pid, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("port", ["abc", "65536", "-1"])
 def test_given_no_port_when_started_then_it_says_what_is_one(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -107,6 +127,7 @@ def test_given_edited_code_when_called_again_then_the_new_code_answers(tmp_path:
     application = tmp_path / "application"
     shutil.copytree(ECHO_TEMPLATE.parent, application)
     stack = start_stack(tmp_path / "state", template=application / "template.yaml")
+    assert stack.log("echo") == ""  # there before the first call, so that it can be followed
     assert httpx.get(f"{stack.url}/items/1").status_code == 200
 
     code = application / "functions" / "echo" / "app.py"
