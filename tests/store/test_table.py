@@ -14,7 +14,7 @@ from nextbest.errors import Unavailable
 from nextbest.store.backoff import Backoff
 from nextbest.store.keys import ItemKey
 from nextbest.store.parallel import in_parallel
-from nextbest.store.table import Table, WriteRefused, key_of
+from nextbest.store.table import SCAN_PAGE_ITEMS, Table, WriteRefused, key_of
 from tests.store.conftest import dynamodb
 
 A, B = ItemKey("p", "a"), ItemKey("p", "b")
@@ -184,3 +184,20 @@ def test_when_one_of_many_fails_those_not_begun_are_given_up() -> None:
         in_parallel(call, range(100))
     assert len(begun) < 20
     assert in_parallel(lambda value: 2 * value, range(20)) == list(range(0, 40, 2))
+
+
+def test_given_more_than_a_page_when_scanned_then_pages_are_small_and_all_come() -> None:
+    script = Script()
+    asked: dict[str, Any] = {
+        "TableName": "t",
+        "FilterExpression": "begins_with(pk, :pk) AND begins_with(sk, :sk)",
+        "ExpressionAttributeValues": {":pk": {"S": "p"}, ":sk": {"S": ""}},
+        "ProjectionExpression": "pk, sk",
+        "ConsistentRead": True,
+        "Limit": SCAN_PAGE_ITEMS,
+    }
+    script.stub.add_response("scan", {"Items": [key_of(A)], "LastEvaluatedKey": key_of(A)}, asked)
+    script.stub.add_response("scan", {"Items": [key_of(B)]}, {**asked, "ExclusiveStartKey": key_of(A)})
+    with script.stub:
+        assert list(script.table.scan("p", "", projection="pk, sk")) == [key_of(A), key_of(B)]
+    script.stub.assert_no_pending_responses()
