@@ -30,7 +30,7 @@ from tests.faults.proxy import Proxy
 from tests.infrastructure.cloudformation import TEMPLATE
 
 EVENT_TYPE = "order"
-HASTY_SECONDS = 2
+HASTY_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)

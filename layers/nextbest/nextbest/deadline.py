@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from nextbest.errors import Unavailable
 
-RESERVE_SECONDS = 0.5
+RESERVE_SECONDS = 1.0
 """What is left to write the answer and to end."""
 
 

@@ -100,7 +100,7 @@ class Table:
             if not unprocessed:
                 return found
             wanted = list(unprocessed["Keys"])
-        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone")
+        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone; please try again")
 
     def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
         """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
@@ -163,7 +163,7 @@ class Table:
             if not undone:
                 return new
             pending = undone
-        raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone")
+        raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> dict[str, Any]:
         names = ["pk", "sk", *attributes]
@@ -225,7 +225,7 @@ class Table:
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error
-        raise Unavailable("DynamoDB kept refusing a write that others were in the way of") from last
+        raise Unavailable("DynamoDB kept refusing a write that others were in the way of; please try again") from last
 
     def delete_many(self, keys: Iterable[ItemKey]) -> int:
         """Delete items in batches; how many were asked for."""
@@ -247,7 +247,7 @@ class Table:
             requests = list(answer.get("UnprocessedItems", {}).get(self.name, []))  # type: ignore[arg-type]
             if not requests:
                 return
-        raise Unavailable(f"DynamoDB left {len(requests)} deletions undone")
+        raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")
 
 
 def _reasons(error: ClientError) -> set[str]:
