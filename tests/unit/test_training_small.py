@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ def ten_users(assets: int, repeats: bool = True, seed: int = 1) -> dict[str, lis
     return columns(events)
 
 
+def crowd(age: Callable[[np.random.Generator], float], huge: int = 0, types: int = 1) -> dict[str, list[Any]]:
+    """Thirty users with ten events each, aged ``age`` seconds; one more with ``huge`` events."""
+    random = np.random.default_rng(3)
+    events = []
+    for user, count in enumerate([10] * 30 + [huge]):
+        for asset, kind in zip(random.integers(8, size=count), random.integers(types, size=count), strict=True):
+            events.append((f"u{user}", "do" if kind == 0 else f"do{kind}", f"a{asset}", NOW - age(random)))
+    return columns(events)
+
+
 def best(model: Model, allow_repeats: bool = True) -> list[str]:
     history = History.from_events([("do", "a0", NOW - DAY_SECONDS)])
     answer = recommend(model, history, now=NOW, limit=5, allow_repeats=allow_repeats)
@@ -52,12 +63,19 @@ def best(model: Model, allow_repeats: bool = True) -> list[str]:
         pytest.param(columns([("u", "do", "a0", NOW - 5.0)]), id="one event"),
         pytest.param(columns([(f"u{n}", "do", "a0", NOW - 5.0) for n in range(9)]), id="one moment"),
         pytest.param(columns([("u", "do", f"a{n}", NOW - n * DAY_SECONDS) for n in range(300)]), id="one user"),
+        pytest.param(crowd(lambda random: DAY_SECONDS * float(random.random()) * 7), id="one week"),
+        pytest.param(crowd(lambda random: DAY_SECONDS * float(random.integers(1, 5))), id="four moments for all"),
+        pytest.param(crowd(lambda random: float(random.integers(1, 60))), id="one minute"),
+        pytest.param(crowd(lambda random: DAY_SECONDS * float(random.integers(1, 90)), huge=2000), id="one huge user"),
+        pytest.param(crowd(lambda random: DAY_SECONDS * float(random.integers(1, 90)), types=6), id="six event types"),
     ],
 )
 def test_small_programs_train(events: dict[str, list[Any]]) -> None:
     model = train(events, program=PROGRAM, now=NOW, seed=1)
     assert len(best(model)) == min(5, len(model.actions))
-    assert "a0" not in best(model, allow_repeats=False)
+    history = History.from_events([("do", "a0", NOW - DAY_SECONDS)])
+    discoveries = recommend(model, history, now=NOW, limit=5, allow_repeats=False)
+    assert ("do", "a0") not in [(item.event_type, item.asset_id) for item in discoveries]
 
 
 def test_no_event_at_all_gives_a_model_without_actions() -> None:

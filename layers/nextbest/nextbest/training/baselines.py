@@ -1,7 +1,8 @@
 """The classic methods that ours is compared with, each with the same prior, the same tie-break and its own tuning.
 
-Every baseline offers a list of settings; the one with the best NDCG@10 on the tuning window is fitted again on all
-events before the test window. Ties are broken by recent popularity, the same for all.
+Every baseline offers a list of settings; the one with the best NDCG@10 on the tuning window gets the prior (half-life
+and weight tuned likewise) and is fitted again on all events before the test window. Ties are broken by recent
+popularity, the same for all.
 """
 
 from __future__ import annotations
@@ -46,14 +47,16 @@ class Baseline:
 
     name: str
     settings: Sequence[Setting]
+    takes_prior: bool = True
+    """False for those that are a prior."""
 
 
 def baselines(head_limit: int, *, allow_repeats: bool) -> list[Baseline]:
     """The methods of the table. The closed forms solve for the ``head_limit`` most frequent actions."""
     learned = [replace(kernel, damping=damping) for kernel in LEARNED_KERNELS[:5] for damping in (0.5, 1.0)]
     found = [
-        Baseline("popularity", [_popularity(ALL_TIME_DAYS)]),
-        Baseline("recent popularity", [_popularity(days) for days in PRIOR_HALF_LIVES_DAYS]),
+        Baseline("popularity", [_popularity(ALL_TIME_DAYS)], takes_prior=False),
+        Baseline("recent popularity", [_popularity(days) for days in PRIOR_HALF_LIVES_DAYS], takes_prior=False),
     ]
     if allow_repeats:
         found += [
@@ -74,6 +77,12 @@ def baselines(head_limit: int, *, allow_repeats: bool) -> list[Baseline]:
             ],
         ),
     ]
+
+
+def with_prior(fitted: Fitted, workshop: Workshop, half_life_days: float, weight: float) -> Fitted:
+    """``fitted`` with ``weight`` times the recent popularity added to its scores."""
+    prior = recent_popularity(workshop.table, workshop.now, half_life_days).astype(np.float32) * np.float32(weight)
+    return Fitted(lambda table, moments: fitted.score(table, moments) + prior, fitted.artifact_bytes + prior.nbytes)
 
 
 def _popularity(half_life_days: float) -> Setting:

@@ -39,7 +39,7 @@ class Pairs:
     @classmethod
     def join(cls, parts: Iterable[Pairs]) -> Pairs:
         """All pairs of ``parts``, in their order."""
-        listed = list(parts)
+        listed = [NO_PAIRS, *parts]
         return cls(
             np.concatenate([part.score for part in listed]),
             np.concatenate([part.taken for part in listed]),
@@ -178,6 +178,16 @@ def _logistic_counts(
     taken = np.repeat([True, False], len(features))
     weight = np.concatenate([positives, pairs - positives])
     return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], 1e-2))
+
+
+def crossed_reliability(one: Pairs, other: Pairs) -> dict[str, Any]:
+    """``reliability`` of two groups of users, each judged by the map fitted on the other: no map judges itself."""
+    growth = [
+        fit_calibration(fitted).growth(judged.score[:, None], judged.activity)[:, 0]
+        for judged, fitted in ((one, other), (other, one))
+    ]
+    both = Pairs.join((one, other))
+    return reliability(np.concatenate(growth), both.taken, both.weight)
 
 
 def reliability(growth: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Any]:

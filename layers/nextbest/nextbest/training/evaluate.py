@@ -25,14 +25,15 @@ from tqdm import tqdm
 from nextbest.history import History
 from nextbest.programs import Program
 from nextbest.scoring import Model, recommend
-from nextbest.training.baselines import Baseline, Fitted, baselines
-from nextbest.training.blend import Judge
+from nextbest.training.baselines import Baseline, Fitted, baselines, with_prior
+from nextbest.training.blend import STEPS, Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import recent_popularity
 from nextbest.training.split import Window, tuning_cut, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
+from nextbest.training.tune import PRIOR_HALF_LIVES_DAYS
 
 TIMED_USERS = 300
 _CHUNK = 512
@@ -113,7 +114,7 @@ class Evaluation:
         return rows, model
 
     def _methods(self, allow_repeats: bool) -> list[Baseline]:
-        return baselines(self.plan.effort.head, allow_repeats=allow_repeats)
+        return baselines(self.plan.dense_limit, allow_repeats=allow_repeats)
 
     def method_count(self) -> int:
         """How many steps ``run`` reports."""
@@ -128,12 +129,11 @@ class Evaluation:
         return Workshop(self.table.before(now), now, self.program.horizon_days, everyone, _CELLS)
 
     def _baseline(self, baseline: Baseline, window: Window, mode: str, progress: Callable[[str], None]) -> Row:
-        best = baseline.settings[0]
-        if len(baseline.settings) > 1:
+        best, tried = baseline.settings[0], len(baseline.settings)
+        half_life_days, weight = PRIOR_HALF_LIVES_DAYS[0], 0.0
+        if tried > 1 or baseline.takes_prior:
             workshop = self._workshop(self.tuning_cut)
-            held_out = self._window(
-                self.before, self.tuning_cut, self.cut, mode == "repeats", min(self.plan.judged_users, 500)
-            )
+            held_out = self._window(self.before, self.tuning_cut, self.cut, mode == "repeats", self.plan.judged_users)
             everything = np.arange(len(self.table.actions))
             ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
             judge = Judge(held_out, everything, ties)
@@ -141,9 +141,15 @@ class Evaluation:
             chosen = Moments(moments.users[judge.users], moments.ends[judge.users], moments.nows[judge.users])
             values = [judge(setting.fit(workshop).score(self.before, chosen)) for setting in baseline.settings]
             best = baseline.settings[int(np.argmax(values))]
+            if baseline.takes_prior and len(judge.users):
+                scores = best.fit(workshop).score(self.before, chosen)
+                _, half_life_days, weight = _best_prior(judge, scores, workshop)
+                tried += len(PRIOR_HALF_LIVES_DAYS) * len(STEPS)
         workshop = self._workshop(self.cut)
         began = time.perf_counter()
         fitted = best.fit(workshop)
+        if weight:
+            fitted = with_prior(fitted, workshop, half_life_days, weight)
         seconds = time.perf_counter() - began
         ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
         metrics = measure(_lists(fitted, self.table, window, ties), window.targets)
@@ -157,9 +163,9 @@ class Evaluation:
         return Row(
             mode,
             baseline.name,
-            best.description,
+            best.description + (f" + {weight:.2g} prior {half_life_days:g}d" if weight else ""),
             metrics,
-            len(baseline.settings),
+            tried,
             seconds,
             fitted.artifact_bytes,
             p50,
@@ -207,6 +213,17 @@ class Evaluation:
         )
 
 
+def _best_prior(judge: Judge, scores: NDArray[np.float32], workshop: Workshop) -> tuple[float, float, float]:
+    """NDCG@10, half-life in days and weight of the prior that helps ``scores`` most; weight 0 when none does."""
+    best = (judge(scores), PRIOR_HALF_LIVES_DAYS[0], 0.0)
+    for days in PRIOR_HALF_LIVES_DAYS:
+        prior = np.tile(recent_popularity(workshop.table, workshop.now, days).astype(np.float32), (len(scores), 1))
+        unit = judge.scale_of(scores) / judge.scale_of(prior)
+        for step in STEPS:
+            best = max(best, (judge(scores + np.float32(step * unit) * prior), days, step * unit))
+    return best
+
+
 def _lists(fitted: Fitted, table: EventTable, window: Window, ties: NDArray[np.float32]) -> NDArray[np.int64]:
     parts = []
     moments = window.moments
@@ -239,14 +256,14 @@ def _timed(calls: Sequence[Callable[[], object]]) -> tuple[float, float]:
 def table_text(rows: Sequence[Row]) -> str:
     """The rows as an aligned table."""
     lines = [
-        f"{'mode':<12}{'method':<36}{'recall@10':>10}{'NDCG@10':>9}{'MRR':>8}{'coverage':>10}{'fit s':>8}"
+        f"{'mode':<12}{'method':<36}{'recall@10':>10}{'NDCG@10':>9}{'MRR':>8}{'coverage':>10}{'tried':>7}{'fit s':>8}"
         f"{'bytes':>11}{'p50 µs':>9}{'p99 µs':>9}  setting"
     ]
     for row in rows:
         metrics = row.metrics
         lines.append(
             f"{row.mode:<12}{row.method:<36}{metrics.recall:>10.4f}{metrics.ndcg:>9.4f}{metrics.reciprocal_rank:>8.4f}"
-            f"{metrics.coverage:>10.3f}{row.fit_seconds:>8.1f}{row.artifact_bytes:>11,}{row.p50_microseconds:>9.0f}"
+            f"{metrics.coverage:>10.3f}{row.settings_tried:>7}{row.fit_seconds:>8.1f}{row.artifact_bytes:>11,}{row.p50_microseconds:>9.0f}"
             f"{row.p99_microseconds:>9.0f}  {row.setting}"
         )
     return "\n".join(lines)

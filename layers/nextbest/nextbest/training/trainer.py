@@ -25,7 +25,7 @@ from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.scoring.model import Mode, Model
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
-from nextbest.training.calibrate import NO_PAIRS, Pairs, fit_calibration, pairs_of, reliability
+from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.components import Recipe, Workshop
 from nextbest.training.split import tuning_cut, window_of
 from nextbest.training.table import Columns, EventTable, Moments
@@ -211,12 +211,11 @@ class _Trainer:
         matrices = self._matrices(before, draft.parts, per_action, tuner.allow_repeats)
         blend = tuner.refine_whole(draft.parts, matrices)
         held_out = build_mode(before, blend.parts, matrices, fit_calibration(NO_PAIRS))
-        pairs, days = self._held_out_pairs(held_out, tuner.allow_repeats)
-        calibration = fit_calibration(pairs)
+        parts, days = self._held_out_pairs(held_out, tuner.allow_repeats)
+        calibration = fit_calibration(Pairs.join(parts))
         after = self._workshop(self.table, self.now, self.learners, cells)
         final = self._matrices(after, blend.parts, per_action, tuner.allow_repeats)
         mode = build_mode(after, blend.parts, final, calibration)
-        growth = calibration.growth(pairs.score[:, None], pairs.activity)[:, 0]
         return mode, {
             "settings_tried": tuner.settings_tried,
             "rankings_judged": tuner.judge.judged,
@@ -230,7 +229,7 @@ class _Trainer:
             "search": draft.steps,
             "learners": comparison,
             "calibration_window_days": days,
-            "calibration": reliability(growth, pairs.taken, pairs.weight),
+            "calibration": crossed_reliability(Pairs.join(parts[::2]), Pairs.join(parts[1::2])),
         }
 
     def _compare_learners(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
@@ -251,8 +250,9 @@ class _Trainer:
         recipes = [part.what for part in parts if isinstance(part.what, Recipe)]
         return {recipe: rounded(workshop.fit(recipe, head, per_action, allow_repeats)) for recipe in recipes}
 
-    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[Pairs, float]:
-        """Pairs of users known at the cut and all actions, with what was taken within the horizon after it."""
+    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[Pairs], float]:
+        """Pairs of users known at the cut and all actions, with what was taken within the horizon after it; in groups
+        of users, of which there are several as soon as there are several users."""
         table, cut = self.table, self.cut
         end = min(cut + self.program.horizon_days * DAY_SECONDS, float(np.nextafter(self.now, np.inf)))
         ends = table.ends_before(cut)
@@ -260,9 +260,10 @@ class _Trainer:
         limit = max(1, _CALIBRATION_CELLS // max(len(table.actions), 1))
         if len(users) > limit:
             users = np.sort(self.random.choice(users, limit, replace=False))
-        parts = [NO_PAIRS]
-        for begin in range(0, len(users), 256):
-            chunk = users[begin : begin + 256]
+        parts = []
+        size = int(np.clip(len(users) // 8, 1, 256))
+        for begin in range(0, len(users), size):
+            chunk = users[begin : begin + size]
             moments = Moments.at(table, chunk, cut)
             taken = targets_of(table, moments.ends, table.ends_before(end)[chunk]).toarray() > 0
             possible = np.ones_like(taken) if allow_repeats else ~seen_of(table, moments)
@@ -273,4 +274,4 @@ class _Trainer:
                 ]
             )
             parts.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
-        return Pairs.join(parts), (end - cut) / DAY_SECONDS
+        return parts, (end - cut) / DAY_SECONDS
