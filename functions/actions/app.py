@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from typing import Any
 
@@ -12,11 +13,13 @@ from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.responses import user_actions
 from nextbest.errors import NextbestError, NotFound
 from nextbest.gateway import Response, respond
+from nextbest.quotas import RequestQuota
 from nextbest.request import Request
 from nextbest.serving import Serving
 from nextbest.store.environment import open_artifacts, open_store
 
-SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time))
+QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
+SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time), QUOTA)
 gc.freeze()  # what was imported stays for good: the collector need not look at it again
 
 

@@ -18,6 +18,7 @@ from nextbest.personalize import puts
 from nextbest.personalize.errors import Protocol
 from nextbest.personalize.signed import SignedCaller
 from nextbest.personalize.wire import failure
+from nextbest.quotas import RequestQuota
 from nextbest.request import Request
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
 from nextbest.store.clients import sqs_client
@@ -27,6 +28,7 @@ from nextbest.store.queue import SqsQueue
 STORE = open_store(clock=time.time)
 ACCESS_KEYS = AccessKeyCache()
 CATALOGUES = CatalogueCache(STORE, open_artifacts(clock=time.time))
+QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
 MASTER_SECRET = os.environ["MASTER_SECRET"]
 PERSONALIZE = "POST /personalize"
 
@@ -44,6 +46,7 @@ def post_events(request: Request, now: float, _request_id: str) -> Response:
         asked = parse_post_events(request, now=now)
     key = request.headers.get("actionhub-key")
     program = authorize(STORE, ACCESS_KEYS, key, asked.program_id, WRITE, now=now).state.program
+    QUOTA.take(program.program_id, now=now)
     if asked.queue_updates:
         queue = SqsQueue(sqs_client(), os.environ["QUEUE_URL"])
         messages = queue_events(queue, program, asked.events, refresh_histories=asked.process_user_actions, now=now)

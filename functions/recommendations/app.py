@@ -13,11 +13,13 @@ from nextbest.personalize.errors import Protocol
 from nextbest.personalize.runtime import Recommender, answer
 from nextbest.personalize.signed import SignedCaller
 from nextbest.personalize.wire import failure
+from nextbest.quotas import RequestQuota
 from nextbest.request import Request
 from nextbest.serving import Serving
 from nextbest.store.environment import open_artifacts, open_store
 
-RECOMMENDER = Recommender(Serving(open_store(clock=time.time), open_artifacts(clock=time.time)))
+QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
+RECOMMENDER = Recommender(Serving(open_store(clock=time.time), open_artifacts(clock=time.time), QUOTA))
 MASTER_SECRET = os.environ["MASTER_SECRET"]
 gc.freeze()  # what was imported stays for good: the collector need not look at it again
 

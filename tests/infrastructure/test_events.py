@@ -123,3 +123,11 @@ def test_schedule_sample_is_what_the_schedule_sends(template: Document) -> None:
     assert sample("rebase/schedule") == json.loads(target["Input"])
     assert "program_id" not in sample("rebase/schedule")  # which would be one program's rebase
     assert sample("rebase/program").keys() == {"program_id"}
+
+
+def test_the_documented_bus_event_is_the_sample() -> None:
+    (written,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "events.md").read_text(), re.DOTALL)
+
+    documented = json.loads(written)
+
+    assert documented == {name: sample("ingest/bus-events")[name] for name in ("source", "detail-type", "detail")}

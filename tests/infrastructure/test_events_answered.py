@@ -69,6 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         patch.setenv("QUEUE_URL", engines.queue_url(QUEUE))
         patch.setenv("REBASE_FUNCTION_NAME", "rebase")
         patch.setenv("MASTER_SECRET", MASTER_SECRET)
+        patch.setenv("PROGRAM_REQUESTS_PER_SECOND", "0")
         patch.setenv("LOG_LEVEL", "ERROR")
         patch.setattr(BaseClient, "_make_api_call", noting(operations))
         patch.setattr(Endpoint, "send", noting_direct(operations))

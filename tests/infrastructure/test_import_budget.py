@@ -43,6 +43,7 @@ def imported(function: str) -> dict[str, Any]:
         "TABLE_NAME": "table",
         "ARTIFACT_BUCKET": "bucket",
         "MASTER_SECRET": "secret",
+        "PROGRAM_REQUESTS_PER_SECOND": "0",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",

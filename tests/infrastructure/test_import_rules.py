@@ -23,7 +23,7 @@ from tests.infrastructure.cloudformation import ROOT
 LIBRARY = ROOT / "layers" / "nextbest" / "nextbest"
 
 DOMAIN = {"access", "actions", "assets", "catalogue", "errors", "events", "folding", "history", "labels", "programs"}
-DOMAIN |= {"rebasing_status"}
+DOMAIN |= {"quotas", "rebasing_status"}
 OBSERVABILITY = {"observability"}
 LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "rights", "segmenting", "serving"}
 PURE_LOGIC = {"segments"}  # on models and histories alone

@@ -8,6 +8,7 @@
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
+    ├── TooManyRequests       the program asks faster than it may; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
     └── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
@@ -61,6 +62,10 @@ class InUse(NextbestError):
 
 class Forbidden(NextbestError):
     """Unknown key, or a key without the right to do this."""
+
+
+class TooManyRequests(NextbestError):
+    """The program asks faster than it may. The caller may try again later."""
 
 
 class ArtifactError(NextbestError):

@@ -17,6 +17,7 @@ from nextbest.catalogue import Catalogue
 from nextbest.errors import Forbidden, NotFound
 from nextbest.history import History
 from nextbest.programs import Program
+from nextbest.quotas import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.explain import Contribution, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
@@ -38,8 +39,9 @@ class Answer:
 class Serving:
     """The read side of a deployment: the store, and what a warm environment keeps."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, quota: RequestQuota | None = None) -> None:
         self.store = store
+        self.quota = quota or RequestQuota(0.0)
         self.models: ModelCache[Model] = ModelCache(artifacts, Model.from_bytes)
         self.catalogues = CatalogueCache(store, artifacts)
         self.access_keys = AccessKeyCache()
@@ -54,7 +56,7 @@ class Serving:
         now: float,
         resources: Sequence[tuple[str, str]] = (),
     ) -> tuple[UserRead, ProgramState]:
-        """Read a user for a caller who sent ``key_text``. Raises Forbidden, NotFound (no such program)."""
+        """Read a user for a caller who sent ``key_text``. Raises Forbidden, TooManyRequests, NotFound."""
         if key_text is None or not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
         key_id, secret = split_key(key_text)
@@ -68,6 +70,7 @@ class Serving:
         if kept is None:
             self.access_keys.put(key, now=now)
         key.require(program_id, READ)
+        self.quota.take(program_id, now=now)
         if read.state is None:
             raise NotFound("Program not found")
         return read, read.state

@@ -21,6 +21,7 @@ from nextbest.errors import (
     NextbestError,
     NotFound,
     QuotaExceeded,
+    TooManyRequests,
     Unavailable,
 )
 
@@ -82,7 +83,7 @@ def answer(error: NextbestError, *, not_found: str | None = None) -> tuple[int, 
             return 400, refusal(error.message)
         case BodyTooLarge():
             return 413, refusal(error.message)
-        case QuotaExceeded():
+        case QuotaExceeded() | TooManyRequests():
             return 429, refusal(error.message)
         case InvalidInput():
             loc = ["body", *error.field.split(".")] if error.field else ["body"]

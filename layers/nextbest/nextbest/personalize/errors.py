@@ -7,6 +7,7 @@ AlreadyExists                      ResourceAlreadyExistsException   400
 InUse                              ResourceInUseException           400 on the control plane, 409 on the REST paths
 Refused                            the exception it names           the status it names
 Forbidden                          AccessDeniedException            400
+TooManyRequests                    ThrottlingException              400: SDKs try again
 Unavailable                        ServiceUnavailableException      503: SDKs try again
 ArtifactError, HistoryCorrupt      InternalServerException          500: SDKs try again
 """
@@ -24,6 +25,7 @@ from nextbest.errors import (
     NextbestError,
     NotFound,
     QuotaExceeded,
+    TooManyRequests,
     Unavailable,
 )
 
@@ -70,6 +72,8 @@ def told(error: NextbestError, protocol: Protocol) -> Told:
             return Told("ResourceInUseException", 409 if rest else 400, error.message)
         case Forbidden():
             return Told("AccessDeniedException", 400, error.message)
+        case TooManyRequests():
+            return Told("ThrottlingException", 400, error.message)
         case Unavailable():
             return Told("ServiceUnavailableException", 503, error.message)
         case _:

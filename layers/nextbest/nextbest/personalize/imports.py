@@ -40,6 +40,7 @@ from nextbest.personalize.shapes import Flag, Members, Text
 from nextbest.programs import Program
 from nextbest.store.bulk import BulkStore
 from nextbest.store.imports import ImportSource
+from nextbest.store.parallel import in_parallel
 
 FULL = "FULL"
 INCREMENTAL = "INCREMENTAL"
@@ -48,7 +49,9 @@ BULK_FIELD = "_BULK"
 """Marks assets and users of a bulk import: the next FULL one replaces them, and nothing that was put. No schema can
 have a field of this name."""
 
-_EVENTS_PER_CALL = 2000
+_EVENTS_PER_CALL = 20_000
+"""Each call marks each of its users once, so many events to a call save writes."""
+
 _ROWS_PER_CALL = 500
 _TOLD_ROWS = 10
 
@@ -213,8 +216,7 @@ def _import_events(store: BulkStore, program: Program, files: _Files, job: str, 
         appended = store.append(program, batch, refresh_histories=False)
         accepted += appended.accepted
         duplicates += appended.duplicates
-    for user_id in list(store.backfilled_users(program.program_id)):
-        store.rebuild_history(program, user_id)
+    in_parallel(lambda user_id: store.rebuild_history(program, user_id), store.backfilled_users(program.program_id))
     return {"stored": accepted, "duplicates": duplicates, "removed": removed}
 
 

@@ -156,10 +156,10 @@ class Recommender:
     def recommend(self, body: Mapping[str, Any], caller: Caller, *, now: float, request_id: str) -> Recommended:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
 
-        Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden.
+        Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden, TooManyRequests.
         """
         asked = _Asked.read(body)
-        context = self._context(asked, caller)
+        context = self._context(asked, caller, now=now)
         catalogue, served = self._serving.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
@@ -204,7 +204,7 @@ class Recommender:
             explored,
         )
 
-    def _context(self, asked: _Asked, caller: Caller) -> _Context:
+    def _context(self, asked: _Asked, caller: Caller, *, now: float) -> _Context:
         """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
         guess = self._programs.get(asked.campaign) or asked.campaign
         store = self._serving.store
@@ -219,6 +219,7 @@ class Recommender:
         # Every program has a campaign of its own name without ceremony.
         program_id = campaign["program_id"] if campaign is not None else asked.campaign
         require(key, program_id, READ, unseen=missing(asked.campaign_arn))
+        self._serving.quota.take(program_id, now=now)
         found: UserRead = read
         if program_id != guess:
             found = store.read_user(program_id, asked.user_id)

@@ -16,6 +16,7 @@ from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.histories import decode_attributes
 from nextbest.store.keys import ItemKey
+from nextbest.store.parallel import in_parallel
 from nextbest.store.table import Item, Table, data
 
 
@@ -53,8 +54,7 @@ class BulkRemoval:
         """Remove events and make the histories of their users anew; how many events."""
         found = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
         removed = self._table.delete_many(found)
-        for user_id in set(found.values()):
-            self._make_anew(program, user_id)
+        in_parallel(lambda user_id: self._make_anew(program, user_id), set(found.values()))
         return removed
 
     def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:

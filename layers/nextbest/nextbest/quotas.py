@@ -1,0 +1,38 @@
+"""How many requests a second a program may make, so that one tenant's flood is not everybody's.
+
+Counted in the memory of each execution environment, after the key was checked: exact counting would cost every read a
+second round trip. A program can make as many requests as it has environments busy times this; the gateway's own limit
+bounds the sum over all programs (docs/security.md).
+"""
+
+from __future__ import annotations
+
+from nextbest.errors import TooManyRequests
+
+BURST_SECONDS = 2.0
+"""How many seconds' worth of requests may come at once."""
+
+_MOST_PROGRAMS = 10_000
+
+
+class RequestQuota:
+    """A token bucket for each program. ``per_second`` 0 is no limit."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = max(1.0, per_second * BURST_SECONDS)
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, program_id: str, *, now: float) -> None:
+        """Count one request at ``now`` (seconds since 1970). Raises TooManyRequests; a refused one does not count."""
+        if not self._per_second:
+            return
+        tokens, counted_at = self._buckets.get(program_id, (self._most, now))
+        tokens = min(self._most, tokens + max(0.0, now - counted_at) * self._per_second)
+        if tokens < 1.0:
+            raise TooManyRequests(
+                f"The program makes more than {self._per_second:g} requests a second; try again later"
+            )
+        if len(self._buckets) >= _MOST_PROGRAMS:
+            self._buckets.clear()
+        self._buckets[program_id] = (tokens - 1.0, now)

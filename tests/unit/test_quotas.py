@@ -1,0 +1,64 @@
+"""Requests a second of a program."""
+
+from __future__ import annotations
+
+import pytest
+
+from nextbest.actionhub.errors import answer
+from nextbest.errors import TooManyRequests
+from nextbest.personalize.errors import Protocol, told
+from nextbest.quotas import RequestQuota
+
+NOW = 1_790_000_000.0
+
+
+def taken(quota: RequestQuota, program_id: str, times: int, now: float) -> int:
+    """How many of ``times`` requests at once are let through."""
+    count = 0
+    for _ in range(times):
+        try:
+            quota.take(program_id, now=now)
+        except TooManyRequests:
+            continue
+        count += 1
+    return count
+
+
+def test_given_five_a_second_when_a_flood_comes_then_two_seconds_worth_pass_and_then_five_each_second() -> None:
+    quota = RequestQuota(5.0)
+
+    assert taken(quota, "shop", 100, NOW) == 10
+    assert taken(quota, "shop", 100, NOW + 1) == 5
+    assert taken(quota, "shop", 100, NOW + 1.2) == 1
+    assert taken(quota, "shop", 100, NOW + 3600) == 10
+
+
+def test_given_one_program_s_flood_when_another_asks_then_it_is_answered() -> None:
+    quota = RequestQuota(5.0)
+    taken(quota, "shop", 100, NOW)
+
+    assert taken(quota, "cafe", 10, NOW) == 10
+
+
+def test_given_a_clock_that_goes_back_when_asked_then_nothing_is_won_by_it() -> None:
+    quota = RequestQuota(5.0)
+    taken(quota, "shop", 100, NOW)
+
+    assert taken(quota, "shop", 10, NOW - 60) == 0
+
+
+def test_given_no_limit_when_a_flood_comes_then_all_pass() -> None:
+    assert taken(RequestQuota(0.0), "shop", 1000, NOW) == 1000
+
+
+def test_given_a_flood_when_refused_then_both_contracts_say_so() -> None:
+    quota = RequestQuota(0.5)
+    quota.take("shop", now=NOW)
+    with pytest.raises(TooManyRequests) as refused:
+        quota.take("shop", now=NOW)
+
+    status, body = answer(refused.value)
+    assert status == 429
+    assert b"0.5 requests a second" in body
+    # botocore tries these again after a pause.
+    assert told(refused.value, Protocol.REST)[:2] == ("ThrottlingException", 400)
