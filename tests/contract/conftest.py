@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tests.contract.personalize_clients import Personalize
 from tests.contract.stacks import ECHO_TEMPLATE, RunningStack, start_stack
 
 
@@ -53,3 +54,11 @@ def program(stack: RunningStack, operator: httpx.Client, request: pytest.Fixture
     headers = {"actionhub-key": key, "program-id": program_id}
     with httpx.Client(base_url=stack.url, headers=headers, timeout=30) as client:
         yield Program(program_id, key, client)
+
+
+@pytest.fixture
+def clients(stack: RunningStack, program: Program) -> Iterator[Personalize]:
+    """Stock AWS clients with the program's key."""
+    made = Personalize.at(stack.url, program.key)
+    yield made
+    made.close()

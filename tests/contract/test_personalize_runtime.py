@@ -21,13 +21,6 @@ NOW = int(time.time())
 
 
 @pytest.fixture
-def clients(stack: RunningStack, program: Program) -> Iterator[Personalize]:
-    made = Personalize.at(stack.url, program.key)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def other_clients(stack: RunningStack, operator: httpx.Client) -> Iterator[Personalize]:
     """Clients with a key of another program."""
     body = {"program_name": "another", "high_engagement_threshold": 3, "event_relevance_decay": 365}
