@@ -173,3 +173,17 @@ def test_a_limit_below_one_is_refused(model: Model, limit: int) -> None:
 def test_a_mask_of_the_wrong_shape_is_refused(model: Model) -> None:
     with pytest.raises(InvalidInput, match="3 actions"):
         recommend(model, History.empty(), now=NOW, limit=1, allow_repeats=True, allowed=np.ones(2, np.bool_))
+
+
+def test_years_after_the_last_event_the_ranking_is_that_of_its_day(model: Model) -> None:
+    # Given a program and a user who stopped at the same time
+    stopped = replace(model, last_event_at=NOW)
+    one = history((TEA, 100.0))
+    then = recommend(stopped, one, now=NOW, limit=3, allow_repeats=True)
+    # When they are asked for ten years later, then all is as it was, but for the base weights, which tell of the past
+    later = recommend(stopped, one, now=NOW + 3650 * DAY_SECONDS, limit=3, allow_repeats=True)
+    assert [replace(item, base_weight=0.0) for item in later] == [replace(item, base_weight=0.0) for item in then]
+    assert max(item.base_weight for item in later) < 1e-9
+    # And a few days without events are just days
+    soon = recommend(stopped, one, now=NOW + 5 * DAY_SECONDS, limit=3, allow_repeats=True)
+    assert [item.score for item in soon] != [item.score for item in then]

@@ -43,17 +43,31 @@ def model(events: dict[str, list[Any]]) -> Model:
 def test_training_and_serving_compute_the_same_scores(
     events: dict[str, list[Any]], model: Model, allow_repeats: bool
 ) -> None:
-    table = EventTable.of(events, NOW)
-    matrix = score_matrix(model.mode(allow_repeats), table, Moments.at(table, np.arange(60), NOW))
+    now = max(events["timestamp"]) + DAY_SECONDS
+    table = EventTable.of(events, now)
+    matrix = score_matrix(model.mode(allow_repeats), table, Moments.at(table, np.arange(60), now))
     for user in range(60):
         places = slice(int(table.starts[user]), int(table.starts[user + 1]))
         history = History.from_events(
             (*table.actions[action], at)
             for action, at in zip(table.action[places].tolist(), table.time[places].tolist(), strict=True)
         )
-        for item in recommend(model, history, now=NOW, limit=12, allow_repeats=allow_repeats):
+        for item in recommend(model, history, now=now, limit=12, allow_repeats=allow_repeats):
             served = model.position[(item.event_type, item.asset_id)]
             assert item.score == pytest.approx(matrix[user, served], rel=1e-4, abs=1e-5)
+
+
+def test_what_is_learned_years_after_the_last_event_is_what_was_learned_then(events: dict[str, list[Any]]) -> None:
+    last = max(events["timestamp"])
+    then = train(events, program=PROGRAM, now=last, seed=1, time_budget_seconds=5.0)
+    later = train(events, program=PROGRAM, now=last + 5000 * DAY_SECONDS, seed=1, time_budget_seconds=5.0)
+    for allow_repeats in (True, False):
+        answers = [
+            recommend(model, History.empty(), now=model.trained_at, limit=12, allow_repeats=allow_repeats)
+            for model in (then, later)
+        ]
+        assert answers[0] == answers[1]
+        assert len({item.score for item in answers[1]}) > 1
 
 
 def test_something_was_learned_about_what_comes_next(model: Model) -> None:

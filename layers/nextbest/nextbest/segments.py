@@ -168,10 +168,11 @@ def recommended(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: indices of the model's actions, and
     their growth weights. The same arithmetic, without a Python object for each of a hundred answers."""
-    inputs = Inputs.of(model, history, now)
+    moment = model.moment(history, now)
+    inputs = Inputs.of(model, history, moment)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
-    activity = activity_of(history.timestamps, now, model.horizon_days)
+    activity = activity_of(history.timestamps, moment, model.horizon_days)
     eligible = scores if model.values is None else mode.calibration.growth(scores, activity) * model.values
     if not allow_repeats:
         eligible = eligible.copy()

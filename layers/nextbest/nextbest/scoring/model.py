@@ -7,6 +7,7 @@ There are two modes, tuned apart: repeats allowed, and discoveries only. Each ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.actions import Action
+from nextbest.history import History
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import Calibration
-from nextbest.scoring.kernels import Kernel
+from nextbest.scoring.kernels import Kernel, moment_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Model:
     """A trained model. Read-only and safe to share between threads.
 
     ``actions`` stands in the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
-    ``report`` is the rebase's account of itself, JSON-able.
+    ``report`` is the rebase's account of itself, JSON-able. ``last_event_at`` is the time of the newest event that was
+    learned from, infinite where that does not matter.
     """
 
     actions: Sequence[Action]
@@ -90,6 +93,7 @@ class Model:
     trained_at: float
     report: Mapping[str, Any] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
+    last_event_at: float = math.inf
 
     @cached_property
     def position(self) -> dict[tuple[str, str], int]:
@@ -101,6 +105,11 @@ class Model:
         """A number per action, drawn from its name: it orders equal scores alike whatever the order of the arrays."""
         names = (crc32(f"{event_type}\0{asset_id}".encode()) for event_type, asset_id in self.actions)
         return np.fromiter(names, np.uint32, len(self.actions))
+
+    def moment(self, history: History, now: float) -> float:
+        """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
+        last_us = history.timestamps_us[-1:].tolist()
+        return moment_of(now, max([self.last_event_at, *(time / 1e6 for time in last_us)]))
 
     def mode(self, allow_repeats: bool) -> Mode:
         """The mode for a request."""
@@ -152,6 +161,7 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "horizon_days": model.horizon_days,
         "action_weight_floor": model.action_weight_floor,
         "trained_at": model.trained_at,
+        "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -201,6 +211,7 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         trained_at=header["trained_at"],
         report=header["report"],
         values=arrays.get("values"),
+        last_event_at=math.inf if header.get("last_event_at") is None else header["last_event_at"],
     )
 
 

@@ -34,11 +34,12 @@ def recommend(
     history that the model does not know count for nothing. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
-    inputs = Inputs.of(model, history, now)
+    moment = model.moment(history, now)
+    inputs = Inputs.of(model, history, moment)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
     eligible = scores.copy()
-    activity = activity_of(history.timestamps, now, model.horizon_days)
+    activity = activity_of(history.timestamps, moment, model.horizon_days)
     values = model.values if values is None else values
     if values is not None:
         likely = mode.calibration.growth(scores, activity)

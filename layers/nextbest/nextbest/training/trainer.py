@@ -10,6 +10,7 @@ Deterministic for a seed: the effort follows from the size of the data and the t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from nextbest.programs import Program
 from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
@@ -81,7 +82,8 @@ def train(
 ) -> Model:
     """Learn a model of ``program`` from ``events`` (columns user_id, event_type, asset_id, timestamp in seconds).
 
-    ``now`` (seconds) is the time to learn for: later events are left out. ``values`` by asset id turn the ranking
+    ``now`` (seconds) is the time to learn for: later events are left out. Where nothing happened for long before, it is
+    learned for the time of the last event (``moment_of``). ``values`` by asset id turn the ranking
     into expected value; assets without one count 1. ``learn_from`` chooses whether item weights are learned from all
     users or from those with at least the program's ``high_engagement_threshold`` events; the report compares both.
     Deterministic for a ``seed`` and a ``time_budget_seconds``, which decides how many settings are tried (for two
@@ -103,7 +105,9 @@ def _train(
     time_budget_seconds: float,
     learn_from: LearnFrom,
 ) -> Model:
-    trainer = _Trainer(table, program, now, np.random.default_rng(seed), plan, learn_from)
+    last_event_at = float(table.time.max()) if len(table.time) else math.inf
+    moment = moment_of(now, last_event_at)
+    trainer = _Trainer(table, program, moment, np.random.default_rng(seed), plan, learn_from)
     drafts = {name: trainer.draft(name == "repeats") for name in ("repeats", "discoveries")}
     per_action = trainer.per_action(drafts)
     modes, reports = {}, {}
@@ -116,7 +120,7 @@ def _train(
         "seed": seed,
         "time_budget_seconds": time_budget_seconds,
         "learn_from": learn_from,
-        "tuning_window_days": (now - trainer.cut) / DAY_SECONDS,
+        "tuning_window_days": (moment - trainer.cut) / DAY_SECONDS,
         "tuning_head": plan.effort.head,
         "dense_actions": plan.dense_limit,
         "weights_per_action": per_action,
@@ -137,6 +141,7 @@ def _train(
         trained_at=now,
         report=report,
         values=asset_values,
+        last_event_at=last_event_at,
     )
 
 
