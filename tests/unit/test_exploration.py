@@ -1,0 +1,60 @@
+"""Exploration: who is drawn, with which propensity, and that a request's id decides it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from nextbest.personalize.exploration import Explored, explore
+
+
+def test_given_free_places_when_explored_then_the_pool_fills_them_each_with_places_by_pool() -> None:
+    # Given 3 learned actions for 5 places, and 4 in the pool
+    explored = explore([10, 11, 12, 13], learned=3, limit=5, weight=0.3, random=Random("request"))
+
+    assert explored.learned == 3
+    assert len(set(explored.rows)) == 2
+    assert set(explored.rows) <= {10, 11, 12, 13}
+    assert explored.propensity == 0.5
+    assert explored.pool == 4
+
+
+def test_given_a_pool_smaller_than_the_free_places_when_explored_then_all_of_it_is_certain() -> None:
+    explored = explore([10, 11], learned=1, limit=5, weight=0.3, random=Random("request"))
+
+    assert sorted(explored.rows) == [10, 11]
+    assert explored.propensity == 1.0
+
+
+def test_given_a_full_list_when_explored_then_the_last_place_goes_to_the_pool_as_often_as_it_was_told() -> None:
+    # Given a full list of 3 and a pool of 4: each is shown with probability 0.3 / 4
+    requests = 8_000
+    drawn = [
+        explore([10, 11, 12, 13], learned=3, limit=3, weight=0.3, random=Random(f"request {number}"))
+        for number in range(requests)
+    ]
+
+    shown = Counter(row for explored in drawn for row in explored.rows)
+    assert {explored.propensity for explored in drawn} == {0.075}
+    assert {len(explored.rows) + explored.learned for explored in drawn} == {3}
+    # Then each was, within five standard deviations: sqrt(8000 · 0.075 · 0.925) = 23.6
+    assert shown == {row: pytest.approx(0.075 * requests, abs=118) for row in (10, 11, 12, 13)}
+
+
+@pytest.mark.parametrize(("pool", "limit", "weight"), [([10], 3, 0.0), ([10], 0, 0.3), ([], 3, 0.3)])
+def test_given_nothing_to_explore_when_explored_then_the_learned_stay(
+    pool: list[int], limit: int, weight: float
+) -> None:
+    explored = explore(pool, learned=2, limit=limit, weight=weight, random=Random("request"))
+
+    assert explored == Explored((), min(2, limit), 0.0, len(pool))
+
+
+def test_given_the_same_request_id_when_explored_again_then_the_draw_is_the_same() -> None:
+    def draws(prefix: str) -> list[Explored]:
+        return [explore(range(50), learned=3, limit=3, weight=0.5, random=Random(f"{prefix} {n}")) for n in range(20)]
+
+    assert draws("request") == draws("request")
+    assert draws("request") != draws("another")
