@@ -164,6 +164,12 @@ def run_script(clients: Personalize, bucket: str, prefix: str, attempt: int) -> 
     return prefix
 
 
+def explore(control: Any, campaign: str, *, weight: str) -> None:
+    config = {"itemExplorationConfig": {"explorationWeight": weight}}
+    control.update_campaign(campaignArn=arn("campaign", campaign), campaignConfig=config)
+    wait_for(control.describe_campaign, "campaign", campaignArn=arn("campaign", campaign))
+
+
 def clean_up(control: Any, prefix: str) -> None:
     """Step 14, in the documented order, every deletion seen to be done."""
     group = arn("dataset-group", prefix)
@@ -221,6 +227,10 @@ def test_a_script_written_for_personalize_runs_twice_and_cleans_up(clients: Pers
     assert scored.index("join-club") < scored.index("get-app")
     assert set(recommended) == {"welcome", "join-club", "get-app", "new-offer"}  # no items, nothing expired
     assert recommended["new-offer"] == 0.0
+    explore(control, campaign, weight="0")
+    assert set(clients.recommend(campaign, "newcomer", numResults=10)) == {"welcome", "join-club", "get-app"}
+    explore(control, campaign, weight="1")
+    assert "new-offer" in clients.recommend(campaign, "newcomer", numResults=10)
     premium = clients.recommend(
         campaign, "newcomer", filterArn=arn("filter", prefix), filterValues={"TIER": '"Premium"'}
     )

@@ -1,6 +1,7 @@
 """Campaign settings that answering needs: exploration, and what starts the pause of REPEAT_FREQUENCY.
 
-Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text. Hot path: standard library.
+Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text. Hot path: standard library and
+numpy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.errors import InvalidInput
+from nextbest.filters.interactions import normalised_event_type
 
 WEIGHT = "explorationWeight"
 AGE_DAYS = "explorationItemAgeCutOff"
@@ -41,7 +43,7 @@ class CampaignSettings:
             known = ", ".join((WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES))
             raise InvalidInput(f"{_FIELD} holds {min(unknown)}; it may hold {known}", field=_FIELD)
         types = given.get(REPEAT_EVENT_TYPES, "")
-        names = frozenset(name.strip().lower().replace(" ", "_").replace("-", "_") for name in types.split("|"))
+        names = frozenset(normalised_event_type(name.strip()) for name in types.split("|"))
         return cls(
             _number(given, WEIGHT, DEFAULT_WEIGHT, 0.0, 1.0),
             _number(given, AGE_DAYS, 1.0, 1.0, 100_000.0) if AGE_DAYS in given else None,
