@@ -45,7 +45,12 @@ def get_actions(request: Request, now: float, _request_id: str) -> Response:
     )
     body = user_actions(found.recommendations, found.catalogue.name_of, found.explanations)
     model = {"x-nextbest-model": found.model_version}
-    return Response(200, render(body), model, {"model": found.model_version, "actions": len(found.recommendations)})
+    return Response(
+        200,
+        render(body),
+        model,
+        {"program": asked.program_id, "model": found.model_version, "actions": len(found.recommendations)},
+    )
 
 
 def refuse(error: NextbestError, _request_id: str) -> Response:

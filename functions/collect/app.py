@@ -51,14 +51,20 @@ def post_events(request: Request, now: float, _request_id: str) -> Response:
         queue = SqsQueue(sqs_client(), os.environ["QUEUE_URL"])
         messages = queue_events(queue, program, asked.events, refresh_histories=asked.process_user_actions, now=now)
         body: dict[str, object] = {"result": f"queued {len(asked.events)} events", "queued": len(asked.events)}
-        return Response(200, render(body), fields={"queued": len(asked.events), "messages": messages})
+        return Response(
+            200, render(body), fields={"program": program.program_id, "queued": len(asked.events), "messages": messages}
+        )
     stored = store_events(STORE, program, asked.events, refresh_histories=asked.process_user_actions)
     body = {
         "result": f"accepted {stored.accepted} events, {stored.duplicates} duplicates",
         "accepted": stored.accepted,
         "duplicates": stored.duplicates,
     }
-    return Response(200, render(body), fields={"accepted": stored.accepted, "duplicates": stored.duplicates})
+    return Response(
+        200,
+        render(body),
+        fields={"program": program.program_id, "accepted": stored.accepted, "duplicates": stored.duplicates},
+    )
 
 
 def refuse(error: NextbestError, _request_id: str) -> Response:

@@ -11,8 +11,8 @@ from nextbest.actionhub.parsing import parse_post_events
 from nextbest.collecting import EventMessage, ingest
 from nextbest.deadline import in_time
 from nextbest.errors import InvalidInput, NextbestError
-from nextbest.events import to_microseconds
-from nextbest.observability import log
+from nextbest.events import MICROSECONDS, to_microseconds
+from nextbest.observability import embedded, log
 from nextbest.request import Request
 from nextbest.store.base import Appended
 from nextbest.store.clients import SERVICE_FAILURES
@@ -28,7 +28,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     to the dead-letter queue by SQS. An event of the bus that fails raises, and Lambda's own retries take over.
     """
     if "Records" not in event:
-        _log(ingest(STORE, bus_message(event, now=time.time())), event["id"])
+        message = bus_message(event, now=time.time())
+        _log(ingest(STORE, message), event["id"], message)
         return {}
     failures = [{"itemIdentifier": record["messageId"]} for record in event["Records"] if not _ingest(record, context)]
     return {"batchItemFailures": failures}
@@ -54,13 +55,24 @@ def _ingest(record: dict[str, Any], context: object) -> bool:
     """Store one message in the time that is left; whether that went well."""
     try:
         with in_time(context):
-            stored = ingest(STORE, EventMessage.from_json(record["body"]))
+            message = EventMessage.from_json(record["body"])
+            stored = ingest(STORE, message)
     except (NextbestError, *SERVICE_FAILURES) as error:
         log("error", "a message could not be ingested", message_id=record["messageId"], error=str(error))
         return False
-    _log(stored, record["messageId"])
+    _log(stored, record["messageId"], message)
     return True
 
 
-def _log(stored: Appended, message_id: str) -> None:
-    log("info", "ingested", message_id=message_id, accepted=stored.accepted, duplicates=stored.duplicates)
+def _log(stored: Appended, message_id: str, message: EventMessage) -> None:
+    """One line, with the program's ingestion lag: from sending to storing."""
+    now = time.time()
+    lag = {"IngestionLag": (max(0.0, now - message.sent_us / MICROSECONDS), "Seconds")}
+    log(
+        "info",
+        "ingested",
+        message_id=message_id,
+        accepted=stored.accepted,
+        duplicates=stored.duplicates,
+        **embedded(lag, now=now, program=message.program_id),
+    )

@@ -138,7 +138,7 @@ def test_a_changed_setting_publishes_new_versions(template: Document) -> None:
         function = template["Resources"][version["Properties"]["FunctionName"]["Ref"]]["Properties"]
         values = function["Environment"]["Variables"].values()
         parameters = {
-            value["Ref"] for value in values if isinstance(value, dict) and value["Ref"] in template["Parameters"]
+            value["Ref"] for value in values if isinstance(value, dict) and value.get("Ref") in template["Parameters"]
         }
         # A secret cannot stand in a description: its change is announced by Release.
         parameters = {"Release" if template["Parameters"][name].get("NoEcho") else name for name in parameters}

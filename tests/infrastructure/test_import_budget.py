@@ -12,7 +12,7 @@ import pytest
 from tests.infrastructure.cloudformation import HOT_FUNCTIONS, ROOT
 
 FORBIDDEN = {
-    *("pydantic", "scipy", "matplotlib", "pandas", "aws_lambda_powertools", "boto3", "boto3.resources"),
+    *("pydantic", "scipy", "matplotlib", "pandas", "boto3", "boto3.resources"),
     *("botocore.session", "botocore.client"),  # reads go direct: nextbest/store/direct.py
     *("nextbest.training", "nextbest.rebasing", "nextbest.managing", "nextbest.collecting"),
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from nextbest.deadline import in_time
 from nextbest.errors import NextbestError, Unavailable
-from nextbest.observability import log
+from nextbest.observability import embedded, log
 from nextbest.request import Request, from_payload_v2
 from nextbest.store.clients import SERVICE_FAILURES
 
@@ -17,7 +17,11 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer. ``fields`` go into the log line, never into the answer."""
+    """An HTTP answer. ``fields`` go into the log line, never into the answer.
+
+    With the field ``program``, which only those answers have whose caller proved to know it, the line records metrics;
+    ``actions`` (how many were recommended) and ``model`` (its version) add to them.
+    """
 
     status: int
     body: bytes
@@ -52,18 +56,33 @@ def respond(
         log("error", "a service did not answer", request_id=request_id, error=str(error))
         unavailable = Unavailable("A service that this request needs did not answer; please try again")
         response = refuse(unavailable, request_id)
+    duration_ms = round((clock() - began) * 1000, 2)
     log(
         "info",
         "request",
         request_id=request_id,
         route=event.get("routeKey"),
         status=response.status,
-        program_id=request.headers.get("program-id"),
-        duration_ms=round((clock() - began) * 1000, 2),
-        **response.fields,
+        duration_ms=duration_ms,
+        **{name: value for name, value in response.fields.items() if name != "program"},
+        **_metrics(response.fields, duration_ms, began),
     )
     return {
         "statusCode": response.status,
         "headers": {"content-type": "application/json", **response.headers, "x-request-id": request_id},
         "body": response.body.decode(),
     }
+
+
+def _metrics(fields: Mapping[str, Any], duration_ms: float, now: float) -> dict[str, Any]:
+    """Metrics of a program's request, as members of its log line."""
+    if "program" not in fields:
+        return {}
+    values: dict[str, tuple[float, str]] = {"Requests": (1, "Count"), "Latency": (duration_ms, "Milliseconds")}
+    if "actions" in fields:
+        values["EmptyAnswers"] = (float(fields["actions"] == 0), "Count")
+    # A version begins with the milliseconds at which its rebase began.
+    began_ms = str(fields.get("model", "")).partition("-")[0]
+    if began_ms.isdecimal():
+        values["ModelAge"] = (max(0.0, now - int(began_ms) / 1000), "Seconds")
+    return embedded(values, now=now, program=str(fields["program"]))
