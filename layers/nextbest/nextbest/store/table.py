@@ -149,7 +149,7 @@ class Table:
         pending = list(range(len(items)))
         for _ in self._backoff.tries():
             answer = self.client.batch_execute_statement(
-                Statements=[self._insert_statement(*items[index]) for index in pending]  # type: ignore[misc]
+                Statements=[self._insert_statement(*items[index]) for index in pending]  # type: ignore[misc]  # a plain dict, typed apart in the stubs
             )
             undone = []
             for index, response in zip(pending, answer["Responses"], strict=True):
@@ -159,7 +159,7 @@ class Table:
                 elif code in (None, "DuplicateItem"):
                     new[index] = code is None
                 else:
-                    raise ClientError({"Error": dict(response["Error"])}, "BatchExecuteStatement")  # type: ignore[typeddict-item]
+                    raise ClientError({"Error": dict(response["Error"])}, "BatchExecuteStatement")  # type: ignore[typeddict-item]  # the same members
             if not undone:
                 return new
             pending = undone
@@ -211,7 +211,7 @@ class Table:
 
     def transact(self, operations: Sequence[Mapping[str, Any]]) -> None:
         """Several writes or none. Raises WriteRefused when a condition fails."""
-        self._write(lambda: self.client.transact_write_items(TransactItems=operations))  # type: ignore[arg-type]
+        self._write(lambda: self.client.transact_write_items(TransactItems=operations))  # type: ignore[arg-type]  # typed apart in the stubs
 
     def _write(self, call: Callable[[], T]) -> T:
         """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
@@ -243,8 +243,8 @@ class Table:
 
     def _write_batch(self, requests: list[dict[str, Any]]) -> None:
         for _ in self._backoff.tries():
-            answer = self.client.batch_write_item(RequestItems={self.name: requests})  # type: ignore[dict-item]
-            requests = list(answer.get("UnprocessedItems", {}).get(self.name, []))  # type: ignore[arg-type]
+            answer = self.client.batch_write_item(RequestItems={self.name: requests})  # type: ignore[dict-item]  # typed apart in the stubs
+            requests = list(answer.get("UnprocessedItems", {}).get(self.name, []))  # type: ignore[arg-type]  # typed apart in the stubs
             if not requests:
                 return
         raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")
