@@ -81,7 +81,7 @@ def world(stack: RunningStack, operator: httpx.Client) -> Iterator[World]:
     user_id=st.sampled_from([USER, "nobody", "ada%20x", OTHER, f"x%23U%23{OTHER}"]),
     query=st.sampled_from(["", "?force_refresh=true", "?search=Tea", "?limit=1&page=2", "?asset_ids=t&min_weight=0"]),
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 def test_calls_about_another_program_are_refused_as_if_it_did_not_exist(
     world: World, route: Route, key: int, user_id: str, query: str
 ) -> None:

@@ -46,6 +46,6 @@ def headers(operator: httpx.Client) -> dict[str, str]:
 
 
 @schema.parametrize()
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_described(case: schemathesis.Case[Any], stack: RunningStack, headers: dict[str, str]) -> None:
     case.call_and_validate(base_url=stack.url, headers=headers, checks=CHECKS)
