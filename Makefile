@@ -9,6 +9,7 @@ KEY ?=
 SAM_OPTIONS ?=
 MINUTES ?= 10
 PLOTS ?= .evaluation
+TARGETS ?= window
 URL ?= http://127.0.0.1:$(PORT)
 
 PACKAGES := $(wildcard operations local layers functions simulator tests benchmarks)
@@ -58,7 +59,7 @@ audit: install-dev ## known vulnerabilities in what a deployment runs
 
 evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
 	@$(if $(FILE),,echo 'Say which events: make evaluate FILE=events.csv.gz'; exit 2)
-	@$(RUN) nextbest.training.evaluate $(FILE) --plots $(PLOTS)
+	@$(RUN) nextbest.training.evaluate $(FILE) --targets $(TARGETS) --plots $(PLOTS)
 
 bench: install-dev ## latency of the whole way, as ratios to two yardsticks measured beside it
 	$(RUN) benchmarks

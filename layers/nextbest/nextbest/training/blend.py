@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.components import Recipe
-from nextbest.training.metrics import held_out, hits_of, ndcg_of, top_lists
+from nextbest.training.metrics import held_out, ndcg_of_targets
 from nextbest.training.split import Window
 
 STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
@@ -63,6 +63,8 @@ class Judge:
     _targets: sparse.csr_array = field(init=False)
     _seen: tuple[NDArray[np.int64], NDArray[np.int64]] = field(init=False)
     _rows: NDArray[np.int64] = field(init=False)
+    _owners: NDArray[np.int64] = field(init=False)
+    _shares: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         targets = sparse.csr_array(self.window.targets[:, self.columns])
@@ -70,6 +72,12 @@ class Judge:
         self._targets = targets[self._rows]
         seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
         self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
+        whole = self.window.whole[self._rows]
+        _, self._owners = np.unique(self.window.moments.users[self._rows], return_inverse=True)
+        # Of a user, the whole window and all that came next count the same.
+        kinds = self._owners * 2 + whole
+        kinds_of_user = np.bincount(np.unique(kinds) // 2)
+        self._shares = 1.0 / (np.bincount(kinds)[kinds] * kinds_of_user[self._owners]) if len(kinds) else np.zeros(0)
 
     @property
     def users(self) -> NDArray[np.int64]:
@@ -77,11 +85,12 @@ class Judge:
         return self._rows
 
     def per_user(self, scores: Scores) -> NDArray[np.float64]:
-        """NDCG@10 of each of ``users``; ``scores`` (users, columns)."""
+        """NDCG@10 of each user, over their rows; ``scores`` (rows, columns)."""
         self.judged += 1
         ranked = scores + self.ties * np.float32(_TIE_WEIGHT * max(float(np.abs(scores).max()), 1e-20))
         ranked[self._seen] = -np.inf
-        return ndcg_of(hits_of(top_lists(ranked), self._targets), np.diff(self._targets.indptr))
+        values: NDArray[np.float64] = ndcg_of_targets(ranked, self._targets) * self._shares
+        return np.bincount(self._owners, values).astype(np.float64)
 
     def __call__(self, scores: Scores) -> float:
         """Mean NDCG@10."""
@@ -93,11 +102,17 @@ class Judge:
         error = float(gains.std()) / max(len(gains), 1) ** 0.5
         return bool(gains.mean() > max(_SMALLEST_GAIN, standard_errors * error))
 
+    def harmless(self, before: Scores, after: Scores, standard_errors: float = 1.0) -> bool:
+        """Whether ``after`` ranks worse than ``before`` by no more than chance explains."""
+        gains = self.per_user(after) - self.per_user(before)
+        return bool(gains.mean() >= -standard_errors * float(gains.std()) / max(len(gains), 1) ** 0.5)
+
     def metrics(self, scores: Scores) -> dict[str, float]:
         """Everything that is told of a ranking: ``metrics.held_out``."""
         ranked = scores.copy()
         ranked[self._seen] = -np.inf
-        return held_out(ranked, self._targets)
+        whole = np.flatnonzero(self.window.whole[self._rows])
+        return held_out(ranked[whole], self._targets[whole])
 
     def scale_of(self, scores: Scores) -> float:
         """The mean over users of their best candidate's absolute score: what makes weights of parts comparable."""
@@ -150,8 +165,10 @@ class Blend:
     def improve(self, place: int, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> None:
         """Exchange the part at ``place`` for the option that helps most, if one does, at a like weight."""
         part, scores = self.parts[place], self.scores[place]
-        rest = self.total - np.float32(part.weight) * scores
+        total = self.total
+        rest = total - np.float32(part.weight) * scores
         scale = part.weight * self.judge.scale_of(scores)
+        best, chosen = self.value, (part, scores)
         for what, compute in options:
             if what == part.what:
                 continue
@@ -159,20 +176,31 @@ class Blend:
             unit = scale / self.judge.scale_of(other)
             for step in (0.5, 1.0, 2.0):
                 value = self.judge(rest + np.float32(unit * step) * other)
-                if value > self.value + _SMALLEST_GAIN:
-                    self.value = value
-                    self.parts[place], self.scores[place] = Part(what, unit * step), other
+                if value > best:
+                    best, chosen = value, (Part(what, unit * step), other)
+        if self.judge.pays(total, rest + np.float32(chosen[0].weight) * chosen[1], 0.5):
+            self.value = best
+            self.parts[place], self.scores[place] = chosen
 
     def refine(self, rounds: int = 3) -> None:
-        """Coordinate search over the weights, with smaller steps each round; a part that does not pay is dropped."""
+        """Coordinate search over the weights, with smaller steps each round; a part that does not pay is dropped.
+
+        Learned parts of one kind are a mean over settings, and keep their proportion."""
         self.value = self.judge(self.total)
         for round_number in range(rounds):
             spread = 2.0 ** (1.0 / (round_number + 1))
-            for place in range(len(self.parts)):
-                self._refine_one(place, spread)
+            for places in self._groups():
+                self._refine_one(places, spread)
         kept = [place for place, part in enumerate(self.parts) if part.weight != 0.0]
         self.parts = [self.parts[place] for place in kept]
         self.scores = [self.scores[place] for place in kept]
+
+    def _groups(self) -> list[list[int]]:
+        """Places of the parts that are refined as one."""
+        groups: dict[str, list[int]] = {}
+        for place, part in enumerate(self.parts):
+            groups.setdefault(part.name if isinstance(part.what, Recipe) else str(place), []).append(place)
+        return list(groups.values())
 
     def without(self) -> list[float]:
         """The value of the blend without each of its parts in turn: what each is worth."""
@@ -182,21 +210,24 @@ class Blend:
             for part, scores in zip(self.parts, self.scores, strict=True)
         ]
 
-    def _refine_one(self, place: int, spread: float) -> None:
-        part, scores = self.parts[place], self.scores[place]
-        rest = self.total - np.float32(part.weight) * scores
-        best, weight = self.value, part.weight
+    def _refine_one(self, places: Sequence[int], spread: float) -> None:
+        group = np.zeros_like(self.total)
+        for place in places:
+            group += np.float32(self.parts[place].weight) * self.scores[place]
+        rest = self.total - group
+        best, factor = self.value, 1.0
+        is_prior = self.parts[places[0]].name == "prior"
         # The prior stays whatever it is worth here: it alone answers for users without a history.
-        if not weight or (part.name != "prior" and not self.judge.pays(rest, self.total, 0.5)):
-            self.value = self.judge(rest)
-            self.parts[place] = replace(part, weight=0.0)
-            return
-        for direction in (spread, 1.0 / spread):
-            trial = part.weight * direction
-            value = self.judge(rest + np.float32(trial) * scores)
-            while value > best:
-                best, weight = value, trial
-                trial *= direction
-                value = self.judge(rest + np.float32(trial) * scores)
+        if not group.any() or (not is_prior and not self.judge.pays(rest, self.total, 0.5)):
+            best, factor = self.judge(rest), 0.0
+        else:
+            for direction in (spread, 1.0 / spread):
+                trial = direction
+                value = self.judge(rest + np.float32(trial) * group)
+                while value > best:
+                    best, factor = value, trial
+                    trial *= direction
+                    value = self.judge(rest + np.float32(trial) * group)
         self.value = best
-        self.parts[place] = replace(part, weight=weight)
+        for place in places:
+            self.parts[place] = replace(self.parts[place], weight=self.parts[place].weight * factor)

@@ -28,6 +28,7 @@ TARGETS_PER_MOMENT = 10
 _MOMENTS = 120_000
 _MOMENTS_PER_USER = (8, 60)
 _NEIGHBOUR_COLUMNS = 2048
+_KEPT_HEAD = 4096
 
 Kind = Literal["ease", "transitions", "neighbours"]
 
@@ -55,6 +56,7 @@ class Workshop:
         bounds the events read at all moments together: beyond, moments are thinned evenly."""
         self.table = table
         self.now = now
+        self._kept: dict[tuple[bool, Kernel, int, bool], tuple[ridge.Dense, ridge.Dense | None]] = {}
         known = (table.starts[1:] > table.starts[:-1]) & learners
         self.everyone = Moments.at(table, np.flatnonzero(known), now)
         per_user = int(np.clip(_MOMENTS // max(int(known.sum()), 1), *_MOMENTS_PER_USER))
@@ -78,19 +80,32 @@ class Workshop:
 
     def solve(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense:
         """The closed form of ``recipe``, dense over ``head``."""
-        moments = self.transitions.moments if recipe.kind == "transitions" else self.everyone
-        full = inputs_of(self.table, moments, recipe.kernel)
-        x = sparse.csr_array(full[:, head])
-        gram = ridge.gram(x)
+        gram, product = self._products(recipe.kind == "transitions", recipe.kernel, head, allow_repeats)
         if recipe.kind == "neighbours":
             return dense_neighbours(gram, recipe.ridge)
         scale = float(np.diag(gram).mean()) or 1.0
         inverted = ridge.inverse(gram, recipe.ridge * scale)
-        if recipe.kind == "ease":
-            return ridge.ease(inverted)
-        targets = self.transitions.targets
-        targets = targets if allow_repeats else without_seen(targets, full)
-        return inverted @ ridge.product(x, sparse.csr_array(targets[:, head]))
+        return ridge.ease(inverted) if product is None else inverted @ product
+
+    def _products(
+        self, transitions: bool, kernel: Kernel, head: NDArray[np.int64], allow_repeats: bool
+    ) -> tuple[ridge.Dense, ridge.Dense | None]:
+        """XᵀX, and XᵀY for transitions. The last ones are kept while they are small: a search tries many ridges."""
+        key = (transitions, kernel, len(head), allow_repeats and transitions)
+        if key in self._kept:
+            return self._kept[key]
+        full = inputs_of(self.table, self.transitions.moments if transitions else self.everyone, kernel)
+        x = sparse.csr_array(full[:, head])
+        product = None
+        if transitions:
+            targets = self.transitions.targets
+            targets = targets if allow_repeats else without_seen(targets, full)
+            product = ridge.product(x, sparse.csr_array(targets[:, head]))
+        found = ridge.gram(x), product
+        self._kept.clear()
+        if len(head) <= _KEPT_HEAD:
+            self._kept[key] = found
+        return found
 
     def fit(self, recipe: Recipe, head: NDArray[np.int64], per_action: int, allow_repeats: bool) -> sparse.csr_array:
         """The strongest ``per_action`` weights of each action over the whole catalogue, shape (actions, actions)."""

@@ -1,6 +1,7 @@
 """``python -m nextbest.training.evaluate FILE``: our model against the classic methods on one event file.
 
-Global time split: everything before the test window is there to learn and tune from, the window to judge on. Full
+Global time split: everything before the test window is there to learn and tune from, the window to judge on: what each
+user did in all of it, or (``--targets next``) in their first visit, for discoveries the first with something new. Full
 ranking, no sampled candidates. FILE is a CSV (or .csv.gz) with the columns user_id, event_type, asset_id, timestamp
 (seconds since 1970).
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,13 @@ from nextbest.training.blend import STEPS, Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import recent_popularity
-from nextbest.training.split import Window, tuning_cut, window_of
+from nextbest.training.split import Window, followed_window_of, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
 from nextbest.training.tune import PRIOR_HALF_LIVES_DAYS
 
 TIMED_USERS = 300
+Targets = Literal["window", "next"]
 _CHUNK = 512
 _CELLS = 16_000_000
 
@@ -77,12 +79,20 @@ class Evaluation:
     """One event file, split in time: ``cut`` begins the test window."""
 
     def __init__(
-        self, events: dict[str, Any], *, test_share: float, time_budget_seconds: float, seed: int, users: int
+        self,
+        events: dict[str, Any],
+        *,
+        test_share: float,
+        time_budget_seconds: float,
+        seed: int,
+        users: int,
+        targets: Targets = "window",
     ) -> None:
         timestamps = np.asarray(events["timestamp"], np.float64)
         self.cut = float(np.quantile(timestamps, 1.0 - test_share))
         self.seed = seed
         self.users = users
+        self.targets = targets
         self.time_budget_seconds = time_budget_seconds
         self.program = Program("evaluation")
         past = timestamps < self.cut
@@ -108,7 +118,7 @@ class Evaluation:
         rows: list[Row] = []
         for mode in ("repeats", "discoveries"):
             allow_repeats = mode == "repeats"
-            window = self._window(self.table, self.cut, self.end, allow_repeats, self.users)
+            window = self._test_window(allow_repeats)
             rows += [self._baseline(each, window, mode, progress) for each in self._methods(allow_repeats)]
             rows.append(self._ours(model, window, mode, seconds))
         return rows, model
@@ -120,9 +130,21 @@ class Evaluation:
         """How many steps ``run`` reports."""
         return 1 + sum(len(self._methods(allow_repeats)) for allow_repeats in (True, False))
 
-    def _window(self, table: EventTable, cut: float, end: float, allow_repeats: bool, users: int) -> Window:
+    def _test_window(self, allow_repeats: bool) -> Window:
+        table, cut, end = self.table, self.cut, self.end
         random = np.random.default_rng(self.seed)
-        return window_of(table, cut, end, allow_repeats=allow_repeats, most_users=users, random=random)
+        if self.targets == "window":
+            return window_of(table, cut, end, allow_repeats=allow_repeats, most_users=self.users, random=random)
+        everyone = window_of(table, cut, end, allow_repeats=True, most_users=self.users, random=random)
+        return visits_of(
+            table,
+            cut,
+            end,
+            everyone.moments.users,
+            allow_repeats=allow_repeats,
+            visits_per_user=1,
+            most_visits=self.users,
+        )
 
     def _workshop(self, now: float) -> Workshop:
         everyone = np.ones(self.table.user_count, np.bool_)
@@ -133,12 +155,18 @@ class Evaluation:
         half_life_days, weight = PRIOR_HALF_LIVES_DAYS[0], 0.0
         if tried > 1 or baseline.takes_prior:
             workshop = self._workshop(self.tuning_cut)
-            held_out = self._window(self.before, self.tuning_cut, self.cut, mode == "repeats", self.plan.judged_users)
+            held_out = followed_window_of(
+                self.before,
+                self.tuning_cut,
+                self.cut,
+                allow_repeats=mode == "repeats",
+                most_users=self.plan.judged_users,
+                random=np.random.default_rng(self.seed),
+            )
             everything = np.arange(len(self.table.actions))
             ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
             judge = Judge(held_out, everything, ties)
-            moments = held_out.moments
-            chosen = Moments(moments.users[judge.users], moments.ends[judge.users], moments.nows[judge.users])
+            chosen = held_out.moments[judge.users]
             values = [judge(setting.fit(workshop).score(self.before, chosen)) for setting in baseline.settings]
             best = baseline.settings[int(np.argmax(values))]
             if baseline.takes_prior and len(judge.users):
@@ -154,10 +182,7 @@ class Evaluation:
         ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
         metrics = measure(_lists(fitted, self.table, window, ties), window.targets)
         moments = window.moments
-        one_by_one = [
-            Moments(moments.users[row : row + 1], moments.ends[row : row + 1], moments.nows[row : row + 1])
-            for row in range(min(TIMED_USERS, len(moments)))
-        ]
+        one_by_one = [moments[row : row + 1] for row in range(min(TIMED_USERS, len(moments)))]
         p50, p99 = _timed([partial(_top_of, fitted, self.table, each) for each in one_by_one])
         progress(f"{mode}: {baseline.name}")
         return Row(
@@ -188,15 +213,14 @@ class Evaluation:
             for user, end in zip(window.moments.users.tolist(), window.moments.ends.tolist(), strict=True)
         ]
         lists = np.full((len(histories), 10), -1, np.int64)
-        for row, history in enumerate(histories):
-            for place, item in enumerate(
-                recommend(model, history, now=self.cut, limit=10, allow_repeats=allow_repeats)
-            ):
+        nows = window.moments.nows.tolist()
+        for row, (history, now) in enumerate(zip(histories, nows, strict=True)):
+            for place, item in enumerate(recommend(model, history, now=now, limit=10, allow_repeats=allow_repeats)):
                 lists[row, place] = index[(item.event_type, item.asset_id)]  # type: ignore[index]  # equal to an Action
         p50, p99 = _timed(
             [
-                partial(recommend, model, history, now=self.cut, limit=10, allow_repeats=allow_repeats)
-                for history in histories[:TIMED_USERS]
+                partial(recommend, model, history, now=now, limit=10, allow_repeats=allow_repeats)
+                for history, now in zip(histories[:TIMED_USERS], nows, strict=False)
             ]
         )
         parts = ", ".join(part["part"] for part in model.report["modes"][mode]["parts"])
@@ -229,7 +253,7 @@ def _lists(fitted: Fitted, table: EventTable, window: Window, ties: NDArray[np.f
     moments = window.moments
     for begin in range(0, len(moments), _CHUNK):
         rows = slice(begin, begin + _CHUNK)
-        scores = fitted.score(table, Moments(moments.users[rows], moments.ends[rows], moments.nows[rows]))
+        scores = fitted.score(table, moments[rows])
         scores = scores + ties * np.float32(1e-6 * max(float(np.abs(scores).max()), 1e-20))
         seen = window.seen[rows].tocoo()
         scores[seen.row, seen.col] = -np.inf
@@ -276,6 +300,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test-share", type=float, default=0.1, help="share of the events in the test window")
     parser.add_argument("--time-budget-seconds", type=float, default=TIME_BUDGET_SECONDS)
     parser.add_argument("--users", type=int, default=3000, help="most users to judge on, drawn at random")
+    parser.add_argument(
+        "--targets",
+        choices=get_args(Targets),
+        default="window",
+        help="what to foresee: the whole window, or what came next",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plots", type=Path, help="folder for the PNG plots")
     parser.add_argument("--json", type=Path, help="file for the table and the training report")
@@ -286,6 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         time_budget_seconds=chosen.time_budget_seconds,
         seed=chosen.seed,
         users=chosen.users,
+        targets=chosen.targets,
     )
     with tqdm(total=evaluation.method_count(), unit="method") as bar:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.scoring.kernels import DAY_SECONDS
-from nextbest.training.table import EventTable, Moments, no_entries
+from nextbest.training.table import EventTable, Moments, expand, no_entries
 from nextbest.training.transitions import targets_of, without_seen
 
 WINDOW_SHARE = 0.1
 """A tuning window holds at least this share of the events, where the horizon is shorter."""
 LARGEST_WINDOW_SHARE = 0.25
+ENOUGH_USERS = 500
+MOST_WINDOWS = 3
+VISITS_PER_USER = 3
+VISIT_GAP_SECONDS = 43_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class Window:
     """Users known at ``cut`` who did something from there to ``end``: ``targets`` (users, actions) in one mode.
 
     In discoveries mode the targets leave out what the user had done, and ``seen`` marks it; in repeats mode ``seen``
-    is empty. ``moments`` point into ``table``, which goes on after the cut.
+    is empty. ``moments`` point into ``table``, which goes on after the cut. A window may hold several rows of a user
+    (``followed_window_of``): ``whole`` marks those at the cut, whose targets are everything up to the end.
     """
 
     table: EventTable
@@ -31,6 +37,22 @@ class Window:
     moments: Moments
     targets: sparse.csr_array
     seen: sparse.csr_array
+    whole: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, windows: Sequence[Window]) -> Window:
+        """Windows of one table as one, their rows one after another; ``cut`` is the earliest, ``end`` the latest."""
+        if len(windows) == 1:
+            return windows[0]
+        return cls(
+            windows[0].table,
+            min(window.cut for window in windows),
+            max(window.end for window in windows),
+            Moments.joined([window.moments for window in windows]),
+            sparse.csr_array(sparse.vstack([window.targets for window in windows])),
+            sparse.csr_array(sparse.vstack([window.seen for window in windows])),
+            np.concatenate([window.whole for window in windows]),
+        )
 
     def mask(self, scores: NDArray[np.float32]) -> None:
         """Take what was seen out of the ranking, in place."""
@@ -52,6 +74,24 @@ def tuning_cut(table: EventTable, now: float, horizon_days: float) -> float:
     return min(latest, tenth)
 
 
+def tuning_cuts(table: EventTable, now: float, horizon_days: float) -> list[float]:
+    """Where the tuning windows begin, earliest first: one window, or where too few users came back in it to judge by,
+    up to three, each before the last and ending where it begins."""
+    cuts: list[float] = []
+    judges, end = 0, now
+    while len(cuts) < MOST_WINDOWS and judges < ENOUGH_USERS:
+        known = table if not cuts else table.before(end)
+        cut = tuning_cut(known, end, horizon_days)
+        before = table.ends_before(cut)
+        back = (before > table.starts[:-1]) & (table.ends_before(end) > before)
+        if cuts and not back.any():
+            break
+        cuts.insert(0, cut)
+        judges += int(back.sum())
+        end = cut
+    return cuts
+
+
 def window_of(
     table: EventTable,
     cut: float,
@@ -71,6 +111,63 @@ def window_of(
     if not allow_repeats:
         seen = targets_of(table, table.starts[users], begins[users])
         targets = without_seen(targets, seen)
-    chosen = np.sort(np.flatnonzero(np.diff(targets.indptr))[:most_users])
+    chosen = np.flatnonzero(np.diff(targets.indptr))[:most_users]
+    chosen = chosen[np.argsort(users[chosen])]
     moments = Moments(moments.users[chosen], moments.ends[chosen], moments.nows[chosen])
-    return Window(table, cut, end, moments, targets[chosen], seen[chosen])
+    return Window(table, cut, end, moments, targets[chosen], seen[chosen], np.ones(len(chosen), np.bool_))
+
+
+def visits_of(
+    table: EventTable,
+    cut: float,
+    end: float,
+    users: NDArray[np.int64],
+    *,
+    allow_repeats: bool,
+    visits_per_user: int,
+    most_visits: int,
+) -> Window:
+    """What came next: the first basket of up to ``visits_per_user`` visits of each of ``users`` from ``cut`` to ``end``
+    (exclusive), each a row at its own moment.
+
+    ``users`` ascend, and each has an event before the cut. A basket is the events of one time; a visit begins with the
+    first event after the cut and after every half day of silence. Beyond ``most_visits`` rows, the later ones go.
+    """
+    positions, rows = expand(table.ends_before(cut)[users], table.ends_before(end)[users])
+    silence = table.time[positions] - table.time[positions - 1]
+    opens = positions[(np.diff(rows, prepend=-1) != 0) | (silence > VISIT_GAP_SECONDS)]
+    owners = table.user[opens]
+    targets = targets_of(table, opens, table.tie_end[opens])
+    seen = no_entries(*targets.shape)
+    if not allow_repeats:
+        seen = targets_of(table, table.starts[owners], opens)
+        targets = without_seen(targets, seen)
+    some = np.flatnonzero(np.diff(targets.indptr))
+    order = np.arange(len(some)) - np.searchsorted(owners[some], owners[some])
+    first = np.argsort(order, kind="stable")[: np.count_nonzero(order < visits_per_user)]
+    chosen = np.sort(some[first[:most_visits]])
+    moments = Moments(owners[chosen], opens[chosen], table.time[opens[chosen]])
+    return Window(table, cut, end, moments, targets[chosen], seen[chosen], np.zeros(len(chosen), np.bool_))
+
+
+def followed_window_of(
+    table: EventTable,
+    cut: float,
+    end: float,
+    *,
+    allow_repeats: bool,
+    most_users: int,
+    random: np.random.Generator,
+) -> Window:
+    """``window_of``, and below it what came next: up to three visits of its users, at most ``most_users`` in all."""
+    whole = window_of(table, cut, end, allow_repeats=allow_repeats, most_users=most_users, random=random)
+    visits = visits_of(
+        table,
+        cut,
+        end,
+        whole.moments.users,
+        allow_repeats=allow_repeats,
+        visits_per_user=VISITS_PER_USER,
+        most_visits=most_users,
+    )
+    return Window.joined((whole, visits))

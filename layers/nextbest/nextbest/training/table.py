@@ -123,8 +123,17 @@ class Moments:
         """``users`` at one time, with all their events before it."""
         return cls(users, table.ends_before(now)[users], np.full(len(users), now))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Moments]) -> Moments:
+        """The rows of ``parts`` one after another."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("users", "ends", "nows")))
+
     def __len__(self) -> int:
         return len(self.users)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Moments:
+        """Some of the rows."""
+        return Moments(self.users[rows], self.ends[rows], self.nows[rows])
 
 
 def expand(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ Deterministic for a seed: the effort follows from the size of the data and the t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.components import Recipe, Workshop
-from nextbest.training.split import tuning_cut, window_of
+from nextbest.training.split import followed_window_of, tuning_cuts
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.transitions import seen_of, targets_of
 from nextbest.training.tune import LEARNED_KERNELS, Effort, Tuner
@@ -58,9 +58,10 @@ class Plan:
     judged_users: int
 
     @classmethod
-    def of(cls, actions: int, time_budget_seconds: float) -> Plan:
-        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 120 in tuning."""
-        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 120)) ** (1 / 3)
+    def of(cls, actions: int, time_budget_seconds: float, windows: int = 1) -> Plan:
+        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 120 in tuning on
+        each of ``windows``."""
+        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 120 * windows)) ** (1 / 3)
         fitting = (_FITTING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 8)) ** (1 / 3)
         kernels = int(np.clip(len(LEARNED_KERNELS) * time_budget_seconds / 120.0, 2, len(LEARNED_KERNELS)))
         return cls(
@@ -90,29 +91,13 @@ def train(
     cores of 2024; it is not a deadline). Raises InvalidInput for events that are not of that shape.
     """
     table = EventTable.of(events, now)
-    plan = Plan.of(len(table.actions), time_budget_seconds)
-    with threadpool_limits(1 if plan.effort.head < _SMALL_HEAD else None, user_api="blas"):
-        return _train(table, plan, program, now, seed, values, time_budget_seconds, learn_from)
-
-
-def _train(
-    table: EventTable,
-    plan: Plan,
-    program: Program,
-    now: float,
-    seed: int,
-    values: Mapping[str, float] | None,
-    time_budget_seconds: float,
-    learn_from: LearnFrom,
-) -> Model:
     last_event_at = float(table.time.max()) if len(table.time) else math.inf
     moment = moment_of(now, last_event_at)
-    trainer = _Trainer(table, program, moment, np.random.default_rng(seed), plan, learn_from)
-    drafts = {name: trainer.draft(name == "repeats") for name in ("repeats", "discoveries")}
-    per_action = trainer.per_action(drafts)
-    modes, reports = {}, {}
-    for name, (tuner, blend) in drafts.items():
-        modes[name], reports[name] = trainer.finish(tuner, blend, per_action)
+    cuts = tuning_cuts(table, moment, program.horizon_days)
+    plan = Plan.of(len(table.actions), time_budget_seconds, len(cuts))
+    trainer = _Trainer(table, program, moment, cuts, np.random.default_rng(seed), plan, learn_from)
+    with threadpool_limits(1 if plan.effort.head < _SMALL_HEAD else None, user_api="blas"):
+        modes, learned = trainer.run()
     report = {
         "events": len(table.time),
         "users": table.user_count,
@@ -120,13 +105,7 @@ def _train(
         "seed": seed,
         "time_budget_seconds": time_budget_seconds,
         "learn_from": learn_from,
-        "tuning_window_days": (moment - trainer.cut) / DAY_SECONDS,
-        "tuning_head": plan.effort.head,
-        "dense_actions": plan.dense_limit,
-        "weights_per_action": per_action,
-        "settings_tried": sum(tuner.settings_tried for tuner, _ in drafts.values()),
-        "notes": trainer.notes(),
-        "modes": reports,
+        **learned,
     }
     asset_values = None
     if values is not None:
@@ -153,6 +132,7 @@ class _Trainer:
         table: EventTable,
         program: Program,
         now: float,
+        cuts: Sequence[float],
         random: np.random.Generator,
         plan: Plan,
         learn_from: LearnFrom,
@@ -162,14 +142,36 @@ class _Trainer:
         self.now = now
         self.plan = plan
         self.random = random
-        self.cut = tuning_cut(table, now, program.horizon_days)
-        self.past = table.before(self.cut)
+        self.cuts = cuts
+        self.pasts = [table.before(cut) for cut in cuts]
         engaged = np.diff(table.starts) >= program.high_engagement_threshold
         everyone = np.ones(table.user_count, np.bool_)
         chosen, other = (everyone, engaged) if learn_from == "everyone" else (engaged, everyone)
         self.learners = chosen
-        self.workshop = self._workshop(self.past, self.cut, chosen, _TUNING_CELLS)
-        self.other_workshop = self._workshop(self.past, self.cut, other, _TUNING_CELLS)
+        self.workshops = self._workshops(chosen, _TUNING_CELLS)
+        self.other_workshops = self._workshops(other, _TUNING_CELLS)
+
+    def run(self) -> tuple[dict[str, Mode], dict[str, Any]]:
+        """Both modes, and what the report says of them."""
+        drafts = {name: self.draft(name == "repeats") for name in ("repeats", "discoveries")}
+        per_action = self.per_action(drafts)
+        modes, reports = {}, {}
+        for name, (tuner, blend) in drafts.items():
+            modes[name], reports[name] = self.finish(tuner, blend, per_action)
+        return modes, {
+            "tuning_window_days": (self.now - self.cuts[-1]) / DAY_SECONDS,
+            "tuning_windows": len(self.cuts),
+            "tuning_head": self.plan.effort.head,
+            "dense_actions": self.plan.dense_limit,
+            "weights_per_action": per_action,
+            "settings_tried": sum(tuner.settings_tried for tuner, _ in drafts.values()),
+            "notes": self.notes(),
+            "modes": reports,
+        }
+
+    def _workshops(self, learners: NDArray[np.bool_], cells: int) -> list[Workshop]:
+        """What was known before each tuning window."""
+        return [self._workshop(past, cut, learners, cells) for past, cut in zip(self.pasts, self.cuts, strict=True)]
 
     def _workshop(self, table: EventTable, now: float, learners: NDArray[np.bool_], cells: int) -> Workshop:
         return Workshop(table, now, self.program.horizon_days, learners, cells)
@@ -177,9 +179,9 @@ class _Trainer:
     def notes(self) -> list[str]:
         """What the reader of the report should know about data that are few or plain."""
         found = []
-        if not len(self.past.time):
+        if not len(self.pasts[-1].time):
             found.append("no event before the tuning window: the model is the recent popularity alone")
-        if not len(self.workshop.transitions.moments):
+        if not len(self.workshops[-1].transitions.moments):
             found.append("nobody came back before the tuning window: nothing was learned about what comes next")
         if len(self.table.actions) < 2:
             found.append("fewer than two actions: there is nothing to rank")
@@ -191,15 +193,19 @@ class _Trainer:
 
     def draft(self, allow_repeats: bool) -> tuple[Tuner, Blend]:
         """Search the blend of a mode."""
-        window = window_of(
-            self.table,
-            self.cut,
-            np.nextafter(self.now, np.inf),
-            allow_repeats=allow_repeats,
-            most_users=self.plan.judged_users,
-            random=self.random,
-        )
-        tuner = Tuner(self.workshop, window, allow_repeats=allow_repeats, effort=self.plan.effort)
+        ends = [*self.cuts[1:], float(np.nextafter(self.now, np.inf))]
+        windows = [
+            followed_window_of(
+                self.table,
+                cut,
+                end,
+                allow_repeats=allow_repeats,
+                most_users=self.plan.judged_users,
+                random=self.random,
+            )
+            for cut, end in zip(self.cuts, ends, strict=True)
+        ]
+        tuner = Tuner(self.workshops, windows, allow_repeats=allow_repeats, effort=self.plan.effort)
         return tuner, tuner.search()
 
     def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
@@ -212,10 +218,10 @@ class _Trainer:
         """Refine on the whole catalogue, calibrate, and learn again from everything."""
         comparison = self._compare_learners(tuner, draft)
         cells = _FITTING_CELLS
-        before = self._workshop(self.past, self.cut, self.learners, cells)
-        matrices = self._matrices(before, draft.parts, per_action, tuner.allow_repeats)
+        before = self._workshops(self.learners, cells)
+        matrices = [self._matrices(each, draft.parts, per_action, tuner.allow_repeats) for each in before]
         blend = tuner.refine_whole(draft.parts, matrices)
-        held_out = build_mode(before, blend.parts, matrices, fit_calibration(NO_PAIRS))
+        held_out = build_mode(before[-1], blend.parts, matrices[-1], fit_calibration(NO_PAIRS))
         parts, days = self._held_out_pairs(held_out, tuner.allow_repeats)
         calibration = fit_calibration(Pairs.join(parts))
         after = self._workshop(self.table, self.now, self.learners, cells)
@@ -242,10 +248,10 @@ class _Trainer:
         if not len(tuner.judge.users):
             return {}
         return {
-            "chosen_users": len(self.workshop.everyone),
+            "chosen_users": len(self.workshops[-1].everyone),
             "chosen_ndcg": draft.value,
-            "other_users": len(self.other_workshop.everyone),
-            "other_ndcg": tuner.value_with(self.other_workshop, draft.parts),
+            "other_users": len(self.other_workshops[-1].everyone),
+            "other_ndcg": tuner.value_with(self.other_workshops, draft.parts),
         }
 
     def _matrices(
@@ -258,7 +264,7 @@ class _Trainer:
     def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[Pairs], float]:
         """Pairs of users known at the cut and all actions, with what was taken within the horizon after it; in groups
         of users, of which there are several as soon as there are several users."""
-        table, cut = self.table, self.cut
+        table, cut = self.table, self.cuts[-1]
         end = min(cut + self.program.horizon_days * DAY_SECONDS, float(np.nextafter(self.now, np.inf)))
         ends = table.ends_before(cut)
         users = np.flatnonzero(ends > table.starts[:-1])

@@ -58,6 +58,7 @@ LEARNED_KERNELS = (
 )
 RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3}
 SHARES = (0.0, 0.5, 1.0)
+_UNLIKE_SCALES = 2.9
 
 FALLBACK = (Part(30.0, 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
 """The blend where nobody can be judged on: recent popularity, and what the user did, at like weights."""
@@ -73,20 +74,39 @@ class Effort:
 
 
 class Tuner:
-    """The search for one mode."""
+    """The search for one mode, on one window or on several.
 
-    def __init__(self, workshop: Workshop, window: Window, *, allow_repeats: bool, effort: Effort) -> None:
-        self.workshop = workshop
-        self.window = window
+    ``workshops[k]`` knows the events before ``windows[k]``, all windows are of one table, and the last is the latest.
+    """
+
+    def __init__(
+        self, workshops: Sequence[Workshop], windows: Sequence[Window], *, allow_repeats: bool, effort: Effort
+    ) -> None:
+        self.workshops = workshops
+        self.window = Window.joined(windows)
         self.allow_repeats = allow_repeats
         self.effort = effort
-        self.ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
+        self.ties = recent_popularity(workshops[-1].table, workshops[-1].now, 30.0).astype(np.float32)
         self.settings_tried = 0
-        self._use(workshop.head(effort.head))
+        self._ends = np.cumsum([len(window.moments) for window in windows])
+        self._use(workshops[-1].head(effort.head))
 
     def _use(self, columns: NDArray[np.int64]) -> None:
         self.columns = columns
         self.judge = Judge(self.window, columns, self.ties[columns])
+
+    def _per_window(self, compute: Callable[[int, Workshop, Moments], NDArray[np.float32]]) -> Scores:
+        """Scores of every judged row, each window's computed from the events before it."""
+        rows = self.judge.users
+        ends = np.searchsorted(rows, self._ends)
+        moments = self.window.moments[rows]
+        begins = np.append(0, ends[:-1])
+        return np.concatenate(
+            [
+                compute(place, workshop, moments[begin:end])
+                for place, (workshop, begin, end) in enumerate(zip(self.workshops, begins, ends, strict=True))
+            ]
+        )
 
     def search(self) -> Blend:
         """Forward selection on the head."""
@@ -98,7 +118,7 @@ class Tuner:
                 for part in blend.parts
             ]
             return blend
-        blend.consider([self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
+        blend.consider([self._prior(self._prior_half_life())])
         if self.allow_repeats:
             blend.consider(self._personals())
         order: tuple[Kind, Kind] = ("transitions", "ease") if self.allow_repeats else ("ease", "transitions")
@@ -114,6 +134,12 @@ class Tuner:
         self._add_timing(blend)
         blend.refine(2)
         return blend
+
+    def _prior_half_life(self) -> float:
+        """The longest half-life that ranks as well as the best one, within chance: it counts the most events."""
+        scores = {days: self._prior(days)[1]() for days in PRIOR_HALF_LIVES_DAYS}
+        best = max(scores, key=lambda days: self.judge(scores[days]))
+        return max(days for days in scores if days == best or self.judge.harmless(scores[best], scores[days]))
 
     def _add_timing(self, blend: Blend) -> None:
         """Multiply the personal part by how due each action is, if that pays."""
@@ -137,57 +163,64 @@ class Tuner:
         if isinstance(part.what, Recipe):
             return self.learned(part.what)
         if isinstance(part.what, Kernel):
-            timing = fit_timing(self.workshop, part.what) if part.timed else None
-            if timing is not None:
-                self.settings_tried += 1
-                x = timed_inputs(self.window.table, self._moments(), part.what, timing)
-                return np.asarray(x[:, self.columns].toarray(), np.float32)
-            return self._personal(part.what)[1]()
+            return self._timed(part.what) if part.timed else self._personal(part.what)[1]()
         return self._prior(part.what)[1]()
 
-    def value_with(self, workshop: Workshop, parts: Sequence[Part]) -> float:
-        """The value of ``parts`` on the head with learned weights from another workshop."""
-        own, self.workshop = self.workshop, workshop
+    def _timed(self, kernel: Kernel) -> Scores:
+        self.settings_tried += 1
+
+        def compute(_: int, workshop: Workshop, moments: Moments) -> Scores:
+            timing = fit_timing(workshop, kernel)
+            table = self.window.table
+            x = inputs_of(table, moments, kernel) if timing is None else timed_inputs(table, moments, kernel, timing)
+            return np.asarray(x[:, self.columns].toarray(), np.float32)
+
+        return self._per_window(compute)
+
+    def value_with(self, workshops: Sequence[Workshop], parts: Sequence[Part]) -> float:
+        """The value of ``parts`` on the head with learned weights from other workshops."""
+        own, self.workshops = self.workshops, workshops
         total = np.zeros((len(self.judge.users), len(self.columns)), np.float32)
         for part in parts:
-            scores = self._scores_of(part)
-            total += np.float32(part.weight) * scores
-        self.workshop = own
+            total += np.float32(part.weight) * self._scores_of(part)
+        self.workshops = own
         return self.judge(total)
 
-    def refine_whole(self, parts: Sequence[Part], matrices: dict[Recipe, sparse.csr_array]) -> Blend:
-        """The blend's weights refined over the whole catalogue, with learned weights as they will be served."""
+    def refine_whole(self, parts: Sequence[Part], matrices: Sequence[dict[Recipe, sparse.csr_array]]) -> Blend:
+        """The blend's weights refined over the whole catalogue, with learned weights as they will be served;
+        ``matrices[k]`` are learned from the events before window k."""
         judged = self.judge.judged
         self._use(np.arange(len(self.ties)))
         self.judge.judged = judged
         blend = Blend(self.judge)
         for part in parts:
-            if isinstance(part.what, Recipe):
-                learned = self._inputs(part.what.kernel) @ matrices[part.what]
-                scores = np.asarray(learned.toarray(), np.float32)
-            else:
-                scores = self._scores_of(part)
             blend.parts.append(part)
-            blend.scores.append(scores)
+            blend.scores.append(self._served(part, matrices))
         if len(self.judge.users):
             blend.refine()
         return blend
 
-    def _moments(self) -> Moments:
-        moments = self.window.moments
-        rows = self.judge.users
-        return Moments(moments.users[rows], moments.ends[rows], moments.nows[rows])
+    def _served(self, part: Part, matrices: Sequence[dict[Recipe, sparse.csr_array]]) -> Scores:
+        recipe = part.what
+        if not isinstance(recipe, Recipe):
+            return self._scores_of(part)
 
-    def _inputs(self, kernel: Kernel) -> sparse.csr_array:
-        return inputs_of(self.window.table, self._moments(), kernel)
+        def compute(place: int, _: Workshop, moments: Moments) -> Scores:
+            learned = inputs_of(self.window.table, moments, recipe.kernel) @ matrices[place][recipe]
+            return np.asarray(learned.toarray(), np.float32)
+
+        return self._per_window(compute)
 
     def _prior(self, days: float) -> tuple[float, Callable[[], Scores]]:
-        def compute() -> Scores:
-            self.settings_tried += 1
-            prior = recent_popularity(self.workshop.table, self.workshop.now, days)[self.columns]
-            return np.tile(prior.astype(np.float32), (len(self.judge.users), 1))
+        def compute(_: int, workshop: Workshop, moments: Moments) -> Scores:
+            prior = recent_popularity(workshop.table, workshop.now, days)[self.columns]
+            return np.tile(prior.astype(np.float32), (len(moments), 1))
 
-        return days, compute
+        def scores() -> Scores:
+            self.settings_tried += 1
+            return self._per_window(compute)
+
+        return days, scores
 
     def _personals(self) -> list[tuple[Kernel, Callable[[], Scores]]]:
         kernels = PERSONAL_KERNELS
@@ -196,13 +229,14 @@ class Tuner:
     def _personal(self, kernel: Kernel) -> tuple[Kernel, Callable[[], Scores]]:
         def compute() -> Scores:
             self.settings_tried += 1
-            return np.asarray(self._inputs(kernel)[:, self.columns].toarray(), np.float32)
+            x = inputs_of(self.window.table, self.window.moments[self.judge.users], kernel)
+            return np.asarray(x[:, self.columns].toarray(), np.float32)
 
         return kernel, compute
 
     def _add_learned(self, blend: Blend, kind: Kind) -> None:
         """Search a component's kernel, then its ridge, share and damping, one after another, each in the blend."""
-        if kind == "transitions" and not len(self.workshop.transitions.moments):
+        if kind == "transitions" and not len(self.workshops[0].transitions.moments):
             return
         share = 0.5 if kind == "transitions" else 0.0
         kernels = LEARNED_KERNELS[: self.effort.kernels] if kind != "neighbours" else LEARNED_KERNELS[:5]
@@ -219,19 +253,33 @@ class Tuner:
             trials.judge(replace(trials.best.recipe, kernel=replace(kernel, scale=kernel.scale * scale)))
         trials.climb(trials.best.recipe)
         best = trials.best
-        if self.judge.pays(blend.total, blend.total + np.float32(best.weight) * best.scores):
-            part = Part(best.recipe, best.weight)
-            blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": best.value})
-            blend.parts.append(part)
-            blend.scores.append(best.scores)
-            blend.value = best.value
+        after = blend.total + np.float32(best.weight) * best.scores
+        if self.judge.pays(blend.total, after):
+            parts = [(Part(best.recipe, best.weight), best.scores)]
+            value = best.value
+            # Which kernel is the best is mostly luck of the window; the mean of two is the safer and often the better.
+            second = trials.runner_up()
+            if second is not None:
+                weight = best.weight * self.judge.scale_of(best.scores) / self.judge.scale_of(second[1])
+                pair = [(Part(best.recipe, best.weight / 2), best.scores), (Part(second[0], weight / 2), second[1])]
+                both = blend.total + sum(np.float32(part.weight) * scores for part, scores in pair)
+                if self.judge.harmless(after, both, 2.0):
+                    parts, value = pair, self.judge(both)
+            for part, scores in parts:
+                blend.steps.append({**part.to_json(), "ndcg_before": blend.value, "ndcg_after": value})
+                blend.parts.append(part)
+                blend.scores.append(scores)
+            blend.value = value
 
     def learned(self, recipe: Recipe) -> Scores:
-        """Scores on the window of a component solved for the columns."""
+        """Scores of a component solved for the columns."""
         self.settings_tried += 1
-        x = sparse.csr_array(self._inputs(recipe.kernel)[:, self.columns])
-        weights = self.workshop.solve(recipe, self.columns, self.allow_repeats)
-        return np.asarray(x @ weights, np.float32)
+
+        def compute(_: int, workshop: Workshop, moments: Moments) -> Scores:
+            x = sparse.csr_array(inputs_of(self.window.table, moments, recipe.kernel)[:, self.columns])
+            return np.asarray(x @ workshop.solve(recipe, self.columns, self.allow_repeats), np.float32)
+
+        return self._per_window(compute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +324,16 @@ class _Trials:
     def best_kernels(self, count: int) -> list[Recipe]:
         """The best recipes so far, best first."""
         return sorted(self._values, key=lambda recipe: -self._values[recipe])[:count]
+
+    def runner_up(self) -> tuple[Recipe, Scores] | None:
+        """The best recipe with a kernel unlike the best one's: of another form, or of a scale far from it."""
+        best = self.best.recipe.kernel
+        for recipe in self.best_kernels(len(self._values)):
+            kernel = recipe.kernel
+            ratio = max(kernel.scale, best.scale) / min(kernel.scale, best.scale)
+            if (kernel.clock, kernel.shape) != (best.clock, best.shape) or ratio >= _UNLIKE_SCALES:
+                return recipe, self._tuner.learned(recipe)
+        return None
 
     def climb(self, recipe: Recipe) -> None:
         """Move the ridge up and down while it helps."""
