@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nextbest.training.metrics import held_out
+from nextbest.training.metrics import held_out, hits_of, ndcg_of, ndcg_of_targets, top_lists
 
 
 def test_given_two_users_when_measured_then_every_metric_is_as_by_hand() -> None:
@@ -38,3 +38,19 @@ def test_given_users_who_took_everything_when_measured_then_there_is_no_area_to_
     found = held_out(np.array([[0.1, 0.2]], np.float32), sparse.csr_array(np.array([[1, 1]])))
     assert found["auc"] == 0.5
     assert found["ndcg_at_10"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 11, 300])
+def test_the_fast_ndcg_is_that_of_the_lists(size: int) -> None:
+    random = np.random.default_rng(size)
+    scores = random.random((50, size)).astype(np.float32)
+    targets = sparse.csr_array(random.random((50, size)) < 0.3)
+    counts = np.diff(targets.indptr)
+    slow = np.where(counts > 0, ndcg_of(hits_of(top_lists(scores), targets), np.maximum(counts, 1)), 0.0)
+    assert ndcg_of_targets(scores, targets)[counts > 0] == pytest.approx(slow[counts > 0])
+
+
+def test_equal_scores_count_for_the_worst_of_their_places() -> None:
+    scores = np.array([[0.5, 0.5, 0.1]], np.float32)
+    targets = sparse.csr_array(np.array([[1, 0, 0]]))
+    assert ndcg_of_targets(scores, targets)[0] == pytest.approx(1 / math.log2(3))
