@@ -78,19 +78,23 @@ def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories
 
 
 def draw_model(program: Program, actions: int, random: np.random.Generator, now: float) -> Model:
-    """A model in the shape of a trained one: prior, personal weights, and influences with a free diagonal."""
+    """A model in the shape of a trained one: prior, personal weights, and two influences of unlike kernels."""
 
-    def mode(*, with_self: bool) -> Mode:
-        kept = min(actions, int(np.clip(INFLUENCE_BYTES / 2 / actions / 4, 16, 200)))
+    def influence() -> Influence:
+        kept = min(actions, int(np.clip(INFLUENCE_BYTES / 4 / actions / 4, 16, 200)))
         columns = np.sort(random.integers(actions, size=(actions, kept)), axis=1).ravel()
-        influence = Influence(
+        return Influence(
             np.arange(actions + 1, dtype=np.int64) * kept,
             columns.astype(np.uint16) if actions <= 65_536 else columns.astype(np.uint32),
             random.random(actions * kept).astype(np.float16),
             0.3,
         )
+
+    def mode(*, with_self: bool) -> Mode:
         own = Term("own", Kernel(scale=30.0), random.random(actions).astype(np.float32)) if with_self else None
-        terms = (*((own,) if own else ()), Term("transitions", Kernel("rank", scale=20.0), None, influence))
+        kernels = (Kernel("rank", scale=20.0), Kernel("time", scale=90.0, damping=0.5))
+        learned = (Term("transitions", kernel, None, influence()) for kernel in kernels)
+        terms = (*((own,) if own else ()), *learned)
         knots = np.linspace(0.0, 30.0, 50)
         levels = np.linspace(-6.0, 2.0, 50)
         calibration = Calibration(knots, levels, 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0, levels, levels)

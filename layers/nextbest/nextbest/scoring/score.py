@@ -60,19 +60,20 @@ class Inputs:
 def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
     """The score of every action of the model, shape (actions,)."""
     scores = mode.prior.astype(np.float64)
-    if inputs.known.shape[0]:
-        for term in mode.terms:
-            _add_term(scores, term, inputs)
+    if not inputs.known.shape[0]:
+        return scores
+    columns, shares = [], []
+    for term in mode.terms:
+        x = inputs.weights(term)
+        if term.self_weights is not None:
+            scores[inputs.known] += self_shares(term, inputs, x)
+        if term.influence is not None:
+            targets, given, _ = influence_shares(term.influence, inputs.known, x)
+            columns.append(targets)
+            shares.append(given)
+    if columns:  # one pass over the catalogue, however many terms there are
+        scores += np.bincount(np.concatenate(columns), np.concatenate(shares), minlength=scores.shape[0])
     return scores
-
-
-def _add_term(scores: NDArray[np.float64], term: Term, inputs: Inputs) -> None:
-    x = inputs.weights(term)
-    if term.self_weights is not None:
-        scores[inputs.known] += self_shares(term, inputs, x)
-    if term.influence is not None:
-        columns, shares, _ = influence_shares(term.influence, inputs.known, x)
-        scores += np.bincount(columns, shares, minlength=scores.shape[0])
 
 
 def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[np.float64]:
