@@ -80,9 +80,14 @@ class Judge:
         self._shares = 1.0 / (np.bincount(kinds)[kinds] * kinds_of_user[self._owners]) if len(kinds) else np.zeros(0)
 
     @property
-    def users(self) -> NDArray[np.int64]:
+    def rows(self) -> NDArray[np.int64]:
         """Rows of the window that have a target among the columns."""
         return self._rows
+
+    @property
+    def user_count(self) -> int:
+        """How many users are judged on."""
+        return int(self._owners.max(initial=-1)) + 1
 
     def per_user(self, scores: Scores) -> NDArray[np.float64]:
         """NDCG@10 of each user, over their rows; ``scores`` (rows, columns)."""
@@ -135,7 +140,7 @@ class Blend:
     @property
     def total(self) -> Scores:
         """The blended scores."""
-        total = np.zeros((len(self.judge.users), len(self.judge.columns)), np.float32)
+        total = np.zeros((len(self.judge.rows), len(self.judge.columns)), np.float32)
         for part, scores in zip(self.parts, self.scores, strict=True):
             total += np.float32(part.weight) * scores
         return total
@@ -206,7 +211,7 @@ class Blend:
         """The value of the blend without each of its parts in turn: what each is worth."""
         total = self.total
         return [
-            self.judge(total - np.float32(part.weight) * scores) if len(self.judge.users) else 0.0
+            self.judge(total - np.float32(part.weight) * scores) if len(self.judge.rows) else 0.0
             for part, scores in zip(self.parts, self.scores, strict=True)
         ]
 

@@ -166,10 +166,10 @@ class Evaluation:
             everything = np.arange(len(self.table.actions))
             ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
             judge = Judge(held_out, everything, ties)
-            chosen = held_out.moments[judge.users]
+            chosen = held_out.moments[judge.rows]
             values = [judge(setting.fit(workshop).score(self.before, chosen)) for setting in baseline.settings]
             best = baseline.settings[int(np.argmax(values))]
-            if baseline.takes_prior and len(judge.users):
+            if baseline.takes_prior and len(judge.rows):
                 scores = best.fit(workshop).score(self.before, chosen)
                 _, half_life_days, weight = _best_prior(judge, scores, workshop)
                 tried += len(PRIOR_HALF_LIVES_DAYS) * len(STEPS)

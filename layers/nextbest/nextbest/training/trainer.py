@@ -1,8 +1,8 @@
 """Training: the events of a program in, one model out.
 
-    1  split by time: a tuning window at the end, everything before it to learn from
-    2  for each mode, search the blend on the window (``tune``), on weights learned before it
-    3  calibrate on the same window: scores of all users and actions against what was taken within the horizon
+    1  split by time: a tuning window at the end, everything before it to learn from (more windows where users are few)
+    2  for each mode, search the blend on the windows (``tune``), on weights learned before each
+    3  calibrate on the last window: scores of all users and actions against what was taken within the horizon
     4  learn the chosen parts again from all events, and keep blend and calibration
 
 Deterministic for a seed: the effort follows from the size of the data and the time budget by a fixed formula.
@@ -230,7 +230,7 @@ class _Trainer:
         return mode, {
             "settings_tried": tuner.settings_tried,
             "rankings_judged": tuner.judge.judged,
-            "judged_users": len(tuner.judge.users),
+            "judged_users": tuner.judge.user_count,
             "ndcg_at_10": blend.value,
             "held_out": blend.judge.metrics(blend.total),
             "parts": [
@@ -245,7 +245,7 @@ class _Trainer:
 
     def _compare_learners(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
         """The blend on the head with weights learned from the users chosen, and from the others' choice."""
-        if not len(tuner.judge.users):
+        if not len(tuner.judge.rows):
             return {}
         return {
             "chosen_users": len(self.workshops[-1].everyone),

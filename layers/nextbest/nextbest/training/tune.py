@@ -97,7 +97,7 @@ class Tuner:
 
     def _per_window(self, compute: Callable[[int, Workshop, Moments], NDArray[np.float32]]) -> Scores:
         """Scores of every judged row, each window's computed from the events before it."""
-        rows = self.judge.users
+        rows = self.judge.rows
         ends = np.searchsorted(rows, self._ends)
         moments = self.window.moments[rows]
         begins = np.append(0, ends[:-1])
@@ -111,7 +111,7 @@ class Tuner:
     def search(self) -> Blend:
         """Forward selection on the head."""
         blend = Blend(self.judge)
-        if not len(self.judge.users):
+        if not len(self.judge.rows):
             blend.parts = list(FALLBACK if self.allow_repeats else FALLBACK[:1])
             blend.scores = [
                 (self._personal(part.what) if isinstance(part.what, Kernel) else self._prior(30.0))[1]()
@@ -180,7 +180,7 @@ class Tuner:
     def value_with(self, workshops: Sequence[Workshop], parts: Sequence[Part]) -> float:
         """The value of ``parts`` on the head with learned weights from other workshops."""
         own, self.workshops = self.workshops, workshops
-        total = np.zeros((len(self.judge.users), len(self.columns)), np.float32)
+        total = np.zeros((len(self.judge.rows), len(self.columns)), np.float32)
         for part in parts:
             total += np.float32(part.weight) * self._scores_of(part)
         self.workshops = own
@@ -196,7 +196,7 @@ class Tuner:
         for part in parts:
             blend.parts.append(part)
             blend.scores.append(self._served(part, matrices))
-        if len(self.judge.users):
+        if len(self.judge.rows):
             blend.refine()
         return blend
 
@@ -229,7 +229,7 @@ class Tuner:
     def _personal(self, kernel: Kernel) -> tuple[Kernel, Callable[[], Scores]]:
         def compute() -> Scores:
             self.settings_tried += 1
-            x = inputs_of(self.window.table, self.window.moments[self.judge.users], kernel)
+            x = inputs_of(self.window.table, self.window.moments[self.judge.rows], kernel)
             return np.asarray(x[:, self.columns].toarray(), np.float32)
 
         return kernel, compute
