@@ -35,8 +35,8 @@ Kind = Literal["ease", "transitions", "neighbours"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a component is learned. ``ridge`` is relative to the mean of the diagonal of XᵀX; for neighbours it is the
-    shrinkage, relative to the mean squared length of the columns."""
+    """How a component is learned. ``ridge`` is relative to the mean of the diagonal of XᵀX over the most frequent
+    actions; for neighbours it is the shrinkage, relative to the mean squared length of the columns."""
 
     kind: Kind
     kernel: Kernel
@@ -50,11 +50,19 @@ class Workshop:
     """The events up to ``now`` and what is computed from them once, to fit components from."""
 
     def __init__(
-        self, table: EventTable, now: float, horizon_days: float, learners: NDArray[np.bool_], cells: int
+        self,
+        table: EventTable,
+        now: float,
+        horizon_days: float,
+        learners: NDArray[np.bool_],
+        cells: int,
+        ridge_head: int | None = None,
     ) -> None:
         """``table`` holds events before ``now`` alone; ``learners`` (users,) marks whom to learn from. ``cells``
-        bounds the events read at all moments together: beyond, moments are thinned evenly."""
+        bounds the events read at all moments together: beyond, moments are thinned evenly. Ridges are relative to the
+        ``ridge_head`` most frequent actions (None: to all), so that what was tuned on few fits many."""
         self.table = table
+        self.ridge_head = ridge_head
         self.now = now
         self._kept: dict[tuple[bool, Kernel, int, bool], tuple[ridge.Dense, ridge.Dense | None]] = {}
         known = (table.starts[1:] > table.starts[:-1]) & learners
@@ -83,7 +91,8 @@ class Workshop:
         gram, product = self._products(recipe.kind == "transitions", recipe.kernel, head, allow_repeats)
         if recipe.kind == "neighbours":
             return dense_neighbours(gram, recipe.ridge)
-        scale = float(np.diag(gram).mean()) or 1.0
+        squares = np.sort(np.diag(gram))
+        scale = float(squares[-self.ridge_head :].mean() if self.ridge_head else squares.mean()) or 1.0
         inverted = ridge.inverse(gram, recipe.ridge * scale)
         return ridge.ease(inverted) if product is None else inverted @ product
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from nextbest.programs import Program
 from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.kernels import DAY_SECONDS, moment_of
+from nextbest.scoring.kernels import DAY_SECONDS, Kernel, moment_of
 from nextbest.scoring.model import Mode, Model
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
@@ -45,6 +45,7 @@ _JUDGED_USERS, _JUDGED_CELLS = 2_000, 12_000_000
 _CALIBRATION_CELLS = 8_000_000
 # Threads that wait for one another cost small matrices more than they help; on busy cores a hundred times more.
 _SMALL_HEAD = 512
+_RIDGE_STEPS, _RIDGE_FACTOR = 3, 3.0
 
 LearnFrom = Literal["everyone", "highly_engaged"]
 
@@ -174,7 +175,7 @@ class _Trainer:
         return [self._workshop(past, cut, learners, cells) for past, cut in zip(self.pasts, self.cuts, strict=True)]
 
     def _workshop(self, table: EventTable, now: float, learners: NDArray[np.bool_], cells: int) -> Workshop:
-        return Workshop(table, now, self.program.horizon_days, learners, cells)
+        return Workshop(table, now, self.program.horizon_days, learners, cells, self.plan.effort.head)
 
     def notes(self) -> list[str]:
         """What the reader of the report should know about data that are few or plain."""
@@ -210,17 +211,17 @@ class _Trainer:
 
     def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
         """How many weights of each action every learned part may keep, so that the artifact keeps its size."""
-        learned = sum(isinstance(part.what, Recipe) for _, blend in drafts.values() for part in blend.parts)
-        cells = max(len(self.table.actions) * learned, 1)
-        return int(np.clip(ENTRIES // cells, *_PER_ACTION))
+        recipes = [part.what for _, blend in drafts.values() for part in blend.parts if isinstance(part.what, Recipe)]
+        everything = len(self.table.actions)
+        rows = sum(everything if recipe.kind == "neighbours" else self.plan.dense_limit for recipe in recipes)
+        return int(np.clip(ENTRIES // max(rows, 1), *_PER_ACTION))
 
     def finish(self, tuner: Tuner, draft: Blend, per_action: int) -> tuple[Mode, dict[str, Any]]:
         """Refine on the whole catalogue, calibrate, and learn again from everything."""
         comparison = self._compare_learners(tuner, draft)
         cells = _FITTING_CELLS
         before = self._workshops(self.learners, cells)
-        matrices = [self._matrices(each, draft.parts, per_action, tuner.allow_repeats) for each in before]
-        blend = tuner.refine_whole(draft.parts, matrices)
+        blend, matrices = self._refine_whole(tuner, draft.parts, before, per_action)
         held_out = build_mode(before[-1], blend.parts, matrices[-1], fit_calibration(NO_PAIRS))
         parts, days = self._held_out_pairs(held_out, tuner.allow_repeats)
         calibration = fit_calibration(Pairs.join(parts))
@@ -242,6 +243,29 @@ class _Trainer:
             "calibration_window_days": days,
             "calibration": crossed_reliability(Pairs.join(parts[::2]), Pairs.join(parts[1::2])),
         }
+
+    def _refine_whole(
+        self, tuner: Tuner, parts: list[Part], workshops: Sequence[Workshop], per_action: int
+    ) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
+        """The blend refined over the whole catalogue. Where that is more than the search saw, its ridges are raised
+        while the ranking gets better by it: rarer actions have fewer events to learn from."""
+
+        def refined(parts: list[Part]) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
+            matrices = [self._matrices(each, parts, per_action, tuner.allow_repeats) for each in workshops]
+            return tuner.refine_whole(parts, matrices), matrices
+
+        found = refined(parts)
+        if self.plan.effort.head == len(self.table.actions):
+            return found
+        for _ in range(_RIDGE_STEPS):
+            stronger = [replace(part, what=_stronger(part.what)) for part in parts]
+            if stronger == parts:
+                break
+            other = refined(stronger)
+            if other[0].value <= found[0].value:
+                break
+            found, parts = other, stronger
+        return found
 
     def _compare_learners(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
         """The blend on the head with weights learned from the users chosen, and from the others' choice."""
@@ -286,3 +310,10 @@ class _Trainer:
             )
             parts.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
         return parts, (end - cut) / DAY_SECONDS
+
+
+def _stronger(what: float | Kernel | Recipe) -> float | Kernel | Recipe:
+    """A closed form with its ridge raised by a step; anything else as it is."""
+    if isinstance(what, Recipe) and what.kind != "neighbours":
+        return replace(what, ridge=what.ridge * _RIDGE_FACTOR)
+    return what
