@@ -16,6 +16,7 @@ from unittest.mock import patch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from mypy_boto3_dynamodb.literals import ReturnValueType
 
 from nextbest.actions import Action
 from nextbest.events import Event
@@ -63,7 +64,13 @@ class Stage(Table):
         return self._on_stage(lambda: super(Stage, self).insert_new(items))
 
     def update(
-        self, key: ItemKey, expression: str, values: Item, *, condition: str | None = None, returns: str = "NONE"
+        self,
+        key: ItemKey,
+        expression: str,
+        values: Item,
+        *,
+        condition: str | None = None,
+        returns: ReturnValueType = "NONE",
     ) -> Item:
         return self._on_stage(
             lambda: super(Stage, self).update(key, expression, values, condition=condition, returns=returns)

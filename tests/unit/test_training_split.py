@@ -11,7 +11,6 @@ from nextbest.training.split import (
     ENOUGH_USERS,
     MOST_WINDOWS,
     Window,
-    followed_window_of,
     tuning_cut,
     tuning_cuts,
     visits_of,
@@ -87,9 +86,15 @@ def test_the_later_visits_go_first(visits_per_user: int, most_visits: int, days:
     assert [at for _, at, _ in named(visits(True, visits_per_user, most_visits))] == days
 
 
-def test_a_followed_window_holds_the_whole_and_the_visits_of_those_who_were_known() -> None:
-    window = followed_window_of(
-        table_of(EVENTS), CUT, END, allow_repeats=True, most_users=10, random=np.random.default_rng(1)
+def test_a_window_with_visits_holds_the_whole_and_the_visits_of_those_who_were_known() -> None:
+    window = window_of(
+        table_of(EVENTS),
+        CUT,
+        END,
+        allow_repeats=True,
+        most_users=10,
+        random=np.random.default_rng(1),
+        visits_per_user=3,
     )
     assert named(window)[0] == ("ann", 9.0, ["cup", "pot", "tea"])
     assert window.whole.tolist() == [True, False, False, False]

@@ -168,11 +168,10 @@ def recommended(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: indices of the model's actions, and
     their growth weights. The same arithmetic, without a Python object for each of a hundred answers."""
-    moment = model.moment(history, now)
-    inputs = Inputs.of(model, history, moment)
+    inputs = Inputs.of(model, history, now)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
-    activity = activity_of(history.timestamps, moment, model.horizon_days)
+    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
     eligible = scores if model.values is None else mode.calibration.growth(scores, activity) * model.values
     if not allow_repeats:
         eligible = eligible.copy()

@@ -38,8 +38,8 @@ def rank_by_model(
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
     mode = model.mode(allow_repeats=True)
-    moment = model.moment(history, now)
-    scores = score_all(mode, Inputs.of(model, history, moment))
+    inputs = Inputs.of(model, history, now)
+    scores = score_all(mode, inputs)
     actions = candidates.recommended_actions
     best = np.full(len(candidates.asset_ids), -np.inf)
     if candidates.best_action_is_only_one:
@@ -51,7 +51,9 @@ def rank_by_model(
         # Without values nothing but the score decides, so only those that can be in the answer need a likelihood.
         rows = rows[_reaching(best[rows], limit)]
     # Within one answer the likelihood never contradicts the score, so the best score has the highest one.
-    likelihoods = mode.calibration.growth(best[rows], activity_of(history.timestamps, moment, model.horizon_days))
+    likelihoods = mode.calibration.growth(
+        best[rows], activity_of(history.timestamps, inputs.moment, model.horizon_days)
+    )
     above = likelihoods >= model.action_weight_floor
     order = _strongest(rows[above], likelihoods[above], best, candidates, limit)
     return Ranked(tuple(rows[above][order].tolist()), tuple(likelihoods[above][order].tolist()), candidates.learned)

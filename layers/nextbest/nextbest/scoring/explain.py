@@ -51,7 +51,7 @@ def explain(
     ``actions`` are usually those of the recommendations just given. ``strongest`` bounds the contributions listed.
     Raises NotFound for an action that the model does not know.
     """
-    inputs = Inputs.of(model, history, model.moment(history, now))
+    inputs = Inputs.of(model, history, now)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
     base = history.base_weight_vector(model.half_life_days, now)

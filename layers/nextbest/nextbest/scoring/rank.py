@@ -34,12 +34,11 @@ def recommend(
     history that the model does not know count for nothing. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
-    moment = model.moment(history, now)
-    inputs = Inputs.of(model, history, moment)
+    inputs = Inputs.of(model, history, now)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
     eligible = scores.copy()
-    activity = activity_of(history.timestamps, moment, model.horizon_days)
+    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
     values = model.values if values is None else values
     if values is not None:
         likely = mode.calibration.growth(scores, activity)

@@ -22,7 +22,8 @@ class Inputs:
     """What the model knows of a user: distinct known actions, and the recent events among them.
 
     ``known`` (n,) are model indices of the history's actions that the model knows, ``seen`` their positions in
-    ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``.
+    ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``. Ages count from ``moment``
+    (seconds), which is long before now where nothing happened for long (``Model.moment``).
     """
 
     known: NDArray[np.int64]
@@ -31,10 +32,12 @@ class Inputs:
     ages_days: NDArray[np.float64]
     ranks: NDArray[np.float64]
     since_days: NDArray[np.float64]
+    moment: float
 
     @classmethod
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
+        moment = model.moment(history, now)
         found = map(model.position.get, history.actions, repeat(-1))
         indices = np.fromiter(found, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
@@ -44,10 +47,10 @@ class Inputs:
         event_slot = slots[history.action_index]
         usable = event_slot >= 0
         event_slot = event_slot[usable]
-        ages_days = np.maximum(now - timestamps[usable], 0.0) / DAY_SECONDS
+        ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
-        return cls(indices[seen], seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days)
+        return cls(indices[seen], seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment)
 
     def weights(self, term: Term) -> NDArray[np.float64]:
         """x of the term's kernel, one entry for each of ``known``."""

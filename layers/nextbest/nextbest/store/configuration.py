@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextbest.access import AccessKey
 from nextbest.assets import Asset
@@ -19,6 +19,9 @@ from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
 from nextbest.store.keys import ItemKey
 from nextbest.store.table import Item, Table, WriteRefused, data, key_of, number, to_json
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
@@ -195,7 +198,7 @@ class Configuration:
             if state is None:
                 raise NotFound(f"program {program_id} does not exist")
             old, new = state.catalogue_revision, state.catalogue_revision + 1
-            puts = [
+            puts: list[TransactWriteItemTypeDef] = [
                 {"Put": self._put(ItemKey(keys.assets_pk(program_id), keys.escape(row["asset_id"])), row)}
                 for row in rows
             ]
@@ -223,7 +226,7 @@ class Configuration:
             return new
         raise InUse(f"the catalogue of {program_id} is being changed by too many writers at once")
 
-    def _put(self, key: ItemKey, value: object) -> dict[str, Any]:
+    def _put(self, key: ItemKey, value: object) -> PutTypeDef:
         return {"TableName": self._table.name, "Item": {**key_of(key), "body_json": {"S": to_json(value)}}}
 
     def assets(self, program_id: str) -> Iterator[Asset]:

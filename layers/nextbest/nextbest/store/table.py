@@ -19,7 +19,14 @@ from nextbest.store.parallel import in_parallel
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.literals import ReturnValueType
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        BatchStatementRequestTypeDef,
+        TransactWriteItemTypeDef,
+        WriteRequestTypeDef,
+        WriteRequestUnionTypeDef,
+    )
 
 Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
@@ -108,7 +115,13 @@ class Table:
         self._write(lambda: self.client.put_item(TableName=self.name, Item={**key_of(key), **attributes}, **condition))
 
     def update(
-        self, key: ItemKey, expression: str, values: Item, *, condition: str | None = None, returns: str = "NONE"
+        self,
+        key: ItemKey,
+        expression: str,
+        values: Item,
+        *,
+        condition: str | None = None,
+        returns: ReturnValueType = "NONE",
     ) -> Item:
         """Update one item; attribute names are written into the expression. Raises WriteRefused."""
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
@@ -119,7 +132,7 @@ class Table:
                 TableName=self.name,
                 Key=key_of(key),
                 UpdateExpression=expression,
-                ReturnValues=returns,  # type: ignore[arg-type]  # a literal in the stubs
+                ReturnValues=returns,
                 **extra,
             )
         )
@@ -149,7 +162,7 @@ class Table:
         pending = list(range(len(items)))
         for _ in self._backoff.tries():
             answer = self.client.batch_execute_statement(
-                Statements=[self._insert_statement(*items[index]) for index in pending]  # type: ignore[misc]  # a plain dict, typed apart in the stubs
+                Statements=[self._insert_statement(*items[index]) for index in pending]
             )
             undone = []
             for index, response in zip(pending, answer["Responses"], strict=True):
@@ -159,13 +172,14 @@ class Table:
                 elif code in (None, "DuplicateItem"):
                     new[index] = code is None
                 else:
-                    raise ClientError({"Error": dict(response["Error"])}, "BatchExecuteStatement")  # type: ignore[typeddict-item]  # the same members
+                    message = response["Error"].get("Message", "Unknown")
+                    raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
             if not undone:
                 return new
             pending = undone
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
 
-    def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> dict[str, Any]:
+    def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
         names = ["pk", "sk", *attributes]
         fields = ",".join(f"'{name}':?" for name in names)
         values = [key.pk, key.sk, *attributes.values()]
@@ -209,9 +223,9 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
-    def transact(self, operations: Sequence[Mapping[str, Any]]) -> None:
+    def transact(self, operations: Sequence[TransactWriteItemTypeDef]) -> None:
         """Several writes or none. Raises WriteRefused when a condition fails."""
-        self._write(lambda: self.client.transact_write_items(TransactItems=operations))  # type: ignore[arg-type]  # typed apart in the stubs
+        self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
         """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
@@ -230,7 +244,7 @@ class Table:
     def delete_many(self, keys: Iterable[ItemKey]) -> int:
         """Delete items in batches; how many were asked for."""
         count = 0
-        batch: list[dict[str, Any]] = []
+        batch: list[WriteRequestTypeDef] = []
         for key in keys:
             batch.append({"DeleteRequest": {"Key": key_of(key)}})
             count += 1
@@ -241,10 +255,10 @@ class Table:
             self._write_batch(batch)
         return count
 
-    def _write_batch(self, requests: list[dict[str, Any]]) -> None:
+    def _write_batch(self, requests: Sequence[WriteRequestUnionTypeDef]) -> None:
         for _ in self._backoff.tries():
-            answer = self.client.batch_write_item(RequestItems={self.name: requests})  # type: ignore[dict-item]  # typed apart in the stubs
-            requests = list(answer.get("UnprocessedItems", {}).get(self.name, []))  # type: ignore[arg-type]  # typed apart in the stubs
+            answer = self.client.batch_write_item(RequestItems={self.name: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
                 return
         raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")

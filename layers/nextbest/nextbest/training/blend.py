@@ -103,14 +103,18 @@ class Judge:
 
     def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
         """Whether ``after`` ranks better than ``before`` by more than chance explains."""
-        gains = self.per_user(after) - self.per_user(before)
-        error = float(gains.std()) / max(len(gains), 1) ** 0.5
-        return bool(gains.mean() > max(_SMALLEST_GAIN, standard_errors * error))
+        gain, error = self._gain(before, after)
+        return gain > max(_SMALLEST_GAIN, standard_errors * error)
 
     def harmless(self, before: Scores, after: Scores, standard_errors: float = 1.0) -> bool:
         """Whether ``after`` ranks worse than ``before`` by no more than chance explains."""
+        gain, error = self._gain(before, after)
+        return gain >= -standard_errors * error
+
+    def _gain(self, before: Scores, after: Scores) -> tuple[float, float]:
+        """What ``after`` gains over ``before`` in the mean, user by user, and its standard error."""
         gains = self.per_user(after) - self.per_user(before)
-        return bool(gains.mean() >= -standard_errors * float(gains.std()) / max(len(gains), 1) ** 0.5)
+        return float(gains.mean()), float(gains.std()) / max(len(gains), 1) ** 0.5
 
     def metrics(self, scores: Scores) -> dict[str, float]:
         """Everything that is told of a ranking: ``metrics.held_out``."""

@@ -31,7 +31,7 @@ from nextbest.training.blend import STEPS, Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import recent_popularity
-from nextbest.training.split import Window, followed_window_of, tuning_cut, visits_of, window_of
+from nextbest.training.split import VISITS_PER_USER, Window, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
 from nextbest.training.tune import PRIOR_HALF_LIVES_DAYS
@@ -155,22 +155,26 @@ class Evaluation:
         half_life_days, weight = PRIOR_HALF_LIVES_DAYS[0], 0.0
         if tried > 1 or baseline.takes_prior:
             workshop = self._workshop(self.tuning_cut)
-            held_out = followed_window_of(
+            held_out = window_of(
                 self.before,
                 self.tuning_cut,
                 self.cut,
                 allow_repeats=mode == "repeats",
                 most_users=self.plan.judged_users,
                 random=np.random.default_rng(self.seed),
+                visits_per_user=VISITS_PER_USER,
             )
             everything = np.arange(len(self.table.actions))
             ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
             judge = Judge(held_out, everything, ties)
             chosen = held_out.moments[judge.rows]
-            values = [judge(setting.fit(workshop).score(self.before, chosen)) for setting in baseline.settings]
-            best = baseline.settings[int(np.argmax(values))]
+            highest, scores = -1.0, np.zeros(0, np.float32)
+            for setting in baseline.settings:
+                found = setting.fit(workshop).score(self.before, chosen)
+                value = judge(found)
+                if value > highest:
+                    best, highest, scores = setting, value, found
             if baseline.takes_prior and len(judge.rows):
-                scores = best.fit(workshop).score(self.before, chosen)
                 _, half_life_days, weight = _best_prior(judge, scores, workshop)
                 tried += len(PRIOR_HALF_LIVES_DAYS) * len(STEPS)
         workshop = self._workshop(self.cut)

@@ -28,7 +28,7 @@ class Window:
 
     In discoveries mode the targets leave out what the user had done, and ``seen`` marks it; in repeats mode ``seen``
     is empty. ``moments`` point into ``table``, which goes on after the cut. A window may hold several rows of a user
-    (``followed_window_of``): ``whole`` marks those at the cut, whose targets are everything up to the end.
+    (its visits): ``whole`` marks those at the cut, whose targets are everything up to the end.
     """
 
     table: EventTable
@@ -100,21 +100,31 @@ def window_of(
     allow_repeats: bool,
     most_users: int,
     random: np.random.Generator,
+    visits_per_user: int = 0,
 ) -> Window:
-    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random."""
+    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random; below it what
+    came next: up to ``visits_per_user`` of their visits (``visits_of``), at most ``most_users`` in all."""
     begins, ends = table.ends_before(cut), table.ends_before(end)
     users = np.flatnonzero((begins > table.starts[:-1]) & (ends > begins))
     users = users[random.permutation(len(users))]
-    moments = Moments(users, begins[users], np.full(len(users), cut))
-    targets = targets_of(table, begins[users], ends[users])
-    seen = no_entries(*targets.shape)
-    if not allow_repeats:
-        seen = targets_of(table, table.starts[users], begins[users])
-        targets = without_seen(targets, seen)
+    targets, seen = _taken(table, users, begins[users], ends[users], allow_repeats)
     chosen = np.flatnonzero(np.diff(targets.indptr))[:most_users]
     chosen = chosen[np.argsort(users[chosen])]
-    moments = Moments(moments.users[chosen], moments.ends[chosen], moments.nows[chosen])
-    return Window(table, cut, end, moments, targets[chosen], seen[chosen], np.ones(len(chosen), np.bool_))
+    users = users[chosen]
+    moments = Moments(users, begins[users], np.full(len(users), cut))
+    whole = Window(table, cut, end, moments, targets[chosen], seen[chosen], np.ones(len(chosen), np.bool_))
+    if not visits_per_user:
+        return whole
+    visits = visits_of(
+        table,
+        cut,
+        end,
+        users,
+        allow_repeats=allow_repeats,
+        visits_per_user=visits_per_user,
+        most_visits=most_users,
+    )
+    return Window.joined((whole, visits))
 
 
 def visits_of(
@@ -137,11 +147,7 @@ def visits_of(
     silence = table.time[positions] - table.time[positions - 1]
     opens = positions[(np.diff(rows, prepend=-1) != 0) | (silence > VISIT_GAP_SECONDS)]
     owners = table.user[opens]
-    targets = targets_of(table, opens, table.tie_end[opens])
-    seen = no_entries(*targets.shape)
-    if not allow_repeats:
-        seen = targets_of(table, table.starts[owners], opens)
-        targets = without_seen(targets, seen)
+    targets, seen = _taken(table, owners, opens, table.tie_end[opens], allow_repeats)
     some = np.flatnonzero(np.diff(targets.indptr))
     order = np.arange(len(some)) - np.searchsorted(owners[some], owners[some])
     first = np.argsort(order, kind="stable")[: np.count_nonzero(order < visits_per_user)]
@@ -150,24 +156,17 @@ def visits_of(
     return Window(table, cut, end, moments, targets[chosen], seen[chosen], np.zeros(len(chosen), np.bool_))
 
 
-def followed_window_of(
+def _taken(
     table: EventTable,
-    cut: float,
-    end: float,
-    *,
+    users: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
     allow_repeats: bool,
-    most_users: int,
-    random: np.random.Generator,
-) -> Window:
-    """``window_of``, and below it what came next: up to three visits of its users, at most ``most_users`` in all."""
-    whole = window_of(table, cut, end, allow_repeats=allow_repeats, most_users=most_users, random=random)
-    visits = visits_of(
-        table,
-        cut,
-        end,
-        whole.moments.users,
-        allow_repeats=allow_repeats,
-        visits_per_user=VISITS_PER_USER,
-        most_visits=most_users,
-    )
-    return Window.joined((whole, visits))
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """What each of ``users`` took in the events ``begins:ends``, and for discoveries what they had done before, which
+    then does not count."""
+    targets = targets_of(table, begins, ends)
+    if allow_repeats:
+        return targets, no_entries(*targets.shape)
+    seen = targets_of(table, table.starts[users], begins)
+    return without_seen(targets, seen), seen

@@ -28,7 +28,7 @@ from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.components import Recipe, Workshop
-from nextbest.training.split import followed_window_of, tuning_cuts
+from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.transitions import seen_of, targets_of
 from nextbest.training.tune import LEARNED_KERNELS, Effort, Tuner
@@ -156,9 +156,11 @@ class _Trainer:
         """Both modes, and what the report says of them."""
         drafts = {name: self.draft(name == "repeats") for name in ("repeats", "discoveries")}
         per_action = self.per_action(drafts)
+        before = self._workshops(self.learners, _FITTING_CELLS)
+        after = self._workshop(self.table, self.now, self.learners, _FITTING_CELLS)
         modes, reports = {}, {}
         for name, (tuner, blend) in drafts.items():
-            modes[name], reports[name] = self.finish(tuner, blend, per_action)
+            modes[name], reports[name] = self.finish(tuner, blend, before, after, per_action)
         return modes, {
             "tuning_window_days": (self.now - self.cuts[-1]) / DAY_SECONDS,
             "tuning_windows": len(self.cuts),
@@ -196,13 +198,14 @@ class _Trainer:
         """Search the blend of a mode."""
         ends = [*self.cuts[1:], float(np.nextafter(self.now, np.inf))]
         windows = [
-            followed_window_of(
+            window_of(
                 self.table,
                 cut,
                 end,
                 allow_repeats=allow_repeats,
                 most_users=self.plan.judged_users,
                 random=self.random,
+                visits_per_user=VISITS_PER_USER,
             )
             for cut, end in zip(self.cuts, ends, strict=True)
         ]
@@ -216,16 +219,16 @@ class _Trainer:
         rows = sum(everything if recipe.kind == "neighbours" else self.plan.dense_limit for recipe in recipes)
         return int(np.clip(ENTRIES // max(rows, 1), *_PER_ACTION))
 
-    def finish(self, tuner: Tuner, draft: Blend, per_action: int) -> tuple[Mode, dict[str, Any]]:
-        """Refine on the whole catalogue, calibrate, and learn again from everything."""
+    def finish(
+        self, tuner: Tuner, draft: Blend, before: Sequence[Workshop], after: Workshop, per_action: int
+    ) -> tuple[Mode, dict[str, Any]]:
+        """Refine on the whole catalogue with what was known ``before`` each window, calibrate, and learn again from
+        everything (``after``)."""
         comparison = self._compare_learners(tuner, draft)
-        cells = _FITTING_CELLS
-        before = self._workshops(self.learners, cells)
         blend, matrices = self._refine_whole(tuner, draft.parts, before, per_action)
         held_out = build_mode(before[-1], blend.parts, matrices[-1], fit_calibration(NO_PAIRS))
         parts, days = self._held_out_pairs(held_out, tuner.allow_repeats)
         calibration = fit_calibration(Pairs.join(parts))
-        after = self._workshop(self.table, self.now, self.learners, cells)
         final = self._matrices(after, blend.parts, per_action, tuner.allow_repeats)
         mode = build_mode(after, blend.parts, final, calibration)
         return mode, {
