@@ -14,7 +14,7 @@ from nextbest.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.training.evaluate import read_events
 from nextbest.training.metrics import measure, top_lists
-from nextbest.training.priors import recent_popularity
+from nextbest.training.priors import Prior, Takers
 from nextbest.training.split import Window, window_of
 from nextbest.training.table import EventTable, inputs_of
 from nextbest.training.trainer import train
@@ -73,7 +73,7 @@ class Case:
         before = self.table.before(self.cut)
         best = 0.0
         for half_life_days in (7.0, 30.0, 180.0):
-            prior = recent_popularity(before, self.cut, half_life_days).astype(np.float32)
+            prior = Takers.of(before).popularity(Prior(half_life_days), self.cut).astype(np.float32)
             for kernel in PERSONAL_KERNELS[:6] if allow_repeats else PERSONAL_KERNELS[:1]:
                 scores = np.tile(prior * np.float32(1e-6), (len(window.moments), 1))
                 if allow_repeats:

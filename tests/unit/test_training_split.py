@@ -55,7 +55,7 @@ def named(window: Window) -> list[tuple[str, float, list[str]]]:
     ]
 
 
-def visits(allow_repeats: bool, visits_per_user: int = 9, most_visits: int = 9) -> Window:
+def visits(allow_repeats: bool, visits_per_user: int = 9, inside_per_user: int = 0, most_rows: int = 9) -> Window:
     table = table_of(EVENTS)
     return visits_of(
         table,
@@ -64,7 +64,8 @@ def visits(allow_repeats: bool, visits_per_user: int = 9, most_visits: int = 9) 
         np.array([table.user_ids.index("ann")]),
         allow_repeats=allow_repeats,
         visits_per_user=visits_per_user,
-        most_visits=most_visits,
+        inside_per_user=inside_per_user,
+        most_rows=most_rows,
     )
 
 
@@ -81,9 +82,32 @@ def test_for_discoveries_only_what_was_new_at_that_moment_counts() -> None:
     assert named(visits(allow_repeats=False)) == [("ann", 10.0, ["cup"])]
 
 
-@pytest.mark.parametrize(("visits_per_user", "most_visits", "days"), [(2, 9, [10.0, 11.0]), (9, 1, [10.0])])
-def test_the_later_visits_go_first(visits_per_user: int, most_visits: int, days: list[float]) -> None:
-    assert [at for _, at, _ in named(visits(True, visits_per_user, most_visits))] == days
+@pytest.mark.parametrize(("visits_per_user", "most_rows", "days"), [(2, 9, [10.0, 11.0]), (9, 1, [10.0])])
+def test_the_later_visits_go_first(visits_per_user: int, most_rows: int, days: list[float]) -> None:
+    assert [at for _, at, _ in named(visits(True, visits_per_user, 0, most_rows))] == days
+
+
+@pytest.mark.parametrize("allow_repeats", [True, False])
+def test_a_basket_within_a_visit_is_a_row_of_its_own(allow_repeats: bool) -> None:
+    found = visits(allow_repeats, visits_per_user=0, inside_per_user=9)
+    assert named(found) == [("ann", 10.0 + 300 / DAY, ["pot"])]
+
+
+def test_what_is_no_discovery_within_a_visit_is_no_row() -> None:
+    again = table_of(
+        (("ann", "tea", 0.0), ("ann", "tea", 10 * DAY), ("ann", "tea", 10 * DAY + 60), ("ann", "pot", 10 * DAY + 120))
+    )
+    window = visits_of(
+        again,
+        CUT,
+        END,
+        np.array([0]),
+        allow_repeats=False,
+        visits_per_user=9,
+        inside_per_user=9,
+        most_rows=9,
+    )
+    assert named(window) == [("ann", 10.0 + 120 / DAY, ["pot"])]
 
 
 def test_a_window_with_visits_holds_the_whole_and_the_visits_of_those_who_were_known() -> None:
@@ -97,7 +121,7 @@ def test_a_window_with_visits_holds_the_whole_and_the_visits_of_those_who_were_k
         visits_per_user=3,
     )
     assert named(window)[0] == ("ann", 9.0, ["cup", "pot", "tea"])
-    assert window.whole.tolist() == [True, False, False, False]
+    assert window.whole.tolist() == [True, False, False, False, False]
     assert {user for user, _, _ in named(window)} == {"ann"}
 
 

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.components import Recipe, Workshop
-from nextbest.training.priors import recent_popularity
+from nextbest.training.priors import Prior
 from nextbest.training.table import EventTable, Moments, inputs_of
 from nextbest.training.tune import LEARNED_KERNELS, PERSONAL_KERNELS, PRIOR_HALF_LIVES_DAYS
 
@@ -79,15 +79,15 @@ def baselines(head_limit: int, *, allow_repeats: bool) -> list[Baseline]:
     ]
 
 
-def with_prior(fitted: Fitted, workshop: Workshop, half_life_days: float, weight: float) -> Fitted:
-    """``fitted`` with ``weight`` times the recent popularity added to its scores."""
-    prior = recent_popularity(workshop.table, workshop.now, half_life_days).astype(np.float32) * np.float32(weight)
-    return Fitted(lambda table, moments: fitted.score(table, moments) + prior, fitted.artifact_bytes + prior.nbytes)
+def with_prior(fitted: Fitted, workshop: Workshop, prior: Prior, weight: float) -> Fitted:
+    """``fitted`` with ``weight`` times the ``prior`` added to its scores."""
+    added = workshop.popularity(prior).astype(np.float32) * np.float32(weight)
+    return Fitted(lambda table, moments: fitted.score(table, moments) + added, fitted.artifact_bytes + added.nbytes)
 
 
 def _popularity(half_life_days: float) -> Setting:
     def fit(workshop: Workshop) -> Fitted:
-        prior = recent_popularity(workshop.table, workshop.now, half_life_days).astype(np.float32)
+        prior = workshop.popularity(Prior(half_life_days)).astype(np.float32)
         return Fitted(lambda _table, moments: np.tile(prior, (len(moments), 1)), prior.nbytes)
 
     return Setting(f"half-life {half_life_days:g}d", fit)

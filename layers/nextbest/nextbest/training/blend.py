@@ -17,6 +17,7 @@ from scipy import sparse
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.components import Recipe
 from nextbest.training.metrics import held_out, ndcg_of_targets
+from nextbest.training.priors import Prior
 from nextbest.training.split import Window
 
 STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
@@ -32,24 +33,23 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a blend: ``what`` is a half-life (prior), a kernel (personal) or a recipe (learned). A ``timed``
+    """One part of a blend: ``what`` is a prior, a kernel (personal) or a recipe (learned). A ``timed``
     personal part is multiplied by how due each action is (``timing``)."""
 
-    what: float | Kernel | Recipe
+    what: Prior | Kernel | Recipe
     weight: float
     timed: bool = False
 
     @property
     def name(self) -> str:
-        """prior, personal, ease, transitions or neighbours."""
+        """prior, personal, or the kind of the recipe."""
         if isinstance(self.what, Recipe):
             return self.what.kind
         return "personal" if isinstance(self.what, Kernel) else "prior"
 
     def to_json(self) -> dict[str, Any]:
         """For the report."""
-        setting = f"half-life {self.what:g}d" if isinstance(self.what, float) else str(self.what)
-        return {"part": self.name, "setting": setting, "weight": self.weight, "timed": self.timed}
+        return {"part": self.name, "setting": str(self.what), "weight": self.weight, "timed": self.timed}
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class Blend:
             total += np.float32(part.weight) * scores
         return total
 
-    def consider(self, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> Part | None:
+    def consider(self, options: Sequence[tuple[Prior | Kernel | Recipe, Callable[[], Scores]]]) -> Part | None:
         """Add the option, at the weight, that helps most; None, and nothing added, when none does."""
         total = self.total
         best: tuple[float, Part, Scores] | None = None
@@ -171,7 +171,7 @@ class Blend:
         self.scores.append(best[2])
         return best[1]
 
-    def improve(self, place: int, options: Sequence[tuple[float | Kernel | Recipe, Callable[[], Scores]]]) -> None:
+    def improve(self, place: int, options: Sequence[tuple[Prior | Kernel | Recipe, Callable[[], Scores]]]) -> None:
         """Exchange the part at ``place`` for the option that helps most, if one does, at a like weight."""
         part, scores = self.parts[place], self.scores[place]
         total = self.total
@@ -225,9 +225,9 @@ class Blend:
             group += np.float32(self.parts[place].weight) * self.scores[place]
         rest = self.total - group
         best, factor = self.value, 1.0
-        is_prior = self.parts[places[0]].name == "prior"
-        # The prior stays whatever it is worth here: it alone answers for users without a history.
-        if not group.any() or (not is_prior and not self.judge.pays(rest, self.total, 0.5)):
+        # A prior stays whatever it is worth here: it alone answers for users without a history.
+        priors = [place for place, part in enumerate(self.parts) if part.name == "prior" and part.weight]
+        if not group.any() or (priors != places and not self.judge.pays(rest, self.total, 0.5)):
             best, factor = self.judge(rest), 0.0
         else:
             for direction in (spread, 1.0 / spread):

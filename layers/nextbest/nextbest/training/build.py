@@ -13,7 +13,6 @@ from nextbest.scoring.kernels import Kernel
 from nextbest.scoring.model import Influence, Mode, Term
 from nextbest.training.blend import Part
 from nextbest.training.components import Recipe, Workshop
-from nextbest.training.priors import recent_popularity
 from nextbest.training.table import EventTable, Moments, inputs_of
 from nextbest.training.timing import fit_timing, timed_inputs
 
@@ -25,8 +24,7 @@ def build_mode(
     calibration: Calibration,
 ) -> Mode:
     """A mode from its ``parts``; parts with the same kernel become one term, and so one pass at serving."""
-    table = workshop.table
-    size = len(table.actions)
+    size = len(workshop.table.actions)
     prior = np.zeros(size)
     own: dict[Kernel, float] = {}
     learned: dict[Kernel, sparse.csr_array] = {}
@@ -45,7 +43,7 @@ def build_mode(
             kernel = part.what
             own[kernel] = own.get(kernel, 0.0) + part.weight
         else:
-            prior += part.weight * recent_popularity(table, workshop.now, part.what)
+            prior += part.weight * workshop.popularity(part.what)
             continue
         names.setdefault(kernel, []).append(part.name)
     terms = [

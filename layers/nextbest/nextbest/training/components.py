@@ -3,6 +3,7 @@
     ease         what is done together (Steck 2019), from inputs at the time of training
     transitions  what came next, ridge regression with a free diagonal, from inputs just before it
     neighbours   shrunk cosine between actions, sparse at any size
+    same_asset   what one event type leads to with the same asset, whichever it is (``same_asset``)
 
 The two closed forms are solved on the most frequent actions alone (``head``) when there are more than that; rarer
 actions are left to the neighbours, the prior and the user's own weights.
@@ -21,6 +22,8 @@ from scipy import sparse
 from nextbest.history import WINDOW
 from nextbest.scoring.kernels import Kernel
 from nextbest.training import ridge
+from nextbest.training.priors import Prior, Takers
+from nextbest.training.same_asset import SameAsset
 from nextbest.training.table import EventTable, Moments, inputs_of, no_entries
 from nextbest.training.transitions import Transitions, transitions_of, without_seen
 
@@ -30,13 +33,14 @@ _MOMENTS_PER_USER = (8, 60)
 _NEIGHBOUR_COLUMNS = 2048
 _KEPT_HEAD = 4096
 
-Kind = Literal["ease", "transitions", "neighbours"]
+Kind = Literal["ease", "transitions", "neighbours", "same_asset"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a component is learned. ``ridge`` is relative to the mean of the diagonal of XᵀX over the most frequent
-    actions; for neighbours it is the shrinkage, relative to the mean squared length of the columns."""
+    actions, for same_asset to each event type's own diagonal. For neighbours it is the shrinkage, relative to the mean
+    squared length of the columns."""
 
     kind: Kind
     kernel: Kernel
@@ -64,6 +68,8 @@ class Workshop:
         self.table = table
         self.ridge_head = ridge_head
         self.now = now
+        self.same_asset = SameAsset.of(table.actions)
+        self._takers = Takers.of(table)
         self._kept: dict[tuple[bool, Kernel, int, bool], tuple[ridge.Dense, ridge.Dense | None]] = {}
         known = (table.starts[1:] > table.starts[:-1]) & learners
         self.everyone = Moments.at(table, np.flatnonzero(known), now)
@@ -80,6 +86,10 @@ class Workshop:
             Moments(moments.users[keep], moments.ends[keep], moments.nows[keep]), transitions.targets[keep]
         )
 
+    def popularity(self, prior: Prior) -> NDArray[np.float64]:
+        """The prior as it is now, shape (actions,), at most 1."""
+        return self._takers.popularity(prior, self.now)
+
     def head(self, limit: int) -> NDArray[np.int64]:
         """The ``limit`` most frequent actions, ascending."""
         counts = np.bincount(self.table.action, minlength=len(self.table.actions))
@@ -88,6 +98,8 @@ class Workshop:
 
     def solve(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense:
         """The closed form of ``recipe``, dense over ``head``."""
+        if recipe.kind == "same_asset":
+            return self._fit_same_asset(recipe, allow_repeats)[head][:, head].toarray()
         gram, product = self._products(recipe.kind == "transitions", recipe.kernel, head, allow_repeats)
         if recipe.kind == "neighbours":
             return dense_neighbours(gram, recipe.ridge)
@@ -103,18 +115,31 @@ class Workshop:
         key = (transitions, kernel, len(head), allow_repeats and transitions)
         if key in self._kept:
             return self._kept[key]
-        full = inputs_of(self.table, self.transitions.moments if transitions else self.everyone, kernel)
-        x = sparse.csr_array(full[:, head])
-        product = None
         if transitions:
-            targets = self.transitions.targets
-            targets = targets if allow_repeats else without_seen(targets, full)
+            full, targets = self._transitions(kernel, allow_repeats)
+            x = sparse.csr_array(full[:, head])
             product = ridge.product(x, sparse.csr_array(targets[:, head]))
+        else:
+            x = sparse.csr_array(inputs_of(self.table, self.everyone, kernel)[:, head])
+            product = None
         found = ridge.gram(x), product
         self._kept.clear()
         if len(head) <= _KEPT_HEAD:
             self._kept[key] = found
         return found
+
+    def _transitions(self, kernel: Kernel, allow_repeats: bool) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """Inputs just before something new, and what came next, over all actions."""
+        inputs = inputs_of(self.table, self.transitions.moments, kernel)
+        targets = self.transitions.targets
+        return inputs, targets if allow_repeats else without_seen(targets, inputs)
+
+    def _fit_same_asset(self, recipe: Recipe, allow_repeats: bool) -> sparse.csr_array:
+        size = len(self.table.actions)
+        if self.same_asset is None:
+            return no_entries(size, size)
+        gram, product = self.same_asset.products(*self._transitions(recipe.kernel, allow_repeats))
+        return self.same_asset.weights(gram, product, recipe.ridge, allow_repeats)
 
     def fit(self, recipe: Recipe, head: NDArray[np.int64], per_action: int, allow_repeats: bool) -> sparse.csr_array:
         """The strongest ``per_action`` weights of each action over the whole catalogue, shape (actions, actions)."""
@@ -123,6 +148,8 @@ class Workshop:
             return neighbours(inputs_of(self.table, self.everyone, recipe.kernel), recipe.ridge, per_action)
         if not len(self.transitions.moments) and recipe.kind == "transitions":
             return no_entries(size, size)
+        if recipe.kind == "same_asset":
+            return self._fit_same_asset(recipe, allow_repeats)
         dense = self.solve(recipe, head, allow_repeats)
         small = sparse.coo_array(ridge.strongest(dense, per_action))
         rows, columns = head[small.row], head[small.col]

@@ -30,11 +30,11 @@ from nextbest.training.baselines import Baseline, Fitted, baselines, with_prior
 from nextbest.training.blend import STEPS, Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
-from nextbest.training.priors import recent_popularity
+from nextbest.training.priors import Prior
 from nextbest.training.split import VISITS_PER_USER, Window, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
-from nextbest.training.tune import PRIOR_HALF_LIVES_DAYS
+from nextbest.training.tune import PRIORS, TIES
 
 TIMED_USERS = 300
 Targets = Literal["window", "next"]
@@ -143,7 +143,8 @@ class Evaluation:
             everyone.moments.users,
             allow_repeats=allow_repeats,
             visits_per_user=1,
-            most_visits=self.users,
+            inside_per_user=0,
+            most_rows=self.users,
         )
 
     def _workshop(self, now: float) -> Workshop:
@@ -152,7 +153,7 @@ class Evaluation:
 
     def _baseline(self, baseline: Baseline, window: Window, mode: str, progress: Callable[[str], None]) -> Row:
         best, tried = baseline.settings[0], len(baseline.settings)
-        half_life_days, weight = PRIOR_HALF_LIVES_DAYS[0], 0.0
+        prior, weight = TIES, 0.0
         if tried > 1 or baseline.takes_prior:
             workshop = self._workshop(self.tuning_cut)
             held_out = window_of(
@@ -165,7 +166,7 @@ class Evaluation:
                 visits_per_user=VISITS_PER_USER,
             )
             everything = np.arange(len(self.table.actions))
-            ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
+            ties = workshop.popularity(TIES).astype(np.float32)
             judge = Judge(held_out, everything, ties)
             chosen = held_out.moments[judge.rows]
             highest, scores = -1.0, np.zeros(0, np.float32)
@@ -175,15 +176,15 @@ class Evaluation:
                 if value > highest:
                     best, highest, scores = setting, value, found
             if baseline.takes_prior and len(judge.rows):
-                _, half_life_days, weight = _best_prior(judge, scores, workshop)
-                tried += len(PRIOR_HALF_LIVES_DAYS) * len(STEPS)
+                _, prior, weight = _best_prior(judge, scores, workshop)
+                tried += len(PRIORS) * len(STEPS)
         workshop = self._workshop(self.cut)
         began = time.perf_counter()
         fitted = best.fit(workshop)
         if weight:
-            fitted = with_prior(fitted, workshop, half_life_days, weight)
+            fitted = with_prior(fitted, workshop, prior, weight)
         seconds = time.perf_counter() - began
-        ties = recent_popularity(workshop.table, workshop.now, 30.0).astype(np.float32)
+        ties = workshop.popularity(TIES).astype(np.float32)
         metrics = measure(_lists(fitted, self.table, window, ties), window.targets)
         moments = window.moments
         one_by_one = [moments[row : row + 1] for row in range(min(TIMED_USERS, len(moments)))]
@@ -192,7 +193,7 @@ class Evaluation:
         return Row(
             mode,
             baseline.name,
-            best.description + (f" + {weight:.2g} prior {half_life_days:g}d" if weight else ""),
+            best.description + (f" + {weight:.2g} prior ({prior})" if weight else ""),
             metrics,
             tried,
             seconds,
@@ -241,14 +242,16 @@ class Evaluation:
         )
 
 
-def _best_prior(judge: Judge, scores: NDArray[np.float32], workshop: Workshop) -> tuple[float, float, float]:
-    """NDCG@10, half-life in days and weight of the prior that helps ``scores`` most; weight 0 when none does."""
-    best = (judge(scores), PRIOR_HALF_LIVES_DAYS[0], 0.0)
-    for days in PRIOR_HALF_LIVES_DAYS:
-        prior = np.tile(recent_popularity(workshop.table, workshop.now, days).astype(np.float32), (len(scores), 1))
-        unit = judge.scale_of(scores) / judge.scale_of(prior)
+def _best_prior(judge: Judge, scores: NDArray[np.float32], workshop: Workshop) -> tuple[float, Prior, float]:
+    """NDCG@10, prior and weight of the prior that helps ``scores`` most; weight 0 when none does."""
+    best = (judge(scores), TIES, 0.0)
+    for prior in PRIORS:
+        added = np.tile(workshop.popularity(prior).astype(np.float32), (len(scores), 1))
+        unit = judge.scale_of(scores) / judge.scale_of(added)
         for step in STEPS:
-            best = max(best, (judge(scores + np.float32(step * unit) * prior), days, step * unit))
+            value = judge(scores + np.float32(step * unit) * added)
+            if value > best[0]:
+                best = (value, prior, step * unit)
     return best
 
 

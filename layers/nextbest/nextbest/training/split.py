@@ -11,7 +11,7 @@ from scipy import sparse
 
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training.table import EventTable, Moments, expand, no_entries
-from nextbest.training.transitions import targets_of, without_seen
+from nextbest.training.transitions import spread, targets_of, without_seen
 
 WINDOW_SHARE = 0.1
 """A tuning window holds at least this share of the events, where the horizon is shorter."""
@@ -103,7 +103,8 @@ def window_of(
     visits_per_user: int = 0,
 ) -> Window:
     """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random; below it what
-    came next: up to ``visits_per_user`` of their visits (``visits_of``), at most ``most_users`` in all."""
+    came next at up to ``visits_per_user`` of their visits and as often within them (``visits_of``), at most
+    ``most_users`` rows in all."""
     begins, ends = table.ends_before(cut), table.ends_before(end)
     users = np.flatnonzero((begins > table.starts[:-1]) & (ends > begins))
     users = users[random.permutation(len(users))]
@@ -122,7 +123,8 @@ def window_of(
         users,
         allow_repeats=allow_repeats,
         visits_per_user=visits_per_user,
-        most_visits=most_users,
+        inside_per_user=visits_per_user,
+        most_rows=most_users,
     )
     return Window.joined((whole, visits))
 
@@ -135,25 +137,46 @@ def visits_of(
     *,
     allow_repeats: bool,
     visits_per_user: int,
-    most_visits: int,
+    inside_per_user: int,
+    most_rows: int,
 ) -> Window:
-    """What came next: the first basket of up to ``visits_per_user`` visits of each of ``users`` from ``cut`` to ``end``
-    (exclusive), each a row at its own moment.
+    """What came next, from ``cut`` to ``end`` (exclusive), each row at its own moment: the first basket of up to
+    ``visits_per_user`` visits of each of ``users``, and up to ``inside_per_user`` baskets from within their visits,
+    evenly spread.
 
     ``users`` ascend, and each has an event before the cut. A basket is the events of one time; a visit begins with the
-    first event after the cut and after every half day of silence. Beyond ``most_visits`` rows, the later ones go.
+    first event after the cut and after every half day of silence. Beyond ``most_rows``, the later ones of each user go.
     """
-    positions, rows = expand(table.ends_before(cut)[users], table.ends_before(end)[users])
+    begins, ends = table.ends_before(cut), table.ends_before(end)
+    positions, rows = expand(begins[users], ends[users])
     silence = table.time[positions] - table.time[positions - 1]
-    opens = positions[(np.diff(rows, prepend=-1) != 0) | (silence > VISIT_GAP_SECONDS)]
-    owners = table.user[opens]
-    targets, seen = _taken(table, owners, opens, table.tie_end[opens], allow_repeats)
-    some = np.flatnonzero(np.diff(targets.indptr))
-    order = np.arange(len(some)) - np.searchsorted(owners[some], owners[some])
-    first = np.argsort(order, kind="stable")[: np.count_nonzero(order < visits_per_user)]
-    chosen = np.sort(some[first[:most_visits]])
-    moments = Moments(owners[chosen], opens[chosen], table.time[opens[chosen]])
-    return Window(table, cut, end, moments, targets[chosen], seen[chosen], np.zeros(len(chosen), np.bool_))
+    opens = (np.diff(rows, prepend=-1) != 0) | (silence > VISIT_GAP_SECONDS)
+    holds = np.ones(len(positions), np.bool_)
+    if not allow_repeats:
+        holds = _discovers(table)[positions]
+    first, inside = positions[opens & holds], positions[~opens & (silence > 0.0) & holds]
+    first = first[_order(table.user[first]) < visits_per_user]
+    inside = inside[spread(table.user[inside], inside_per_user)]
+    order = np.concatenate((_order(table.user[first]), _order(table.user[inside])))
+    chosen = np.sort(np.concatenate((first, inside))[np.argsort(order, kind="stable")[:most_rows]])
+    owners = table.user[chosen]
+    targets, seen = _taken(table, owners, chosen, table.tie_end[chosen], allow_repeats)
+    moments = Moments(owners, chosen, table.time[chosen])
+    return Window(table, cut, end, moments, targets, seen, np.zeros(len(chosen), np.bool_))
+
+
+def _discovers(table: EventTable) -> NDArray[np.bool_]:
+    """Whether the basket from each event on holds something its user had never done."""
+    _, first = np.unique(table.user * len(table.actions) + table.action, return_index=True)
+    count = np.zeros(len(table.time) + 1, np.int64)
+    count[first + 1] = 1
+    before = np.cumsum(count)
+    return np.asarray(before[table.tie_end] > before[:-1])
+
+
+def _order(owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The how manieth of its owner each entry is, from 0; owners ascend."""
+    return np.arange(len(owners)) - np.searchsorted(owners, owners)
 
 
 def _taken(

@@ -28,6 +28,7 @@ from nextbest.training.blend import Blend, Part
 from nextbest.training.build import build_mode, rounded, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.components import Recipe, Workshop
+from nextbest.training.priors import Prior
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.transitions import seen_of, targets_of
@@ -214,7 +215,12 @@ class _Trainer:
 
     def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
         """How many weights of each action every learned part may keep, so that the artifact keeps its size."""
-        recipes = [part.what for _, blend in drafts.values() for part in blend.parts if isinstance(part.what, Recipe)]
+        recipes = [
+            part.what
+            for _, blend in drafts.values()
+            for part in blend.parts
+            if isinstance(part.what, Recipe) and part.what.kind != "same_asset"  # a few weights of each action at most
+        ]
         everything = len(self.table.actions)
         rows = sum(everything if recipe.kind == "neighbours" else self.plan.dense_limit for recipe in recipes)
         return int(np.clip(ENTRIES // max(rows, 1), *_PER_ACTION))
@@ -315,7 +321,7 @@ class _Trainer:
         return parts, (end - cut) / DAY_SECONDS
 
 
-def _stronger(what: float | Kernel | Recipe) -> float | Kernel | Recipe:
+def _stronger(what: Prior | Kernel | Recipe) -> Prior | Kernel | Recipe:
     """A closed form with its ridge raised by a step; anything else as it is."""
     if isinstance(what, Recipe) and what.kind != "neighbours":
         return replace(what, ridge=what.ridge * _RIDGE_FACTOR)

@@ -36,7 +36,7 @@ def transitions_of(
     user = table.user
     opens &= positions > table.starts[user]
     candidates = positions[opens]
-    chosen = candidates[_spread(user[candidates], moments_per_user)]
+    chosen = candidates[spread(user[candidates], moments_per_user)]
     users = user[chosen]
     limit = np.minimum(table.starts[users + 1], chosen + targets_per_moment)
     ends = np.maximum(_within(table, chosen, limit, horizon_days), table.tie_end[chosen])
@@ -69,7 +69,7 @@ def without_seen(targets: sparse.csr_array, inputs: sparse.csr_array) -> sparse.
     return kept
 
 
-def _spread(owners: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+def spread(owners: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """Indices of at most ``limit`` entries of each owner (owners sorted), evenly spread and always with the last."""
     begins = np.flatnonzero(np.diff(owners, prepend=-1))
     counts = np.diff(np.append(begins, len(owners)))

@@ -18,12 +18,15 @@ from scipy import sparse
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.blend import STEPS, Blend, Judge, Part, Scores
 from nextbest.training.components import Kind, Recipe, Workshop
-from nextbest.training.priors import recent_popularity
+from nextbest.training.priors import Prior
 from nextbest.training.split import Window
 from nextbest.training.table import Moments, inputs_of
 from nextbest.training.timing import fit_timing, timed_inputs
 
-PRIOR_HALF_LIVES_DAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 180.0, 730.0)
+PRIOR_HALF_LIVES_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 180.0, 730.0)
+PRIORS = tuple(Prior(days, newcomers) for newcomers in (False, True) for days in PRIOR_HALF_LIVES_DAYS)
+TIES = Prior(30.0)
+"""Equal scores are judged in its order."""
 PERSONAL_KERNELS = (
     Kernel("time", "exponential", 90.0),
     Kernel("rank", "exponential", 60.0),
@@ -56,11 +59,11 @@ LEARNED_KERNELS = (
     Kernel("rank", "exponential", 6.0, 0.5),
     Kernel("time", "exponential", 4.0, 0.5),
 )
-RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3}
+RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3, "same_asset": 0.01}
 SHARES = (0.0, 0.5, 1.0)
 _UNLIKE_SCALES = 2.9
 
-FALLBACK = (Part(30.0, 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
+FALLBACK = (Part(Prior(30.0), 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
 """The blend where nobody can be judged on: recent popularity, and what the user did, at like weights."""
 
 
@@ -86,7 +89,7 @@ class Tuner:
         self.window = Window.joined(windows)
         self.allow_repeats = allow_repeats
         self.effort = effort
-        self.ties = recent_popularity(workshops[-1].table, workshops[-1].now, 30.0).astype(np.float32)
+        self.ties = workshops[-1].popularity(TIES).astype(np.float32)
         self.settings_tried = 0
         self._ends = np.cumsum([len(window.moments) for window in windows])
         self._use(workshops[-1].head(effort.head))
@@ -113,33 +116,34 @@ class Tuner:
         blend = Blend(self.judge)
         if not len(self.judge.rows):
             blend.parts = list(FALLBACK if self.allow_repeats else FALLBACK[:1])
-            blend.scores = [
-                (self._personal(part.what) if isinstance(part.what, Kernel) else self._prior(30.0))[1]()
-                for part in blend.parts
-            ]
+            blend.scores = [self._scores_of(part) for part in blend.parts]
             return blend
-        blend.consider([self._prior(self._prior_half_life())])
+        blend.consider([self._prior(self._safest(newcomers)) for newcomers in (False, True)])
         if self.allow_repeats:
             blend.consider(self._personals())
-        order: tuple[Kind, Kind] = ("transitions", "ease") if self.allow_repeats else ("ease", "transitions")
+        order: tuple[Kind, ...] = ("same_asset", "ease", "transitions", "neighbours")
+        if self.allow_repeats:
+            order = ("transitions", "same_asset", "ease", "neighbours")
         for kind in order:
             self._add_learned(blend, kind)
-        self._add_learned(blend, "neighbours")
+        blend.consider([self._prior(prior) for prior in PRIORS])  # beside what is popular, what is on the rise
         blend.refine()
         for place, part in enumerate(list(blend.parts)):
             if part.name == "personal":
                 blend.improve(place, self._personals())
             elif part.name == "prior":
-                blend.improve(place, [self._prior(days) for days in PRIOR_HALF_LIVES_DAYS])
+                blend.improve(place, [self._prior(prior) for prior in PRIORS])
         self._add_timing(blend)
         blend.refine(2)
         return blend
 
-    def _prior_half_life(self) -> float:
-        """The longest half-life that ranks as well as the best one, within chance: it counts the most events."""
-        scores = {days: self._prior(days)[1]() for days in PRIOR_HALF_LIVES_DAYS}
-        best = max(scores, key=lambda days: self.judge(scores[days]))
-        return max(days for days in scores if days == best or self.judge.harmless(scores[best], scores[days]))
+    def _safest(self, newcomers: bool) -> Prior:
+        """The prior of the longest half-life that ranks as well as the best one, within chance: it counts the most
+        events."""
+        scores = {prior: self._prior(prior)[1]() for prior in PRIORS if prior.newcomers == newcomers}
+        best = max(scores, key=lambda prior: self.judge(scores[prior]))
+        as_good = (prior for prior in scores if prior == best or self.judge.harmless(scores[best], scores[prior]))
+        return max(as_good, key=lambda prior: prior.half_life_days)
 
     def _add_timing(self, blend: Blend) -> None:
         """Multiply the personal part by how due each action is, if that pays."""
@@ -211,16 +215,16 @@ class Tuner:
 
         return self._per_window(compute)
 
-    def _prior(self, days: float) -> tuple[float, Callable[[], Scores]]:
+    def _prior(self, prior: Prior) -> tuple[Prior, Callable[[], Scores]]:
         def compute(_: int, workshop: Workshop, moments: Moments) -> Scores:
-            prior = recent_popularity(workshop.table, workshop.now, days)[self.columns]
-            return np.tile(prior.astype(np.float32), (len(moments), 1))
+            popularity = workshop.popularity(prior)[self.columns]
+            return np.tile(popularity.astype(np.float32), (len(moments), 1))
 
         def scores() -> Scores:
             self.settings_tried += 1
             return self._per_window(compute)
 
-        return days, scores
+        return prior, scores
 
     def _personals(self) -> list[tuple[Kernel, Callable[[], Scores]]]:
         kernels = PERSONAL_KERNELS
@@ -236,7 +240,10 @@ class Tuner:
 
     def _add_learned(self, blend: Blend, kind: Kind) -> None:
         """Search a component's kernel, then its ridge, share and damping, one after another, each in the blend."""
-        if kind == "transitions" and not len(self.workshops[0].transitions.moments):
+        first = self.workshops[0]
+        if kind in ("transitions", "same_asset") and not len(first.transitions.moments):
+            return
+        if kind == "same_asset" and first.same_asset is None:
             return
         share = 0.5 if kind == "transitions" else 0.0
         kernels = LEARNED_KERNELS[: self.effort.kernels] if kind != "neighbours" else LEARNED_KERNELS[:5]

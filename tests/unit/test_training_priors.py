@@ -1,0 +1,49 @@
+"""The prior by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nextbest.actions import Action
+from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.training.priors import Prior, Takers
+from nextbest.training.table import EventTable
+
+NOW = 1_760_000_000.0
+MILK, NEW = 0, 1
+
+
+def takers(*events: tuple[int, int, float]) -> Takers:
+    """Events as (user, action, days ago)."""
+    user, action, days = (np.array(column) for column in zip(*events, strict=True))
+    actions = (Action("buy", "milk"), Action("buy", "new"))
+    return Takers.of(EventTable.from_codes(["a", "b"], actions, user, action, NOW - days * DAY_SECONDS))
+
+
+KEPT_UP = takers((0, MILK, 40.0), (0, MILK, 20.0), (0, MILK, 0.0), (1, MILK, 30.0), (1, MILK, 0.0), (1, NEW, 10.0))
+
+
+def test_users_count_by_their_last_event_and_once() -> None:
+    np.testing.assert_allclose(KEPT_UP.popularity(Prior(10.0), NOW), [1.0, 0.5 / 2.0])
+
+
+def test_newcomers_count_by_their_first_event() -> None:
+    milk, new = 0.5**4 + 0.5**3, 0.5
+    np.testing.assert_allclose(KEPT_UP.popularity(Prior(10.0, newcomers=True), NOW), [milk / new, 1.0])
+
+
+def test_an_event_of_the_future_is_of_now() -> None:
+    assert takers((0, MILK, -3.0), (1, NEW, 0.0)).popularity(Prior(10.0), NOW).tolist() == [1.0, 1.0]
+
+
+def test_without_events_nothing_is_popular() -> None:
+    table = EventTable.from_codes([], (), np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    assert Takers.of(table).popularity(Prior(10.0), NOW).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("prior", "text"), [(Prior(30.0), "half-life 30d"), (Prior(3.0, newcomers=True), "half-life 3d, newcomers")]
+)
+def test_a_prior_tells_what_it_counts(prior: Prior, text: str) -> None:
+    assert str(prior) == text
