@@ -10,6 +10,7 @@ from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training.split import (
     ENOUGH_USERS,
     MOST_WINDOWS,
+    RowKind,
     Window,
     tuning_cut,
     tuning_cuts,
@@ -121,7 +122,7 @@ def test_a_window_with_visits_holds_the_whole_and_the_visits_of_those_who_were_k
         visits_per_user=3,
     )
     assert named(window)[0] == ("ann", 9.0, ["cup", "pot", "tea"])
-    assert window.whole.tolist() == [True, False, False, False, False]
+    assert window.kinds.tolist() == [RowKind.WHOLE, RowKind.VISIT, RowKind.INSIDE, RowKind.VISIT, RowKind.VISIT]
     assert {user for user, _, _ in named(window)} == {"ann"}
 
 

@@ -18,11 +18,14 @@ from nextbest.scoring.kernels import Kernel
 from nextbest.training.components import Recipe
 from nextbest.training.metrics import held_out, ndcg_of_targets
 from nextbest.training.priors import Prior
-from nextbest.training.split import Window
+from nextbest.training.split import RowKind, Window
 
 STEPS = (0.05, 0.15, 0.4, 1.0, 2.5, 6.0)
 _SIGNED_STEPS = (*STEPS, -1.0, -6.0)  # having done it before may well speak against doing it again: films, courses
 _TIE_WEIGHT = 1e-6
+_NOTHING = 1e-20
+_KIND_WEIGHTS = np.array([2.0, 2.0, 1.0])
+"""Of one user, what the rows of each ``RowKind`` count together."""
 _SMALLEST_GAIN = 2e-4
 _STANDARD_ERRORS = 1.5
 """A part enters when its gain, user by user, is this many standard errors: the best of a hundred settings that are all
@@ -72,12 +75,12 @@ class Judge:
         self._targets = targets[self._rows]
         seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
         self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
-        whole = self.window.whole[self._rows]
         _, self._owners = np.unique(self.window.moments.users[self._rows], return_inverse=True)
-        # Of a user, the whole window and all that came next count the same.
-        kinds = self._owners * 2 + whole
-        kinds_of_user = np.bincount(np.unique(kinds) // 2)
-        self._shares = 1.0 / (np.bincount(kinds)[kinds] * kinds_of_user[self._owners]) if len(kinds) else np.zeros(0)
+        kinds = self.window.kinds[self._rows]
+        counts = np.zeros((self.user_count, len(RowKind)))
+        np.add.at(counts, (self._owners, kinds), 1.0)
+        weights = (counts > 0.0) * _KIND_WEIGHTS
+        self._shares = (weights[self._owners, kinds] / weights.sum(axis=1)[self._owners]) / counts[self._owners, kinds]
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -120,7 +123,7 @@ class Judge:
         """Everything that is told of a ranking: ``metrics.held_out``."""
         ranked = scores.copy()
         ranked[self._seen] = -np.inf
-        whole = np.flatnonzero(self.window.whole[self._rows])
+        whole = np.flatnonzero(self.window.kinds[self._rows] == RowKind.WHOLE)
         return held_out(ranked[whole], self._targets[whole])
 
     def scale_of(self, scores: Scores) -> float:
@@ -128,7 +131,8 @@ class Judge:
         seen = self._seen
         candidates = np.abs(scores)
         candidates[seen] = 0.0
-        return float(candidates.max(axis=1).mean()) or 1.0
+        scale = float(candidates.max(axis=1, initial=0.0).mean())
+        return scale if scale > _NOTHING else 1.0
 
 
 @dataclass(slots=True)

@@ -70,7 +70,7 @@ class Workshop:
         self.now = now
         self.same_asset = SameAsset.of(table.actions)
         self._takers = Takers.of(table)
-        self._kept: dict[tuple[bool, Kernel, int, bool], tuple[ridge.Dense, ridge.Dense | None]] = {}
+        self._kept: dict[tuple[Kind, Kernel, int, bool], tuple[ridge.Dense, ridge.Dense | None]] = {}
         known = (table.starts[1:] > table.starts[:-1]) & learners
         self.everyone = Moments.at(table, np.flatnonzero(known), now)
         per_user = int(np.clip(_MOMENTS // max(int(known.sum()), 1), *_MOMENTS_PER_USER))
@@ -96,11 +96,14 @@ class Workshop:
         order = np.argsort(-counts, kind="stable")
         return np.sort(order[:limit])
 
-    def solve(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense:
-        """The closed form of ``recipe``, dense over ``head``."""
+    def solve(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense | sparse.csr_array:
+        """All weights of ``recipe`` over ``head``."""
         if recipe.kind == "same_asset":
-            return self._fit_same_asset(recipe, allow_repeats)[head][:, head].toarray()
-        gram, product = self._products(recipe.kind == "transitions", recipe.kernel, head, allow_repeats)
+            return sparse.csr_array(self._of_same_asset(recipe, allow_repeats)[head][:, head])
+        return self._closed_form(recipe, head, allow_repeats)
+
+    def _closed_form(self, recipe: Recipe, head: NDArray[np.int64], allow_repeats: bool) -> ridge.Dense:
+        gram, product = self._products(recipe.kind, recipe.kernel, head, allow_repeats)
         if recipe.kind == "neighbours":
             return dense_neighbours(gram, recipe.ridge)
         squares = np.sort(np.diag(gram))
@@ -109,20 +112,20 @@ class Workshop:
         return ridge.ease(inverted) if product is None else inverted @ product
 
     def _products(
-        self, transitions: bool, kernel: Kernel, head: NDArray[np.int64], allow_repeats: bool
+        self, kind: Kind, kernel: Kernel, head: NDArray[np.int64], allow_repeats: bool
     ) -> tuple[ridge.Dense, ridge.Dense | None]:
-        """XᵀX, and XᵀY for transitions. The last ones are kept while they are small: a search tries many ridges."""
-        key = (transitions, kernel, len(head), allow_repeats and transitions)
+        """XᵀX, and XᵀY of what came next. The last ones are kept while they are small: a search tries many ridges."""
+        key = (kind, kernel, len(head), allow_repeats)
         if key in self._kept:
             return self._kept[key]
-        if transitions:
-            full, targets = self._transitions(kernel, allow_repeats)
-            x = sparse.csr_array(full[:, head])
-            product = ridge.product(x, sparse.csr_array(targets[:, head]))
+        found: tuple[ridge.Dense, ridge.Dense | None]
+        if kind == "same_asset" and self.same_asset is not None:
+            found = self.same_asset.products(*self._transitions(kernel, allow_repeats))
+        elif kind == "transitions":
+            inputs, targets = (sparse.csr_array(x[:, head]) for x in self._transitions(kernel, allow_repeats))
+            found = ridge.gram(inputs), ridge.product(inputs, targets)
         else:
-            x = sparse.csr_array(inputs_of(self.table, self.everyone, kernel)[:, head])
-            product = None
-        found = ridge.gram(x), product
+            found = ridge.gram(sparse.csr_array(inputs_of(self.table, self.everyone, kernel)[:, head])), None
         self._kept.clear()
         if len(head) <= _KEPT_HEAD:
             self._kept[key] = found
@@ -134,11 +137,11 @@ class Workshop:
         targets = self.transitions.targets
         return inputs, targets if allow_repeats else without_seen(targets, inputs)
 
-    def _fit_same_asset(self, recipe: Recipe, allow_repeats: bool) -> sparse.csr_array:
+    def _of_same_asset(self, recipe: Recipe, allow_repeats: bool) -> sparse.csr_array:
         size = len(self.table.actions)
-        if self.same_asset is None:
+        gram, product = self._products("same_asset", recipe.kernel, np.zeros(0, np.int64), allow_repeats)
+        if self.same_asset is None or product is None:
             return no_entries(size, size)
-        gram, product = self.same_asset.products(*self._transitions(recipe.kernel, allow_repeats))
         return self.same_asset.weights(gram, product, recipe.ridge, allow_repeats)
 
     def fit(self, recipe: Recipe, head: NDArray[np.int64], per_action: int, allow_repeats: bool) -> sparse.csr_array:
@@ -149,8 +152,8 @@ class Workshop:
         if not len(self.transitions.moments) and recipe.kind == "transitions":
             return no_entries(size, size)
         if recipe.kind == "same_asset":
-            return self._fit_same_asset(recipe, allow_repeats)
-        dense = self.solve(recipe, head, allow_repeats)
+            return self._of_same_asset(recipe, allow_repeats)
+        dense = self._closed_form(recipe, head, allow_repeats)
         small = sparse.coo_array(ridge.strongest(dense, per_action))
         rows, columns = head[small.row], head[small.col]
         return sparse.csr_array(sparse.coo_array((small.data, (rows, columns)), shape=(size, size)))

@@ -45,21 +45,28 @@ class SameAsset:
 
     def products(self, x: sparse.csr_array, y: sparse.csr_array) -> tuple[ridge.Dense, ridge.Dense]:
         """XᵀX and XᵀY over event types, summed over assets; ``x`` and ``y`` have shape (rows, actions)."""
-        width = int(self.assets.max()) + 1
-
-        def places(entries: sparse.coo_array) -> NDArray[np.int64]:
-            return np.asarray(entries.row.astype(np.int64) * width + self.assets[entries.col])
-
-        done, taken = sparse.coo_array(x), sparse.coo_array(y)
-        keys, place = np.unique(places(done), return_inverse=True)
-        shape = (len(keys), self.type_count)
-        inputs = sparse.csr_array(sparse.coo_array((done.data, (place, self.types[done.col])), shape=shape))
-        wanted = places(taken)
-        met = np.isin(wanted, keys)
-        place = np.searchsorted(keys, wanted[met])
-        types = self.types[taken.col[met]]
-        targets = sparse.csr_array(sparse.coo_array((taken.data[met], (place, types)), shape=shape))
+        done, done_at, done_types = self._by_asset(x)
+        taken, taken_at, taken_types = self._by_asset(y)
+        opens = np.diff(done_at, prepend=-1) != 0
+        met_at = done_at[opens]
+        shape = (len(met_at), self.type_count)
+        inputs = sparse.csr_array(sparse.coo_array((done, (np.cumsum(opens) - 1, done_types)), shape=shape))
+        place = np.searchsorted(met_at, taken_at)
+        met = np.append(met_at, -1)[place] == taken_at
+        entries = (taken[met], (place[met], taken_types[met]))
+        targets = sparse.csr_array(sparse.coo_array(entries, shape=shape))
         return (inputs.T @ inputs).toarray(), (inputs.T @ targets).toarray()
+
+    def _by_asset(self, x: sparse.csr_array) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Values of ``x``, one number for each row and asset they belong to (ascending), and their event types."""
+        order = np.argsort(self.assets, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        sorted_x = sparse.csr_array((x.data, place[x.indices], x.indptr), shape=x.shape)
+        sorted_x.sort_indices()
+        rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+        actions = order[sorted_x.indices]
+        return sorted_x.data, rows * len(order) + self.assets[actions], self.types[actions]
 
     def weights(
         self, gram: ridge.Dense, product: ridge.Dense, strength: float, allow_repeats: bool

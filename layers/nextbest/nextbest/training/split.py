@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,21 @@ VISITS_PER_USER = 3
 VISIT_GAP_SECONDS = 43_200.0
 
 
+class RowKind(IntEnum):
+    """What a row of a window asks: all that follows the cut, what a visit begins with, or what comes next within it."""
+
+    WHOLE = 0
+    VISIT = 1
+    INSIDE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Users known at ``cut`` who did something from there to ``end``: ``targets`` (users, actions) in one mode.
 
     In discoveries mode the targets leave out what the user had done, and ``seen`` marks it; in repeats mode ``seen``
-    is empty. ``moments`` point into ``table``, which goes on after the cut. A window may hold several rows of a user
-    (its visits): ``whole`` marks those at the cut, whose targets are everything up to the end.
+    is empty. ``moments`` point into ``table``, which goes on after the cut. A window may hold several rows of a user,
+    ``kinds`` (rows,) tells of which ``RowKind``.
     """
 
     table: EventTable
@@ -37,7 +46,7 @@ class Window:
     moments: Moments
     targets: sparse.csr_array
     seen: sparse.csr_array
-    whole: NDArray[np.bool_]
+    kinds: NDArray[np.int8]
 
     @classmethod
     def joined(cls, windows: Sequence[Window]) -> Window:
@@ -51,7 +60,7 @@ class Window:
             Moments.joined([window.moments for window in windows]),
             sparse.csr_array(sparse.vstack([window.targets for window in windows])),
             sparse.csr_array(sparse.vstack([window.seen for window in windows])),
-            np.concatenate([window.whole for window in windows]),
+            np.concatenate([window.kinds for window in windows]),
         )
 
     def mask(self, scores: NDArray[np.float32]) -> None:
@@ -113,7 +122,8 @@ def window_of(
     chosen = chosen[np.argsort(users[chosen])]
     users = users[chosen]
     moments = Moments(users, begins[users], np.full(len(users), cut))
-    whole = Window(table, cut, end, moments, targets[chosen], seen[chosen], np.ones(len(chosen), np.bool_))
+    kinds = np.full(len(chosen), RowKind.WHOLE, np.int8)
+    whole = Window(table, cut, end, moments, targets[chosen], seen[chosen], kinds)
     if not visits_per_user:
         return whole
     visits = visits_of(
@@ -158,11 +168,15 @@ def visits_of(
     first = first[_order(table.user[first]) < visits_per_user]
     inside = inside[spread(table.user[inside], inside_per_user)]
     order = np.concatenate((_order(table.user[first]), _order(table.user[inside])))
-    chosen = np.sort(np.concatenate((first, inside))[np.argsort(order, kind="stable")[:most_rows]])
+    some = np.argsort(order, kind="stable")[:most_rows]
+    candidates = np.concatenate((first, inside))
+    kinds = np.repeat(np.array([RowKind.VISIT, RowKind.INSIDE], np.int8), (len(first), len(inside)))
+    some = some[np.argsort(candidates[some])]
+    chosen = candidates[some]
     owners = table.user[chosen]
     targets, seen = _taken(table, owners, chosen, table.tie_end[chosen], allow_repeats)
     moments = Moments(owners, chosen, table.time[chosen])
-    return Window(table, cut, end, moments, targets, seen, np.zeros(len(chosen), np.bool_))
+    return Window(table, cut, end, moments, targets, seen, kinds[some])
 
 
 def _discovers(table: EventTable) -> NDArray[np.bool_]:

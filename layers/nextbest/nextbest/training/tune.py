@@ -44,6 +44,8 @@ PERSONAL_KERNELS = (
     Kernel("rank", "exponential", 600.0),
     Kernel("time", "exponential", 3.0),
     Kernel("rank", "exponential", 6.0),
+    Kernel("time", "exponential", 0.1),
+    Kernel("time", "exponential", 3650.0),
 )
 LEARNED_KERNELS = (
     Kernel("time", "exponential", 90.0, 0.5),
@@ -58,6 +60,7 @@ LEARNED_KERNELS = (
     Kernel("time", "power", 0.5, 0.5),
     Kernel("rank", "exponential", 6.0, 0.5),
     Kernel("time", "exponential", 4.0, 0.5),
+    Kernel("time", "exponential", 0.1, 0.5),
 )
 RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3, "same_asset": 0.01}
 SHARES = (0.0, 0.5, 1.0)
@@ -118,21 +121,22 @@ class Tuner:
             blend.parts = list(FALLBACK if self.allow_repeats else FALLBACK[:1])
             blend.scores = [self._scores_of(part) for part in blend.parts]
             return blend
-        blend.consider([self._prior(self._safest(newcomers)) for newcomers in (False, True)])
+        blend.consider([self._prior(self._safest(newcomers=False))])
         if self.allow_repeats:
             blend.consider(self._personals())
-        order: tuple[Kind, ...] = ("same_asset", "ease", "transitions", "neighbours")
-        if self.allow_repeats:
-            order = ("transitions", "same_asset", "ease", "neighbours")
-        for kind in order:
-            self._add_learned(blend, kind)
-        blend.consider([self._prior(prior) for prior in PRIORS])  # beside what is popular, what is on the rise
+            self._add_learned(blend, "transitions", "same_asset", "ease", "neighbours")
+            priors = [prior for prior in PRIORS if not prior.newcomers]
+        else:
+            blend.improve(0, [self._prior(self._safest(newcomers=True))])
+            self._add_learned(blend, "same_asset", "ease", "transitions", "neighbours")
+            priors = list(PRIORS)
+            blend.consider([self._prior(prior) for prior in priors])  # beside what is popular, what is on the rise
         blend.refine()
         for place, part in enumerate(list(blend.parts)):
             if part.name == "personal":
                 blend.improve(place, self._personals())
             elif part.name == "prior":
-                blend.improve(place, [self._prior(prior) for prior in PRIORS])
+                blend.improve(place, [self._prior(prior) for prior in priors])
         self._add_timing(blend)
         blend.refine(2)
         return blend
@@ -238,7 +242,12 @@ class Tuner:
 
         return kernel, compute
 
-    def _add_learned(self, blend: Blend, kind: Kind) -> None:
+    def _add_learned(self, blend: Blend, *kinds: Kind) -> None:
+        """Add components one after another, where they pay."""
+        for kind in kinds:
+            self._add_one(blend, kind)
+
+    def _add_one(self, blend: Blend, kind: Kind) -> None:
         """Search a component's kernel, then its ridge, share and damping, one after another, each in the blend."""
         first = self.workshops[0]
         if kind in ("transitions", "same_asset") and not len(first.transitions.moments):
@@ -284,7 +293,8 @@ class Tuner:
 
         def compute(_: int, workshop: Workshop, moments: Moments) -> Scores:
             x = sparse.csr_array(inputs_of(self.window.table, moments, recipe.kernel)[:, self.columns])
-            return np.asarray(x @ workshop.solve(recipe, self.columns, self.allow_repeats), np.float32)
+            scores = x @ workshop.solve(recipe, self.columns, self.allow_repeats)
+            return np.asarray(scores.toarray() if sparse.issparse(scores) else scores, np.float32)
 
         return self._per_window(compute)
 

@@ -1,0 +1,114 @@
+"""The judge and the blend, on windows small enough to count by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from nextbest.actions import Action
+from nextbest.scoring.kernels import Kernel
+from nextbest.training.blend import Blend, Judge, Part
+from nextbest.training.components import Recipe
+from nextbest.training.priors import Prior
+from nextbest.training.split import RowKind, Window
+from nextbest.training.table import EventTable, Moments, no_entries
+
+WHOLE, VISIT, INSIDE = RowKind.WHOLE, RowKind.VISIT, RowKind.INSIDE
+TEN = 10
+
+
+def judge_of(rows: Sequence[tuple[int, RowKind, Sequence[int]]]) -> Judge:
+    """A judge of ten actions; each row is its user, its kind, and the actions taken."""
+    actions = tuple(Action("do", f"a{number}") for number in range(TEN))
+    nothing = np.zeros(0, np.int64)
+    table = EventTable.from_codes([f"u{number}" for number in range(99)], actions, nothing, nothing, np.zeros(0))
+    targets = np.zeros((len(rows), TEN), np.float32)
+    for row, (_, _, taken) in enumerate(rows):
+        targets[row, list(taken)] = 1.0
+    users = np.array([user for user, _, _ in rows])
+    moments = Moments(users, np.zeros(len(rows), np.int64), np.zeros(len(rows)))
+    kinds = np.array([kind for _, kind, _ in rows], np.int8)
+    window = Window(table, 0.0, 1.0, moments, sparse.csr_array(targets), no_entries(len(rows), TEN), kinds)
+    return Judge(window, np.arange(TEN), np.zeros(TEN, np.float32))
+
+
+def first(actions: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Scores that put one action first in each row, and the others in their order behind it."""
+    scores = np.tile(-np.arange(TEN, dtype=np.float32), (len(actions), 1))
+    scores[np.arange(len(actions)), list(actions)] = 9.0
+    return scores
+
+
+SECOND = 1.0 / np.log2(3.0)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "found", "expected"),
+    [
+        # The whole, the visits and what happened within them count 2, 2 and 1; rows of a kind share alike.
+        ([WHOLE, VISIT, VISIT, INSIDE], [True, True, False, False], (2 + (1 + SECOND) + SECOND) / 5),
+        ([WHOLE, VISIT], [True, False], (1 + SECOND) / 2),
+        ([WHOLE, INSIDE], [False, True], (2 * SECOND + 1) / 3),
+        ([VISIT], [True], 1.0),
+    ],
+    ids=["all kinds", "no row inside", "no row of a visit", "a visit alone"],
+)
+def test_rows_of_a_user_count_by_their_kind(kinds: list[RowKind], found: list[bool], expected: float) -> None:
+    # Given a user who always took action 3, and rankings with it in the first place or the second
+    judge = judge_of([(4, kind, [3]) for kind in kinds])
+    scores = first([3 if hit else 0 for hit in found])
+    scores[:, 3] = np.maximum(scores[:, 3], 5.0)
+    assert judge(scores) == pytest.approx(expected)
+
+
+def test_every_user_counts_once() -> None:
+    judge = judge_of([(1, WHOLE, [3]), (2, WHOLE, [4]), (2, VISIT, [4]), (2, VISIT, [4])])
+    assert judge.user_count == 2
+    np.testing.assert_allclose(judge.per_user(first([3, 0, 0, 0])), [1.0, 1.0 / np.log2(6.0)])
+
+
+def test_rows_without_a_target_are_not_judged() -> None:
+    judge = judge_of([(1, WHOLE, [3]), (2, WHOLE, [])])
+    assert judge.rows.tolist() == [0]
+
+
+def test_a_gain_of_one_user_among_many_is_chance() -> None:
+    # Given sixty users, and a change that helps one of them, or all
+    judge = judge_of([(user, WHOLE, [3]) for user in range(60)])
+    before, one, everybody = first([0] * 60), first([3] + [0] * 59), first([3] * 60)
+    assert not judge.pays(before, one)
+    assert judge.pays(before, everybody)
+    # And what harms one alone is harmless, what harms all is not
+    assert judge.harmless(one, before, 2.0)
+    assert not judge.harmless(everybody, before, 2.0)
+
+
+def test_a_part_enters_when_it_pays_and_goes_when_it_does_not() -> None:
+    # Given a prior that is right for nobody, personal scores that are right for everybody, and noise
+    judge = judge_of([(user, WHOLE, [user % TEN]) for user in range(60)])
+    right, noise = first([user % TEN for user in range(60)]), np.random.default_rng(1).random((60, TEN), np.float32)
+    flat = np.tile(np.linspace(1.0, 0.0, TEN, dtype=np.float32), (60, 1))
+    blend = Blend(judge)
+    blend.consider([(Prior(30.0), lambda: flat)])
+    chosen = blend.consider([(Kernel(), lambda: right), (Kernel(scale=1.0), lambda: noise)])
+    assert chosen is not None
+    assert chosen.what == Kernel()
+    assert blend.consider([(Kernel(scale=1.0), lambda: noise)]) is None
+    # When noise is there all the same, and the weights are refined
+    blend.parts.append(Part(Recipe("ease", Kernel(), 1.0), 0.01))
+    blend.scores.append(noise)
+    blend.refine()
+    # Then it goes; the prior stays, for who has no history
+    assert [part.name for part in blend.parts] == ["prior", "personal"]
+    assert blend.value == pytest.approx(1.0)
+
+
+def test_of_two_priors_one_may_go() -> None:
+    judge = judge_of([(user, WHOLE, [3]) for user in range(60)])
+    right, noise = first([3] * 60), np.random.default_rng(1).random((60, TEN), np.float32)
+    blend = Blend(judge, [Part(Prior(30.0), 1.0), Part(Prior(3.0, newcomers=True), 1e-3)], [right, noise])
+    blend.refine()
+    assert [part.what for part in blend.parts] == [Prior(30.0)]
