@@ -257,7 +257,7 @@ class _Trainer:
         self, tuner: Tuner, parts: list[Part], workshops: Sequence[Workshop], per_action: int
     ) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
         """The blend refined over the whole catalogue. Where that is more than the search saw, its ridges are raised
-        while the ranking gets better by it: rarer actions have fewer events to learn from."""
+        while the ranking gets better by it, beyond chance: rarer actions have fewer events to learn from."""
 
         def refined(parts: list[Part]) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
             matrices = [self._matrices(each, parts, per_action, tuner.allow_repeats) for each in workshops]
@@ -271,7 +271,7 @@ class _Trainer:
             if stronger == parts:
                 break
             other = refined(stronger)
-            if other[0].value <= found[0].value:
+            if not other[0].judge.pays(found[0].total, other[0].total, 1.0):
                 break
             found, parts = other, stronger
         return found
