@@ -49,9 +49,9 @@ SECOND = 1.0 / np.log2(3.0)
     ("kinds", "found", "expected"),
     [
         # The whole, the visits and what happened within them count 2, 2 and 1; rows of a kind share alike.
-        ([WHOLE, VISIT, VISIT, INSIDE], [True, True, False, False], (2 + (1 + SECOND) + SECOND) / 5),
-        ([WHOLE, VISIT], [True, False], (1 + SECOND) / 2),
-        ([WHOLE, INSIDE], [False, True], (2 * SECOND + 1) / 3),
+        ([WHOLE, VISIT, VISIT, INSIDE], [True, True, False, False], ((1 + SECOND) / 2) ** 0.4 * SECOND**0.2),
+        ([WHOLE, VISIT], [True, False], SECOND**0.5),
+        ([WHOLE, INSIDE], [False, True], SECOND ** (2 / 3)),
         ([VISIT], [True], 1.0),
     ],
     ids=["all kinds", "no row inside", "no row of a visit", "a visit alone"],
@@ -61,13 +61,32 @@ def test_rows_of_a_user_count_by_their_kind(kinds: list[RowKind], found: list[bo
     judge = judge_of([(4, kind, [3]) for kind in kinds])
     scores = first([3 if hit else 0 for hit in found])
     scores[:, 3] = np.maximum(scores[:, 3], 5.0)
-    assert judge(scores) == pytest.approx(expected)
+    assert judge(scores) == pytest.approx(expected, abs=1e-3)
 
 
 def test_every_user_counts_once() -> None:
     judge = judge_of([(1, WHOLE, [3]), (2, WHOLE, [4]), (2, VISIT, [4]), (2, VISIT, [4])])
     assert judge.user_count == 2
-    np.testing.assert_allclose(judge.per_user(first([3, 0, 0, 0])), [1.0, 1.0 / np.log2(6.0)])
+    low = 1.0 / np.log2(6.0)
+    np.testing.assert_allclose(judge.per_user(first([3, 0, 0, 0])), [[1.0, 0.0, 0.0], [low, low, 0.0]])
+    # Two users have a whole, one has visits: two thirds and one third of the judgement
+    assert judge(first([3, 0, 0, 0])) == pytest.approx(((1.0 + low) / 2) ** (2 / 3) * low ** (1 / 3), abs=1e-3)
+
+
+def test_a_gain_within_visits_does_not_hide_a_loss_at_their_beginning() -> None:
+    # Given sixty users, and a ranking that tells what is next within visits better than what a visit begins with
+    judge = judge_of([(user, kind, [9]) for user in range(60) for kind in (VISIT, INSIDE)])
+
+    def ranking(begins: int, within: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        return first([9 if user % 10 < hits else 0 for user in range(60) for hits in (begins, within)])
+
+    before, after = ranking(3, 4), ranking(1, 9)
+    # When more is won within, in plain NDCG, than twice what is lost at the beginning
+    (begins, within) = (judge.per_user(after) - judge.per_user(before)).mean(axis=0)[1:]
+    assert within > -2.0 * begins > 0.0
+    # Then it is a loss: the one lost more of what it had than the other won
+    assert judge(after) < judge(before)
+    assert not judge.pays(before, after)
 
 
 def test_rows_without_a_target_are_not_judged() -> None:

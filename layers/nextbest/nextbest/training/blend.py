@@ -25,7 +25,10 @@ _SIGNED_STEPS = (*STEPS, -1.0, -6.0)  # having done it before may well speak aga
 _TIE_WEIGHT = 1e-6
 _NOTHING = 1e-20
 _KIND_WEIGHTS = np.array([2.0, 2.0, 1.0])
-"""Of one user, what the rows of each ``RowKind`` count together."""
+"""How much each ``RowKind`` of a user counts. Their NDCGs are of unlike sizes: what comes next within a visit is the
+easiest to tell. So a tenth more of one is weighed against a tenth more of another, by the geometric mean."""
+_LEAST_LEVEL = 1e-3
+"""Added to each NDCG before its logarithm: below it, differences are a handful of users."""
 _SMALLEST_GAIN = 2e-4
 _STANDARD_ERRORS = 1.5
 """A part enters when its gain, user by user, is this many standard errors: the best of a hundred settings that are all
@@ -57,7 +60,8 @@ class Part:
 
 @dataclass(slots=True)
 class Judge:
-    """NDCG@10 on a window, over ``columns`` (the head, or everything). Counts the rankings it judged."""
+    """NDCG@10 on a window, over ``columns`` (the head, or everything): the mean over the users who have rows of a kind,
+    and the weighted geometric mean over kinds. Counts the rankings it judged."""
 
     window: Window
     columns: NDArray[np.int64]
@@ -67,7 +71,10 @@ class Judge:
     _seen: tuple[NDArray[np.int64], NDArray[np.int64]] = field(init=False)
     _rows: NDArray[np.int64] = field(init=False)
     _owners: NDArray[np.int64] = field(init=False)
+    _cells: NDArray[np.int64] = field(init=False)
     _shares: NDArray[np.float64] = field(init=False)
+    _users_of_kind: NDArray[np.float64] = field(init=False)
+    _weights: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         targets = sparse.csr_array(self.window.targets[:, self.columns])
@@ -76,11 +83,12 @@ class Judge:
         seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
         self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
         _, self._owners = np.unique(self.window.moments.users[self._rows], return_inverse=True)
-        kinds = self.window.kinds[self._rows]
-        counts = np.zeros((self.user_count, len(RowKind)))
-        np.add.at(counts, (self._owners, kinds), 1.0)
-        weights = (counts > 0.0) * _KIND_WEIGHTS
-        self._shares = (weights[self._owners, kinds] / weights.sum(axis=1)[self._owners]) / counts[self._owners, kinds]
+        self._cells = self._owners * len(RowKind) + self.window.kinds[self._rows]
+        counts = np.bincount(self._cells, minlength=self.user_count * len(RowKind))
+        self._shares = 1.0 / counts[self._cells]
+        self._users_of_kind = (counts.reshape(-1, len(RowKind)) > 0).sum(axis=0).astype(np.float64)
+        weights = _KIND_WEIGHTS * self._users_of_kind
+        self._weights = weights / max(float(weights.sum()), 1.0)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -93,16 +101,25 @@ class Judge:
         return int(self._owners.max(initial=-1)) + 1
 
     def per_user(self, scores: Scores) -> NDArray[np.float64]:
-        """NDCG@10 of each user, over their rows; ``scores`` (rows, columns)."""
+        """NDCG@10 of each user over their rows of each kind, shape (users, kinds), 0 where they have none; ``scores``
+        (rows, columns)."""
         self.judged += 1
         ranked = scores + self.ties * np.float32(_TIE_WEIGHT * max(float(np.abs(scores).max()), 1e-20))
         ranked[self._seen] = -np.inf
         values: NDArray[np.float64] = ndcg_of_targets(ranked, self._targets) * self._shares
-        return np.bincount(self._owners, values).astype(np.float64)
+        found = np.bincount(self._cells, values, self.user_count * len(RowKind))
+        return found.reshape(-1, len(RowKind)).astype(np.float64)
 
     def __call__(self, scores: Scores) -> float:
-        """Mean NDCG@10."""
-        return float(self.per_user(scores).mean()) if len(self._rows) else 0.0
+        """The NDCG@10 of the ranking by ``scores``."""
+        return self._mean(self._levels(self.per_user(scores))) if len(self._rows) else 0.0
+
+    def _levels(self, per_user: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean NDCG of each kind, shape (kinds,)."""
+        return np.asarray(per_user.sum(axis=0) / np.maximum(self._users_of_kind, 1.0))
+
+    def _mean(self, levels: NDArray[np.float64]) -> float:
+        return float(np.exp(self._weights @ np.log(levels + _LEAST_LEVEL))) - _LEAST_LEVEL
 
     def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
         """Whether ``after`` ranks better than ``before`` by more than chance explains."""
@@ -115,8 +132,12 @@ class Judge:
         return gain >= -standard_errors * error
 
     def _gain(self, before: Scores, after: Scores) -> tuple[float, float]:
-        """What ``after`` gains over ``before`` in the mean, user by user, and its standard error."""
-        gains = self.per_user(after) - self.per_user(before)
+        """What ``after`` gains over ``before``, user by user, and its standard error. Between two rankings the
+        geometric mean is near enough to straight, so that each user's part in the gain is known."""
+        first, then = self.per_user(before), self.per_user(after)
+        levels = (self._levels(first) + self._levels(then)) / 2.0
+        slopes = self._weights * (self._mean(levels) + _LEAST_LEVEL) / (levels + _LEAST_LEVEL)
+        gains = (then - first) @ (slopes * self.user_count / np.maximum(self._users_of_kind, 1.0))
         return float(gains.mean()), float(gains.std()) / max(len(gains), 1) ** 0.5
 
     def metrics(self, scores: Scores) -> dict[str, float]:
@@ -191,7 +212,7 @@ class Blend:
                 value = self.judge(rest + np.float32(unit * step) * other)
                 if value > best:
                     best, chosen = value, (Part(what, unit * step), other)
-        if self.judge.pays(total, rest + np.float32(chosen[0].weight) * chosen[1], 0.5):
+        if self.judge.pays(total, rest + np.float32(chosen[0].weight) * chosen[1], 1.0):
             self.value = best
             self.parts[place], self.scores[place] = chosen
 

@@ -65,6 +65,8 @@ LEARNED_KERNELS = (
 RIDGES = {"ease": 1.0, "transitions": 0.3, "neighbours": 0.3, "same_asset": 0.01}
 SHARES = (0.0, 0.5, 1.0)
 _UNLIKE_SCALES = 2.9
+_LEAST_RIDGE = 1e-3
+"""Below it a kernel of hours makes much of inputs that are all but gone."""
 
 FALLBACK = (Part(Prior(30.0), 1.0), Part(Kernel("time", "exponential", 90.0), 1.0))
 """The blend where nobody can be judged on: recent popularity, and what the user did, at like weights."""
@@ -124,11 +126,11 @@ class Tuner:
         blend.consider([self._prior(self._safest(newcomers=False))])
         if self.allow_repeats:
             blend.consider(self._personals())
-            self._add_learned(blend, "transitions", "same_asset", "ease", "neighbours")
+            self._add_learned(blend, "transitions", "ease", "same_asset", "neighbours")
             priors = [prior for prior in PRIORS if not prior.newcomers]
         else:
             blend.improve(0, [self._prior(self._safest(newcomers=True))])
-            self._add_learned(blend, "same_asset", "ease", "transitions", "neighbours")
+            self._add_learned(blend, "ease", "transitions", "same_asset", "neighbours")
             priors = list(PRIORS)
             blend.consider([self._prior(prior) for prior in priors])  # beside what is popular, what is on the rise
         blend.refine()
@@ -358,6 +360,8 @@ class _Trials:
             value = self.judge(recipe)
             stronger = replace(recipe, ridge=recipe.ridge * factor)
             for _ in range(4):
+                if stronger.ridge < _LEAST_RIDGE:
+                    break
                 judged = self.judge(stronger)
                 if judged <= value:
                     break
