@@ -64,9 +64,9 @@ def main(arguments: Sequence[str]) -> None:
     model = train(columns, program=Program("benchmark"), now=NOW, seed=1)
     seconds = time.perf_counter() - began
     data = model.to_bytes()
+    first = np.argsort(columns["user_id"], kind="stable")
     began = time.perf_counter()
     model = Model.from_bytes(data)
-    first = np.argsort(columns["user_id"], kind="stable")
     loaded = time.perf_counter()
     _ = model.position
     looked_up = time.perf_counter()

