@@ -18,21 +18,22 @@ from nextbest.training.table import EventTable, Moments, no_entries
 
 WHOLE, VISIT, INSIDE = RowKind.WHOLE, RowKind.VISIT, RowKind.INSIDE
 TEN = 10
+MANY = 2_000
 
 
-def judge_of(rows: Sequence[tuple[int, RowKind, Sequence[int]]]) -> Judge:
-    """A judge of ten actions; each row is its user, its kind, and the actions taken."""
-    actions = tuple(Action("do", f"a{number}") for number in range(TEN))
+def judge_of(rows: Sequence[tuple[int, RowKind, Sequence[int]]], actions: int = TEN) -> Judge:
+    """A judge of so many ``actions``; each row is its user, its kind, and the actions taken."""
+    names = tuple(Action("do", f"a{number}") for number in range(actions))
     nothing = np.zeros(0, np.int64)
-    table = EventTable.from_codes([f"u{number}" for number in range(99)], actions, nothing, nothing, np.zeros(0))
-    targets = np.zeros((len(rows), TEN), np.float32)
+    table = EventTable.from_codes([f"u{number}" for number in range(MANY)], names, nothing, nothing, np.zeros(0))
+    targets = np.zeros((len(rows), actions), np.float32)
     for row, (_, _, taken) in enumerate(rows):
         targets[row, list(taken)] = 1.0
     users = np.array([user for user, _, _ in rows])
     moments = Moments(users, np.zeros(len(rows), np.int64), np.zeros(len(rows)))
     kinds = np.array([kind for _, kind, _ in rows], np.int8)
-    window = Window(table, 0.0, 1.0, moments, sparse.csr_array(targets), no_entries(len(rows), TEN), kinds)
-    return Judge(window, np.arange(TEN), np.zeros(TEN, np.float32))
+    window = Window(table, 0.0, 1.0, moments, sparse.csr_array(targets), no_entries(len(rows), actions), kinds)
+    return Judge(window, np.arange(actions), np.zeros(actions, np.float32))
 
 
 def first(actions: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -57,28 +58,33 @@ SECOND = 1.0 / np.log2(3.0)
     ids=["all kinds", "no row inside", "no row of a visit", "a visit alone"],
 )
 def test_rows_of_a_user_count_by_their_kind(kinds: list[RowKind], found: list[bool], expected: float) -> None:
-    # Given a user who always took action 3, and rankings with it in the first place or the second
-    judge = judge_of([(4, kind, [3]) for kind in kinds])
-    scores = first([3 if hit else 0 for hit in found])
+    # Given users who always took action 3, and rankings with it in the first place or the second
+    judge = judge_of([(user, kind, [3]) for user in range(MANY) for kind in kinds])
+    scores = first([3 if hit else 0 for hit in found] * MANY)
     scores[:, 3] = np.maximum(scores[:, 3], 5.0)
     assert judge(scores) == pytest.approx(expected, abs=1e-3)
 
 
 def test_every_user_counts_once() -> None:
-    judge = judge_of([(1, WHOLE, [3]), (2, WHOLE, [4]), (2, VISIT, [4]), (2, VISIT, [4])])
-    assert judge.user_count == 2
+    # Given a thousand users with a window alone, and as many who have two visits in it
+    half = MANY // 2
+    judge = judge_of(
+        [row for user in range(half) for row in ((user, WHOLE, [3]), *((half + user, kind, [4]) for kind in (0, 1, 1)))]
+    )
+    assert judge.user_count == MANY
+    scores = first([3, 0, 0, 0] * half)
     low = 1.0 / np.log2(6.0)
-    np.testing.assert_allclose(judge.per_user(first([3, 0, 0, 0])), [[1.0, 0.0, 0.0], [low, low, 0.0]])
-    # Two users have a whole, one has visits: two thirds and one third of the judgement
-    assert judge(first([3, 0, 0, 0])) == pytest.approx(((1.0 + low) / 2) ** (2 / 3) * low ** (1 / 3), abs=1e-3)
+    np.testing.assert_allclose(judge.per_user(scores)[[0, half]], [[1.0, 0.0, 0.0], [low, low, 0.0]])
+    # All have a whole, half have visits: two thirds and one third of the judgement
+    assert judge(scores) == pytest.approx(((1.0 + low) / 2) ** (2 / 3) * low ** (1 / 3), abs=1e-3)
 
 
 def test_a_gain_within_visits_does_not_hide_a_loss_at_their_beginning() -> None:
-    # Given sixty users, and a ranking that tells what is next within visits better than what a visit begins with
-    judge = judge_of([(user, kind, [9]) for user in range(60) for kind in (VISIT, INSIDE)])
+    # Given many users, and a ranking that tells what is next within visits better than what a visit begins with
+    judge = judge_of([(user, kind, [9]) for user in range(MANY) for kind in (VISIT, INSIDE)])
 
     def ranking(begins: int, within: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        return first([9 if user % 10 < hits else 0 for user in range(60) for hits in (begins, within)])
+        return first([9 if user % 10 < hits else 0 for user in range(MANY) for hits in (begins, within)])
 
     before, after = ranking(3, 4), ranking(1, 9)
     # When more is won within, in plain NDCG, than twice what is lost at the beginning
@@ -87,6 +93,20 @@ def test_a_gain_within_visits_does_not_hide_a_loss_at_their_beginning() -> None:
     # Then it is a loss: the one lost more of what it had than the other won
     assert judge(after) < judge(before)
     assert not judge.pays(before, after)
+
+
+def test_what_a_handful_of_users_tell_does_not_outweigh_what_most_tell() -> None:
+    # Given sixty users, two of whom are told what a visit begins with, and thirty what comes next within one
+    judge = judge_of([(user, kind, [9]) for user in range(60) for kind in (VISIT, INSIDE)], actions=TEN + 1)
+
+    def ranking(begins: int, within: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        hits = [user < told for user in range(60) for told in (begins, within)]
+        return np.where(np.array(hits)[:, None] == (np.arange(TEN + 1) == 9), 1.0, 0.0).astype(np.float32)
+
+    # When one more is told the one, and half as many the other
+    # Then it is a loss, which in a plain geometric mean it would not be
+    assert 3 ** (2 / 3) * 15 ** (1 / 3) > 2 ** (2 / 3) * 30 ** (1 / 3)
+    assert judge(ranking(2, 30)) > judge(ranking(3, 15))
 
 
 def test_rows_without_a_target_are_not_judged() -> None:
