@@ -95,18 +95,18 @@ def test_a_gain_within_visits_does_not_hide_a_loss_at_their_beginning() -> None:
     assert not judge.pays(before, after)
 
 
-def test_what_a_handful_of_users_tell_does_not_outweigh_what_most_tell() -> None:
-    # Given sixty users, two of whom are told what a visit begins with, and thirty what comes next within one
+def test_a_user_more_does_not_outweigh_what_most_are_told() -> None:
+    # Given sixty users, one of whom is told what a visit begins with, and thirty what comes next within one
     judge = judge_of([(user, kind, [9]) for user in range(60) for kind in (VISIT, INSIDE)], actions=TEN + 1)
 
     def ranking(begins: int, within: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         hits = [user < told for user in range(60) for told in (begins, within)]
         return np.where(np.array(hits)[:, None] == (np.arange(TEN + 1) == 9), 1.0, 0.0).astype(np.float32)
 
-    # When one more is told the one, and half as many the other
+    # When one more is told the one, and eighteen fewer the other
     # Then it is a loss, which in a plain geometric mean it would not be
-    assert 3 ** (2 / 3) * 15 ** (1 / 3) > 2 ** (2 / 3) * 30 ** (1 / 3)
-    assert judge(ranking(2, 30)) > judge(ranking(3, 15))
+    assert 2 ** (2 / 3) * 12 ** (1 / 3) > 1 ** (2 / 3) * 30 ** (1 / 3)
+    assert judge(ranking(1, 30)) > judge(ranking(2, 12))
 
 
 def test_rows_without_a_target_are_not_judged() -> None:

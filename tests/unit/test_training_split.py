@@ -119,7 +119,7 @@ def test_a_window_with_visits_holds_the_whole_and_the_visits_of_those_who_were_k
         allow_repeats=True,
         most_users=10,
         random=np.random.default_rng(1),
-        with_visits=True,
+        visits_per_user=3,
     )
     assert named(window)[0] == ("ann", 9.0, ["cup", "pot", "tea"])
     assert window.kinds.tolist() == [RowKind.WHOLE, RowKind.VISIT, RowKind.INSIDE, RowKind.VISIT, RowKind.VISIT]

@@ -27,9 +27,9 @@ _NOTHING = 1e-20
 _KIND_WEIGHTS = np.array([2.0, 2.0, 1.0])
 """How much each ``RowKind`` of a user counts. Their NDCGs are of unlike sizes: what comes next within a visit is the
 easiest to tell. So a tenth more of one is weighed against a tenth more of another, by the geometric mean."""
-_HANDFUL = 3.0
-"""The NDCG of so many users who are told perfectly is added to that of each kind before its logarithm: where it is no
-larger, a tenth more of it is luck, and does not count as much as a tenth more of what can be told."""
+_LEAST_LEVEL = 1e-3
+"""Added to each NDCG before its logarithm, or the share of one user where that is more: where an NDCG is no larger, a
+tenth more of it is luck, and does not count as much as a tenth more of what can be told."""
 _SMALLEST_GAIN = 2e-4
 _STANDARD_ERRORS = 1.5
 """A part enters when its gain, user by user, is this many standard errors: the best of a hundred settings that are all
@@ -76,7 +76,7 @@ class Judge:
     _shares: NDArray[np.float64] = field(init=False)
     _users_of_kind: NDArray[np.float64] = field(init=False)
     _weights: NDArray[np.float64] = field(init=False)
-    _handful: NDArray[np.float64] = field(init=False)
+    _least: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         targets = sparse.csr_array(self.window.targets[:, self.columns])
@@ -91,7 +91,7 @@ class Judge:
         self._users_of_kind = (counts.reshape(-1, len(RowKind)) > 0).sum(axis=0).astype(np.float64)
         weights = _KIND_WEIGHTS * self._users_of_kind
         self._weights = weights / max(float(weights.sum()), 1.0)
-        self._handful = _HANDFUL / np.maximum(self._users_of_kind, 1.0)
+        self._least = np.maximum(_LEAST_LEVEL, 1.0 / np.maximum(self._users_of_kind, 1.0))
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -122,8 +122,8 @@ class Judge:
         return np.asarray(per_user.sum(axis=0) / np.maximum(self._users_of_kind, 1.0))
 
     def _mean(self, levels: NDArray[np.float64]) -> float:
-        """The weighted geometric mean of ``levels`` and a handful of users more, less that of the handful alone."""
-        nothing, found = (np.exp(self._weights @ np.log(self._handful + more)) for more in (0.0, levels))
+        """The weighted geometric mean of ``levels`` and the least ones, less that of the least ones alone."""
+        nothing, found = (np.exp(self._weights @ np.log(self._least + more)) for more in (0.0, levels))
         return float(found - nothing)
 
     def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
@@ -141,7 +141,7 @@ class Judge:
         geometric mean is near enough to straight, so that each user's part in the gain is known."""
         first, then = self.per_user(before), self.per_user(after)
         levels = (self._levels(first) + self._levels(then)) / 2.0
-        levels = levels + self._handful
+        levels = levels + self._least
         slopes = self._weights * np.exp(self._weights @ np.log(levels)) / levels
         gains = (then - first) @ (slopes * self.user_count / np.maximum(self._users_of_kind, 1.0))
         return float(gains.mean()), float(gains.std()) / max(len(gains), 1) ** 0.5

@@ -31,7 +31,7 @@ from nextbest.training.blend import STEPS, Judge
 from nextbest.training.components import Workshop
 from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import Prior
-from nextbest.training.split import Window, tuning_cut, visits_of, window_of
+from nextbest.training.split import VISITS_PER_USER, Window, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
 from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
 from nextbest.training.tune import PRIORS, TIES
@@ -163,7 +163,7 @@ class Evaluation:
                 allow_repeats=mode == "repeats",
                 most_users=self.plan.judged_users,
                 random=np.random.default_rng(self.seed),
-                with_visits=True,
+                visits_per_user=VISITS_PER_USER,
             )
             everything = np.arange(len(self.table.actions))
             ties = workshop.popularity(TIES).astype(np.float32)

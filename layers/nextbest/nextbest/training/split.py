@@ -19,9 +19,7 @@ WINDOW_SHARE = 0.1
 LARGEST_WINDOW_SHARE = 0.25
 ENOUGH_USERS = 500
 MOST_WINDOWS = 3
-VISITS_PER_USER, DISCOVERING_VISITS_PER_USER = 3, 8
-"""Visits that each user is judged on. Something new is rare in them and hard to tell: to see which of two settings does
-takes more of them."""
+VISITS_PER_USER = 3
 VISIT_GAP_SECONDS = 43_200.0
 
 
@@ -111,13 +109,11 @@ def window_of(
     allow_repeats: bool,
     most_users: int,
     random: np.random.Generator,
-    with_visits: bool = False,
+    visits_per_user: int = 0,
 ) -> Window:
-    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random.
-
-    ``with_visits`` adds what came next at three of each user's visits and as often within them (``visits_of``), at most
-    ``most_users`` rows in all; for discoveries at eight, and three times the rows.
-    """
+    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random; below it what
+    came next at up to ``visits_per_user`` of their visits and as often within them (``visits_of``), at most
+    ``most_users`` rows in all."""
     begins, ends = table.ends_before(cut), table.ends_before(end)
     users = np.flatnonzero((begins > table.starts[:-1]) & (ends > begins))
     users = users[random.permutation(len(users))]
@@ -128,9 +124,8 @@ def window_of(
     moments = Moments(users, begins[users], np.full(len(users), cut))
     kinds = np.full(len(chosen), RowKind.WHOLE, np.int8)
     whole = Window(table, cut, end, moments, targets[chosen], seen[chosen], kinds)
-    if not with_visits:
+    if not visits_per_user:
         return whole
-    visits_per_user = VISITS_PER_USER if allow_repeats else DISCOVERING_VISITS_PER_USER
     visits = visits_of(
         table,
         cut,
@@ -139,7 +134,7 @@ def window_of(
         allow_repeats=allow_repeats,
         visits_per_user=visits_per_user,
         inside_per_user=visits_per_user,
-        most_rows=most_users if allow_repeats else 3 * most_users,
+        most_rows=most_users,
     )
     return Window.joined((whole, visits))
 

@@ -29,7 +29,7 @@ from nextbest.training.build import build_mode, rounded, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.components import Recipe, Workshop
 from nextbest.training.priors import Prior
-from nextbest.training.split import tuning_cuts, window_of
+from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.transitions import seen_of, targets_of
 from nextbest.training.tune import LEARNED_KERNELS, Effort, Tuner
@@ -206,7 +206,7 @@ class _Trainer:
                 allow_repeats=allow_repeats,
                 most_users=self.plan.judged_users,
                 random=self.random,
-                with_visits=True,
+                visits_per_user=VISITS_PER_USER,
             )
             for cut, end in zip(self.cuts, ends, strict=True)
         ]
