@@ -68,9 +68,10 @@ def test_rows_of_a_user_count_by_their_kind(kinds: list[RowKind], found: list[bo
 def test_every_user_counts_once() -> None:
     # Given a thousand users with a window alone, and as many who have two visits in it
     half = MANY // 2
-    judge = judge_of(
-        [row for user in range(half) for row in ((user, WHOLE, [3]), *((half + user, kind, [4]) for kind in (0, 1, 1)))]
-    )
+    rows: list[tuple[int, RowKind, Sequence[int]]] = []
+    for user in range(half):
+        rows += [(user, WHOLE, [3]), *((half + user, kind, [4]) for kind in (WHOLE, VISIT, VISIT))]
+    judge = judge_of(rows)
     assert judge.user_count == MANY
     scores = first([3, 0, 0, 0] * half)
     low = 1.0 / np.log2(6.0)
