@@ -71,7 +71,6 @@ class Judge:
     _targets: sparse.csr_array = field(init=False)
     _seen: tuple[NDArray[np.int64], NDArray[np.int64]] = field(init=False)
     _rows: NDArray[np.int64] = field(init=False)
-    _owners: NDArray[np.int64] = field(init=False)
     _cells: NDArray[np.int64] = field(init=False)
     _shares: NDArray[np.float64] = field(init=False)
     _users_of_kind: NDArray[np.float64] = field(init=False)
@@ -84,14 +83,15 @@ class Judge:
         self._targets = targets[self._rows]
         seen = sparse.coo_array(self.window.seen[self._rows][:, self.columns])
         self._seen = (seen.row.astype(np.int64), seen.col.astype(np.int64))
-        _, self._owners = np.unique(self.window.moments.users[self._rows], return_inverse=True)
-        self._cells = self._owners * len(RowKind) + self.window.kinds[self._rows]
+        _, owners = np.unique(self.window.moments.users[self._rows], return_inverse=True)
+        self._cells = owners * len(RowKind) + self.window.kinds[self._rows]
         counts = np.bincount(self._cells, minlength=self.user_count * len(RowKind))
         self._shares = 1.0 / counts[self._cells]
-        self._users_of_kind = (counts.reshape(-1, len(RowKind)) > 0).sum(axis=0).astype(np.float64)
-        weights = _KIND_WEIGHTS * self._users_of_kind
+        users = (counts.reshape(-1, len(RowKind)) > 0).sum(axis=0).astype(np.float64)
+        weights = _KIND_WEIGHTS * users
         self._weights = weights / max(float(weights.sum()), 1.0)
-        self._least = np.maximum(_LEAST_LEVEL, 1.0 / np.maximum(self._users_of_kind, 1.0))
+        self._users_of_kind = np.maximum(users, 1.0)
+        self._least = np.maximum(_LEAST_LEVEL, 1.0 / self._users_of_kind)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -101,7 +101,7 @@ class Judge:
     @property
     def user_count(self) -> int:
         """How many users are judged on."""
-        return int(self._owners.max(initial=-1)) + 1
+        return int(self._cells.max(initial=-1)) // len(RowKind) + 1
 
     def per_user(self, scores: Scores) -> NDArray[np.float64]:
         """NDCG@10 of each user over their rows of each kind, shape (users, kinds), 0 where they have none; ``scores``
@@ -115,16 +115,18 @@ class Judge:
 
     def __call__(self, scores: Scores) -> float:
         """The NDCG@10 of the ranking by ``scores``."""
-        return self._mean(self._levels(self.per_user(scores))) if len(self._rows) else 0.0
+        if not len(self._rows):
+            return 0.0
+        levels = self._levels(self.per_user(scores))
+        return self._mean(levels) - self._mean(np.zeros_like(levels))
 
     def _levels(self, per_user: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean NDCG of each kind, shape (kinds,)."""
-        return np.asarray(per_user.sum(axis=0) / np.maximum(self._users_of_kind, 1.0))
+        return np.asarray(per_user.sum(axis=0) / self._users_of_kind)
 
     def _mean(self, levels: NDArray[np.float64]) -> float:
-        """The weighted geometric mean of ``levels`` and the least ones, less that of the least ones alone."""
-        nothing, found = (np.exp(self._weights @ np.log(self._least + more)) for more in (0.0, levels))
-        return float(found - nothing)
+        """The weighted geometric mean of ``levels``, the least ones added."""
+        return float(np.exp(self._weights @ np.log(levels + self._least)))
 
     def pays(self, before: Scores, after: Scores, standard_errors: float = _STANDARD_ERRORS) -> bool:
         """Whether ``after`` ranks better than ``before`` by more than chance explains."""
@@ -141,9 +143,8 @@ class Judge:
         geometric mean is near enough to straight, so that each user's part in the gain is known."""
         first, then = self.per_user(before), self.per_user(after)
         levels = (self._levels(first) + self._levels(then)) / 2.0
-        levels = levels + self._least
-        slopes = self._weights * np.exp(self._weights @ np.log(levels)) / levels
-        gains = (then - first) @ (slopes * self.user_count / np.maximum(self._users_of_kind, 1.0))
+        slopes = self._weights * self._mean(levels) / (levels + self._least)
+        gains = (then - first) @ (slopes * self.user_count / self._users_of_kind)
         return float(gains.mean()), float(gains.std()) / max(len(gains), 1) ** 0.5
 
     def metrics(self, scores: Scores) -> dict[str, float]:
