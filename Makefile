@@ -12,7 +12,7 @@ PLOTS ?= .evaluation
 TARGETS ?= window
 URL ?= http://127.0.0.1:$(PORT)
 
-PACKAGES := $(wildcard operations local layers functions simulator tests benchmarks)
+PACKAGES := $(wildcard layers functions tools tests)
 RUN := .venv/bin/python -m
 
 export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
@@ -25,28 +25,28 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
 
 start: install ## start everything on http://127.0.0.1:3000 with a demo program (PORT=, STATE=)
-	@$(RUN) local start --port $(PORT) --state $(STATE)
+	@$(RUN) tools.local start --port $(PORT) --state $(STATE)
 
 stop: ## stop a stack that runs in the background
-	@$(RUN) local stop --state $(STATE)
+	@$(RUN) tools.local stop --state $(STATE)
 
 reset: ## forget everything the stack has stored
-	@$(RUN) local reset --state $(STATE)
+	@$(RUN) tools.local reset --state $(STATE)
 
 logs: ## follow the log of a function: make logs FUNCTION=actions
-	@$(RUN) local logs $(FUNCTION) --state $(STATE)
+	@$(RUN) tools.local logs $(FUNCTION) --state $(STATE)
 
 load: install ## load your events: make load FILE=events.csv PROGRAM=name
 	@$(if $(and $(FILE),$(PROGRAM)),,echo 'Say what and where to: make load FILE=events.csv PROGRAM=name'; exit 2)
-	@$(RUN) local.load '$(FILE)' --program '$(PROGRAM)' --url '$(URL)' --key "$(or $(KEY),$$($(RUN) local key))" --state '$(STATE)'
+	@$(RUN) tools.cli.load '$(FILE)' --program '$(PROGRAM)' --url '$(URL)' --key "$(or $(KEY),$$($(RUN) tools.local key))" --state '$(STATE)'
 
 doctor: ## is the local stack well, and what to do where it is not
 	@./nextbest --state $(STATE) doctor
 
 start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
-	@$(RUN) local check-docker
+	@$(RUN) tools.local check-docker
 	.venv/bin/sam build
-	@$(RUN) local start-docker --port $(PORT) --state $(STATE) -- $(SAM_OPTIONS)
+	@$(RUN) tools.local start-docker --port $(PORT) --state $(STATE) -- $(SAM_OPTIONS)
 
 test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)
@@ -59,23 +59,23 @@ audit: install-dev ## known vulnerabilities in what a deployment runs
 
 evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
 	@$(if $(FILE),,echo 'Say which events: make evaluate FILE=events.csv.gz'; exit 2)
-	@$(RUN) nextbest.training.evaluate $(FILE) --targets $(TARGETS) --plots $(PLOTS)
+	@$(RUN) tools.evaluation $(FILE) --targets $(TARGETS) --plots $(PLOTS)
 
 bench: install-dev ## latency of the whole way, as ratios to two yardsticks measured beside it
-	$(RUN) benchmarks
+	$(RUN) tools.benchmarks
 
 soak: install-dev ## mixed load for MINUTES=10, then an audit that no event was lost or doubled
-	$(RUN) benchmarks.soak --minutes $(MINUTES)
+	$(RUN) tools.benchmarks.soak --minutes $(MINUTES)
 
 cost: install-dev ## a million calls in dollars, from what `make bench` measured
-	@$(RUN) benchmarks.cost
+	@$(RUN) tools.benchmarks.cost
 
 format: install-dev ## put the code into its one format
 	.venv/bin/ruff check --fix-only $(PACKAGES)
 	.venv/bin/ruff format $(PACKAGES)
 
 install:
-	@$(PYTHON) -m local.install local
+	@$(PYTHON) -m tools.local.install local
 
 install-dev:
-	@$(PYTHON) -m local.install dev
+	@$(PYTHON) -m tools.local.install dev

@@ -12,11 +12,11 @@ from nextbest.actionhub.guard import key_before_values
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.responses import user_actions
 from nextbest.errors import NextbestError, NotFound
-from nextbest.gateway import Response, respond
-from nextbest.quotas import RequestQuota
-from nextbest.request import Request
-from nextbest.serving import Serving
+from nextbest.logic.recommendations import Serving
+from nextbest.logic.request_quota import RequestQuota
 from nextbest.store.environment import open_artifacts, open_store
+from nextbest.web.frame import Response, respond
+from nextbest.web.request import Request
 
 QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
 SERVING = Serving(open_store(clock=time.time), open_artifacts(clock=time.time), QUOTA)

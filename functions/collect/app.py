@@ -6,24 +6,24 @@ import os
 import time
 from typing import Any
 
-from nextbest.access import WRITE
 from nextbest.actionhub.errors import answer, render
 from nextbest.actionhub.guard import key_before_values
 from nextbest.actionhub.parsing import parse_post_events
-from nextbest.authentication import authorize
-from nextbest.collecting import queue_events, store_events
+from nextbest.aws.clients import sqs_client
+from nextbest.aws.queue import SqsQueue
+from nextbest.domain.access_keys import WRITE
 from nextbest.errors import NextbestError
-from nextbest.gateway import Response, respond
-from nextbest.personalize import puts
-from nextbest.personalize.errors import Protocol
-from nextbest.personalize.signed import SignedCaller
-from nextbest.personalize.wire import failure
-from nextbest.quotas import RequestQuota
-from nextbest.request import Request
+from nextbest.logic.authorization import authorize
+from nextbest.logic.events import queue_events, store_events
+from nextbest.logic.request_quota import RequestQuota
+from nextbest.personalize.events import dispatch
+from nextbest.personalize.protocol.errors import Protocol
+from nextbest.personalize.protocol.signed_caller import SignedCaller
+from nextbest.personalize.protocol.wire import failure
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
-from nextbest.store.clients import sqs_client
 from nextbest.store.environment import open_artifacts, open_store
-from nextbest.store.queue import SqsQueue
+from nextbest.web.frame import Response, respond
+from nextbest.web.request import Request
 
 STORE = open_store(clock=time.time)
 ACCESS_KEYS = AccessKeyCache()
@@ -76,7 +76,7 @@ def put_records(request: Request, now: float, request_id: str) -> Response:
     """What Personalize clients put: interactions, events, actions, users, items."""
     caller = SignedCaller.of(request, MASTER_SECRET, now=now)
     path = request.path.removeprefix("/personalize")
-    found = puts.answer(STORE, CATALOGUES, request, caller, path=path, request_id=request_id)
+    found = dispatch.answer(STORE, CATALOGUES, request, caller, path=path, request_id=request_id)
     return Response(found.status, found.body, found.headers, found.fields)
 
 

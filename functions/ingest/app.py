@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from nextbest.actionhub.parsing import parse_post_events
-from nextbest.collecting import EventMessage, ingest
-from nextbest.deadline import in_time
+from nextbest.aws.clients import SERVICE_FAILURES
+from nextbest.domain.events import MICROSECONDS, to_microseconds
 from nextbest.errors import InvalidInput, NextbestError
-from nextbest.events import MICROSECONDS, to_microseconds
+from nextbest.logic.events import EventMessage, ingest
 from nextbest.observability import embedded, log
-from nextbest.request import Request
 from nextbest.store.base import Appended
-from nextbest.store.clients import SERVICE_FAILURES
 from nextbest.store.environment import open_store
+from nextbest.web.deadline import in_time
+from nextbest.web.request import Request
 
 STORE = open_store(clock=time.time)
 

@@ -14,19 +14,20 @@ from nextbest.actionhub.endpoints import serve
 from nextbest.actionhub.errors import answer, render
 from nextbest.actionhub.guard import key_before_values
 from nextbest.actionhub.routes import DOCUMENT_PATH, PAGES, Found, MethodNotAllowed, Redirected, Route, match
+from nextbest.aws.clients import lambda_client
+from nextbest.aws.functions import AsynchronousFunction
 from nextbest.errors import NextbestError
-from nextbest.gateway import Response, respond
-from nextbest.personalize import control, operations
-from nextbest.personalize.arns import Arns
-from nextbest.personalize.errors import Protocol
-from nextbest.personalize.signed import SignedCaller
-from nextbest.personalize.wire import failure
-from nextbest.request import Request, from_payload_v2
-from nextbest.segmenting import SegmentCache
+from nextbest.logic.segments import SegmentCache
+from nextbest.personalize.control import dispatch as control
+from nextbest.personalize.control.resources import ControlPlane
+from nextbest.personalize.protocol.arns import Arns
+from nextbest.personalize.protocol.errors import Protocol
+from nextbest.personalize.protocol.signed_caller import SignedCaller
+from nextbest.personalize.protocol.wire import failure
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
-from nextbest.store.clients import lambda_client
 from nextbest.store.environment import open_artifacts, open_store
-from nextbest.store.invocation import AsynchronousFunction
+from nextbest.web.frame import Response, respond
+from nextbest.web.request import Request, from_payload_v2
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
@@ -105,7 +106,7 @@ def refuse(error: NextbestError, not_found: str | None) -> Response:
 def control_plane(arns: Arns, request: Request, now: float, request_id: str) -> Response:
     """One operation of Personalize's control plane."""
     caller = SignedCaller.of(request, DEPLOYMENT.master_secret, now=now)
-    deployment = operations.Deployment(
+    deployment = ControlPlane(
         STORE,
         arns,
         lambda program_id, version: REBASE.start({"program_id": program_id, "solution_version": version}),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from nextbest.aws.clients import SERVICE_FAILURES, s3_client
+from nextbest.aws.s3_files import S3Files
 from nextbest.errors import InvalidInput, NextbestError, Unavailable
+from nextbest.logic.rebase import Rebase
 from nextbest.observability import log
-from nextbest.personalize.imports import run_import
-from nextbest.personalize.solution_versions import run_version
-from nextbest.rebasing import Rebase
-from nextbest.store.clients import SERVICE_FAILURES, s3_client
+from nextbest.personalize.jobs.dataset_import import run_import
+from nextbest.personalize.jobs.training import run_version
 from nextbest.store.environment import open_artifacts, open_store
-from nextbest.store.imports import S3Files
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)

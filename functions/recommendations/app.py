@@ -8,15 +8,15 @@ import time
 from typing import Any
 
 from nextbest.errors import NextbestError
-from nextbest.gateway import Response, respond
-from nextbest.personalize.errors import Protocol
-from nextbest.personalize.runtime import Recommender, answer
-from nextbest.personalize.signed import SignedCaller
-from nextbest.personalize.wire import failure
-from nextbest.quotas import RequestQuota
-from nextbest.request import Request
-from nextbest.serving import Serving
+from nextbest.logic.recommendations import Serving
+from nextbest.logic.request_quota import RequestQuota
+from nextbest.personalize.protocol.errors import Protocol
+from nextbest.personalize.protocol.signed_caller import SignedCaller
+from nextbest.personalize.protocol.wire import failure
+from nextbest.personalize.runtime.action_recommendations import Recommender, answer
 from nextbest.store.environment import open_artifacts, open_store
+from nextbest.web.frame import Response, respond
+from nextbest.web.request import Request
 
 QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
 RECOMMENDER = Recommender(Serving(open_store(clock=time.time), open_artifacts(clock=time.time), QUOTA))

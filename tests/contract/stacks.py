@@ -101,7 +101,7 @@ def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 
     with output_path(state).open("wb") as output:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "local", "start", "--no-demo"),
+                *(sys.executable, "-m", "tools.local", "start", "--no-demo"),
                 *("--state", str(state), "--port", str(port), "--template", str(template)),
             ],
             cwd=ROOT,

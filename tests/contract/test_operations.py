@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from nextbest.collecting import EventMessage
-from nextbest.events import Event, to_microseconds
-from nextbest.rebasing_status import FAILED
+from nextbest.domain.events import Event, to_microseconds
+from nextbest.domain.rebase_status import FAILED
+from nextbest.logic.events import EventMessage
 from nextbest.store.base import ModelPointer, Status
-from operations.__main__ import main
-from operations.dead_letters import DeadLetter, listed, redrive, waiting
-from operations.deployment import Deployment, local_deployment
-from operations.doctor import Finding, examine
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack
+from tools.cli.__main__ import main
+from tools.cli.dead_letters import DeadLetter, listed, redrive, waiting
+from tools.cli.deployment import Deployment, local_deployment
+from tools.cli.doctor import Finding, examine
 
 NOW = time.time()
 SECONDS_TO_WAIT = 30.0

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from local.install import certificates, npm
 from tests.contract.conftest import Program
 from tests.contract.personalize_clients import arn
 from tests.contract.stacks import RunningStack
+from tools.local.install import certificates, npm
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 JAVASCRIPT = Path(__file__).with_name("javascript")

@@ -14,20 +14,20 @@ from typing import Any, cast
 
 import psutil
 
-from local.engines import Engines, start_engines
-from local.environments import Environments, Invocation
-from local.key import MASTER_SECRET, PARAMETERS
-from local.processes import HOST, Processes
-from local.proxy_event import HttpRequest, proxy_event
-from local.resources import create_resources, open_store, s3_client, sqs_client
-from local.template import Application, read_application
-from nextbest.events import Event
-from nextbest.history import History, HistoryEvent
-from nextbest.managing import create_program
-from nextbest.programs import Program
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, HistoryEvent
+from nextbest.domain.programs import Program
+from nextbest.logic.programs import create_program
 from nextbest.store.dynamo import DynamoStore
 from tests.faults.proxy import Proxy
 from tests.infrastructure.cloudformation import TEMPLATE
+from tools.local.engines import Engines, start_engines
+from tools.local.environments import Environments, Invocation
+from tools.local.key import MASTER_SECRET, PARAMETERS
+from tools.local.processes import HOST, Processes
+from tools.local.proxy_event import HttpRequest, proxy_event
+from tools.local.resources import create_resources, open_store, s3_client, sqs_client
+from tools.local.template import Application, read_application
 
 EVENT_TYPE = "order"
 HASTY_SECONDS = 3

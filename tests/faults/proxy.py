@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from local.processes import HOST
+from tools.local.processes import HOST
 
 _PASSED_ON = ("content-type", "x-amz-crc32", "etag", "x-amz-version-id", "x-amzn-requestid")
 

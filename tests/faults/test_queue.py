@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from local.poller import QueuePoller
-from nextbest.collecting import EventMessage
+from nextbest.logic.events import EventMessage
 from tests.faults.deployment import Deployment, Tenant, some_events
 from tests.faults.proxy import throttled
+from tools.local.poller import QueuePoller
 
 NOW = time.time()
 Told = Callable[[str], None]

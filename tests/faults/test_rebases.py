@@ -13,20 +13,20 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
-from local.key import operator_key
+from nextbest.domain.programs import Program
+from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
 from nextbest.errors import InvalidInput, Unavailable
-from nextbest.personalize.arns import SOLUTION, Arns, stored_kind
-from nextbest.personalize.operations import CREATE_FAILED, CREATE_IN_PROGRESS, Call
-from nextbest.personalize.operations import Deployment as ControlPlane
-from nextbest.personalize.solution_versions import VERSION, find_version, unfinished_version
-from nextbest.programs import Program
-from nextbest.rebasing_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
+from nextbest.personalize.control.resources import Call, ControlPlane
+from nextbest.personalize.control.solution_versions import find_version, unfinished_version
+from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns, stored_kind
+from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
 from tests.faults.deployment import Deployment, Tenant, some_events
 from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
 from tests.infrastructure.cloudformation import Document, translate
 from tests.infrastructure.test_events_answered import load
+from tools.local.key import operator_key
 
 NOW = time.time()
 Told = Callable[[str], None]

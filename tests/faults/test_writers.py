@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from nextbest.collecting import EventMessage
-from nextbest.events import Event
+from nextbest.domain.events import Event
+from nextbest.logic.events import EventMessage
 from tests.faults.deployment import EVENT_TYPE, Deployment, Tenant, some_events
 from tests.faults.proxy import Call
 from tests.faults.test_queue import queued

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from local.key import operator_key
-from nextbest.collecting import EventMessage
+from nextbest.logic.events import EventMessage
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, read_template, the_only
+from tools.local.key import operator_key
 
 FOLDER = ROOT / "events"
 WITHOUT_A_TRIGGER = {"rebase/program"}  # what manage hands to rebase

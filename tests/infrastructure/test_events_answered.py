@@ -19,17 +19,17 @@ from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
 
-from local.engines import REGION, start_engines
-from local.key import MASTER_SECRET, operator_key
-from local.processes import Processes
-from local.resources import dynamodb_client, s3_client, sqs_client
-from nextbest.programs import Program
-from nextbest.store.direct import Endpoint
+from nextbest.aws.direct_reads import Endpoint
+from nextbest.aws.table import Table
+from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
 from tests.infrastructure.cloudformation import ROOT
 from tests.infrastructure.permissions import ALLOWED, permissions_of
 from tests.infrastructure.test_events import names_of_kind, sample
+from tools.local.engines import REGION, start_engines
+from tools.local.key import MASTER_SECRET, operator_key
+from tools.local.processes import Processes
+from tools.local.resources import dynamodb_client, s3_client, sqs_client
 
 TABLE = "samples"
 BUCKET = "samples"

@@ -13,8 +13,8 @@ from tests.infrastructure.cloudformation import HOT_FUNCTIONS, ROOT
 
 FORBIDDEN = {
     *("pydantic", "scipy", "matplotlib", "pandas", "boto3", "boto3.resources"),
-    *("botocore.session", "botocore.client"),  # reads go direct: nextbest/store/direct.py
-    *("nextbest.training", "nextbest.rebasing", "nextbest.managing", "nextbest.collecting"),
+    *("botocore.session", "botocore.client"),  # reads go direct: nextbest/aws/direct_reads.py
+    *("nextbest.training", "nextbest.logic.rebase", "nextbest.logic.programs", "nextbest.logic.events"),
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 

@@ -1,14 +1,4 @@
-"""The layering of design §3, read from the imports: an import never points upward.
-
-functions, local               know the gateway
-nextbest.gateway               the frame that functions share
-actionhub, personalize         know HTTP
-serving, collecting, …         the logic, on the store's protocols
-store                          alone knows AWS
-training                       imported by the rebase alone
-scoring, filters               pure
-domain                         pure
-"""
+"""The folders of the library and what each may import: the list reads downward, and no import points upward."""
 
 from __future__ import annotations
 
@@ -22,30 +12,36 @@ from tests.infrastructure.cloudformation import ROOT
 
 LIBRARY = ROOT / "layers" / "nextbest" / "nextbest"
 
-DOMAIN = {"access", "actions", "assets", "catalogue", "errors", "events", "folding", "history", "labels", "programs"}
-DOMAIN |= {"quotas", "rebasing_status"}
-OBSERVABILITY = {"observability"}
-LOGIC = {"authentication", "collecting", "keyring", "managing", "rebasing", "rights", "segmenting", "serving"}
-PURE_LOGIC = {"segments"}  # on models and histories alone
-DIALECTS = {"actionhub", "personalize"}
-PURE = DOMAIN | PURE_LOGIC | {"scoring", "filters", "training"}
+PURE = {"domain", "filters", "scoring", "training"}
+SHARED = {"errors", "observability"}
+"""Modules of the library's root that any folder may import; ``history`` is there for those outside the library."""
 
-# Each part of the library, and what it may import of the library besides itself.
+# A row a folder: what it may import of the library besides itself and SHARED.
 MAY_IMPORT = {
-    **dict.fromkeys(DOMAIN, DOMAIN),
-    "scoring": DOMAIN,
-    "filters": DOMAIN,
-    "training": DOMAIN | {"scoring"},
-    **dict.fromkeys(PURE_LOGIC, DOMAIN | PURE_LOGIC | {"scoring"}),
+    "actionhub": {"web", "logic", "store", "scoring", "domain"},
+    "personalize.control": {
+        *("personalize.runtime", "personalize.jobs", "personalize.datasets", "personalize.protocol"),
+        *("web", "logic", "store", "filters", "domain"),
+    },
+    "personalize.events": {"personalize.datasets", "personalize.protocol", "web", "logic", "store", "domain"},
+    "personalize.runtime": {
+        *("personalize.datasets", "personalize.protocol"),
+        *("web", "logic", "store", "scoring", "filters", "domain"),
+    },
+    "personalize.jobs": {"personalize.datasets", "personalize.protocol", "store", "aws", "scoring", "domain"},
+    "personalize.datasets": {"personalize.protocol", "store", "filters", "domain"},
+    "personalize.protocol": {"web", "logic", "store", "aws", "domain"},
+    "logic": {"store", "training", "scoring", "domain"},
+    "web": {"aws"},
+    "store": {"aws", "domain"},
+    "aws": set[str](),
+    "training": {"scoring", "domain"},
+    "scoring": {"domain"},
+    "filters": {"domain"},
+    "history": {"domain"},
+    "domain": set[str](),
+    "errors": set[str](),
     "observability": set[str](),
-    "deadline": DOMAIN,
-    "request": DOMAIN,
-    "store": DOMAIN | OBSERVABILITY,
-    # The rebase is the one piece of logic that trains; that reading and managing do not, the import budget shows.
-    **dict.fromkeys(LOGIC, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "filters"}),
-    "rebasing": DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"store", "scoring", "training"},
-    **dict.fromkeys(DIALECTS, DOMAIN | LOGIC | PURE_LOGIC | OBSERVABILITY | {"request", "store", "scoring", "filters"}),
-    "gateway": DOMAIN | OBSERVABILITY | {"deadline", "request", "store"},
 }
 
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.perf_counter"}
@@ -58,9 +54,15 @@ def modules() -> list[Path]:
     return sorted(LIBRARY.rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
-    """The part of the library that a file belongs to: its package, or its own name at the top."""
-    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+def folder_of(path: Path) -> str:
+    """The folder whose rule a file falls under; a module of the library's root is its own."""
+    return folder_named(".".join(("nextbest", *path.relative_to(LIBRARY).with_suffix("").parts)))
+
+
+def folder_named(module: str) -> str:
+    """The folder of a module such as ``nextbest.store.table``; the dialect of Personalize has a rule a subfolder."""
+    _, *parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "personalize" else parts[0]
 
 
 def imports(path: Path, *, with_types: bool = True) -> Iterator[str]:
@@ -78,8 +80,11 @@ def imports(path: Path, *, with_types: bool = True) -> Iterator[str]:
                 ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
             )
             name = (base or "").rstrip(".")
-            # `from nextbest import managing` names modules of the package.
-            yield from (f"nextbest.{alias.name}" for alias in node.names) if name == "nextbest" else (name,)
+            # `from nextbest.store import keys` may name a module.
+            if name.count(".") < 2 and name.startswith("nextbest"):
+                yield from (f"{name}.{alias.name}" for alias in node.names)
+            else:
+                yield name
 
 
 def _under_type_checking(tree: ast.Module) -> Iterator[ast.AST]:
@@ -89,42 +94,49 @@ def _under_type_checking(tree: ast.Module) -> Iterator[ast.AST]:
                 yield from ast.walk(statement)
 
 
-def parts_imported(path: Path) -> set[str]:
-    """Parts of the library that a file imports."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("nextbest.")}
+def folders_imported(path: Path) -> set[str]:
+    """Folders of the library that a file imports."""
+    return {folder_named(name) for name in imports(path) if name.startswith("nextbest.")}
 
 
 def top_levels(path: Path, *, with_types: bool = True) -> set[str]:
     return {name.split(".")[0] for name in imports(path, with_types=with_types)}
 
 
-def test_every_part_of_the_library_has_its_place() -> None:
-    parts = {part_of(path) for path in modules()} - {"__init__"}
+def test_every_folder_has_its_rule() -> None:
+    folders = {folder_of(path) for path in modules()} - {"__init__", "personalize.__init__"}
 
-    assert parts <= MAY_IMPORT.keys()
-    assert {"history", "scoring", "store", "actionhub"} <= parts
+    assert folders == MAY_IMPORT.keys()
+
+
+def test_the_rules_read_downward() -> None:
+    """Given the list of folders, then each may import only what stands below it: no circle is possible."""
+    order = list(MAY_IMPORT)
+
+    for folder, allowed in MAY_IMPORT.items():
+        assert all(order.index(folder) < order.index(other) for other in allowed), folder
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_no_import_points_upward(path: Path) -> None:
-    part = part_of(path)
+    folder = folder_of(path)
 
-    assert parts_imported(path) <= MAY_IMPORT.get(part, set()) | {part}
+    assert folders_imported(path) <= MAY_IMPORT.get(folder, set()) | SHARED | {folder}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_only_the_store_knows_aws(path: Path) -> None:
+def test_only_aws_and_the_store_know_aws(path: Path) -> None:
     aws = {name for name in imports(path, with_types=False) if name.split(".")[0] in AWS}
-    if part_of(path) == "store":
+    if folder_of(path) in ("aws", "store"):
         return
-    if path.name == "sigv4.py":  # verifies what botocore signs, with botocore's own arithmetic
+    if path.name == "signature.py":  # verifies what botocore signs, with botocore's own arithmetic
         aws -= {f"botocore.{name}" for name in ("auth", "awsrequest", "compat", "credentials")}
 
     assert aws == set()
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in modules() if part_of(path) in PURE], ids=lambda path: str(path.relative_to(LIBRARY))
+    "path", [path for path in modules() if folder_of(path) in PURE], ids=lambda path: str(path.relative_to(LIBRARY))
 )
 def test_what_is_pure_knows_no_http(path: Path) -> None:
     assert not top_levels(path) & HTTP
@@ -152,10 +164,10 @@ def clocks_read(path: Path) -> set[str]:
 
 
 def test_training_and_scipy_are_the_rebase_s_alone() -> None:
-    users = {part_of(path) for path in modules() if "training" in parts_imported(path)} - {"training"}
-    with_scipy = {part_of(path) for path in modules() if "scipy" in top_levels(path)}
+    users = {folder_of(path) for path in modules() if "training" in folders_imported(path)} - {"training"}
+    with_scipy = {folder_of(path) for path in modules() if "scipy" in top_levels(path)}
 
-    assert users == {"rebasing"}
+    assert users == {"logic"}
     assert with_scipy <= {"training"}
 
 
@@ -168,7 +180,7 @@ def test_functions_import_the_library_and_no_aws(path: Path) -> None:
 
 
 def test_the_library_never_imports_what_stands_on_it() -> None:
-    above = {"functions", "local", "simulator", "tests", "benchmarks", "samcli", "awslambdaric"}
+    above = {"functions", "tools", "tests", "samcli", "awslambdaric"}
 
     assert not any(top_levels(path) & above for path in modules())
 
@@ -178,9 +190,9 @@ def test_the_rules_would_notice(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text(
         "import boto3\nfrom time import time\nfrom datetime import datetime\n"
-        "from nextbest import managing\nfrom nextbest.store.table import Table\nmoment = datetime.now()\n"
+        "from nextbest.store import keys\nfrom nextbest.aws.table import Table\nmoment = datetime.now()\n"
     )
 
     assert top_levels(bad) & AWS == {"boto3"}
-    assert parts_imported(bad) == {"managing", "store"}
+    assert folders_imported(bad) == {"aws", "store"}
     assert clocks_read(bad) == {"time.time", "datetime.now"}

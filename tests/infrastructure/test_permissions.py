@@ -91,9 +91,10 @@ def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) ->
 
 
 def operations_of_the_store() -> set[str]:
-    """The AWS operations that ``store/`` names, those that paginators run included."""
+    """The AWS operations that ``store/`` and ``aws/`` name, those that paginators run included."""
     found: set[str] = set()
-    for path in (ROOT / "layers/nextbest/nextbest/store").glob("*.py"):
+    library = ROOT / "layers/nextbest/nextbest"
+    for path in (*library.glob("store/*.py"), *library.glob("aws/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue

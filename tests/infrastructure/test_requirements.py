@@ -50,7 +50,7 @@ def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
 def test_layer_keeps_the_data_of_every_service_that_the_store_calls() -> None:
     makefile = (ROOT / "layers/nextbest/Makefile").read_text()
     (services,) = re.findall(r"^SERVICES\s*:= (.+)$", makefile, re.MULTILINE)
-    clients = (ROOT / "layers/nextbest/nextbest/store/clients.py").read_text()
+    clients = (ROOT / "layers/nextbest/nextbest/aws/clients.py").read_text()
 
     assert set(services.split()) == set(re.findall(r'_client\("(\w+)"', clients))
 

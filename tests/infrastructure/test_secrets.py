@@ -1,7 +1,7 @@
 """No secret is in the repository: keys of clouds and services, private keys, tokens, passwords in URLs.
 
 Detectors by entropy and by words like "secret" are left out: they take hashes, samples and our own key derivation for
-secrets. The one key that stands in the repository opens local stacks alone and says so (``local/key.py``).
+secrets. The one key that stands in the repository opens local stacks alone and says so (``tools/local/key.py``).
 """
 
 from __future__ import annotations

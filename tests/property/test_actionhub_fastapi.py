@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from nextbest.actionhub import errors
 from nextbest.actionhub.routes import ROUTES, Found, MethodNotAllowed, Redirected, match
+from nextbest.domain.events import Event
 from nextbest.errors import NextbestError
-from nextbest.events import Event
-from nextbest.request import from_payload_v2
+from nextbest.web.request import from_payload_v2
 from tests.property.actionhub_reference import NOW, Call, Reference, Reply
 
 JSON_HEADERS = (("program-id", "cafe"), ("content-type", "application/json"))

@@ -13,7 +13,7 @@ from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.inputs import PostEvents
 from nextbest.actionhub.parsing import FUTURE_SKEW_SECONDS, parse_post_events
 from nextbest.actionhub.validation import parse
-from nextbest.request import Request
+from nextbest.web.request import Request
 from tests.property.actionhub_reference import NOW
 
 LATEST = NOW + timedelta(seconds=FUTURE_SKEW_SECONDS)

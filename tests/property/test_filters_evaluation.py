@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.assets import Asset, FieldValue
+from nextbest.domain.assets import Asset, FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.filters import Dataset, FieldType, FilterColumns, Interactions, Schema, bind, evaluate, parse
 

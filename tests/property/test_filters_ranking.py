@@ -8,14 +8,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.actions import Action
-from nextbest.assets import Asset, FieldValue
-from nextbest.catalogue import Catalogue
+from nextbest.domain.actions import Action
+from nextbest.domain.assets import Asset, FieldValue
+from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.history import History
 from nextbest.filters import Interactions, Schema, bind, evaluate, parse
-from nextbest.history import History
-from nextbest.personalize.candidates import Candidates
-from nextbest.personalize.exploration import explore
-from nextbest.personalize.ranking import rank_by_model
+from nextbest.personalize.runtime.candidates import Candidates
+from nextbest.personalize.runtime.exploration import explore
+from nextbest.personalize.runtime.ranking import rank_by_model
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import Kernel

@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.load_progress import Counts, Progress
-from local.load_rows import parse_timestamp, read_batches
+from tools.cli.load_progress import Counts, Progress
+from tools.cli.load_rows import parse_timestamp, read_batches
 
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 EARLIEST, LATEST = datetime.fromisoformat("0002-01-01"), datetime.fromisoformat("9998-12-31")

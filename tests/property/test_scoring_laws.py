@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.actions import Action
-from nextbest.history import History
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel

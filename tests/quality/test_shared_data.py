@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
-from nextbest.history import History
-from nextbest.programs import Program
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
-from nextbest.training.evaluate import read_events
 from nextbest.training.metrics import measure, top_lists
 from nextbest.training.priors import Prior, Takers
 from nextbest.training.split import Window, window_of
 from nextbest.training.table import EventTable, inputs_of
 from nextbest.training.trainer import train
 from nextbest.training.tune import PERSONAL_KERNELS
+from tools.evaluation.__main__ import read_events
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUDGET_SECONDS = 5.0

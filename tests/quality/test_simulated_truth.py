@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
-from nextbest.events import Event
-from nextbest.history import History
-from nextbest.programs import Program
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.training import train
-from simulator import Population, checkerboard_population, demo_population
+from tools.simulator import Population, checkerboard_population, demo_population
 
 NOW = 1_760_000_000.0
 PROGRAM = Program("simulated")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nextbest.history import History
-from nextbest.programs import Program
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train

@@ -12,11 +12,11 @@ import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
-from local.engines import CREDENTIALS, DYNOXIDE, REGION
-from local.processes import HOST, Processes, free_port, wait_for_port
-from nextbest.programs import Program
+from nextbest.aws.table import Table
+from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
+from tools.local.engines import CREDENTIALS, DYNOXIDE, REGION
+from tools.local.processes import HOST, Processes, free_port, wait_for_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from nextbest.access import SCOPES, issue_key
-from nextbest.assets import Asset
-from nextbest.catalogue import Catalogue
+from nextbest.domain.access_keys import SCOPES, issue_key
+from nextbest.domain.assets import Asset
+from nextbest.domain.catalogue import Catalogue
 from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
 from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache

@@ -16,14 +16,13 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.engines import REGION
+from nextbest.aws.direct_reads import DirectTable, Endpoint
+from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.table import ItemKey, Table
 from nextbest.errors import ArtifactError
-from nextbest.store.artifacts import S3Artifacts
-from nextbest.store.direct import DirectArtifacts, DirectTable, Endpoint
-from nextbest.store.keys import ItemKey
-from nextbest.store.signing import Credentials, signed_headers
-from nextbest.store.table import Table
+from nextbest.store.artifacts import DirectArtifacts, S3Artifacts
 from tests.store.conftest import s3
+from tools.local.engines import REGION
 
 CREDENTIALS = Credentials("local", "local", "token")
 NOW = 1_790_000_000.0

@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from nextbest.actions import Action
-from nextbest.events import Event
-from nextbest.history import WINDOW, History
+from nextbest.aws.table import ItemKey, Table
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from nextbest.domain.history import WINDOW, History
 from nextbest.store import keys
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
-from nextbest.store.keys import ItemKey
-from nextbest.store.table import Table
 from tests.store.conftest import PROGRAM
 
 START_US = 1_700_000_000_000_000

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from mypy_boto3_dynamodb.literals import ReturnValueType
 
-from nextbest.actions import Action
-from nextbest.events import Event
-from nextbest.history import History, HistoryEvent
+from nextbest.aws.table import Item, ItemKey, Table
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, HistoryEvent
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.keys import ItemKey
-from nextbest.store.table import Item, Table
 from tests.store.conftest import PROGRAM, create_table, dynamodb
 
 T = TypeVar("T")
@@ -96,7 +95,7 @@ class OneUser(RuleBasedStateMachine):
         self._store, self._other = DynamoStore(self._stage), DynamoStore(table)
         self._patches = [
             patch("nextbest.store.histories.FOLD_AT", FOLD_AT),
-            patch("nextbest.history.WINDOW", WINDOW),
+            patch("nextbest.domain.history.WINDOW", WINDOW),
         ]
         for one in self._patches:
             one.start()

@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from nextbest.access import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
-from nextbest.authentication import authenticate
+from nextbest.aws.table import Table
+from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
+from nextbest.domain.programs import Program
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
-from nextbest.keyring import Keyring
-from nextbest.programs import Program
+from nextbest.logic.access_keys import Keyring
+from nextbest.logic.authorization import authenticate
 from nextbest.store.cache import AccessKeyCache
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
 from tests.store.conftest import PROGRAM
 
 MASTER_SECRET = "m" * 32

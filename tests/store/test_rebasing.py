@@ -8,17 +8,17 @@ from itertools import count
 
 import pytest
 
-from nextbest.access import SCOPES, issue_key
-from nextbest.actions import Action, Recommendation
-from nextbest.assets import Asset
+from nextbest.aws.table import Table
+from nextbest.domain.access_keys import SCOPES, issue_key
+from nextbest.domain.actions import Action, Recommendation
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import Event
+from nextbest.domain.history import WINDOW, History
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import Forbidden, InvalidInput, NotFound
-from nextbest.events import Event
-from nextbest.history import WINDOW, History
-from nextbest.rebasing import Rebase
-from nextbest.rebasing_status import COMPLETE, FAILED
-from nextbest.serving import UNTRAINED, Serving
+from nextbest.logic.rebase import Rebase
+from nextbest.logic.recommendations import UNTRAINED, Serving
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.table import Table
 from tests.store.artifacts import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import pytest
 
-from nextbest import rights
-from nextbest.actions import Action
-from nextbest.collecting import EventMessage, ingest, queue_events
+from nextbest.aws.table import Table
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
 from nextbest.errors import NotFound
-from nextbest.events import Event
-from nextbest.rebasing import Rebase
+from nextbest.logic import users as rights
+from nextbest.logic.events import EventMessage, ingest, queue_events
+from nextbest.logic.rebase import Rebase
+from nextbest.logic.segments import SegmentCache, files_of
 from nextbest.scoring import Model
-from nextbest.segmenting import SegmentCache, files_of
-from nextbest.segments import SEGMENT_TYPES
+from nextbest.scoring.memberships import SEGMENT_TYPES
 from nextbest.store.base import Erased
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
-from nextbest.store.table import Table
 from tests.store.artifacts import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 from tests.store.test_rebasing import NOW, clock, rebase, some_events

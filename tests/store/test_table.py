@@ -10,11 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from nextbest.aws.backoff import Backoff
+from nextbest.aws.parallel import in_parallel
+from nextbest.aws.table import SCAN_PAGE_ITEMS, ItemKey, Table, WriteRefused, key_of
 from nextbest.errors import Unavailable
-from nextbest.store.backoff import Backoff
-from nextbest.store.keys import ItemKey
-from nextbest.store.parallel import in_parallel
-from nextbest.store.table import SCAN_PAGE_ITEMS, Table, WriteRefused, key_of
 from tests.store.conftest import dynamodb
 
 A, B = ItemKey("p", "a"), ItemKey("p", "b")

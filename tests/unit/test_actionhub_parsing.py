@@ -14,8 +14,8 @@ import pytest
 from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody, answer
 from nextbest.actionhub.inputs import GetActions, PostEvents
 from nextbest.actionhub.parsing import parse_get_actions, parse_post_events
-from nextbest.events import Event
-from nextbest.request import Request
+from nextbest.domain.events import Event
+from nextbest.web.request import Request
 
 LAYER = Path(__file__).parents[2] / "layers" / "nextbest"
 NOW = datetime(2024, 3, 1, 12, 0, tzinfo=UTC).timestamp()
@@ -210,7 +210,7 @@ def test_given_a_plain_request_when_parsed_then_pydantic_is_not_imported(call: s
         "import sys\n"
         "from nextbest.actionhub.parsing import parse_get_actions, parse_post_events\n"
         "from nextbest.actionhub import errors, responses\n"
-        "from nextbest.request import Request, from_payload_v2\n"
+        "from nextbest.web.request import Request, from_payload_v2\n"
         f"{call}\n"
         "print([name for name in sys.modules if name.partition('.')[0].startswith('pydantic')])\n"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nextbest.request import Request, from_payload_v2
+from nextbest.web.request import Request, from_payload_v2
 
 
 def event(**changes: Any) -> dict[str, Any]:

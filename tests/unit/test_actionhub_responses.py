@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from nextbest.actionhub import answer_schemas, responses
 from nextbest.actionhub.inputs import LabelWeight
-from nextbest.actions import Action, Recommendation
-from nextbest.assets import Asset
-from nextbest.events import Event
-from nextbest.programs import Program
+from nextbest.domain.actions import Action, Recommendation
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import Event
+from nextbest.domain.programs import Program
 from nextbest.scoring import Contribution, Explanation
 
 LATTE = Asset("latte", "Caffè latte", ("milk",))

@@ -6,7 +6,7 @@ import pytest
 
 from nextbest.actionhub.inputs import GetSegment, PutLabels, comma_list
 from nextbest.actionhub.routes import ROUTES, Found, MethodNotAllowed, Redirected, Unknown, match
-from nextbest.request import Request
+from nextbest.web.request import Request
 
 CONTRACT = {
     "GET /users/{user_id}/actions",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from nextbest.deadline import RESERVE_SECONDS, in_time
 from nextbest.errors import Unavailable
+from nextbest.web.deadline import RESERVE_SECONDS, in_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from nextbest.personalize.exploration import Explored, explore
+from nextbest.personalize.runtime.exploration import Explored, explore
 
 
 def test_given_free_places_when_explored_then_the_pool_fills_them_each_with_places_by_pool() -> None:

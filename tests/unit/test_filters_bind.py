@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nextbest.assets import Asset
+from nextbest.domain.assets import Asset
 from nextbest.errors import FilterSyntaxError, QuotaExceeded
 from nextbest.filters import BoundFilter, Dataset, FieldType, Schema, bind, check_dataset_group, parse
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from nextbest.assets import Asset, FieldValue
+from nextbest.domain.assets import Asset, FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.filters import Dataset, FieldType, FilterColumns, Interactions, Schema, bind, evaluate, parse
 

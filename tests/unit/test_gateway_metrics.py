@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nextbest.gateway import Response, respond
+from nextbest.web.frame import Response, respond
 
 NOW = 1_790_000_000.0
 EVENT = {

@@ -7,9 +7,9 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
+from nextbest.domain.history import WINDOW, History, HistoryEvent, identity_of, pack_event, unpack_event
 from nextbest.errors import HistoryCorrupt
-from nextbest.history import WINDOW, History, HistoryEvent, identity_of, pack_event, unpack_event
 
 DAY = 86_400.0
 

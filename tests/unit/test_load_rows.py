@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from local.load import summary
-from local.load_errors import FileUnusable
-from local.load_progress import DISTINCT_REASONS, OTHER_REASONS, Counts, Progress, progress_path
-from local.load_rows import column_indexes, count_rows, parse_labels, parse_row, parse_timestamp, read_batches
+from tools.cli.load import summary
+from tools.cli.load_errors import FileUnusable
+from tools.cli.load_progress import DISTINCT_REASONS, OTHER_REASONS, Counts, Progress, progress_path
+from tools.cli.load_rows import column_indexes, count_rows, parse_labels, parse_row, parse_timestamp, read_batches
 
 COLUMNS = {"user_id": 0, "event_type": 1, "asset_id": 2, "timestamp": 3, "labels": 4}
 HEADER = "user_id,event_type,asset_id,timestamp\n"

@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
-from local.load import load, main
-from local.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
-from local.load_errors import Interrupted, ServerRefuses
+from tools.cli.load import load, main
+from tools.cli.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
+from tools.cli.load_errors import Interrupted, ServerRefuses
 
 KEY = "demo.secret"
 HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
@@ -251,7 +251,7 @@ def test_given_an_interruption_when_run_again_then_it_goes_on_and_counts_the_who
         if len(double.contract.events) >= 20:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("local.load.tqdm.update", interrupt)
+    monkeypatch.setattr("tools.cli.load.tqdm.update", interrupt)
     assert main(command(double, path, "--batch", "10", "--workers", "2")) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert len(sidecars(tmp_path)) == 1

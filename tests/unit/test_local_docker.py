@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.__main__ import main
-from local.docker import DockerMissing, bridge_address, check_machine, sam_command
+from tools.local.__main__ import main
+from tools.local.docker import DockerMissing, bridge_address, check_machine, sam_command
 
 
 def put_command(folder: Path, name: str, *, says: str = "", status: int = 0, complains: str = "") -> None:

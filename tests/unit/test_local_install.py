@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local import install
+from tools.local import install
 
 ROOT = Path(__file__).resolve().parents[2]
 # fsync of a pipe fails; where sync calls are skipped, it does not.
@@ -67,7 +67,7 @@ def test_given_a_failing_command_when_run_then_the_end_of_its_output_is_told() -
         install.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"])
 
 
-@pytest.mark.parametrize(("prefix", "status"), [((), 1), (("-m", "local.nosync", sys.executable), 0)])
+@pytest.mark.parametrize(("prefix", "status"), [((), 1), (("-m", "tools.local.nosync", sys.executable), 0)])
 def test_given_nosync_when_a_command_syncs_then_the_call_is_skipped(prefix: tuple[str, ...], status: int) -> None:
     result = subprocess.run(
         [sys.executable, *prefix, "-c", SYNC_A_PIPE], cwd=ROOT, capture_output=True, text=True, check=False

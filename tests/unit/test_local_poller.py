@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from local.environments import Invocation
-from local.poller import failed_message_ids, queue_event
+from tools.local.environments import Invocation
+from tools.local.poller import failed_message_ids, queue_event
 
 
 def answer(*identifiers: object) -> Invocation:

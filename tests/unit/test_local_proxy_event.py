@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.proxy_event import HttpRequest, proxy_event
+from tools.local.proxy_event import HttpRequest, proxy_event
 
 NOW = 1_583_348_638.3904
 REQUEST = HttpRequest(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Application, read_application
+from tools.local.template import Application, read_application
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31

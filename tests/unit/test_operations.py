@@ -8,8 +8,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from operations.deployment import Deployment
-from operations.doctor import Finding, examine
+from tools.cli.deployment import Deployment
+from tools.cli.doctor import Finding, examine
 
 NOW = 1_790_000_000.0
 REGION = "us-east-1"

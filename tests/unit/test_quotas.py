@@ -6,8 +6,8 @@ import pytest
 
 from nextbest.actionhub.errors import answer
 from nextbest.errors import TooManyRequests
-from nextbest.personalize.errors import Protocol, told
-from nextbest.quotas import RequestQuota
+from nextbest.logic.request_quota import RequestQuota
+from nextbest.personalize.protocol.errors import Protocol, told
 
 NOW = 1_790_000_000.0
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
 from nextbest.errors import InvalidInput, NotFound
-from nextbest.history import History
 from nextbest.scoring import Model, explain, recommend, recommend_many
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel

@@ -8,13 +8,13 @@ from random import Random
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from nextbest.domain.history import WINDOW, History, HistoryEvent
+from nextbest.domain.programs import Program
 from nextbest.errors import ArtifactError
-from nextbest.events import Event
-from nextbest.history import WINDOW, History, HistoryEvent
-from nextbest.programs import Program
 from nextbest.scoring import Model, recommend
-from nextbest.segments import (
+from nextbest.scoring.memberships import (
     BASE,
     DISCOVERY,
     GROWTH,

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextbest.errors import Forbidden
-from nextbest.personalize.errors import Protocol, told
-from nextbest.personalize.sigv4 import (
+from nextbest.personalize.protocol.errors import Protocol, told
+from nextbest.personalize.protocol.signature import (
     Credential,
     IncompleteSignature,
     InvalidSignature,
@@ -31,7 +31,7 @@ from nextbest.personalize.sigv4 import (
     parse_authorization,
     verify,
 )
-from nextbest.request import Request
+from nextbest.web.request import Request
 
 KEY_ID = "NBKEY1"
 SECRET = "p7Qq_secret-of-the-key"

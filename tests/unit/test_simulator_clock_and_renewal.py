@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from simulator.clock import DAY_SECONDS, WEEK_HOURS, WeeklyClock
-from simulator.renewal import arrival_density, arrival_probability, sample_arrivals, sample_wait, stage_weights
+from tools.simulator.clock import DAY_SECONDS, WEEK_HOURS, WeeklyClock
+from tools.simulator.renewal import arrival_density, arrival_probability, sample_arrivals, sample_wait, stage_weights
 
 MONDAY = 4 * DAY_SECONDS  # 1970-01-05
 FRESH = np.array([True])

@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
-from nextbest.events import Event
-from simulator import Population, checkerboard_population, demo_population, small_population
-from simulator.clock import DAY_SECONDS, WEEK_HOURS, WeeklyClock
-from simulator.menu import PORTRAITS
-from simulator.process import NO_PREREQUISITE, Process
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from tools.simulator import Population, checkerboard_population, demo_population, small_population
+from tools.simulator.clock import DAY_SECONDS, WEEK_HOURS, WeeklyClock
+from tools.simulator.menu import PORTRAITS
+from tools.simulator.process import NO_PREREQUISITE, Process
 
 NOW = 1_790_000_000.25
 

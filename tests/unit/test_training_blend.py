@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.blend import Blend, Judge, Part
 from nextbest.training.components import Recipe

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nextbest.actions import Action
-from nextbest.history import History
-from nextbest.programs import Program
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.scoring import recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train

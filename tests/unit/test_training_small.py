@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.errors import InvalidInput
-from nextbest.history import History
-from nextbest.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.training.components import Workshop
 from nextbest.training.table import EventTable, Moments, inputs_of

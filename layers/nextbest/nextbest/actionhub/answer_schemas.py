@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from .inputs import KeyScope, SegmentBasis, SegmentType
-from .schemas import Label
+from nextbest.actionhub.inputs import KeyScope, SegmentBasis, SegmentType
+from nextbest.actionhub.schemas import Label
 
 
 class Contribution(BaseModel):

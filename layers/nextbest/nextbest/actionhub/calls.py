@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from nextbest.access import AccessKey
-from nextbest.catalogue import Catalogue
-from nextbest.segmenting import SegmentCache
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.catalogue import Catalogue
+from nextbest.logic.segments import SegmentCache
 from nextbest.store.base import ArtifactStore, ProgramState, Store
 from nextbest.store.cache import AccessKeyCache, CatalogueCache
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from nextbest import managing
 from nextbest.actionhub import inputs, responses
 from nextbest.actionhub.calls import Call, Deployment, KeyCall
 from nextbest.actionhub.errors import PROGRAM_NOT_FOUND, USER_NOT_FOUND
@@ -15,13 +14,14 @@ from nextbest.actionhub.key_endpoints import get_keys, post_keys, revoke_key, ro
 from nextbest.actionhub.rights_endpoints import delete_user, export_user
 from nextbest.actionhub.routes import Route
 from nextbest.actionhub.segment_endpoints import get_segment, get_segments
-from nextbest.assets import Asset
-from nextbest.authentication import authenticate, authorize, require_operator
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import to_microseconds
+from nextbest.domain.programs import Program
+from nextbest.domain.rebase_status import FAILED, QUEUED, UNFINISHED, is_lost
 from nextbest.errors import NotFound
-from nextbest.events import to_microseconds
-from nextbest.programs import Program
-from nextbest.rebasing_status import FAILED, QUEUED, UNFINISHED, is_lost
-from nextbest.segmenting import files_of
+from nextbest.logic import programs as program_logic
+from nextbest.logic.authorization import authenticate, authorize, require_operator
+from nextbest.logic.segments import files_of
 from nextbest.store.base import Status
 
 USERS_TO_CHOOSE_FROM = 100
@@ -36,7 +36,7 @@ def get_user_events(call: Call) -> object:
 
 def get_user_labels(call: Call) -> object:
     events = list(call.deployment.store.events_of(call.program_id, call.asked.user_id))
-    return responses.user_labels(managing.label_weights(call.state, call.catalogue, events, now=call.now))
+    return responses.user_labels(program_logic.label_weights(call.state, call.catalogue, events, now=call.now))
 
 
 def rebase_user(call: Call) -> object:
@@ -158,8 +158,8 @@ def get_programs(call: KeyCall) -> object:
 def post_programs(call: KeyCall) -> object:
     require_operator(call.key)
     deployment, settings = call.deployment, call.asked.settings
-    program_id = settings.program_id or managing.program_id_for(settings.program_name, random=deployment.random)
-    text = managing.create_program(
+    program_id = settings.program_id or program_logic.program_id_for(settings.program_name, random=deployment.random)
+    text = program_logic.create_program(
         deployment.store,
         _program(program_id, settings, Program(program_id)),
         master_secret=deployment.master_secret,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nextbest.authentication import authenticate
-from nextbest.request import Request
+from nextbest.actionhub.errors import InvalidRequest
+from nextbest.logic.authorization import authenticate
 from nextbest.store.base import Store
 from nextbest.store.cache import AccessKeyCache
-
-from .errors import InvalidRequest
+from nextbest.web.request import Request
 
 
 @contextmanager

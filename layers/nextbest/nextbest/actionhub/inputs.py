@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from nextbest.events import Event
-
-from .parameters import Body, Bounds, Header, Path, Query
+from nextbest.actionhub.parameters import Body, Bounds, Header, Path, Query
+from nextbest.domain.events import Event
 
 # The contract's bounds, and ours where it gives none; the schemas and the hand-written path share them.
 MAX_USER_ID_CHARACTERS = 256

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nextbest.access import AccessKey
 from nextbest.actionhub import responses
 from nextbest.actionhub.calls import KeyCall
-from nextbest.keyring import Keyring
+from nextbest.domain.access_keys import AccessKey
+from nextbest.logic.access_keys import Keyring
 
 
 def get_keys(call: KeyCall) -> object:

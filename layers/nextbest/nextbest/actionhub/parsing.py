@@ -11,10 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
-from nextbest.events import Event
-from nextbest.request import Request
-
-from .inputs import (
+from nextbest.actionhub.inputs import (
     MAX_ASSET_ID_CHARACTERS,
     MAX_BODY_BYTES,
     MAX_ENTRIES,
@@ -26,6 +23,8 @@ from .inputs import (
     GetActions,
     PostEvents,
 )
+from nextbest.domain.events import Event
+from nextbest.web.request import Request
 
 # How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC.
 FUTURE_SKEW_SECONDS = 24 * 3600.0
@@ -60,7 +59,7 @@ def parse_get_actions(request: Request) -> GetActions:
         and explain is not None
     ):
         return GetActions(user_id, program_id, limit, allow_repeats, explain)
-    from .validation import parse
+    from nextbest.actionhub.validation import parse
 
     return parse(request, GetActions)
 
@@ -75,7 +74,7 @@ def parse_post_events(request: Request, *, now: float) -> PostEvents:
 
 
 def _any_post_events(request: Request, latest: datetime) -> PostEvents:
-    from .validation import parse
+    from nextbest.actionhub.validation import parse
 
     return parse(request, PostEvents, context={"latest": latest})
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nextbest.actions import Action, Recommendation
-from nextbest.assets import Asset
-from nextbest.events import MICROSECONDS, Event, to_microseconds
-from nextbest.programs import Program
-
-from .inputs import LabelWeight, SegmentBasis, SegmentType
+from nextbest.actionhub.inputs import LabelWeight, SegmentBasis, SegmentType
+from nextbest.domain.actions import Action, Recommendation
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import MICROSECONDS, Event, to_microseconds
+from nextbest.domain.programs import Program
 
 if TYPE_CHECKING:
-    from nextbest.access import AccessKey
+    from nextbest.domain.access_keys import AccessKey
     from nextbest.scoring import Explanation
 
 REBASE_COMPLETE = "program_user_graph_complete"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from nextbest import rights
 from nextbest.actionhub import responses
 from nextbest.actionhub.calls import Call
+from nextbest.logic import users
 
 
 def export_user(call: Call) -> object:
     deployment, asked = call.deployment, call.asked
-    exported = rights.export_user(
+    exported = users.export_user(
         deployment.store, deployment.artifacts, call.program_id, asked.user_id, skip=asked.skip
     )
     return {
@@ -28,7 +28,7 @@ def export_user(call: Call) -> object:
 
 def delete_user(call: Call) -> object:
     deployment, user_id = call.deployment, call.asked.user_id
-    deletion = rights.delete_user(deployment.store, deployment.artifacts, call.program_id, user_id, now=call.now)
+    deletion = users.delete_user(deployment.store, deployment.artifacts, call.program_id, user_id, now=call.now)
     return {
         "program_id": call.program_id,
         "user_id": user_id,

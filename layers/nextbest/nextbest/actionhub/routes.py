@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from nextbest.request import Request
-
-from . import inputs
-from .errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, USER_HISTORY_NOT_FOUND, USER_NOT_FOUND
-from .parsing import parse_get_actions, parse_post_events
+from nextbest.actionhub import inputs
+from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, USER_HISTORY_NOT_FOUND, USER_NOT_FOUND
+from nextbest.actionhub.parsing import parse_get_actions, parse_post_events
+from nextbest.web.request import Request
 
 Scope = Literal["read", "write", "admin"]
 
@@ -65,7 +64,7 @@ class Route:
             return parse_get_actions(request)
         if self.input_type is inputs.PostEvents:
             return parse_post_events(request, now=now)
-        from .validation import parse
+        from nextbest.actionhub.validation import parse
 
         return parse(request, self.input_type)
 

@@ -13,9 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticKnownError
 
-from nextbest.events import Event
-
-from .inputs import (
+from nextbest.actionhub.inputs import (
     MAX_ASSET_ID_CHARACTERS,
     MAX_ENTRIES,
     MAX_EVENT_TYPE_CHARACTERS,
@@ -29,6 +27,7 @@ from .inputs import (
     LabelWeight,
     ProgramSettings,
 )
+from nextbest.domain.events import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"

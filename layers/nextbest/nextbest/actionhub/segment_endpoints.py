@@ -5,10 +5,10 @@ from __future__ import annotations
 from nextbest.actionhub import responses
 from nextbest.actionhub.calls import Call
 from nextbest.actionhub.inputs import SegmentBasis, comma_list
-from nextbest.catalogue import Catalogue
+from nextbest.domain.catalogue import Catalogue
 from nextbest.errors import NotFound, QuotaExceeded, Unavailable
-from nextbest.segmenting import NO_SEGMENTS
-from nextbest.segments import Segments
+from nextbest.logic.segments import NO_SEGMENTS
+from nextbest.scoring.memberships import Segments
 
 # The gateway lets a caller wait for 30 seconds, and what was computed is there to be read afterwards.
 _POLLS = 80

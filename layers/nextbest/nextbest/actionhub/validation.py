@@ -18,12 +18,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from nextbest.request import Request
-
-from . import schemas
-from .errors import BodyTooLarge, ErrorDetail, InvalidRequest, UnreadableBody, render
-from .inputs import MAX_BODY_BYTES
-from .parameters import Body, Header, Marker, Path, Query
+from nextbest.actionhub import schemas
+from nextbest.actionhub.errors import BodyTooLarge, ErrorDetail, InvalidRequest, UnreadableBody, render
+from nextbest.actionhub.inputs import MAX_BODY_BYTES
+from nextbest.actionhub.parameters import Body, Header, Marker, Path, Query
+from nextbest.web.request import Request
 
 _PLACES: dict[type[Marker], str] = {Path: "path", Query: "query", Header: "header", Body: "body"}
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.assets import Asset, FieldValue
+from nextbest.domain.assets import Asset, FieldValue
 from nextbest.filters.schema import ACTION_ID, ASSET_NAME, LABELS
 from nextbest.filters.values import to_number
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nextbest.assets import FieldValue
+from nextbest.domain.assets import FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.filters.bind import BoundCondition, BoundConjunction, BoundFilter, BoundPart
 from nextbest.filters.columns import Column, FieldTable, FilterColumns, Mask

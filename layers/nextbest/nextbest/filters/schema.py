@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nextbest.assets import Asset
+from nextbest.domain.assets import Asset
 from nextbest.filters.grammar import Dataset, Field
 
 LABELS = "LABELS"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
 from nextbest.errors import NotFound
-from nextbest.history import History
 from nextbest.scoring.model import Model
 from nextbest.scoring.score import Inputs, influence_shares, score_all, self_shares
 

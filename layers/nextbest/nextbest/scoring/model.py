@@ -18,8 +18,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.actions import Action
-from nextbest.history import History
+from nextbest.domain.actions import Action
+from nextbest.domain.history import History
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import Kernel, moment_of

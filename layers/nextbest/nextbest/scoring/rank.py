@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.actions import Recommendation
+from nextbest.domain.actions import Recommendation
+from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
-from nextbest.history import History
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.model import Model
 from nextbest.scoring.score import Inputs, score_all

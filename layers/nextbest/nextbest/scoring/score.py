@@ -12,7 +12,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.history import History
+from nextbest.domain.history import History
 from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, RepeatTiming, Term
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
@@ -10,6 +11,8 @@ from nextbest.errors import ArtifactError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from nextbest.aws.direct_reads import Endpoint
 
 
 class S3Artifacts:
@@ -45,3 +48,16 @@ class S3Artifacts:
                 self._client.delete_object(Bucket=self._bucket, Key=version["Key"], VersionId=version["VersionId"])
                 count += 1
         return count
+
+
+class DirectArtifacts(S3Artifacts):
+    """Artifacts that are read without the SDK, and with it where that fails."""
+
+    def __init__(self, client: S3Client, bucket: str, endpoint: Endpoint) -> None:
+        super().__init__(client, bucket)
+        self._endpoint = endpoint
+
+    def get(self, key: str) -> bytes:
+        """Read one artifact. Raises ArtifactError when it is not there."""
+        found = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
+        return found[0] if found is not None else super().get(key)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nextbest.access import AccessKey
-from nextbest.assets import Asset
-from nextbest.events import Event
-from nextbest.history import History
-from nextbest.programs import Program
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import Event
+from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 
 
 @dataclass(frozen=True, slots=True)

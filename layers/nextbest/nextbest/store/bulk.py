@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from nextbest.aws.parallel import in_parallel
+from nextbest.aws.table import Item, ItemKey, Table, data
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, HistoryEvent
+from nextbest.domain.programs import Program
 from nextbest.errors import NotFound
-from nextbest.events import Event
-from nextbest.history import History, HistoryEvent
-from nextbest.programs import Program
 from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.histories import decode_attributes
-from nextbest.store.keys import ItemKey
-from nextbest.store.parallel import in_parallel
-from nextbest.store.table import Item, Table, data
 
 
 class BulkStore(Store, Protocol):

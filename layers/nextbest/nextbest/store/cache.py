@@ -10,12 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from nextbest.access import AccessKey
-from nextbest.catalogue import Catalogue
+from nextbest.aws.clients import SERVICE_FAILURES
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.catalogue import Catalogue
 from nextbest.errors import ArtifactError, Unavailable
 from nextbest.observability import log
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
-from nextbest.store.clients import SERVICE_FAILURES
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class ModelCache(Generic[T]):
         kept = self._kept.get(program_id)
         if kept is not None and (kept[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
             return kept
-        # Noted before, because time may run out in between (nextbest.deadline).
+        # Noted before, because time may run out in between (nextbest.web.deadline).
         self._tried.put(program_id, (pointer.version, now))
         for wanted in (pointer, state.previous_model):
             found = self._read(program_id, wanted) if wanted is not None else None

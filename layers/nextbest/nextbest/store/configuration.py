@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from nextbest.access import AccessKey
-from nextbest.assets import Asset
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, to_json
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.assets import Asset
+from nextbest.domain.programs import Program
 from nextbest.errors import AlreadyExists, InUse, NotFound
-from nextbest.programs import Program
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
-from nextbest.store.keys import ItemKey
-from nextbest.store.table import Item, Table, WriteRefused, data, key_of, number, to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nextbest.aws.table import ItemKey, Table
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
 from nextbest.store.base import UserRead
@@ -18,8 +19,6 @@ from nextbest.store.configuration import (
 )
 from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
-from nextbest.store.keys import ItemKey
-from nextbest.store.table import Table
 
 
 class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):

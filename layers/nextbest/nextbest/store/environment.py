@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nextbest.store.clients import dynamodb_client, lazily, s3_client, shared_session
-from nextbest.store.direct import DirectArtifacts, DirectTable, Endpoint
+from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session
+from nextbest.aws.direct_reads import DirectTable, Endpoint
+from nextbest.aws.sigv4 import Credentials
+from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.signing import Credentials
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials

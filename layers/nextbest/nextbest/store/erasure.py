@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from nextbest.events import to_microseconds
+from nextbest.aws.table import Item, ItemKey, Table, number
+from nextbest.domain.events import to_microseconds
 from nextbest.store import keys
 from nextbest.store.base import Erased
-from nextbest.store.keys import ItemKey
-from nextbest.store.table import Item, Table, number
 
 TOMBSTONE_DAYS = 35
 """The queue keeps messages for 14 days and the dead-letter queue for as many; a week is left to redrive the last."""

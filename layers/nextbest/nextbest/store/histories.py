@@ -18,15 +18,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nextbest.aws.parallel import in_parallel
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, number, to_json
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
+from nextbest.domain.programs import Program
 from nextbest.errors import HistoryCorrupt
-from nextbest.events import Event
-from nextbest.history import History, HistoryEvent, pack_event, unpack_event
-from nextbest.programs import Program
 from nextbest.store import keys
 from nextbest.store.base import Appended, events_by_user
-from nextbest.store.keys import ItemKey
-from nextbest.store.parallel import in_parallel
-from nextbest.store.table import Item, Table, WriteRefused, data, number, to_json
 
 FOLD_AT = 48
 """Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""

@@ -19,10 +19,8 @@ Names given by clients are escaped, so that no name can reach into another's key
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from nextbest.domain.events import Event
 from nextbest.errors import InvalidInput
-from nextbest.events import Event
 
 HISTORY = "H0"
 TAIL = "H1"
@@ -35,13 +33,6 @@ ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 _SORT_KEY_BYTES = 1024  # DynamoDB's limit
 _TIME_DIGITS = 18
-
-
-class ItemKey(NamedTuple):
-    """Primary key of one item."""
-
-    pk: str
-    sk: str
 
 
 def escape(name: str) -> str:

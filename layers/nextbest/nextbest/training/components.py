@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nextbest.history import WINDOW
+from nextbest.domain.history import WINDOW
 from nextbest.scoring.kernels import Kernel
 from nextbest.training import ridge
 from nextbest.training.priors import Prior, Takers

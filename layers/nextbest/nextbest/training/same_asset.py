@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
 from nextbest.training import ridge
 
 _MOST_TYPES = 16

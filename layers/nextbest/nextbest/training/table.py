@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nextbest.actions import Action
+from nextbest.domain.actions import Action
+from nextbest.domain.events import MICROSECONDS
+from nextbest.domain.history import WINDOW
 from nextbest.errors import InvalidInput
-from nextbest.events import MICROSECONDS
-from nextbest.history import WINDOW
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 
 COLUMNS = ("user_id", "event_type", "asset_id", "timestamp")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nextbest.history import WINDOW
+from nextbest.domain.history import WINDOW
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.model import RepeatTiming
 from nextbest.scoring.score import timing_factors

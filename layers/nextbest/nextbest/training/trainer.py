@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from nextbest.programs import Program
+from nextbest.domain.programs import Program
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel, moment_of
 from nextbest.scoring.model import Mode, Model

@@ -1,0 +1,1 @@
+"""How to call AWS: clients, one table, direct reads, signatures, files, queues. Knows nothing of our items."""

@@ -1,0 +1,156 @@
+"""Reads of DynamoDB and S3 without an SDK, for the answers that users wait for.
+
+Importing botocore and making its clients is most of a cold start, and its layers cost more than a millisecond of every
+call (measured: docs/performance.md). Here is just what the hot reads need: BatchGetItem, and GET of an object. Whatever
+does not go plainly well is left to botocore, which knows throttling, retries and errors. A read may be repeated, so
+nothing is lost by asking twice.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import finalize
+from zlib import crc32
+
+from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.table import Item, ItemKey, Table, key_of
+from nextbest.observability import log
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TIMEOUT_SECONDS = 1.0
+"""Of connecting, and of every read from the connection."""
+
+_OK = 200
+_BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
+# A connection that rested longer may be gone without a word: services drop idle ones, and so does a frozen sandbox.
+_LONGEST_REST_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class _Resting:
+    connection: HTTPConnection
+    since: float
+
+
+class Endpoint:
+    """One service at one URL: sends signed requests over connections that are kept alive. Safe to share by threads.
+
+    ``credentials`` gives those that are valid now; ``clock`` seconds since 1970.
+    """
+
+    def __init__(
+        self, service: str, url: str, region: str, credentials: Callable[[], Credentials], clock: Callable[[], float]
+    ) -> None:
+        parts = urlsplit(url)
+        self._service = service
+        self._host = parts.netloc
+        self._connection_type = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._region = region
+        self._credentials = credentials
+        self._clock = clock
+        self._resting: list[_Resting] = []
+        finalize(self, _close, self._resting)
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> tuple[bytes, Message] | None:
+        """The body and headers of an answer with status 200; None for any other answer, or none."""
+        signed = signed_headers(
+            method,
+            path,
+            {"host": self._host, **headers},
+            body,
+            self._credentials(),
+            region=self._region,
+            service=self._service,
+            now=self._clock(),
+        )
+        connection = self._connection()
+        try:
+            connection.request(method, path, body or None, signed)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            log("warning", "a direct read failed; the SDK reads", service=self._service, error=repr(error))
+            return None
+        if response.will_close:
+            connection.close()
+        else:
+            self._resting.append(_Resting(connection, self._clock()))
+        if response.status != _OK:
+            log("warning", "a direct read was refused; the SDK reads", service=self._service, status=response.status)
+            return None
+        return content, response.headers
+
+    def _connection(self) -> HTTPConnection:
+        """One that rests, if it has not for too long; else a new one, not connected yet."""
+        while self._resting:
+            try:
+                resting = self._resting.pop()
+            except IndexError:  # another thread took the last one
+                break
+            if self._clock() - resting.since < _LONGEST_REST_SECONDS:
+                return resting.connection
+            resting.connection.close()
+        return self._connection_type(self._host, timeout=TIMEOUT_SECONDS)
+
+
+def _close(resting: list[_Resting]) -> None:
+    while resting:
+        resting.pop().connection.close()
+
+
+class DirectTable(Table):
+    """A table whose batches of items are read without the SDK, and with it where that fails."""
+
+    def __init__(self, client: DynamoDBClient, name: str, endpoint: Endpoint) -> None:
+        super().__init__(client, name)
+        self._endpoint = endpoint
+
+    def get(self, key: ItemKey) -> Item | None:
+        """One item, strongly consistent."""
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
+        """Up to 100 items in one round trip, strongly consistent; those that exist."""
+        items = self._batch_get_item([key_of(key) for key in keys])
+        if items is None:
+            return super().get_many(keys)
+        return {ItemKey(item["pk"]["S"], item["sk"]["S"]): item for item in items}
+
+    def _batch_get_item(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+        """The items under ``keys`` in the form of botocore's client; None when DynamoDB did not answer for all."""
+        body = json.dumps({"RequestItems": {self.name: {"Keys": list(keys), "ConsistentRead": True}}}).encode()
+        found = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
+        if found is None:
+            return None
+        content, headers = found
+        checksum = headers.get("x-amz-crc32")
+        if checksum is not None and int(checksum) != crc32(content):
+            log("warning", "an answer was damaged on its way; the SDK reads", service="dynamodb")
+            return None
+        answer = json.loads(content)
+        if answer.get("UnprocessedKeys"):
+            return None
+        return [_with_bytes(item) for item in answer["Responses"].get(self.name, ())]
+
+
+def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:
+    """The item with its binary attributes decoded, as botocore gives them."""
+    for value in item.values():
+        if "B" in value:
+            value["B"] = b64decode(value["B"])
+        elif "BS" in value:
+            value["BS"] = [b64decode(member) for member in value["BS"]]
+    return item

@@ -1,0 +1,285 @@
+"""One DynamoDB table: the few calls the store makes, and nothing of what the items mean.
+
+Structured values are kept as JSON text in one string attribute: no Decimals, one attribute to parse, and numbers
+survive unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from botocore.exceptions import ClientError
+
+from nextbest.aws.backoff import Backoff
+from nextbest.aws.parallel import in_parallel
+from nextbest.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import ReturnValueType
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        BatchStatementRequestTypeDef,
+        TransactWriteItemTypeDef,
+        WriteRequestTypeDef,
+        WriteRequestUnionTypeDef,
+    )
+
+Item = Mapping[str, "AttributeValueTypeDef"]
+T = TypeVar("T")
+
+STATEMENTS_PER_CALL = 25  # the limit of BatchExecuteStatement and of BatchWriteItem
+SCAN_PAGE_ITEMS = 5000
+"""Log rows of about half a megabyte. A page of the whole megabyte takes the local engine eight times as long a row."""
+
+BACKOFF = Backoff()
+
+_CONDITION_FAILED = "ConditionalCheckFailed"
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+"""Codes of parts of a call that DynamoDB could not do just now. botocore does not try these parts again."""
+
+
+class ItemKey(NamedTuple):
+    """Primary key of one item."""
+
+    pk: str
+    sk: str
+
+
+class WriteRefused(Exception):
+    """A conditional write found another state than it asked for. Never leaves the store."""
+
+
+def to_json(value: object) -> str:
+    """Compact JSON; NaN and infinities are refused."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def text(item: Item, name: str) -> str:
+    """A string attribute of an item."""
+    return item[name]["S"]
+
+
+def data(item: Item, name: str = "body_json") -> Any:
+    """A JSON attribute of an item."""
+    return json.loads(text(item, name))
+
+
+def number(item: Item, name: str, default: int = 0) -> int:
+    """A whole-number attribute of an item."""
+    return int(item[name]["N"]) if name in item else default
+
+
+def key_of(key: ItemKey) -> dict[str, AttributeValueTypeDef]:
+    return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
+
+
+class Table:
+    """A table, through a botocore client.
+
+    Methods raise ClientError for what the service refuses whole (throttled calls and failures of the service after
+    botocore's own tries), and Unavailable where it kept refusing parts of a call.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
+        self.client = client
+        self.name = name
+        self._backoff = backoff
+
+    def get(self, key: ItemKey) -> Item | None:
+        """One item, strongly consistent."""
+        return self.client.get_item(TableName=self.name, Key=key_of(key), ConsistentRead=True).get("Item")
+
+    def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
+        """Up to 100 items in one round trip, strongly consistent; those that exist."""
+        wanted: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
+        found: dict[ItemKey, Item] = {}
+        for _ in self._backoff.tries():
+            answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
+            for item in answer["Responses"].get(self.name, ()):
+                found[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
+            # A throttled part comes back unprocessed; botocore's own retries do not see it.
+            unprocessed = answer.get("UnprocessedKeys", {}).get(self.name)
+            if not unprocessed:
+                return found
+            wanted = list(unprocessed["Keys"])
+        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone; please try again")
+
+    def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
+        """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"} if only_new else {}
+        self._write(lambda: self.client.put_item(TableName=self.name, Item={**key_of(key), **attributes}, **condition))
+
+    def update(
+        self,
+        key: ItemKey,
+        expression: str,
+        values: Item,
+        *,
+        condition: str | None = None,
+        returns: ReturnValueType = "NONE",
+    ) -> Item:
+        """Update one item; attribute names are written into the expression. Raises WriteRefused."""
+        extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            extra["ExpressionAttributeValues"] = values
+        answer = self._write(
+            lambda: self.client.update_item(
+                TableName=self.name,
+                Key=key_of(key),
+                UpdateExpression=expression,
+                ReturnValues=returns,
+                **extra,
+            )
+        )
+        return answer.get("Attributes", {})
+
+    def delete(self, key: ItemKey) -> bool:
+        """Delete one item; whether it existed."""
+        return bool(
+            self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD").get("Attributes")
+        )
+
+    def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
+        """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
+
+        PartiQL's INSERT is a conditional put, 25 to a call, where BatchWriteItem would overwrite and tell nothing.
+        Attributes are strings.
+        """
+        chunks = [items[start : start + STATEMENTS_PER_CALL] for start in range(0, len(items), STATEMENTS_PER_CALL)]
+        return [new for answers in in_parallel(self._insert_chunk, chunks) for new in answers]
+
+    def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
+        """Each statement succeeds or fails alone. One that failed inside DynamoDB may have been done all the same.
+
+        It then counts as one that was there already when it is tried again: told wrongly, but stored once.
+        """
+        new = [False] * len(items)
+        pending = list(range(len(items)))
+        for _ in self._backoff.tries():
+            answer = self.client.batch_execute_statement(
+                Statements=[self._insert_statement(*items[index]) for index in pending]
+            )
+            undone = []
+            for index, response in zip(pending, answer["Responses"], strict=True):
+                code = response.get("Error", {}).get("Code")
+                if code in _PASSING:
+                    undone.append(index)
+                elif code in (None, "DuplicateItem"):
+                    new[index] = code is None
+                else:
+                    message = response["Error"].get("Message", "Unknown")
+                    raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
+            if not undone:
+                return new
+            pending = undone
+        raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
+
+    def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
+        names = ["pk", "sk", *attributes]
+        fields = ",".join(f"'{name}':?" for name in names)
+        values = [key.pk, key.sk, *attributes.values()]
+        return {
+            "Statement": f'INSERT INTO "{self.name}" VALUE {{{fields}}}',
+            "Parameters": [{"S": value} for value in values],
+        }
+
+    def query(
+        self, pk: str, *, prefix: str = "", between: tuple[str, str] | None = None, newest_first: bool = False
+    ) -> Iterator[Item]:
+        """Items of one partition in order of their sort keys, page by page, strongly consistent."""
+        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
+        condition = "pk = :pk"
+        if between is not None:
+            condition += " AND sk BETWEEN :from AND :to"
+            values |= {":from": {"S": between[0]}, ":to": {"S": between[1]}}
+        elif prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+            ScanIndexForward=not newest_first,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
+        """Items of all partitions whose keys begin so. Reads the whole table: for a rebase, never for a request."""
+        pages = self.client.get_paginator("scan").paginate(
+            TableName=self.name,
+            FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": pk_prefix}, ":sk": {"S": sk_prefix}},
+            ProjectionExpression=projection,
+            ConsistentRead=True,
+            PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def transact(self, operations: Sequence[TransactWriteItemTypeDef]) -> None:
+        """Several writes or none. Raises WriteRefused when a condition fails."""
+        self._write(lambda: self.client.transact_write_items(TransactItems=operations))
+
+    def _write(self, call: Callable[[], T]) -> T:
+        """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
+        for _ in self._backoff.tries():
+            try:
+                return call()
+            except ClientError as error:
+                reasons = _reasons(error)
+                if _CONDITION_FAILED in reasons:
+                    raise WriteRefused from error
+                if not reasons or reasons - _PASSING:
+                    raise
+                last = error
+        raise Unavailable("DynamoDB kept refusing a write that others were in the way of; please try again") from last
+
+    def delete_many(self, keys: Iterable[ItemKey]) -> int:
+        """Delete items in batches; how many were asked for."""
+        count = 0
+        batch: list[WriteRequestTypeDef] = []
+        for key in keys:
+            batch.append({"DeleteRequest": {"Key": key_of(key)}})
+            count += 1
+            if len(batch) == STATEMENTS_PER_CALL:
+                self._write_batch(batch)
+                batch = []
+        if batch:
+            self._write_batch(batch)
+        return count
+
+    def _write_batch(self, requests: Sequence[WriteRequestUnionTypeDef]) -> None:
+        for _ in self._backoff.tries():
+            answer = self.client.batch_write_item(RequestItems={self.name: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+            if not requests:
+                return
+        raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")
+
+
+def _reasons(error: ClientError) -> set[str]:
+    """Why DynamoDB would not do a write, where that is about its condition or about others; empty otherwise.
+
+    A transaction is cancelled for failed conditions as well as for conflicts and throttling; only its list of reasons,
+    one for each operation, tells.
+    """
+    code = error.response["Error"]["Code"]
+    if code == "TransactionCanceledException":
+        cancelled: Any = error.response
+        return {reason["Code"] for reason in cancelled.get("CancellationReasons", ())} - {"None"}
+    if code in ("ConditionalCheckFailedException", "TransactionConflictException"):
+        return {code.removesuffix("Exception")}
+    return set()

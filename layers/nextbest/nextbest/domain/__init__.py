@@ -1,0 +1,1 @@
+"""Pure, frozen values: events, actions, histories, programs, keys. No I/O, no clock."""

@@ -1,0 +1,295 @@
+"""The history of one user: what they did, packed so that one read brings all of it.
+
+A history is a pure function of the *set* of a user's events. Order of arrival, duplicates and batching never change
+it, to the bit: recent events are kept one by one in a canonical order, and what is older is folded into one exact
+sum per action (whole numbers, so that addition is associative).
+
+    newest WINDOW events         action index, time, identity, one by one
+    everything older             Σ 0.5^((landmark - t) / half_life) per action, exact
+
+Encoded form (version 1): one byte of version, crc32, zlib body. The body holds a fixed header, the arrays, and the
+names as JSON. Times are stored as differences with their bytes transposed, which zlib then nearly removes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import chain, repeat
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.actions import Action
+from nextbest.domain.decayed_sums import DAY_US, FoldedSums
+from nextbest.domain.events import Event, to_microseconds
+from nextbest.errors import HistoryCorrupt
+
+WINDOW = 1000
+"""How many of the newest events are kept one by one (design §4)."""
+
+_VERSION = 1
+_ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
+_HEADER = struct.Struct("<IIQ")  # actions, recent events, 1 if any event carries a client's id
+_PACKED_EVENT = struct.Struct(">BQQH")  # version, time, identity, bytes of the event type
+_NO_INDEX: NDArray[np.int32] = np.zeros(0, np.int32)
+_NO_TIMES: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+class HistoryEvent(NamedTuple):
+    """An event as a history keeps it: its place in the canonical order and its identity. Hot: compared by tuples."""
+
+    timestamp_us: int
+    action: Action
+    identity: int = 0
+
+    @classmethod
+    def of(cls, event: Event) -> HistoryEvent:
+        """The part of ``event`` that a history keeps."""
+        return cls(event.timestamp_us, Action(event.event_type, event.asset_id), identity_of(event.event_id))
+
+
+def identity_of(event_id: str) -> int:
+    """A client's event id as a 64-bit number; 0 where the client gave none."""
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "big") if event_id else 0
+
+
+def pack_event(event: HistoryEvent) -> bytes:
+    """One event as the member of the tail's binary set: equal events have equal bytes, so the set drops duplicates."""
+    event_type = event.action.event_type.encode()
+    head = _PACKED_EVENT.pack(_VERSION, event.timestamp_us, event.identity, len(event_type))
+    return head + event_type + event.action.asset_id.encode()
+
+
+def unpack_event(packed: bytes) -> HistoryEvent:
+    """Inverse of ``pack_event``. Raises HistoryCorrupt."""
+    try:
+        version, timestamp_us, identity, type_bytes = _PACKED_EVENT.unpack_from(packed)
+        names = packed[_PACKED_EVENT.size :]
+        action = Action(names[:type_bytes].decode(), names[type_bytes:].decode())
+    except (struct.error, UnicodeDecodeError) as error:
+        raise HistoryCorrupt(f"a packed event cannot be read: {error}") from error
+    if version != _VERSION:
+        raise HistoryCorrupt(f"a packed event has version {version}; this code reads {_VERSION}")
+    return HistoryEvent(timestamp_us, action, identity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """All that is known of one user's actions.
+
+    ``actions`` are the distinct actions, sorted. The newest ``WINDOW`` events stand in ``action_index`` (int32, into
+    ``actions``), ``timestamps_us`` (int64, microseconds, ascending) and ``identities`` (uint64). Events older than
+    those are either still whole (``older_index``, ``older_timestamps_us``) or folded into ``folded``.
+    """
+
+    actions: tuple[Action, ...]
+    action_index: NDArray[np.int32]
+    timestamps_us: NDArray[np.int64]
+    identities: NDArray[np.uint64]
+    older_index: NDArray[np.int32]
+    older_timestamps_us: NDArray[np.int64]
+    folded: FoldedSums | None = None
+
+    @classmethod
+    def empty(cls) -> History:
+        """The history of a user who did nothing."""
+        return cls((), _NO_INDEX, _NO_TIMES, np.zeros(0, np.uint64), _NO_INDEX, _NO_TIMES)
+
+    @classmethod
+    def from_events(cls, events: Iterable[tuple[str, str, float]]) -> History:
+        """A history from (event type, asset id, seconds since 1970), in any order; equal events count once."""
+        return cls.from_history_events(
+            HistoryEvent(to_microseconds(timestamp), Action(event_type, asset_id))
+            for event_type, asset_id, timestamp in events
+        )
+
+    @classmethod
+    def from_history_events(cls, events: Iterable[HistoryEvent]) -> History:
+        """A history from events in any order; equal events count once. Nothing is folded yet."""
+        return cls.empty().merge(events)
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """Times of the recent events, in seconds since 1970, ascending."""
+        return self.timestamps_us / 1e6
+
+    @property
+    def folded_until_us(self) -> int:
+        """Events at or before this time can no longer be told from ones already folded; -1 when none are."""
+        return self.folded.until_us if self.folded is not None else -1
+
+    def folded_for(self, half_life_days: float) -> bool:
+        """Whether base weights for this half-life can be had; if not, rebuild the history from the log."""
+        return self.folded is None or self.folded.half_life_days == half_life_days
+
+    def __bool__(self) -> bool:
+        return bool(self.actions)
+
+    def base_weight_vector(self, half_life_days: float, now: float) -> NDArray[np.float64]:
+        """Σ 0.5^(age_days / half_life_days) over all events, one entry for each of ``actions``.
+
+        ``now`` in seconds since 1970. Source: ActionHub contract, worked example for base weights. Raises
+        HistoryCorrupt when older events were folded with another half-life (the caller rebuilds from the log).
+        """
+        now_us = to_microseconds(now)
+        half_life_us = half_life_days * DAY_US
+        size = len(self.actions)
+        recent = np.exp2((self.timestamps_us - now_us) / half_life_us)
+        weights: NDArray[np.float64] = np.bincount(self.action_index, recent, minlength=size).astype(np.float64)
+        if self.older_index.size:
+            older = np.exp2((self.older_timestamps_us - now_us) / half_life_us)
+            weights += np.bincount(self.older_index, older, minlength=size)
+        if self.folded is not None:
+            self.folded.add_to(weights, half_life_days, now_us)
+        return weights
+
+    def base_weights(self, half_life_days: float, now: float) -> dict[Action, float]:
+        """``base_weight_vector`` by action."""
+        return dict(zip(self.actions, self.base_weight_vector(half_life_days, now).tolist(), strict=True))
+
+    def last_timestamps(self) -> dict[Action, float]:
+        """When each action of the recent window was last taken, in seconds since 1970."""
+        times = self.timestamps.tolist()
+        return {self.actions[index]: time for index, time in zip(self.action_index.tolist(), times, strict=True)}
+
+    def recent_events(self) -> list[HistoryEvent]:
+        """The events of the window, oldest first."""
+        return [
+            HistoryEvent(time, self.actions[index], identity)
+            for time, index, identity in zip(
+                self.timestamps_us.tolist(), self.action_index.tolist(), self.identities.tolist(), strict=True
+            )
+        ]
+
+    def merge(self, events: Iterable[HistoryEvent]) -> History:
+        """This history and ``events``; those already in the window are not counted again.
+
+        Raises HistoryCorrupt for an event from the folded past: whether it was counted cannot be told from here, so
+        the caller rebuilds from the log.
+        """
+        sent = set(events)
+        new = sorted(sent - self._window_events_at({event.timestamp_us for event in sent}))
+        if not new:
+            return self
+        if new[0].timestamp_us <= self.folded_until_us:
+            raise HistoryCorrupt("an event is older than the folded part of the history; rebuild it from the log")
+        actions, renamed = self._actions_with({event.action for event in new})
+        added = (bisect_left(actions, event.action) for event in new)
+        index = np.concatenate([renamed[self.action_index], np.fromiter(added, np.int32, len(new))])
+        times = np.concatenate([self.timestamps_us, np.fromiter((e.timestamp_us for e in new), np.int64, len(new))])
+        identities = np.concatenate([self.identities, np.fromiter((e.identity for e in new), np.uint64, len(new))])
+        order = np.lexsort((identities, index, times))
+        older, recent = order[: max(0, order.size - WINDOW)], order[-WINDOW:]
+        return History(
+            actions,
+            index[recent],
+            times[recent],
+            identities[recent],
+            np.concatenate([renamed[self.older_index], index[older]]),
+            np.concatenate([self.older_timestamps_us, times[older]]),
+            self.folded.reindexed(renamed) if self.folded is not None else None,
+        )
+
+    def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
+        """The events of the window at any of these times: the only ones that new events can equal."""
+        wanted = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        begins, ends = (np.searchsorted(self.timestamps_us, wanted, side=side) for side in ("left", "right"))
+        places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
+        return {
+            HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))
+            for n in places
+        }
+
+    def _actions_with(self, added: set[Action]) -> tuple[tuple[Action, ...], NDArray[np.int32]]:
+        """The sorted actions once ``added`` are among them, and the new index of each that was there before."""
+        unknown = added.difference(self.actions)
+        if not unknown:
+            return self.actions, np.arange(len(self.actions), dtype=np.int32)
+        actions = tuple(sorted([*self.actions, *unknown]))
+        # Each of the old moves up by as many as were put before it.
+        places = np.sort(np.fromiter((bisect_left(self.actions, action) for action in unknown), np.int32, len(unknown)))
+        old = np.arange(len(self.actions), dtype=np.int32)
+        return actions, old + np.searchsorted(places, old, side="right").astype(np.int32)
+
+    def fold(self, half_life_days: float) -> History:
+        """The canonical form: everything older than the window as exact sums for ``half_life_days``."""
+        if not self.older_index.size:
+            return self
+        added = FoldedSums.of(self.older_index, self.older_timestamps_us, half_life_days)
+        folded = added if self.folded is None else self.folded.plus(added)
+        return replace(self, older_index=_NO_INDEX, older_timestamps_us=_NO_TIMES, folded=folded)
+
+    def encode(self, half_life_days: float) -> bytes:
+        """The canonical form as bytes; equal histories have equal bytes."""
+        folded = self.fold(half_life_days)
+        assets: dict[str, list[str]] = {}
+        for event_type, asset_id in folded.actions:
+            assets.setdefault(event_type, []).append(asset_id)
+        has_identities = bool(folded.identities.any())
+        parts = [
+            _HEADER.pack(len(folded.actions), len(folded.action_index), has_identities),
+            _transposed(np.diff(folded.timestamps_us, prepend=np.int64(0))),
+            _transposed(folded.action_index),
+        ]
+        if has_identities:
+            parts.append(folded.identities.astype("<u8").tobytes())
+        past = folded.folded.encode() if folded.folded is not None else b""
+        parts += [struct.pack("<I", len(past)), past, json.dumps(assets, separators=(",", ":")).encode()]
+        body = zlib.compress(b"".join(parts), 6)
+        return _ENVELOPE.pack(_VERSION, zlib.crc32(body)) + body
+
+    @classmethod
+    def decode(cls, data: bytes) -> History:
+        """Inverse of ``encode``. Raises HistoryCorrupt for bytes that are damaged or of a newer version."""
+        try:
+            version, crc = _ENVELOPE.unpack_from(data)
+            if version != _VERSION:
+                raise HistoryCorrupt(f"the history has version {version}; this code reads {_VERSION}")
+            body = memoryview(data)[_ENVELOPE.size :]
+            if zlib.crc32(body) != crc:
+                raise HistoryCorrupt("the history's checksum does not match")
+            return cls._decode_body(zlib.decompress(body))
+        except (struct.error, zlib.error, ValueError, KeyError) as error:
+            raise HistoryCorrupt(f"the history cannot be read: {error}") from error
+
+    @classmethod
+    def _decode_body(cls, body: bytes) -> History:
+        action_count, event_count, has_identities = _HEADER.unpack_from(body)
+        offset = _HEADER.size
+        times = np.cumsum(_untransposed(body, offset, event_count, np.dtype("<i8")))
+        offset += 8 * event_count
+        index = _untransposed(body, offset, event_count, np.dtype("<i4")).astype(np.int32, copy=False)
+        offset += 4 * event_count
+        if has_identities:
+            identities = np.frombuffer(body, "<u8", event_count, offset)
+            offset += 8 * event_count
+        else:
+            identities = np.zeros(event_count, np.uint64)
+        (past_bytes,) = struct.unpack_from("<I", body, offset)
+        offset += 4
+        folded = FoldedSums.decode(body[offset : offset + past_bytes]) if past_bytes else None
+        assets = json.loads(body[offset + past_bytes :])
+        actions = tuple(
+            chain.from_iterable(map(Action, repeat(event_type), assets[event_type]) for event_type in assets)
+        )
+        if len(actions) != action_count or (event_count and int(index.max()) >= action_count):
+            raise HistoryCorrupt("the history names an action that it does not hold")
+        return cls(actions, index, times, identities, _NO_INDEX, _NO_TIMES, folded)
+
+
+def _transposed(values: NDArray[np.int64] | NDArray[np.int32]) -> bytes:
+    """Little-endian bytes of ``values``, all first bytes first: what repeats stands together."""
+    width = values.dtype.itemsize
+    return values.astype(f"<i{width}").view(np.uint8).reshape(-1, width).T.tobytes()
+
+
+def _untransposed(body: bytes, offset: int, count: int, dtype: np.dtype[np.signedinteger]) -> NDArray[np.int64]:
+    raw = np.frombuffer(body, np.uint8, count * dtype.itemsize, offset)
+    return np.ascontiguousarray(raw.reshape(dtype.itemsize, count).T).view(dtype).reshape(count)

@@ -1,0 +1,107 @@
+"""Taking events in: at once, or through the queue. The same for both dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nextbest.domain.access_keys import PROGRAM_ID
+from nextbest.domain.events import LATEST_TIMESTAMP_US, Event, to_microseconds
+from nextbest.domain.programs import Program
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.store.base import Appended, MessageQueue, Store, UserStore
+
+MESSAGE_BYTES = 200_000
+"""SQS takes 256 KB a message; the rest is room for JSON's escapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """One queued piece of a call: events of one program.
+
+    ``sent_us`` is when it was sent, in microseconds since 1970: it is not stored for users deleted since then.
+    """
+
+    program_id: str
+    events: tuple[Event, ...]
+    refresh_histories: bool = True
+    sent_us: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "program_id": self.program_id,
+                "refresh_histories": self.refresh_histories,
+                "sent_us": self.sent_us,
+                "events": [asdict(event) for event in self.events],
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> EventMessage:
+        """Inverse of ``to_json``. Raises InvalidInput for anything else: a poison message."""
+        try:
+            message = json.loads(text)
+            events = tuple(_event(row) for row in message["events"])
+            refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
+            return cls(str(message["program_id"]), events, refresh, sent_us)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise InvalidInput(f"this is not a message of events: {error!r}") from error
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    event = Event(**{**row, "labels": tuple(row.get("labels", ()))})
+    names = (event.user_id, event.event_type, event.asset_id)
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError("user_id, event_type and asset_id must be non-empty text")
+    for text in (*names, event.event_id, event.source, event.recommendation_id, *event.labels):
+        text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
+    if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
+        raise ValueError("timestamp_us must be whole microseconds since 1970")
+    return event
+
+
+def store_events(store: UserStore, program: Program, events: Sequence[Event], *, refresh_histories: bool) -> Appended:
+    """Store events now; when this returns, the next read of their users shows them."""
+    return store.append(program, events, refresh_histories=refresh_histories)
+
+
+def queue_events(
+    queue: MessageQueue, program: Program, events: Sequence[Event], *, refresh_histories: bool, now: float
+) -> int:
+    """Queue events for ``ingest``; how many messages that took. When this returns, none can be lost any more."""
+    sent_us = to_microseconds(now)
+    messages = [
+        EventMessage(program.program_id, run, refresh_histories, sent_us).to_json()
+        for run in _runs(events, MESSAGE_BYTES)
+    ]
+    queue.send(messages)
+    return len(messages)
+
+
+def ingest(store: Store, message: EventMessage) -> Appended:
+    """Store the events of one message, but for users deleted since it was sent. Raises NotFound."""
+    state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
+    if state is None:
+        raise NotFound(f"program {message.program_id} does not exist")
+    users = list(dict.fromkeys(event.user_id for event in message.events))
+    erased = store.erased_since(message.program_id, users, message.sent_us)
+    events = [event for event in message.events if event.user_id not in erased]
+    return store.append(state.program, events, refresh_histories=message.refresh_histories)
+
+
+def _runs(events: Sequence[Event], limit_bytes: int) -> Iterator[tuple[Event, ...]]:
+    run: list[Event] = []
+    size = 0
+    for event in events:
+        event_size = len(json.dumps(asdict(event)).encode())
+        if run and size + event_size > limit_bytes:
+            yield tuple(run)
+            run, size = [], 0
+        run.append(event)
+        size += event_size
+    if run:
+        yield tuple(run)

@@ -1,0 +1,153 @@
+"""Rebase: from the event log to a served model (design §2).
+
+Everything a rebase makes is derived. It writes an artifact under a new name and then moves one pointer, so readers see
+either the old model or the new one, whole; a rebase that dies half-way leaves nothing but an unused file. Of two
+rebases at once the one that began later wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.programs import Program
+from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.logic.segments import publish
+from nextbest.scoring import Model
+from nextbest.scoring.memberships import build_segments
+from nextbest.store.base import (
+    ArtifactStore,
+    CataloguePointer,
+    ModelPointer,
+    ProgramState,
+    SegmentsPointer,
+    Status,
+    Store,
+)
+from nextbest.store.cache import CatalogueCache
+from nextbest.training import train
+
+Events = dict[str, NDArray[np.object_] | NDArray[np.float64]]
+Clock = Callable[[], float]
+
+
+class Rebase:
+    """One rebase of one program. ``clock`` gives seconds since 1970; the model is of the moment it begins."""
+
+    def __init__(self, store: Store, artifacts: ArtifactStore, program_id: str, *, clock: Clock, seed: int = 0) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._program_id = program_id
+        self._clock = clock
+        self._seed = seed
+        self._began = clock()
+
+    def run(self) -> ModelPointer:
+        """Train on the log, write the model, move the pointer. Raises NotFound, InvalidInput (nothing to learn from).
+
+        Whatever it raises, the program's status ends in ``program_rebase_failed`` with the reason.
+        """
+        state = self._store.program_state(self._program_id)
+        if state is None:
+            raise NotFound(f"program {self._program_id} does not exist")
+        with self._reported():
+            self._report(LOADING, "reading the event log")
+            events = self._load_events()
+            count = len(events["timestamp"])
+            self._report(TRAINING, f"learning from {count:,} events")
+            model = self._train(state.program, events)
+            pointer = self._publish(model)
+            self._report(REFRESHING, "refreshing histories that lack events, and the catalogue")
+            refreshed = self._refresh_histories(state.program, events)
+            self._publish_catalogue(state)
+            self._report(SEGMENTING, "scoring all users for segments")
+            self._publish_segments(state.program, model, events)
+            self._report(
+                COMPLETE,
+                f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
+                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s",
+            )
+        return pointer
+
+    def refresh_segments(self) -> SegmentsPointer:
+        """Score all users anew with the model that serves, and no learning. Raises NotFound, InvalidInput."""
+        state = self._store.program_state(self._program_id)
+        if state is None or state.model is None:
+            raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
+        program = state.program
+        model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
+            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+        )
+        return self._publish_segments(state.program, model, self._load_events())
+
+    def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
+        built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
+        return publish(self._store, self._artifacts, self._program_id, built, computed_at=self._began)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        self._report(STARTED, "the rebase has begun")
+        reason = "the rebase was stopped"
+        try:
+            yield
+            reason = ""
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            if reason:
+                self._report(FAILED, reason)
+
+    def _report(self, status_id: str, message: str) -> None:
+        self._store.put_status(Status(self._program_id, status_id, message, self._clock()))
+
+    def _load_events(self) -> Events:
+        rows = list(self._store.scan_events(self._program_id))
+        if not rows:
+            raise InvalidInput("the program has no events to learn from: POST /events first")
+        # The log has no order across users; sorting makes the model a function of the events alone.
+        rows.sort(key=lambda row: (row[1], row[0], row[2], row[3]))
+        users, times_us, event_types, asset_ids = zip(*rows, strict=True)
+        return {
+            "user_id": np.array(users, dtype=object),
+            "event_type": np.array(event_types, dtype=object),
+            "asset_id": np.array(asset_ids, dtype=object),
+            "timestamp": np.array(times_us, np.int64) / 1e6,
+        }
+
+    def _train(self, program: Program, events: Events) -> Model:
+        return train(events, program=program, now=self._began, seed=self._seed)
+
+    def _publish(self, model: Model) -> ModelPointer:
+        data = model.to_bytes()
+        # Versions sort by the moment a rebase began; the digest tells equal moments apart.
+        version = f"{round(self._began * 1000):013d}-{sha256(data).hexdigest()[:12]}"
+        pointer = ModelPointer(version, f"models/{self._program_id}/{version}.nbm")
+        self._artifacts.put(pointer.key, data)
+        self._store.point_to_model(self._program_id, pointer)
+        return pointer
+
+    def _refresh_histories(self, program: Program, events: Events) -> int:
+        """Make anew the histories that lack events of the log: back-filled ones, and of writers that were ended."""
+        logged: dict[str, list[int]] = {}
+        times_us = np.rint(events["timestamp"].astype(np.float64) * 1e6).astype(np.int64)
+        for user_id, time_us in zip(events["user_id"].tolist(), times_us.tolist(), strict=True):
+            logged.setdefault(user_id, []).append(time_us)
+        users = list(self._store.outdated_users(program.program_id, logged))
+        for user_id in users:
+            self._store.rebuild_history(program, user_id)
+        return len(users)
+
+    def _publish_catalogue(self, state: ProgramState) -> None:
+        """Write the catalogue as one file, so that cold readers need not read its changes one by one."""
+        if state.catalogue_revision == (state.catalogue.revision if state.catalogue else 0):
+            return
+        catalogue = CatalogueCache(self._store, self._artifacts).catalogue_of(state)
+        pointer = CataloguePointer(catalogue.revision, f"catalogues/{self._program_id}/{catalogue.revision:012d}.nbc")
+        self._artifacts.put(pointer.key, catalogue.encode())
+        self._store.point_to_catalogue(self._program_id, pointer)

@@ -1,0 +1,78 @@
+"""What people may ask of an operator: to be told everything that is held on them, and to be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from nextbest.domain.actions import Action
+from nextbest.domain.events import Event
+from nextbest.errors import NotFound
+from nextbest.logic.segments import forget_user, memberships_of
+from nextbest.store.base import ArtifactStore, Erased, Store
+
+EXPORT_BYTES = 3_000_000
+"""Of events in one answer: Lambda answers 6 MB at most."""
+
+_EVENT_BYTES = 160  # the names of an exported event's fields, its time and punctuation
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A part of what is held on a user: ``events`` in order of time, and with the first of them everything else.
+
+    ``next_skip`` is the ``skip`` of the following part, None where there is none.
+    """
+
+    events: Sequence[Event]
+    attributes: Mapping[str, Any] | None
+    memberships: Mapping[str, Sequence[tuple[Action, float]]]
+    next_skip: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What deleting a user removed: from the table, and from the segments."""
+
+    erased: Erased
+    memberships: int
+
+
+def export_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str, *, skip: int = 0) -> Export:
+    """All that is held on a user, but for the first ``skip`` events; as much of it as one answer holds.
+
+    The history and its weights are made of the events and hold nothing else. Raises NotFound where nothing is held.
+    """
+    events, next_skip = _part(store.events_of(program_id, user_id), skip)
+    attributes = store.user_attributes(program_id, user_id) if skip == 0 else None
+    memberships = memberships_of(store, artifacts, program_id, user_id) if skip == 0 else {}
+    if not events and attributes is None and not any(memberships.values()):
+        raise NotFound("User not found")
+    return Export(events, attributes, memberships, next_skip)
+
+
+def _part(log: Iterator[Event], skip: int) -> tuple[list[Event], int | None]:
+    events: list[Event] = []
+    size = 0
+    for event in islice(log, skip, None):
+        names = (event.event_type, event.asset_id, event.event_id, event.source, event.recommendation_id, *event.labels)
+        size += _EVENT_BYTES + sum(len(name.encode()) + 4 for name in names)
+        if events and size > EXPORT_BYTES:
+            return events, skip + len(events)
+        events.append(event)
+    return events, None
+
+
+def delete_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str, *, now: float) -> Deletion:
+    """Forget a user: log, history, attributes and segments; the next model learns without them.
+
+    Models hold weights of actions and nothing of any user. What is queued of the user is dropped when it arrives, even
+    where nothing was stored yet. Raises NotFound where nothing was, and InUse.
+    """
+    erased = store.erase_user(program_id, user_id, now=now)
+    deletion = Deletion(erased, forget_user(store, artifacts, program_id, user_id))
+    if deletion == Deletion(Erased(0, 0, 0), 0):
+        raise NotFound("User not found")
+    return deletion

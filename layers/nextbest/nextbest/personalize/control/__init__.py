@@ -1,0 +1,1 @@
+"""The client ``personalize``: the control plane, a file a resource."""

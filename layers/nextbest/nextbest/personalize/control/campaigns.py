@@ -1,0 +1,150 @@
+"""Campaigns: what GetActionRecommendations asks (personalize-actions §8.3).
+
+A campaign answers from the program's current model, which is that of the latest training: a new version is in service
+as soon as it is trained, whether or not the campaign asked to be kept in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.errors import AlreadyExists, InUse, InvalidInput
+from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.solution_versions import LATEST, find_version
+from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, name_in
+from nextbest.personalize.protocol.shapes import Flag, Members, Number, Pairs, Text, Whole
+from nextbest.personalize.protocol.statuses import ACTIVE, STOPPING, UNFINISHED
+from nextbest.personalize.runtime.campaign_settings import CampaignSettings
+
+_CONFIG = Members(
+    {
+        "itemExplorationConfig": Pairs(Text(0, 256), Text(0, 1000), 100),
+        "enableMetadataWithRecommendations": Flag(),
+        "syncWithLatestSolutionVersion": Flag(),
+        "rankingInfluence": Pairs(Text(one_of=("POPULARITY", "FRESHNESS")), Number(0, 1)),
+    }
+)
+
+
+def create_campaign(call: Call) -> Mapping[str, Any]:
+    name = call.asked["name"]
+    config = call.asked.get("campaignConfig", {})
+    version = _version(call, config)
+    program_id = version["program_id"]
+    if name != program_id and call.store.program_state(name) is not None:
+        # Each program has a campaign of its own name without ceremony, which nobody else may take.
+        raise AlreadyExists(f"Another resource with Arn {call.arn(CAMPAIGN, name)} already exists.")
+    members = {
+        "solution": version["solution"],
+        "version": _version_name(call, version),
+        "transactions_per_second": call.asked.get("minProvisionedTPS", 1),
+        "config": config,
+        "status": ACTIVE,
+    }
+    call.create(CAMPAIGN, name, program_id, members)
+    return {"campaignArn": call.arn(CAMPAIGN, name)}
+
+
+def _version(call: Call, config: Mapping[str, Any]) -> Resource:
+    """The version a campaign is to serve. Raises InvalidInput for one that failed, InUse while it is trained."""
+    CampaignSettings.read(config)
+    arn = call.asked["solutionVersionArn"]
+    version = find_version(call, "solutionVersionArn")
+    if config.get("syncWithLatestSolutionVersion") and not arn.endswith(f"/{LATEST}"):
+        problem = f"With syncWithLatestSolutionVersion the solutionVersionArn must end in /{LATEST}"
+        raise InvalidInput(problem, field="solutionVersionArn")
+    if version["status"] in (*UNFINISHED, STOPPING):
+        raise InUse(f"The solution version is in the state {version['status']}; wait until it is ACTIVE")
+    if version["status"] != ACTIVE:
+        problem = f"The solution version is in the state {version['status']}; a campaign needs an ACTIVE one"
+        raise InvalidInput(problem, field="solutionVersionArn")
+    return version
+
+
+def _version_name(call: Call, version: Resource) -> str:
+    latest = call.asked["solutionVersionArn"].endswith(f"/{LATEST}")
+    return f"{version['solution']}/{LATEST}" if latest else str(version["name"])
+
+
+def describe_campaign(call: Call) -> Mapping[str, Any]:
+    campaign = call.find(CAMPAIGN, "campaignArn")
+    described = {**_summary(call, campaign), **_settings(call, campaign)}
+    if "update" in campaign:
+        described["latestCampaignUpdate"] = {
+            **_settings(call, campaign),
+            "status": ACTIVE,
+            "creationDateTime": round(campaign["update"], 3),
+            "lastUpdatedDateTime": round(campaign["update"], 3),
+        }
+    return {"campaign": described}
+
+
+def list_campaigns(call: Call) -> Mapping[str, Any]:
+    solution = name_in(call.asked["solutionArn"], SOLUTION, field="solutionArn") if "solutionArn" in call.asked else ""
+    found = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
+    return page(call, found, "campaigns", lambda row: _summary(call, row), scope=solution)
+
+
+def update_campaign(call: Call) -> Mapping[str, Any]:
+    campaign = call.find(CAMPAIGN, "campaignArn")
+    changes: dict[str, Any] = {}
+    config = call.asked.get("campaignConfig", campaign["config"])
+    if "solutionVersionArn" in call.asked:
+        version = _version(call, config)
+        if version["program_id"] != campaign["program_id"]:
+            problem = "The solution version belongs to another dataset group than the campaign"
+            raise InvalidInput(problem, field="solutionVersionArn")
+        changes |= {"solution": version["solution"], "version": _version_name(call, version)}
+    else:
+        CampaignSettings.read(config)
+    if "minProvisionedTPS" in call.asked:
+        changes["transactions_per_second"] = call.asked["minProvisionedTPS"]
+    call.change(CAMPAIGN, campaign, **changes, config=config, update=call.now)
+    return {"campaignArn": call.arn(CAMPAIGN, campaign["name"])}
+
+
+def delete_campaign(call: Call) -> None:
+    call.delete(CAMPAIGN, call.find(CAMPAIGN, "campaignArn"))
+
+
+def _summary(call: Call, campaign: Resource) -> dict[str, Any]:
+    return {
+        "name": campaign["name"],
+        "campaignArn": call.arn(CAMPAIGN, campaign["name"]),
+        "status": campaign["status"],
+        **dates(campaign),
+    }
+
+
+def _settings(call: Call, campaign: Resource) -> dict[str, Any]:
+    return {
+        "solutionVersionArn": call.arn(SOLUTION, campaign["version"]),
+        "minProvisionedTPS": campaign["transactions_per_second"],
+        "campaignConfig": campaign["config"],
+    }
+
+
+OPERATIONS = {
+    "CreateCampaign": Operation(
+        Members(
+            {
+                "name!": NAME,
+                "solutionVersionArn!": ARN,
+                "minProvisionedTPS": Whole(1),
+                "campaignConfig": _CONFIG,
+                "tags": TAGS,
+            }
+        ),
+        create_campaign,
+    ),
+    "DescribeCampaign": Operation(Members({"campaignArn!": ARN}), describe_campaign),
+    "ListCampaigns": Operation(Members({"solutionArn": ARN, **PAGE}), list_campaigns),
+    "UpdateCampaign": Operation(
+        Members(
+            {"campaignArn!": ARN, "solutionVersionArn": ARN, "minProvisionedTPS": Whole(1), "campaignConfig": _CONFIG}
+        ),
+        update_campaign,
+    ),
+    "DeleteCampaign": Operation(Members({"campaignArn!": ARN}), delete_campaign),
+}

@@ -1,0 +1,137 @@
+"""Dataset groups: each is a program, and every program is one (personalize-actions §8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.programs import Program
+from nextbest.errors import AlreadyExists, Forbidden, InUse
+from nextbest.personalize.control.resources import (
+    ARN,
+    NAME,
+    PAGE,
+    ROLE_ARN,
+    TAGS,
+    Call,
+    Operation,
+    Resource,
+    dates,
+    page,
+)
+from nextbest.personalize.protocol.arns import (
+    DATASET,
+    DATASET_GROUP,
+    EVENT_TRACKER,
+    FILTER,
+    SOLUTION,
+    name_in,
+    stored_kind,
+)
+from nextbest.personalize.protocol.resource_access import DENIED
+from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.statuses import ACTIVE
+
+DOMAIN = Text(one_of=("ECOMMERCE", "VIDEO_ON_DEMAND"))
+# What must be gone before a dataset group can go, in the order a clean-up meets them.
+_DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
+
+
+def create_dataset_group(call: Call) -> Mapping[str, Any]:
+    name = call.asked["name"]
+    arn = call.arn(DATASET_GROUP, name)
+    if not (call.key.opens(name) and call.key.allows(ADMIN)):
+        raise Forbidden(DENIED.format(scope=f"{ADMIN} for every program, or for {name}"))
+    taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
+    if call.store.program_state(name) is not None:
+        raise taken
+    # First, so that the new program's data sets are never taken for ones that nobody needs to declare.
+    settings = {key: call.asked[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.asked}
+    call.create(DATASET_GROUP, name, name, settings)
+    try:
+        call.store.create_program(Program(name, name))
+    except AlreadyExists as error:
+        raise taken from error
+    return {"datasetGroupArn": arn, "domain": call.asked.get("domain")}
+
+
+def describe_dataset_group(call: Call) -> Mapping[str, Any]:
+    return {"datasetGroup": _render(call, _group(call), with_settings=True)}
+
+
+def list_dataset_groups(call: Call) -> Mapping[str, Any]:
+    return page(call, _groups(call), "datasetGroups", lambda row: _render(call, row, with_settings=False))
+
+
+def delete_dataset_group(call: Call) -> None:
+    group = _group(call)
+    for kind in _DEPENDENTS:
+        blocker = next(call.resources(kind, program_id=group["name"]), None)
+        if blocker is not None:
+            raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
+    call.store.remove_program(group["name"])
+    if call.store.resource(stored_kind(DATASET_GROUP), group["name"]) is not None:
+        call.delete(DATASET_GROUP, group)
+
+
+def group_named(call: Call, arn: str, *, field: str = "datasetGroupArn") -> str:
+    """The program id in a dataset group's ARN, once the caller is seen to administer it."""
+    program_id = name_in(arn, DATASET_GROUP, field=field)
+    call.program(program_id, arn=arn)
+    return program_id
+
+
+def wanted_group(call: Call) -> dict[str, str]:
+    """What a list asks for where it may name a dataset group."""
+    arn = call.asked.get("datasetGroupArn")
+    return {"program_id": name_in(arn, DATASET_GROUP, field="datasetGroupArn")} if arn else {}
+
+
+def _group(call: Call) -> Resource:
+    name = group_named(call, call.asked["datasetGroupArn"])
+    return call.store.resource(stored_kind(DATASET_GROUP), name) or _implicit(name)
+
+
+def _groups(call: Call) -> Iterator[Resource]:
+    """The dataset groups of all programs that the caller administers."""
+    made = {row["name"]: row for row in call.store.list_resources(stored_kind(DATASET_GROUP))}
+    for program in sorted(call.store.list_programs(), key=lambda program: program.program_id):
+        group = made.get(program.program_id) or _implicit(program.program_id)
+        if call.sees(group):
+            yield group
+
+
+def _implicit(program_id: str) -> Resource:
+    """The dataset group of a program that was made through ActionHub, which keeps no record of when."""
+    return {"name": program_id, "program_id": program_id, "created": 0.0, "updated": 0.0}
+
+
+def _render(call: Call, group: Resource, *, with_settings: bool) -> dict[str, Any]:
+    rendered = {
+        "name": group["name"],
+        "datasetGroupArn": call.arn(DATASET_GROUP, group["name"]),
+        "status": ACTIVE,
+        **dates(group),
+    }
+    keys = ("domain", "roleArn", "kmsKeyArn") if with_settings else ("domain",)
+    return rendered | {key: group[key] for key in keys if key in group}
+
+
+OPERATIONS = {
+    "CreateDatasetGroup": Operation(
+        Members(
+            {
+                "name!": NAME,
+                "roleArn": ROLE_ARN,
+                "kmsKeyArn": Text(0, 2048, r"arn:aws.*:kms:.*:[0-9]{12}:key/.*"),
+                "domain": DOMAIN,
+                "tags": TAGS,
+            }
+        ),
+        create_dataset_group,
+    ),
+    "DescribeDatasetGroup": Operation(Members({"datasetGroupArn!": ARN}), describe_dataset_group),
+    "ListDatasetGroups": Operation(Members(PAGE), list_dataset_groups),
+    "DeleteDatasetGroup": Operation(Members({"datasetGroupArn!": ARN}), delete_dataset_group),
+}

@@ -1,0 +1,109 @@
+"""Dataset import jobs: CreateDatasetImportJob, Describe and List (personalize-actions §6.6). ``jobs`` runs them.
+
+A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
+``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.errors import InvalidInput, QuotaExceeded
+from nextbest.personalize.control.resources import (
+    ARN,
+    NAME,
+    PAGE,
+    ROLE_ARN,
+    TAGS,
+    Call,
+    Operation,
+    Resource,
+    dates,
+    page,
+)
+from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, name_in
+from nextbest.personalize.protocol.shapes import Flag, Members, Text
+from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
+
+MAX_UNFINISHED = 5
+
+
+def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
+    dataset = call.find(DATASET, "datasetArn")
+    location = call.asked["dataSource"].get("dataLocation", "")
+    if not location.startswith("s3://"):
+        raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+    mode = call.asked.get("importMode", FULL)
+    jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
+    if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
+        raise QuotaExceeded(f"More than {MAX_UNFINISHED} resources with PENDING or IN_PROGRESS status.")
+    imported = any(job["dataset"] == dataset["name"] and job["status"] == ACTIVE for job in jobs)
+    if mode == INCREMENTAL and not imported:
+        raise InvalidInput("An INCREMENTAL import needs an earlier bulk import of the dataset", field="importMode")
+    members = {
+        "dataset": dataset["name"],
+        "location": location,
+        "mode": mode,
+        "role": call.asked.get("roleArn"),
+        "publish_metrics": call.asked.get("publishAttributionMetricsToS3", False),
+        "status": CREATE_PENDING,
+    }
+    name = call.asked["jobName"]
+    call.create(IMPORT_JOB, name, dataset["program_id"], members)
+    call.deployment.start_import(name)
+    return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
+
+
+def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
+    job = call.find(IMPORT_JOB, "datasetImportJobArn")
+    described = {
+        **_summary(call, job),
+        "datasetArn": call.arn(DATASET, job["dataset"]),
+        "dataSource": {"dataLocation": job["location"]},
+        "publishAttributionMetricsToS3": job["publish_metrics"],
+    }
+    if job["role"] is not None:
+        described["roleArn"] = job["role"]
+    if "counts" in job:
+        described["nextbestCounts"] = job["counts"]
+    return {"datasetImportJob": described}
+
+
+def list_dataset_import_jobs(call: Call) -> Mapping[str, Any]:
+    dataset = name_in(call.asked["datasetArn"], DATASET, field="datasetArn") if "datasetArn" in call.asked else ""
+    found = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
+    return page(call, found, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
+
+
+def _summary(call: Call, job: Resource) -> dict[str, Any]:
+    failure = {"failureReason": job["failure"]} if "failure" in job else {}
+    return {
+        "jobName": job["name"],
+        "datasetImportJobArn": call.arn(IMPORT_JOB, job["name"]),
+        "importMode": job["mode"],
+        "status": job["status"],
+        **failure,
+        **dates(job),
+    }
+
+
+OPERATIONS = {
+    "CreateDatasetImportJob": Operation(
+        Members(
+            {
+                "jobName!": NAME,
+                "datasetArn!": ARN,
+                "dataSource!": Members({"dataLocation": Text(0, 256, r"(s3|http|https)://.+")}),
+                "roleArn": ROLE_ARN,
+                "tags": TAGS,
+                "importMode": Text(one_of=(FULL, INCREMENTAL)),
+                "publishAttributionMetricsToS3": Flag(),
+            }
+        ),
+        create_dataset_import_job,
+    ),
+    "DescribeDatasetImportJob": Operation(Members({"datasetImportJobArn!": ARN}), describe_dataset_import_job),
+    "ListDatasetImportJobs": Operation(Members({"datasetArn": ARN, **PAGE}), list_dataset_import_jobs),
+}

@@ -1,0 +1,170 @@
+"""Datasets: a schema for one kind of data of a dataset group (personalize-actions §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from nextbest.errors import InUse, InvalidInput
+from nextbest.personalize.control.dataset_groups import group_named, wanted_group
+from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.schemas import schema_named
+from nextbest.personalize.control.solution_versions import unfinished_version
+from nextbest.personalize.datasets.removal import clear_dataset
+from nextbest.personalize.datasets.schema import (
+    ACTION_INTERACTIONS,
+    ACTIONS,
+    DATASET_TYPES,
+    INTERACTIONS,
+    ITEMS,
+    USERS,
+    DatasetSchema,
+    dataset_type_named,
+)
+from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
+from nextbest.personalize.protocol.arns import (
+    DATASET,
+    DATASET_GROUP,
+    EVENT_TRACKER,
+    FILTER,
+    IMPORT_JOB,
+    SCHEMA,
+    stored_kind,
+)
+from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
+
+
+def create_dataset(call: Call) -> Mapping[str, Any]:
+    program_id = group_named(call, call.asked["datasetGroupArn"])
+    dataset_type = dataset_type_named(call.asked["datasetType"])
+    if dataset_type is None:
+        raise InvalidInput(f"The datasetType must be one of {', '.join(DATASET_TYPES)}", field="datasetType")
+    group = call.store.resource(stored_kind(DATASET_GROUP), program_id)
+    if group is not None and group.get("domain") and dataset_type in (ACTIONS, ACTION_INTERACTIONS):
+        raise InvalidInput("Datasets of actions are not allowed in a Domain dataset group", field="datasetType")
+    schema = _schema_for(call, dataset_type)
+    tracking_id = new_tracking_id(call) if dataset_type == ACTION_INTERACTIONS else None
+    members = {
+        "dataset_name": call.asked["name"],
+        "dataset_type": dataset_type,
+        "schema": schema["name"],
+        "fields": schema["fields"],
+        "tracking_id": tracking_id,
+    }
+    name = f"{program_id}/{dataset_type}"
+    call.create(DATASET, name, program_id, members)
+    if tracking_id is not None:
+        tracker = tracker_resource(program_id, dataset_type, DatasetSchema.from_json(schema["fields"]))
+        call.store.create_resource(TRACKING_ID, tracking_id, tracker)
+    return {"datasetArn": call.arn(DATASET, name)}
+
+
+def new_tracking_id(call: Call) -> str:
+    """A UUID."""
+    return str(UUID(int=call.deployment.random.getrandbits(128), version=4))
+
+
+def _schema_for(call: Call, dataset_type: str) -> Resource:
+    schema = schema_named(call, call.asked["schemaArn"])
+    if schema["dataset_type"] != dataset_type:
+        problem = f"The schema is for a dataset of type {schema['dataset_type']}, not {dataset_type}"
+        raise InvalidInput(problem, field="schemaArn")
+    return schema
+
+
+def describe_dataset(call: Call) -> Mapping[str, Any]:
+    dataset = call.find(DATASET, "datasetArn")
+    described = {
+        **_summary(call, dataset),
+        "datasetGroupArn": call.arn(DATASET_GROUP, dataset["program_id"]),
+        "schemaArn": call.arn(SCHEMA, dataset["schema"]),
+    }
+    if dataset["tracking_id"] is not None:
+        described["trackingId"] = dataset["tracking_id"]
+    if "update" in dataset:
+        described["latestDatasetUpdate"] = {
+            "schemaArn": call.arn(SCHEMA, dataset["schema"]),
+            "status": ACTIVE,
+            "creationDateTime": round(dataset["update"], 3),
+            "lastUpdatedDateTime": round(dataset["update"], 3),
+        }
+    return {"dataset": described}
+
+
+def list_datasets(call: Call) -> Mapping[str, Any]:
+    wanted = wanted_group(call)
+    found = call.resources(DATASET, **wanted)
+    return page(call, found, "datasets", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+
+
+def update_dataset(call: Call) -> Mapping[str, Any]:
+    dataset = call.find(DATASET, "datasetArn")
+    if dataset["dataset_type"] not in (ITEMS, USERS):
+        raise InvalidInput(
+            f"The schema of a dataset of type {dataset['dataset_type']} cannot change", field="schemaArn"
+        )
+    schema = _schema_for(call, dataset["dataset_type"])
+    before, after = DatasetSchema.from_json(dataset["fields"]), DatasetSchema.from_json(schema["fields"])
+    dropped = [field.name for field in before.fields if field not in after.fields]
+    if dropped:
+        raise InvalidInput(f"The new schema must keep the field {dropped[0]} as it is", field="schemaArn")
+    strict = [field.name for field in after.fields if field not in before.fields and not field.nullable]
+    if strict:
+        raise InvalidInput(f"The new field {strict[0]} must be nullable", field="schemaArn")
+    call.change(DATASET, dataset, schema=schema["name"], fields=schema["fields"], update=call.now)
+    return {"datasetArn": call.arn(DATASET, dataset["name"])}
+
+
+def delete_dataset(call: Call) -> None:
+    """Filters go first, and event trackers before what they feed (§8.3). Removes the data too."""
+    dataset = call.find(DATASET, "datasetArn")
+    program_id = dataset["program_id"]
+    blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]
+    for kind in blocking:
+        blocker = next(call.resources(kind, program_id=program_id), None)
+        if blocker is not None:
+            raise InUse(f"The dataset cannot be deleted before {call.arn(kind, blocker['name'])}")
+    for job in call.resources(IMPORT_JOB, dataset=dataset["name"]):
+        if job["status"] in UNFINISHED:
+            raise InUse(f"The dataset cannot be deleted while {call.arn(IMPORT_JOB, job['name'])} runs")
+    version = unfinished_version(call, program_id=program_id)
+    if version is not None:
+        raise InUse(f"The dataset cannot be deleted while {version} is trained")
+    clear_dataset(call.store, program_id, dataset["dataset_type"])
+    if dataset["tracking_id"] is not None:
+        call.store.delete_resource(TRACKING_ID, dataset["tracking_id"])
+    for job in list(call.resources(IMPORT_JOB, dataset=dataset["name"])):
+        call.delete(IMPORT_JOB, job)
+    call.delete(DATASET, dataset)
+
+
+def _summary(call: Call, dataset: Resource) -> dict[str, Any]:
+    return {
+        "name": dataset["dataset_name"],
+        "datasetArn": call.arn(DATASET, dataset["name"]),
+        "datasetType": dataset["dataset_type"],
+        "status": ACTIVE,
+        **dates(dataset),
+    }
+
+
+OPERATIONS = {
+    "CreateDataset": Operation(
+        Members(
+            {
+                "name!": NAME,
+                "schemaArn!": ARN,
+                "datasetGroupArn!": ARN,
+                "datasetType!": Text(0, 256, r"[A-Za-z_]+"),
+                "tags": TAGS,
+            }
+        ),
+        create_dataset,
+    ),
+    "DescribeDataset": Operation(Members({"datasetArn!": ARN}), describe_dataset),
+    "ListDatasets": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_datasets),
+    "UpdateDataset": Operation(Members({"datasetArn!": ARN, "schemaArn!": ARN}), update_dataset),
+    "DeleteDataset": Operation(Members({"datasetArn!": ARN}), delete_dataset),
+}

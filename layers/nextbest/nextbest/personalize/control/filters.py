@@ -1,0 +1,103 @@
+"""Filters: CreateFilter, DescribeFilter, ListFilters, DeleteFilter (personalize-actions §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.errors import AlreadyExists, QuotaExceeded
+from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
+from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, name_in, stored_kind
+from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.statuses import ACTIVE
+
+MAX_FILTERS = 30
+_DATASETS = {
+    ACTIONS: Dataset.ACTIONS,
+    ACTION_INTERACTIONS: Dataset.ACTION_INTERACTIONS,
+    ITEMS: Dataset.ITEMS,
+    INTERACTIONS: Dataset.INTERACTIONS,
+    USERS: Dataset.USERS,
+}
+
+
+def create_filter(call: Call) -> Mapping[str, Any]:
+    group_arn, expression = call.asked["datasetGroupArn"], call.asked["filterExpression"]
+    program_id = name_in(group_arn, DATASET_GROUP, field="datasetGroupArn")
+    call.program(program_id, arn=group_arn)
+    name = call.asked["name"]
+    if call.store.resource(stored_kind(FILTER), name) is not None:
+        raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
+    others = list(call.resources(FILTER, program_id=program_id))
+    if len(others) >= MAX_FILTERS:
+        raise QuotaExceeded(f"Cannot create a filter. A dataset group has at most {MAX_FILTERS} filters.")
+    bound = bind(parse(expression), _schema_of(call, program_id))
+    check_dataset_group([bound, *(_bound(other) for other in others)])
+    members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
+    call.create(FILTER, name, program_id, members)
+    return {"filterArn": call.arn(FILTER, name)}
+
+
+def _bound(resource: Resource) -> BoundFilter:
+    return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
+
+
+def _schema_of(call: Call, program_id: str) -> Schema:
+    """What a filter of the program may name: the datasets that were created.
+
+    A program that was not made as a dataset group has every dataset without ceremony; its actions have the fields that
+    occur among its assets, or any where there are none yet.
+    """
+    declared = {
+        _DATASETS[dataset["dataset_type"]]: {
+            field.name: field.filter_type for field in DatasetSchema.from_json(dataset["fields"]).fields
+        }
+        for dataset in call.resources(DATASET, program_id=program_id)
+    }
+    if call.store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+        return Schema.declared(declared)
+    assets = [asset for asset in call.store.assets(program_id) if asset.fields]
+    implicit = Schema.observed(assets) if assets else Schema.undeclared()
+    return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
+
+
+def describe_filter(call: Call) -> Mapping[str, Any]:
+    resource = call.find(FILTER, "filterArn")
+    return {"filter": {**_summary(call, resource), "filterExpression": resource["expression"]}}
+
+
+def list_filters(call: Call) -> Mapping[str, Any]:
+    wanted = {}
+    if "datasetGroupArn" in call.asked:
+        wanted["program_id"] = name_in(call.asked["datasetGroupArn"], DATASET_GROUP, field="datasetGroupArn")
+    found = call.resources(FILTER, **wanted)
+    # The capital F is AWS's own, here alone.
+    return page(call, found, "Filters", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+
+
+def delete_filter(call: Call) -> None:
+    call.delete(FILTER, call.find(FILTER, "filterArn"))
+
+
+def _summary(call: Call, resource: Resource) -> dict[str, Any]:
+    return {
+        "name": resource["name"],
+        "filterArn": call.arn(FILTER, resource["name"]),
+        "datasetGroupArn": call.arn(DATASET_GROUP, resource["program_id"]),
+        "status": resource["status"],
+        **dates(resource),
+    }
+
+
+OPERATIONS = {
+    "CreateFilter": Operation(
+        Members({"name!": NAME, "datasetGroupArn!": ARN, "filterExpression!": Text(1, 2500), "tags": TAGS}),
+        create_filter,
+    ),
+    "DescribeFilter": Operation(Members({"filterArn!": ARN}), describe_filter),
+    "ListFilters": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_filters),
+    "DeleteFilter": Operation(Members({"filterArn!": ARN}), delete_filter),
+}

@@ -1,0 +1,194 @@
+"""What operations of the control plane have in common: their input, the resources they name, pages of lists."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import Any
+
+from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.rebase_status import is_lost
+from nextbest.errors import AlreadyExists, InvalidInput
+from nextbest.personalize.protocol.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, name_in, stored_kind
+from nextbest.personalize.protocol.errors import Refused
+from nextbest.personalize.protocol.resource_access import missing, open_program, require
+from nextbest.personalize.protocol.shapes import Listing, Members, Shape, Text, Whole
+from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING, UNFINISHED
+from nextbest.store.base import ProgramState
+from nextbest.store.bulk import BulkStore
+
+NAME = Text(1, 63, r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
+ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
+ROLE_ARN = Text(0, 256, r"arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
+TAG_KEY = Text(1, 128, r"[\w\s.:/=+\-@]*")
+TAGS = Listing(Members({"tagKey!": TAG_KEY, "tagValue!": Text(0, 256, r"[\w\s.:/=+\-@]*")}), 0, 200)
+MAX_TAGS = 50
+
+PAGE: dict[str, Shape] = {"nextToken": Text(0, 1500, r"[\x00-\x7F]*"), "maxResults": Whole(1, 100)}
+DEFAULT_PAGE = 100
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """What operations act on.
+
+    ``start_rebase`` takes a program id and the name of a solution version, ``start_import`` the name of an import job;
+    both return at once. ``random`` makes ids.
+    """
+
+    store: BulkStore
+    arns: Arns
+    start_rebase: Callable[[str, str], None]
+    start_import: Callable[[str], None]
+    random: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call whose input was checked and whose caller is known."""
+
+    deployment: ControlPlane
+    key: AccessKey
+    asked: Mapping[str, Any]
+    now: float
+
+    @property
+    def store(self) -> BulkStore:
+        return self.deployment.store
+
+    def arn(self, kind: str, name: str) -> str:
+        return self.deployment.arns.of(kind, name)
+
+    def program(self, program_id: str, *, arn: str) -> ProgramState:
+        """A program that the caller administers. Raises NotFound, Forbidden."""
+        return open_program(self.store, self.key, program_id, ADMIN, unseen=missing(arn))
+
+    def find(self, kind: str, member: str) -> Resource:
+        """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
+        arn = self.asked[member]
+        return self.find_named(kind, name_in(arn, kind, field=member), arn)
+
+    def find_named(self, kind: str, name: str, arn: str) -> Resource:
+        """The resource ``name``, which the caller knows as ``arn``. Raises NotFound, Forbidden."""
+        found = self.store.resource(stored_kind(kind), name)
+        if found is None:
+            raise missing(arn)
+        require(self.key, found["program_id"], ADMIN, unseen=missing(arn))
+        return as_of(found, self.now)
+
+    def resources(self, kind: str, **wanted: str) -> Iterator[Resource]:
+        """All resources of ``kind`` that the caller may see, whose members are as ``wanted``, in order of names."""
+        for resource in self.store.list_resources(stored_kind(kind)):
+            if self.sees(resource) and all(resource.get(name) == value for name, value in wanted.items()):
+                yield as_of(resource, self.now)
+
+    def sees(self, resource: Resource) -> bool:
+        return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
+
+    def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
+        """Store a new resource of a program with what every resource has. Raises AlreadyExists, Refused."""
+        resource = {
+            "name": name,
+            "program_id": program_id,
+            "created": self.now,
+            "updated": self.now,
+            "tags": tags_of(self.asked.get("tags", [])),
+            **members,
+        }
+        try:
+            self.store.create_resource(stored_kind(kind), name, resource)
+        except AlreadyExists as error:
+            raise AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.") from error
+        return resource
+
+    def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
+        """Store a resource with some members changed."""
+        changed = {**resource, **members, "updated": self.now}
+        self.store.put_resource(stored_kind(kind), resource["name"], changed)
+        return changed
+
+    def delete(self, kind: str, resource: Resource) -> None:
+        """Remove a resource. Raises NotFound."""
+        self.store.delete_resource(stored_kind(kind), resource["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation: what it takes, and what answers it (None: it has no output)."""
+
+    members: Members
+    serve: Callable[[Call], Mapping[str, Any] | None]
+
+
+def page(
+    call: Call, found: Iterator[Resource], key: str, render: Callable[[Resource], Mapping[str, Any]], *, scope: str = ""
+) -> dict[str, Any]:
+    """One page of a list in order of names. ``scope`` is what the list was asked for.
+
+    A token holds the list it is for and the last name told. Raises InvalidNextTokenException for any other.
+    """
+    last = _read_token(call.asked["nextToken"], key, scope) if "nextToken" in call.asked else ""
+    size = call.asked.get("maxResults", DEFAULT_PAGE)
+    rows = list(islice((resource for resource in found if resource["name"] > last), size + 1))
+    token = _token(key, scope, rows[size - 1]["name"]) if len(rows) > size else None
+    return {key: [render(resource) for resource in rows[:size]], "nextToken": token}
+
+
+def _token(key: str, scope: str, last: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key, scope, last]).encode()).decode()
+
+
+def _read_token(token: str, key: str, scope: str) -> str:
+    try:
+        found_key, found_scope, last = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+    except (ValueError, TypeError) as error:
+        raise _bad_token() from error
+    if (found_key, found_scope) != (key, scope) or not isinstance(last, str):
+        raise _bad_token()
+    return last
+
+
+def _bad_token() -> Refused:
+    return Refused("InvalidNextTokenException", "The token is not valid for this list; begin again without one")
+
+
+def as_of(resource: Resource, now: float) -> Resource:
+    """The resource, ended if a function was working on it that must have been ended itself; it blocks nothing then."""
+    status = resource.get("status")
+    if status in (*UNFINISHED, STOPPING) and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
+        if status == STOPPING:
+            return {**resource, "status": STOPPED}
+        return {**resource, "status": CREATE_FAILED, "failure": "It was interrupted; please create another"}
+    return resource
+
+
+def dates(resource: Resource) -> dict[str, float]:
+    """The two timestamps of every resource: seconds since 1970, to the millisecond."""
+    return {
+        "creationDateTime": round(resource["created"], 3),
+        "lastUpdatedDateTime": round(resource["updated"], 3),
+    }
+
+
+def tags_of(tags: list[dict[str, str]]) -> dict[str, str]:
+    """Tags by key. Raises InvalidInput for repeated and reserved keys, TooManyTagsException."""
+    by_key = {tag["tagKey"]: tag["tagValue"] for tag in tags}
+    if len(by_key) < len(tags):
+        raise InvalidInput("The tags hold one key twice", field="tags")
+    check_tags(by_key)
+    return by_key
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise InvalidInput for keys that AWS keeps for itself, TooManyTagsException for more than 50 tags."""
+    reserved = [key for key in tags if key.lower().startswith("aws:")]
+    if reserved:
+        raise InvalidInput(f"The tag key {reserved[0]} begins with aws:, which is reserved", field="tags")
+    if len(tags) > MAX_TAGS:
+        raise Refused("TooManyTagsException", f"A resource has at most {MAX_TAGS} tags")

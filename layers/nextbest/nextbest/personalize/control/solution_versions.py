@@ -1,0 +1,159 @@
+"""Solution versions: each is one rebase of the program (personalize-actions §8.3).
+
+A version is PENDING until its rebase begins, IN_PROGRESS while it runs, and then ACTIVE or FAILED with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from nextbest.domain.access_keys import ADMIN
+from nextbest.errors import InUse, InvalidInput
+from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
+from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, as_of, dates, page
+from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, name_in, stored_kind
+from nextbest.personalize.protocol.resource_access import missing, require
+from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.statuses import (
+    ACTIVE,
+    CREATE_PENDING,
+    STOPPED,
+    STOPPING,
+    UNFINISHED,
+)
+
+LATEST = "$LATEST"
+
+
+def create_solution_version(call: Call) -> Mapping[str, Any]:
+    solution = call.find(SOLUTION, "solutionArn")
+    mode = call.asked.get("trainingMode", "FULL")
+    if mode == "UPDATE":
+        raise InvalidInput("trainingMode UPDATE is for User-Personalization only; use FULL", field="trainingMode")
+    program_id = solution["program_id"]
+    busy = unfinished_version(call, program_id=program_id)
+    if busy is not None:
+        raise InUse(f"The dataset group is being trained already: {busy}")
+    state = call.program(program_id, arn=call.asked["solutionArn"])
+    name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
+    members = {
+        "solution": solution["name"],
+        "version_name": call.asked.get("name"),
+        "mode": mode,
+        "config": solution["config"],
+        "flags": solution["flags"],
+        "event_type": solution["event_type"],
+        "status": CREATE_PENDING,
+    }
+    call.create(VERSION, name, program_id, members)
+    # The days ahead that probabilities are for are the program's, and this training is the first to learn for them.
+    call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
+    call.deployment.start_rebase(program_id, name)
+    return {"solutionVersionArn": call.arn(SOLUTION, name)}
+
+
+def describe_solution_version(call: Call) -> Mapping[str, Any]:
+    version = find_version(call, "solutionVersionArn")
+    described = {
+        **version_summary(call, version),
+        "solutionArn": call.arn(SOLUTION, version["solution"]),
+        "datasetGroupArn": call.arn(DATASET_GROUP, version["program_id"]),
+        "recipeArn": call.arn(RECIPE, RECIPE_NAME),
+        **version["flags"],
+        "solutionConfig": version["config"],
+    }
+    if version["version_name"] is not None:
+        described["name"] = version["version_name"]
+    if version["event_type"] is not None:
+        described["eventType"] = version["event_type"]
+    if "hours" in version:
+        described["trainingHours"] = version["hours"]
+    return {"solutionVersion": described}
+
+
+def list_solution_versions(call: Call) -> Mapping[str, Any]:
+    solution = call.find(SOLUTION, "solutionArn")["name"] if "solutionArn" in call.asked else ""
+    found = versions_of(call, solution) if solution else call.resources(VERSION)
+    return page(call, found, "solutionVersions", lambda row: version_summary(call, row), scope=solution)
+
+
+def stop_solution_version_creation(call: Call) -> None:
+    """Stop a version. A training that has begun runs to its end, since a model is whole or not at all."""
+    version = find_version(call, "solutionVersionArn")
+    if version["status"] not in UNFINISHED:
+        raise InUse(f"The solution version is in the state {version['status']} and cannot be stopped")
+    pending = version["status"] == CREATE_PENDING
+    call.change(VERSION, version, status=STOPPED if pending else STOPPING)
+
+
+def get_solution_metrics(call: Call) -> Mapping[str, Any]:
+    version = find_version(call, "solutionVersionArn")
+    if version["status"] != ACTIVE:
+        raise InUse(f"The solution version is in the state {version['status']}; it has no metrics yet")
+    arn = call.arn(SOLUTION, version["name"])
+    return {"solutionVersionArn": arn, "metrics": version["metrics"]}
+
+
+def find_version(call: Call, member: str) -> Resource:
+    """The solution version whose ARN was given as ``member``, ``$LATEST`` included. A bare solution is none."""
+    arn = call.asked[member]
+    name = name_in(arn, SOLUTION, field=member)
+    solution, slash, version = name.partition("/")
+    found = latest_version(call, solution) if version == LATEST else None
+    if slash and version != LATEST:
+        found = call.store.resource(stored_kind(VERSION), name)
+    if found is None:
+        raise missing(arn)
+    require(call.key, found["program_id"], ADMIN, unseen=missing(arn))
+    return as_of(found, call.now)
+
+
+def versions_of(call: Call, solution: str) -> Iterator[Resource]:
+    """The versions of a solution that the caller may see."""
+    return call.resources(VERSION, solution=solution)
+
+
+def latest_version(call: Call, solution: str) -> Resource | None:
+    """The newest version of a solution that was trained; where there is none, the newest at all."""
+    versions = sorted(versions_of(call, solution), key=lambda row: float(row["created"]))
+    return next((row for row in reversed(versions) if row["status"] == ACTIVE), versions[-1] if versions else None)
+
+
+def unfinished_version(call: Call, **wanted: str) -> str | None:
+    """The ARN of a version that waits or is trained."""
+    unfinished = (*UNFINISHED, STOPPING)
+    busy = next((row for row in call.resources(VERSION, **wanted) if row["status"] in unfinished), None)
+    return call.arn(SOLUTION, busy["name"]) if busy is not None else None
+
+
+def version_summary(call: Call, version: Resource) -> dict[str, Any]:
+    failure = {"failureReason": version["failure"]} if "failure" in version else {}
+    return {
+        "solutionVersionArn": call.arn(SOLUTION, version["name"]),
+        "status": version["status"],
+        "trainingMode": version["mode"],
+        "trainingType": "MANUAL",
+        **failure,
+        **dates(version),
+    }
+
+
+OPERATIONS = {
+    "CreateSolutionVersion": Operation(
+        Members(
+            {
+                "solutionArn!": ARN,
+                "name": NAME,
+                "trainingMode": Text(one_of=("FULL", "UPDATE", "AUTOTRAIN")),
+                "tags": TAGS,
+            }
+        ),
+        create_solution_version,
+    ),
+    "DescribeSolutionVersion": Operation(Members({"solutionVersionArn!": ARN}), describe_solution_version),
+    "ListSolutionVersions": Operation(Members({"solutionArn": ARN, **PAGE}), list_solution_versions),
+    "StopSolutionVersionCreation": Operation(Members({"solutionVersionArn!": ARN}), stop_solution_version_creation),
+    "GetSolutionMetrics": Operation(Members({"solutionVersionArn!": ARN}), get_solution_metrics),
+}

@@ -1,0 +1,174 @@
+"""Solutions: what to learn, and how far ahead (personalize-actions §7.1, §8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.errors import InUse, InvalidInput
+from nextbest.personalize.control.dataset_groups import group_named, wanted_group
+from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
+from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
+from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.solution_versions import (
+    latest_version,
+    unfinished_version,
+    version_summary,
+    versions_of,
+)
+from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, SOLUTION, VERSION
+from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Number, Pairs, Text
+from nextbest.personalize.protocol.statuses import ACTIVE
+
+_PARAMETERS = Pairs(Text(0, 256), Text(0, 1000), 100)
+_AUTO_TRAINING = Members({"schedulingExpression": Text(1, 16, r"rate\(\d+ days?\)")})
+_EVENTS = Members(
+    {
+        "eventParametersList": Listing(
+            Members({"eventType": Text(0, 256), "eventValueThreshold": Number(), "weight": Number(0, 1)}), 0, 10
+        )
+    }
+)
+
+
+def create_solution(call: Call) -> Mapping[str, Any]:
+    program_id = group_named(call, call.asked["datasetGroupArn"])
+    if "recipeArn" not in call.asked:
+        raise InvalidInput("recipeArn must be given: this service has no AutoML", field="recipeArn")
+    require_recipe(call.asked["recipeArn"])
+    for flag in ("performHPO", "performAutoML"):
+        if call.asked.get(flag):
+            raise InvalidInput(f"{flag} is not supported by the recipe {RECIPE_NAME}", field=flag)
+    config = call.asked.get("solutionConfig", {})
+    if config.get("algorithmHyperParameters"):
+        optimization_period_days(call, config["algorithmHyperParameters"])  # raises: the algorithm takes none
+    members = {
+        "config": config,
+        "period_days": optimization_period_days(call, config.get("featureTransformationParameters", {})),
+        "flags": {
+            "performHPO": False,
+            "performAutoML": False,
+            "performIncrementalUpdate": call.asked.get("performIncrementalUpdate", False),
+        },
+        "auto_training": call.asked.get("performAutoTraining", True),
+        "event_type": call.asked.get("eventType"),
+    }
+    call.create(SOLUTION, call.asked["name"], program_id, members)
+    return {"solutionArn": call.arn(SOLUTION, call.asked["name"])}
+
+
+def describe_solution(call: Call) -> Mapping[str, Any]:
+    solution = call.find(SOLUTION, "solutionArn")
+    described = {
+        **_summary(call, solution),
+        "datasetGroupArn": call.arn(DATASET_GROUP, solution["program_id"]),
+        **solution["flags"],
+        "performAutoTraining": solution["auto_training"],
+        "solutionConfig": solution["config"],
+    }
+    if solution["event_type"] is not None:
+        described["eventType"] = solution["event_type"]
+    latest = latest_version(call, solution["name"])
+    if latest is not None:
+        described["latestSolutionVersion"] = version_summary(call, latest)
+    if "update" in solution:
+        described["latestSolutionUpdate"] = solution["update"]
+    return {"solution": described}
+
+
+def list_solutions(call: Call) -> Mapping[str, Any]:
+    wanted = wanted_group(call)
+    found = call.resources(SOLUTION, **wanted)
+    return page(call, found, "solutions", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+
+
+def update_solution(call: Call) -> Mapping[str, Any]:
+    solution = call.find(SOLUTION, "solutionArn")
+    given = {
+        key: call.asked[key]
+        for key in ("performAutoTraining", "performIncrementalUpdate", "solutionUpdateConfig")
+        if key in call.asked
+    }
+    if not given:
+        raise InvalidInput("Nothing to update was given")
+    moment = round(call.now, 3)
+    update = {**given, "status": ACTIVE, "creationDateTime": moment, "lastUpdatedDateTime": moment}
+    incremental = given.get("performIncrementalUpdate", solution["flags"]["performIncrementalUpdate"])
+    call.change(
+        SOLUTION,
+        solution,
+        update=update,
+        auto_training=given.get("performAutoTraining", solution["auto_training"]),
+        flags={**solution["flags"], "performIncrementalUpdate": incremental},
+        config={**solution["config"], **given.get("solutionUpdateConfig", {})},
+    )
+    return {"solutionArn": call.arn(SOLUTION, solution["name"])}
+
+
+def delete_solution(call: Call) -> None:
+    """Campaigns go first. The versions go with the solution; the program's model stays in service."""
+    solution = call.find(SOLUTION, "solutionArn")
+    campaign = next(call.resources(CAMPAIGN, solution=solution["name"]), None)
+    if campaign is not None:
+        raise InUse(f"The solution cannot be deleted before {call.arn(CAMPAIGN, campaign['name'])}")
+    busy = unfinished_version(call, solution=solution["name"])
+    if busy is not None:
+        raise InUse(f"The solution cannot be deleted while {busy} is trained")
+    for version in list(versions_of(call, solution["name"])):
+        call.delete(VERSION, version)
+    call.delete(SOLUTION, solution)
+
+
+def _summary(call: Call, solution: Resource) -> dict[str, Any]:
+    return {
+        "name": solution["name"],
+        "solutionArn": call.arn(SOLUTION, solution["name"]),
+        "recipeArn": call.arn(RECIPE, RECIPE_NAME),
+        "status": ACTIVE,
+        **dates(solution),
+    }
+
+
+_CONFIG = Members(
+    {
+        "eventValueThreshold": Text(0, 256),
+        "algorithmHyperParameters": _PARAMETERS,
+        "featureTransformationParameters": _PARAMETERS,
+        "eventsConfig": _EVENTS,
+        "autoTrainingConfig": _AUTO_TRAINING,
+    }
+)
+
+OPERATIONS = {
+    "CreateSolution": Operation(
+        Members(
+            {
+                "name!": NAME,
+                "performHPO": Flag(),
+                "performAutoML": Flag(),
+                "performAutoTraining": Flag(),
+                "performIncrementalUpdate": Flag(),
+                "recipeArn": ARN,
+                "datasetGroupArn!": ARN,
+                "eventType": Text(0, 256),
+                "solutionConfig": _CONFIG,
+                "tags": TAGS,
+            }
+        ),
+        create_solution,
+    ),
+    "DescribeSolution": Operation(Members({"solutionArn!": ARN}), describe_solution),
+    "ListSolutions": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_solutions),
+    "UpdateSolution": Operation(
+        Members(
+            {
+                "solutionArn!": ARN,
+                "performAutoTraining": Flag(),
+                "performIncrementalUpdate": Flag(),
+                "solutionUpdateConfig": Members({"autoTrainingConfig": _AUTO_TRAINING, "eventsConfig": _EVENTS}),
+            }
+        ),
+        update_solution,
+    ),
+    "DeleteSolution": Operation(Members({"solutionArn!": ARN}), delete_solution),
+}

@@ -1,0 +1,46 @@
+"""Tags of resources: TagResource, UntagResource, ListTagsForResource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.errors import InvalidInput
+from nextbest.personalize.control.resources import ARN, TAG_KEY, TAGS, Call, Operation, Resource, check_tags, tags_of
+from nextbest.personalize.protocol.arns import SCHEMA, SOLUTION, VERSION, split_arn
+from nextbest.personalize.protocol.shapes import Listing, Members
+
+
+def tag_resource(call: Call) -> Mapping[str, Any]:
+    kind, resource = _find(call)
+    tags = {**resource["tags"], **tags_of(call.asked["tags"])}
+    check_tags(tags)
+    call.change(kind, resource, tags=tags)
+    return {}
+
+
+def untag_resource(call: Call) -> Mapping[str, Any]:
+    kind, resource = _find(call)
+    dropped = set(call.asked["tagKeys"])
+    call.change(kind, resource, tags={key: value for key, value in resource["tags"].items() if key not in dropped})
+    return {}
+
+
+def list_tags_for_resource(call: Call) -> Mapping[str, Any]:
+    _, resource = _find(call)
+    return {"tags": [{"tagKey": key, "tagValue": value} for key, value in resource["tags"].items()]}
+
+
+def _find(call: Call) -> tuple[str, Resource]:
+    kind, name = split_arn(call.asked["resourceArn"], field="resourceArn")
+    if kind == SCHEMA:
+        raise InvalidInput("Schemas cannot be tagged", field="resourceArn")
+    kind = VERSION if kind == SOLUTION and "/" in name else kind
+    return kind, call.find_named(kind, name, call.asked["resourceArn"])
+
+
+OPERATIONS = {
+    "TagResource": Operation(Members({"resourceArn!": ARN, "tags!": TAGS}), tag_resource),
+    "UntagResource": Operation(Members({"resourceArn!": ARN, "tagKeys!": Listing(TAG_KEY, 0, 200)}), untag_resource),
+    "ListTagsForResource": Operation(Members({"resourceArn!": ARN}), list_tags_for_resource),
+}

@@ -1,0 +1,87 @@
+"""The ``properties`` of events, actions, users and items: JSON text with camelCase names (personalize-actions §5.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.domain.assets import FieldValue
+from nextbest.errors import InvalidInput
+from nextbest.personalize.datasets.schema import (
+    ALIASES,
+    CREATION,
+    EXPIRY,
+    REPEAT_FREQUENCY,
+    VALUE,
+    DatasetSchema,
+    Field,
+)
+from nextbest.personalize.protocol.wire import parse_json
+
+RESERVED = ("userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression")
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+# What a dataset nobody declared still knows of actions: these are numbers (§6.3).
+_KNOWN = {
+    name: Field(name, kind, nullable=True)
+    for name, kind in {CREATION: "long", VALUE: "double", EXPIRY: "long", REPEAT_FREQUENCY: "double"}.items()
+}
+
+
+def read_properties(text: str | None, *, path: str) -> dict[str, Any]:
+    """The object in a properties string; nothing for None. Raises InvalidInput."""
+    if text is None:
+        return {}
+    try:
+        properties = parse_json(text)
+    except ValueError as error:
+        raise InvalidInput(f"'{path}' must be a string that holds a JSON object", field=path) from error
+    if not isinstance(properties, dict):
+        raise InvalidInput(f"'{path}' must be a string that holds a JSON object", field=path)
+    return properties
+
+
+def check_event_properties(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> None:
+    """Raise InvalidInput for reserved keys, keys the schema lacks, and values of the wrong type."""
+    for key, value in properties.items():
+        if key.lower() in RESERVED:
+            raise InvalidInput(f"'{path}' must not hold the reserved key {key}", field=path)
+        _read(key, value, schema, path=path)
+
+
+def fields_of(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> dict[str, FieldValue]:
+    """Properties as fields under their upper-case names, typed by the schema; no schema takes any key.
+
+    Raises InvalidInput for keys the schema lacks, values of the wrong type, and fields that are missing and not
+    nullable.
+    """
+    fields = dict(_read(key, value, schema, path=path) for key, value in properties.items())
+    for field in schema.fields if schema is not None else ():
+        if not field.nullable and field_name(field) not in fields:
+            raise InvalidInput(f"'{path}' lacks {field.name}, which the schema requires", field=path)
+    return fields
+
+
+def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> tuple[str, FieldValue]:
+    field = schema.field(key) if schema is not None else _undeclared(key, value)
+    if field is None:
+        raise InvalidInput(f"'{path}' holds the key {key}, which the dataset's schema does not have", field=path)
+    try:
+        return field_name(field), field.read(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"'{path}': {error.message}", field=path) from error
+
+
+def field_name(field: Field) -> str:
+    """The upper-case name under which a field is kept."""
+    upper = field.name.upper()
+    return ALIASES.get(upper, upper)
+
+
+def _undeclared(key: str, value: Any) -> Field:
+    """The field of a dataset without a schema: reserved names are typed, all others have the type of their value."""
+    name = _WORD.sub("_", key).upper()
+    name = ALIASES.get(name, name)
+    kind = "boolean" if isinstance(value, bool) else "double" if isinstance(value, int | float) else "string"
+    return _KNOWN.get(name) or Field(name, kind, nullable=True)

@@ -1,0 +1,42 @@
+"""What goes with a dataset: its data, and nothing of the program's other data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import Event
+from nextbest.personalize.datasets.item_event_types import item_event_types
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS
+from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, ITEM_ID, SOURCE
+from nextbest.store.bulk import BulkStore
+
+
+def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bool]:
+    """Which events make up a dataset: what came through this dialect, items' events apart from actions'."""
+
+    def belongs(event: Event) -> bool:
+        ours = event.source in (SOURCE, ANONYMOUS) or event.source.startswith(f"{BULK_SOURCE}:")
+        return ours and (event.event_type in item_types) == (dataset_type == INTERACTIONS)
+
+    return belongs
+
+
+def is_in(dataset_type: str) -> Callable[[Asset], bool]:
+    """Which assets make up a dataset: items, or all others."""
+    return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
+
+
+def clear_dataset(store: BulkStore, program_id: str, dataset_type: str) -> None:
+    """Remove the data of a dataset. Events and labels that came through ActionHub stay."""
+    state = store.program_state(program_id)
+    if state is None:
+        return
+    if dataset_type in (ACTIONS, ITEMS):
+        unwanted = is_in(dataset_type)
+        store.remove_assets(program_id, [asset.asset_id for asset in store.assets(program_id) if unwanted(asset)])
+    elif dataset_type == USERS:
+        users = [user_id for user_id, _ in store.all_user_attributes(program_id)]
+        store.remove_user_attributes(program_id, users)
+    elif dataset_type in (ACTION_INTERACTIONS, INTERACTIONS):
+        store.remove_events(state.program, is_of(dataset_type, item_event_types(store, program_id)))

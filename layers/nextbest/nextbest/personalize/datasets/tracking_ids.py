@@ -1,0 +1,52 @@
+"""Tracking ids: which program, and which of its datasets, events belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nextbest.domain.access_keys import WRITE, AccessKey
+from nextbest.errors import NotFound
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema
+from nextbest.personalize.protocol.arns import stored_kind
+from nextbest.personalize.protocol.resource_access import open_program
+from nextbest.store.base import ConfigurationStore, ProgramState
+
+TRACKING_ID = stored_kind("tracking-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """Where events go. ``schema`` is None where the program has no dataset for them: then any property is taken."""
+
+    state: ProgramState
+    schema: DatasetSchema | None = None
+
+
+def tracker_resource(program_id: str, dataset_type: str, schema: DatasetSchema | None) -> dict[str, Any]:
+    """What a tracking id leads to, as the store keeps it: all that putting an event needs, in one read."""
+    return {
+        "program_id": program_id,
+        "dataset_type": dataset_type,
+        "schema": schema.to_json() if schema is not None else None,
+    }
+
+
+def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, dataset_type: str) -> Tracker:
+    """The tracker for events of ``dataset_type``. Every program has one under its own id, without ceremony.
+
+    Raises NotFound for an id that does not exist, is for other events, or is not the caller's to know of.
+    """
+    assert dataset_type in (INTERACTIONS, ACTION_INTERACTIONS)
+    unseen = NotFound(f"Tracking id {tracking_id} does not exist.")
+    found: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
+        "program_id": tracking_id,
+        "dataset_type": dataset_type,
+        "schema": None,
+    }
+    if found["dataset_type"] != dataset_type:
+        raise unseen
+    state = open_program(store, key, found["program_id"], WRITE, unseen=unseen)
+    schema = DatasetSchema.from_json(found["schema"]) if found["schema"] is not None else None
+    return Tracker(state, schema)

@@ -1,0 +1,189 @@
+"""PutActionInteractions and PutEvents: what users did, one to ten events a call (personalize-actions §5).
+
+Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; they
+teach the model and are never recommended as actions, so a program remembers their types (``item_events.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, identity_of
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.personalize.datasets.event_types import action_event_type
+from nextbest.personalize.datasets.item_event_types import remember_item_events
+from nextbest.personalize.datasets.properties import check_event_properties, read_properties
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS
+from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
+from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
+from nextbest.personalize.events.sessions import join_session
+from nextbest.personalize.protocol.shapes import Listing, Members, Moment, Number, Text
+from nextbest.store.base import Appended, Store, events_by_user
+
+ID = Text(1, 256)
+PROPERTIES = Text(1, 1024)
+_RECOMMENDATION_ID = Text(1, 40)
+_IMPRESSION = Listing(ID, 1, 25)
+
+PUT_ACTION_INTERACTIONS = Members(
+    {
+        "trackingId!": ID,
+        "actionInteractions!": Listing(
+            Members(
+                {
+                    "actionId!": ID,
+                    "userId": ID,
+                    "sessionId!": ID,
+                    "timestamp!": Moment(),
+                    "eventType!": ID,
+                    "eventId": ID,
+                    "recommendationId": _RECOMMENDATION_ID,
+                    "impression": _IMPRESSION,
+                    "properties": PROPERTIES,
+                }
+            ),
+            1,
+            10,
+        ),
+    }
+)
+PUT_EVENTS = Members(
+    {
+        "trackingId!": ID,
+        "userId": ID,
+        "sessionId!": ID,
+        "eventList!": Listing(
+            Members(
+                {
+                    "eventId": ID,
+                    "eventType!": ID,
+                    "eventValue": Number(),
+                    "itemId": ID,
+                    "properties": PROPERTIES,
+                    "sentAt!": Moment(),
+                    "recommendationId": _RECOMMENDATION_ID,
+                    "impression": _IMPRESSION,
+                    "metricAttribution": Members(
+                        {"eventAttributionSource!": Text(0, 1024, r"[\x20-\x7E]*[\x21-\x7E]+[\x20-\x7E]*")}
+                    ),
+                }
+            ),
+            1,
+            10,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of the events of one call."""
+
+    accepted: int
+    duplicates: int
+
+
+def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
+    """Store action interactions. Raises InvalidInput, NotFound (no such tracking id), Forbidden."""
+    asked = PUT_ACTION_INTERACTIONS.check(body)
+    tracker = open_tracker(store, key, asked["trackingId"], ACTION_INTERACTIONS)
+    rows = asked["actionInteractions"]
+    for place, row in enumerate(rows, 1):
+        _check_properties(row, tracker, f"actionInteractions.{place}.member")
+    events = [
+        Event(
+            user_id=row.get("userId") or row["sessionId"],
+            timestamp_us=row["timestamp"],
+            event_type=action_event_type(row["eventType"], path=f"actionInteractions.{place}.member.eventType"),
+            asset_id=row["actionId"],
+            event_id=row.get("eventId", ""),
+            source=SOURCE if "userId" in row else ANONYMOUS,
+            recommendation_id=row.get("recommendationId", ""),
+        )
+        for place, row in enumerate(rows, 1)
+    ]
+    return _store(store, tracker, events, ((row.get("userId"), row["sessionId"]) for row in rows))
+
+
+def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
+    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: nothing else is modelled here.
+
+    An event without an item has nothing to learn from and is not kept.
+    """
+    asked = PUT_EVENTS.check(body)
+    try:
+        tracker = open_tracker(store, key, asked["trackingId"], INTERACTIONS)
+    except NotFound as error:
+        raise InvalidInput(error.message, field="trackingId") from error
+    user_id = asked.get("userId")
+    rows = asked["eventList"]
+    for place, row in enumerate(rows, 1):
+        _check_properties(row, tracker, f"eventList.{place}.member")
+    events = [
+        Event(
+            user_id=user_id or asked["sessionId"],
+            timestamp_us=row["sentAt"],
+            event_type=row["eventType"],
+            asset_id=row["itemId"],
+            event_id=row.get("eventId", ""),
+            source=SOURCE if user_id else ANONYMOUS,
+            recommendation_id=row.get("recommendationId", ""),
+        )
+        for row in rows
+        if "itemId" in row
+    ]
+    # Before the events themselves, so that no model can have learned of a type that is not known to be of items.
+    remember_item_events(store, tracker.state.program.program_id, {event.event_type for event in events})
+    return _store(store, tracker, events, [(user_id, asked["sessionId"])])
+
+
+def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
+    # Checked and not kept: this recipe does not use contextual columns (§7.2).
+    path = f"{path}.properties"
+    check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
+
+
+def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
+    program = tracker.state.program
+    kept = _without_used_ids(store, program.program_id, events)
+    stored = store.append(program, kept) if kept else Appended(0, 0)
+    for user_id, session_id in dict.fromkeys(visitors):
+        if user_id is not None:
+            join_session(store, program, session_id=session_id, user_id=user_id)
+    return Put(stored.accepted, len(events) - stored.accepted)
+
+
+def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
+    """The events whose eventId was not used by another event of the same user: only the first of them counts (§5.3).
+
+    The store itself drops events that are equal altogether, such as those of a client's retry.
+    """
+    first: dict[tuple[str, str], Event] = {}
+    for event in events:
+        if event.event_id:
+            first.setdefault((event.user_id, event.event_id), event)
+    used: set[tuple[str, str]] = set()
+    for user_id, own in events_by_user(first.values()).items():
+        history = store.read_user(program_id, user_id, with_state=False).history
+        if history is not None:
+            used.update((user_id, event.event_id) for event in own if _is_used(history, event))
+    return [
+        event
+        for event in events
+        if not event.event_id
+        or (first[event.user_id, event.event_id] == event and (event.user_id, event.event_id) not in used)
+    ]
+
+
+def _is_used(history: History, event: Event) -> bool:
+    """Whether another recent event of the user has this event's id."""
+    places = (history.identities == identity_of(event.event_id)).nonzero()[0].tolist()
+    return any(
+        (int(history.timestamps_us[place]), *history.actions[history.action_index[place]])
+        != (event.timestamp_us, event.event_type, event.asset_id)
+        for place in places
+    )

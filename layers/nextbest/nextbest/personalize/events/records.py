@@ -1,0 +1,115 @@
+"""PutActions, PutUsers and PutItems: what is known of actions, users and items, one to ten records a call.
+
+An action or an item becomes an asset with fields, a user's record the attributes of the user. A record replaces the
+one before (personalize-actions §5.3); the name and labels that an asset was given elsewhere stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nextbest.domain.access_keys import WRITE, AccessKey
+from nextbest.domain.assets import Asset, FieldValue
+from nextbest.errors import InvalidInput
+from nextbest.personalize.datasets.properties import fields_of, read_properties
+from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
+from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.personalize.events.interactions import ID
+from nextbest.personalize.protocol.arns import ARN_PATTERN, DATASET, DATASET_GROUP, name_in, stored_kind
+from nextbest.personalize.protocol.resource_access import missing, open_program
+from nextbest.personalize.protocol.shapes import Listing, Members, Text
+from nextbest.store.base import ProgramState, Store
+from nextbest.store.cache import CatalogueCache
+
+"""The field that marks an asset as an item: it is never recommended as an action."""
+
+_DATASET_ARN = Text(0, 256, ARN_PATTERN)
+
+
+def _records(id_name: str, list_name: str, characters: int) -> Members:
+    record = Members({f"{id_name}!": ID, "properties": Text(1, characters)})
+    return Members({"datasetArn!": _DATASET_ARN, f"{list_name}!": Listing(record, 1, 10)})
+
+
+PUT_ACTIONS = _records("actionId", "actions", 32_000)
+PUT_USERS = _records("userId", "users", 24_000)
+PUT_ITEMS = _records("itemId", "items", 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset that the caller may write to. ``schema`` is None where nobody declared it: then any field is taken."""
+
+    state: ProgramState
+    schema: DatasetSchema | None
+
+
+def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> Dataset:
+    """The dataset that ``arn`` names. Raises InvalidInput for one of another type, NotFound, Forbidden.
+
+    A program that was not made as a dataset group has datasets of all types without ceremony.
+    """
+    name = name_in(arn, DATASET, field="datasetArn")
+    program_id, _, named_type = name.partition("/")
+    if named_type.upper() != dataset_type:
+        raise InvalidInput(f"The dataset must be of type {dataset_type}", field="datasetArn")
+    state = open_program(store, key, program_id, WRITE, unseen=missing(arn))
+    resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
+    if resource is not None:
+        return Dataset(state, DatasetSchema.from_json(resource["fields"]))
+    if store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+        raise missing(arn)
+    return Dataset(state, None)
+
+
+def put_actions(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
+    """Store actions; how many. Raises InvalidInput, NotFound, Forbidden."""
+    asked = PUT_ACTIONS.check(body)
+    dataset = open_dataset(store, key, asked["datasetArn"], ACTIONS)
+    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(asked)}
+    put_assets(store, catalogues, dataset.state, rows)
+    return len(asked["actions"])
+
+
+def put_items(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
+    """Store items; how many. Raises InvalidInput, NotFound, Forbidden."""
+    asked = PUT_ITEMS.check(body)
+    dataset = open_dataset(store, key, asked["datasetArn"], ITEMS)
+    rows = {
+        row["itemId"]: {**_fields(row, dataset, ITEMS, f"items.{n}.member"), ITEM_ID: row["itemId"]}
+        for n, row in _numbered(asked)
+    }
+    put_assets(store, catalogues, dataset.state, rows)
+    return len(asked["items"])
+
+
+def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
+    """Store attributes of users; how many. Raises InvalidInput, NotFound, Forbidden."""
+    asked = PUT_USERS.check(body)
+    dataset = open_dataset(store, key, asked["datasetArn"], USERS)
+    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(asked)]
+    for user_id, fields in rows:
+        store.put_user_attributes(dataset.state.program.program_id, user_id, fields)
+    return len(rows)
+
+
+def put_assets(
+    store: Store, catalogues: CatalogueCache, state: ProgramState, rows: Mapping[str, Mapping[str, FieldValue]]
+) -> None:
+    """Give assets these fields, in place of the ones they had."""
+    known = catalogues.catalogue_of(state).assets
+    assets = [replace(known.get(asset_id, Asset(asset_id)), fields=dict(fields)) for asset_id, fields in rows.items()]
+    store.put_assets(state.program.program_id, assets)
+
+
+def _numbered(asked: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    (rows,) = (value for value in asked.values() if isinstance(value, list))
+    return list(enumerate(rows, 1))
+
+
+def _fields(row: Mapping[str, Any], dataset: Dataset, dataset_type: str, path: str) -> dict[str, FieldValue]:
+    schema = dataset.schema.without(TYPES[dataset_type].id_names) if dataset.schema is not None else None
+    path = f"{path}.properties"
+    return fields_of(read_properties(row.get("properties"), path=path), schema, path=path)

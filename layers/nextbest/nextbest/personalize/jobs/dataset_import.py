@@ -1,0 +1,186 @@
+"""A dataset import: every row of its files is checked, then stored (personalize-actions §6.6).
+
+A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
+``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from nextbest.aws.parallel import in_parallel
+from nextbest.aws.s3_files import ImportSource
+from nextbest.domain.assets import Asset, FieldValue
+from nextbest.domain.programs import Program
+from nextbest.errors import InvalidInput, NextbestError, NotFound
+from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, read_rows
+from nextbest.personalize.datasets.item_event_types import item_event_types, remember_item_events
+from nextbest.personalize.datasets.removal import is_in, is_of
+from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, TYPES, USERS, DatasetSchema
+from nextbest.personalize.datasets.sources import BULK_SOURCE, ITEM_ID
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, stored_kind
+from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
+from nextbest.store.bulk import BulkStore
+
+FULL = "FULL"
+INCREMENTAL = "INCREMENTAL"
+BULK_FIELD = "_BULK"
+"""Marks assets and users of a bulk import: the next FULL one replaces them, and nothing that was put. No schema can
+have a field of this name."""
+
+Job = Mapping[str, Any]
+"""The stored resource of an import job."""
+
+_EVENTS_PER_CALL = 20_000
+"""Each call marks each of its users once, so many events to a call save writes."""
+
+_ROWS_PER_CALL = 500
+_REPORTED_ROWS = 10
+
+
+def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Callable[[], float]) -> None:
+    """Run the import job ``name`` and record how it went.
+
+    What is wrong with the files is recorded, not raised; whatever else goes wrong is recorded and raised. Can be run
+    again after it was interrupted: a row stored twice is stored once.
+    """
+    job = store.resource(stored_kind(IMPORT_JOB), name)
+    if job is None or job["status"] not in UNFINISHED:
+        return
+    _record(store, job, clock(), status=CREATE_IN_PROGRESS)
+    failure = "The import was interrupted"
+    counts: dict[str, int] = {}
+    try:
+        counts = _import(store, source, job)
+        failure = ""
+    except NextbestError as error:
+        failure = error.message
+    finally:
+        if failure:
+            _record(store, job, clock(), status=CREATE_FAILED, failure=failure)
+    if not failure:
+        _record(store, job, clock(), status=ACTIVE, counts=counts)
+
+
+def _record(store: BulkStore, job: Job, now: float, **members: Any) -> None:
+    store.put_resource(stored_kind(IMPORT_JOB), job["name"], {**job, **members, "updated": now})
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files of a job, to be read as often as needed."""
+
+    source: ImportSource
+    location: str
+    schema: DatasetSchema
+    dataset_type: str
+
+    def rows(self) -> Iterator[Row | RefusedRow]:
+        for name, text in self.source.files(self.location):
+            yield from read_rows(name, text, self.schema, self.dataset_type)
+
+    def good_rows(self) -> Iterator[Row]:
+        return (row for row in self.rows() if not isinstance(row, RefusedRow))
+
+
+def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
+    dataset = store.resource(stored_kind(DATASET), job["dataset"])
+    state = store.program_state(job["program_id"])
+    if dataset is None or state is None:
+        raise NotFound("The dataset was deleted before the import began")
+    dataset_type = dataset["dataset_type"]
+    files = _Files(source, job["location"], DatasetSchema.from_json(dataset["fields"]), dataset_type)
+    read = _check(files)
+    replaces = job["mode"] == FULL
+    if dataset_type in (ACTIONS, ITEMS):
+        stored = _import_assets(store, state.program.program_id, files, replaces=replaces)
+    elif dataset_type == USERS:
+        stored = _import_users(store, state.program.program_id, files, replaces=replaces)
+    else:
+        stored = _import_events(store, state.program, files, job["name"], replaces=replaces)
+    return {"read": read, **stored}
+
+
+def _check(files: _Files) -> int:
+    """The number of rows. Raises InvalidInput that tells of the first refused ones, and how many there are."""
+    read = 0
+    refused: list[RefusedRow] = []
+    count = 0
+    for row in files.rows():
+        read += 1
+        if isinstance(row, RefusedRow):
+            count += 1
+            if len(refused) < _REPORTED_ROWS:
+                refused.append(row)
+    if count:
+        told = "; ".join(map(str, refused))
+        more = f"; and {count - len(refused)} more" if count > len(refused) else ""
+        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {told}{more}")
+    if not read:
+        raise InvalidInput("There are no rows to import")
+    return read
+
+
+def _import_events(store: BulkStore, program: Program, files: _Files, job: str, *, replaces: bool) -> dict[str, int]:
+    """Log the events; every history they touch is made anew once, at the end."""
+    source = f"{BULK_SOURCE}:{job}"
+    removed = 0
+    if replaces:
+        of_dataset = is_of(files.dataset_type, item_event_types(store, program.program_id))
+        removed = store.remove_events(
+            program,
+            lambda event: event.source.startswith(f"{BULK_SOURCE}:") and event.source != source and of_dataset(event),
+        )
+    accepted = duplicates = 0
+    events = (event_of(row, files.dataset_type, source) for row in files.good_rows())
+    while batch := list(islice(events, _EVENTS_PER_CALL)):
+        if files.dataset_type == INTERACTIONS:
+            remember_item_events(store, program.program_id, {event.event_type for event in batch})
+        appended = store.append(program, batch, refresh_histories=False)
+        accepted += appended.accepted
+        duplicates += appended.duplicates
+    in_parallel(lambda user_id: store.rebuild_history(program, user_id), store.backfilled_users(program.program_id))
+    return {"stored": accepted, "duplicates": duplicates, "removed": removed}
+
+
+def _import_assets(store: BulkStore, program_id: str, files: _Files, *, replaces: bool) -> dict[str, int]:
+    (id_name,) = TYPES[files.dataset_type].id_names
+    known = {asset.asset_id: asset for asset in store.assets(program_id)}
+    of_dataset = is_in(files.dataset_type)
+    imported: set[str] = set()
+    rows = files.good_rows()
+    while batch := list(islice(rows, _ROWS_PER_CALL)):
+        assets = []
+        for row in batch:
+            asset_id = str(row[id_name])
+            fields: dict[str, FieldValue] = {name: value for name, value in row.items() if name != id_name}
+            if files.dataset_type == ITEMS:
+                fields[ITEM_ID] = asset_id
+            assets.append(replace(known.get(asset_id, Asset(asset_id)), fields={**fields, BULK_FIELD: 1}))
+            imported.add(asset_id)
+        store.put_assets(program_id, assets)
+    stale = [
+        asset.asset_id
+        for asset in known.values()
+        if replaces and BULK_FIELD in asset.fields and of_dataset(asset) and asset.asset_id not in imported
+    ]
+    return {"stored": len(imported), "removed": store.remove_assets(program_id, stale)}
+
+
+def _import_users(store: BulkStore, program_id: str, files: _Files, *, replaces: bool) -> dict[str, int]:
+    (id_name,) = TYPES[USERS].id_names
+    imported: set[str] = set()
+    for row in files.good_rows():
+        attributes = {name: value for name, value in row.items() if name != id_name}
+        store.put_user_attributes(program_id, str(row[id_name]), {**attributes, BULK_FIELD: 1})
+        imported.add(str(row[id_name]))
+    stale = [
+        user_id
+        for user_id, attributes in (store.all_user_attributes(program_id) if replaces else ())
+        if BULK_FIELD in attributes and user_id not in imported
+    ]
+    store.remove_user_attributes(program_id, stale)
+    return {"stored": len(imported), "removed": len(stale)}

@@ -1,0 +1,71 @@
+"""Training a solution version: one rebase of the program, with how it went on record (personalize-actions §8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nextbest.errors import NextbestError
+from nextbest.personalize.protocol.arns import VERSION, stored_kind
+from nextbest.personalize.protocol.statuses import (
+    ACTIVE,
+    CREATE_FAILED,
+    CREATE_IN_PROGRESS,
+    STOPPED,
+    STOPPING,
+    UNFINISHED,
+)
+from nextbest.scoring import Model
+from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
+
+_HOUR_SECONDS = 3600.0
+
+
+def run_version(
+    store: ConfigurationStore,
+    artifacts: ArtifactStore,
+    name: str,
+    rebase: Callable[[], ModelPointer],
+    *,
+    clock: Callable[[], float],
+) -> ModelPointer | None:
+    """Train the version ``name`` by ``rebase`` and record how it went; None for a version that is not to be trained.
+
+    A version that was stopped or deleted while it waited is left alone, and so is one that an earlier attempt ended.
+    What the library refuses is recorded, not raised; whatever else goes wrong is recorded and raised.
+    """
+    version = store.resource(stored_kind(VERSION), name)
+    if version is None or version["status"] not in UNFINISHED:
+        return None
+    began = clock()
+    _record(store, name, clock(), status=CREATE_IN_PROGRESS)
+    failure = "The training was interrupted"
+    try:
+        pointer = rebase()
+        metrics = metrics_of(Model.from_bytes(artifacts.get(pointer.key)).report)
+        failure = ""
+    except NextbestError as error:
+        failure = error.message
+        return None
+    finally:
+        if failure:
+            _record(store, name, clock(), status=CREATE_FAILED, failure=failure)
+    hours = (clock() - began) / _HOUR_SECONDS
+    _record(store, name, clock(), status=ACTIVE, hours=hours, metrics=metrics, model=pointer.version)
+    return pointer
+
+
+def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in a model's report under the keys of §7.7; none where there was nobody to judge on."""
+    held_out: Mapping[str, float] = report.get("modes", {}).get("repeats", {}).get("held_out", {})
+    return {name.replace("ndcg", "normalized_discounted_cumulative_gain"): value for name, value in held_out.items()}
+
+
+def _record(store: ConfigurationStore, name: str, now: float, **members: Any) -> None:
+    """Change a version, unless it was deleted meanwhile; one that is being stopped ends as STOPPED."""
+    version = store.resource(stored_kind(VERSION), name)
+    if version is None:
+        return
+    if version["status"] == STOPPING:
+        members["status"] = STOPPED
+    store.put_resource(stored_kind(VERSION), name, {**version, **members, "updated": now})

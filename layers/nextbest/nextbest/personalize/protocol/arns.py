@@ -1,0 +1,69 @@
+"""Amazon resource names of Personalize: how a name becomes an ARN and an ARN a name.
+
+Clients build ARNs from names, with the region and account they believe in, so only the resource part counts when one
+is read. Source: personalize-actions §8.2.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nextbest.errors import InvalidInput
+
+DATASET_GROUP = "dataset-group"
+SCHEMA = "schema"
+DATASET = "dataset"
+IMPORT_JOB = "dataset-import-job"
+EVENT_TRACKER = "event-tracker"
+SOLUTION = "solution"  # the ARN of a version is that of a solution named <name>/<8 hex>
+VERSION = "solution-version"  # only the store names it so
+CAMPAIGN = "campaign"
+FILTER = "filter"
+RECIPE = "recipe"
+ALGORITHM = "algorithm"
+FEATURE_TRANSFORMATION = "feature-transformation"
+
+ARN_PATTERN = r"arn:([a-z\d-]+):personalize:.*:.*:.+"
+MAX_ARN_CHARACTERS = 256
+
+_ARN = re.compile(r"arn:[a-z\d-]+:personalize:[^:]*:[^:]*:(?P<kind>[a-z-]+)/(?P<name>[^\s:]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Arns:
+    """Makes the ARNs of one deployment. ``account_id`` is twelve digits."""
+
+    region: str = "us-east-1"
+    account_id: str = "000000000000"
+
+    def of(self, kind: str, name: str) -> str:
+        """The ARN of the resource ``name`` of ``kind``; what AWS itself provides has neither region nor account."""
+        if kind in (RECIPE, ALGORITHM, FEATURE_TRANSFORMATION):
+            return f"arn:aws:personalize:::{kind}/{name}"
+        return f"arn:aws:personalize:{self.region}:{self.account_id}:{kind}/{name}"
+
+
+def split_arn(arn: str, *, field: str) -> tuple[str, str]:
+    """Kind and name in ``arn``, whatever its region and account. Raises InvalidInput for what is no Personalize ARN."""
+    found = _ARN.fullmatch(arn)
+    if found is None or len(arn) > MAX_ARN_CHARACTERS:
+        raise InvalidInput(
+            f"The {field} is not a valid ARN: an ARN looks like arn:aws:personalize:<region>:<account>:<kind>/<name> "
+            f"and has at most {MAX_ARN_CHARACTERS} characters",
+            field=field,
+        )
+    return found["kind"], found["name"]
+
+
+def name_in(arn: str, kind: str, *, field: str) -> str:
+    """The name in an ARN that must be of ``kind``. Raises InvalidInput."""
+    found, name = split_arn(arn, field=field)
+    if found != kind:
+        raise InvalidInput(f"The {field} must be the ARN of a {kind}, not of a {found}", field=field)
+    return name
+
+
+def stored_kind(kind: str) -> str:
+    """Under which kind the store keeps such resources. No program id holds a colon, so the two never meet."""
+    return f"personalize:{kind}"

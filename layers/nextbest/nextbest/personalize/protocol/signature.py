@@ -1,0 +1,239 @@
+"""Verifies AWS Signature Version 4 as the SDKs put it in the Authorization header.
+
+    credential = parse_authorization(request.headers)        who claims to call
+    secret = ...                                             of credential.access_key_id; unknown: UnrecognizedClient
+    verify(request, credential, secret, now=now)
+
+Canonical request, string to sign and signature are botocore's own (it is loaded anyway to reach the store), so both
+sides of the wire share one well-kept implementation. What botocore cannot know is checked here: that the signature
+covers what matters, fits this service, and is fresh. A session token is ignored: our keys have none.
+
+Errors carry the code and the words that AWS uses, and never echo what was sent:
+
+    MissingAuthenticationTokenException  403   no Authorization header
+    IncompleteSignatureException         400   a header that cannot be read, no date, or an unsigned body
+    UnrecognizedClientException          403   unknown key
+    InvalidSignatureException            403   anything else: wrong, stale, for another service, or covering too little
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from urllib.parse import quote
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
+from botocore.credentials import Credentials
+
+from nextbest.errors import Forbidden
+from nextbest.personalize.protocol.errors import Refused
+from nextbest.web.request import Request
+
+SERVICE = "personalize"
+MAX_SKEW_SECONDS = 300
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+_BASIC_FORMAT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_CONTENT_HASH = "x-amz-content-sha256"
+# Headers that change what a request means must be signed wherever they are present.
+_COVERED = ("x-amz-date", "x-amz-target", _CONTENT_HASH)
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+    "and signing method. Consult the service documentation for details."
+)
+
+
+class SignatureRefused(Refused, Forbidden):
+    """A request whose signature does not prove who sent it. ``code`` is the exception's name on the wire."""
+
+    status_of_kind = 403
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{type(self).__name__}Exception", message, status=self.status_of_kind)
+
+    @property
+    def code(self) -> str:
+        """The AWS error code."""
+        return self.exception
+
+
+class MissingAuthenticationToken(SignatureRefused):
+    """The request is not signed at all."""
+
+
+class IncompleteSignature(SignatureRefused):
+    """The signature cannot be read."""
+
+    status_of_kind = 400
+
+
+class InvalidSignature(SignatureRefused):
+    """The signature is wrong, stale, for another service, or covers too little."""
+
+
+class UnrecognizedClient(SignatureRefused):
+    """Nobody has the access key id. For the caller of this module to raise, in these words."""
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is invalid.")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What an Authorization header claims. ``date`` is YYYYMMDD; ``signed_headers`` are lower-case names, as sent."""
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+
+
+def parse_authorization(headers: Mapping[str, str]) -> Credential:
+    """The claim in the Authorization header; ``headers`` has lower-case names.
+
+    Raises MissingAuthenticationToken, IncompleteSignature; InvalidSignature for a scope that is not this service's.
+    """
+    algorithm, _, rest = headers.get("authorization", "").strip().partition(" ")
+    if not algorithm:
+        raise MissingAuthenticationToken("Missing Authentication Token")
+    if algorithm != _ALGORITHM or not rest.isascii():
+        raise IncompleteSignature(f"The Authorization header must begin with {_ALGORITHM}.")
+    elements = dict(_element(text) for text in rest.split(","))
+    lacking = [name for name in ("Credential", "Signature", "SignedHeaders") if not elements.get(name)]
+    if lacking:
+        raise IncompleteSignature(" ".join(f"Authorization header requires '{name}' parameter." for name in lacking))
+    # A key id may hold slashes in principle; the four elements of the scope cannot.
+    scope = elements["Credential"].rsplit("/", 4)
+    if len(scope) != 5 or not all(scope):
+        raise IncompleteSignature(
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
+        )
+    access_key_id, date, region, service, terminator = scope
+    if service != SERVICE:
+        raise InvalidSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
+    if terminator != "aws4_request":
+        raise InvalidSignature("Credential should be scoped with a valid terminator: 'aws4_request'.")
+    signed_headers = tuple(elements["SignedHeaders"].lower().split(";"))
+    return Credential(access_key_id, date, region, service, signed_headers, elements["Signature"])
+
+
+def verify(
+    request: Request, credential: Credential, secret: str, *, now: float, path_prefixes: Sequence[str] = ("",)
+) -> None:
+    """Raise unless ``request`` was signed with ``secret`` within 5 minutes of ``now`` (seconds since 1970).
+
+    ``path_prefixes`` are what may have stood before ``request.path`` where the client saw it: a gateway's named stage
+    (``/prod``) or a base path of a custom domain is part of the path that is signed, but not of the path that is
+    routed. A prefix is ours to know, so trying each weakens nothing.
+
+    Raises IncompleteSignature, InvalidSignature. Compares in constant time.
+    """
+    signed_at = _signed_at(request.headers)
+    timestamp = f"{signed_at:{_TIMESTAMP}}"
+    if credential.date != timestamp[:8]:
+        raise InvalidSignature(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."
+        )
+    _check_freshness(signed_at.timestamp(), now)
+    signed_headers = _signed_headers(request.headers, credential)
+    sent = credential.signature
+    expected = (
+        _signature(request, f"{prefix}{request.path}", signed_headers, credential, secret, timestamp)
+        for prefix in path_prefixes
+    )
+    if not _SIGNATURE.fullmatch(sent) or not any(hmac.compare_digest(signature, sent) for signature in expected):
+        raise InvalidSignature(_MISMATCH)
+
+
+class _Verifier(SigV4Auth):
+    """botocore's signer, made to sign just the headers that the client signed."""
+
+    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
+        headers: HTTPHeaders = request.context["signed_headers"]
+        return headers
+
+
+def _signature(
+    request: Request, path: str, signed_headers: HTTPHeaders, credential: Credential, secret: str, timestamp: str
+) -> str:
+    """The signature this request should have, in hex."""
+    # The gateway decoded the path once, and botocore encodes what was on the wire once more, as SDKs do outside S3.
+    path = quote(path, safe="/~", errors="replace")
+    query = "&".join(
+        f"{quote(name, safe='-_.~', errors='replace')}={quote(value, safe='-_.~', errors='replace')}"
+        for name, value in request.query
+    )
+    # Whatever hash the client claims, the one that counts is that of the body which arrived.
+    headers = {_CONTENT_HASH: sha256(request.body).hexdigest()}
+    signed = AWSRequest(request.method, f"https://localhost{path}?{query}", headers=headers)
+    signed.context.update(timestamp=timestamp, signed_headers=signed_headers)
+    verifier = _Verifier(Credentials(credential.access_key_id, secret), credential.service, credential.region)
+    return verifier.signature(verifier.string_to_sign(signed, verifier.canonical_request(signed)), signed)
+
+
+def _element(text: str) -> tuple[str, str]:
+    name, _, value = text.strip().partition("=")
+    return name, value
+
+
+def _signed_at(headers: Mapping[str, str]) -> datetime:
+    """When the client signed, to the second: X-Amz-Date, else Date."""
+    sent = headers.get("x-amz-date") or headers.get("date")
+    if not sent:
+        raise IncompleteSignature(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+    try:
+        if _BASIC_FORMAT.fullmatch(sent):
+            return datetime.strptime(sent, _TIMESTAMP).replace(tzinfo=UTC)
+        moment = parsedate_to_datetime(sent)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise IncompleteSignature("Date must be in ISO-8601 'basic format'.") from error
+
+
+def _check_freshness(signed_at: float, now: float) -> None:
+    """Both in seconds since 1970."""
+    if signed_at < now - MAX_SKEW_SECONDS:
+        limit, here = _stamp(now - MAX_SKEW_SECONDS), _stamp(now)
+        raise InvalidSignature(f"Signature expired: {_stamp(signed_at)} is now earlier than {limit} ({here} - 5 min.)")
+    if signed_at > now + MAX_SKEW_SECONDS:
+        limit, here = _stamp(now + MAX_SKEW_SECONDS), _stamp(now)
+        raise InvalidSignature(
+            f"Signature not yet current: {_stamp(signed_at)} is still later than {limit} ({here} + 5 min.)"
+        )
+
+
+def _stamp(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):{_TIMESTAMP}}"
+
+
+def _signed_headers(headers: Mapping[str, str], credential: Credential) -> HTTPHeaders:
+    """The headers that the client signed, with the values that arrived, once they cover all that matters."""
+    if "host" not in credential.signed_headers:
+        raise InvalidSignature("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+    for name in _COVERED:
+        if name in headers and name not in credential.signed_headers:
+            raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+    claimed = headers.get(_CONTENT_HASH, "")
+    if claimed == "UNSIGNED-PAYLOAD" or claimed.startswith("STREAMING-"):
+        # No SDK sends these to this service. Taken, they would let a body be swapped while the signature is fresh.
+        raise IncompleteSignature(f"'{_CONTENT_HASH}' must be the SHA-256 of the body: payloads must be signed.")
+    signed = HTTPHeaders()
+    for name in set(credential.signed_headers):
+        # What did not arrive, or has no UTF-8 form to hash, cannot be what was signed.
+        if name not in headers or not headers[name].isprintable():
+            raise InvalidSignature(_MISMATCH)
+        signed[name] = headers[name]
+    return signed

@@ -1,0 +1,1 @@
+"""The client ``personalize-runtime``: GetActionRecommendations."""

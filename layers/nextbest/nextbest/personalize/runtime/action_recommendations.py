@@ -1,0 +1,299 @@
+"""GetActionRecommendations (personalize-actions §2). Hot path: standard library and numpy.
+
+One round trip to the store brings user, program, campaign and filter; the rest is arithmetic on what a warm environment
+keeps. Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks
+ties; explored actions follow with score 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.access_keys import READ
+from nextbest.domain.assets import Asset
+from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.history import History
+from nextbest.errors import InvalidInput, NextbestError
+from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
+from nextbest.logic.recommendations import UNTRAINED, Serving
+from nextbest.personalize.datasets.filter_fields import schema_from_json
+from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
+from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, name_in, stored_kind
+from nextbest.personalize.protocol.caller import Caller
+from nextbest.personalize.protocol.errors import Protocol
+from nextbest.personalize.protocol.resource_access import missing, require
+from nextbest.personalize.protocol.shapes import Members, Pairs, Text, Whole
+from nextbest.personalize.protocol.wire import Answer, failure, read_body, success
+from nextbest.personalize.runtime.campaign_settings import CampaignSettings
+from nextbest.personalize.runtime.candidates import DAY_SECONDS, Candidates, is_recommended
+from nextbest.personalize.runtime.exploration import Explored, explore
+from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
+from nextbest.scoring import Model
+from nextbest.store.base import ProgramState, UserRead
+from nextbest.store.cache import Kept
+from nextbest.web.request import Request
+
+DEFAULT_RESULTS = 5
+MAX_RESULTS = 100
+
+_ARN = Text(0, 256, ARN_PATTERN)
+GET_ACTION_RECOMMENDATIONS = Members(
+    {
+        "campaignArn!": _ARN,
+        "userId!": Text(1, 256),
+        "numResults": Whole(0, MAX_RESULTS),
+        "filterArn": _ARN,
+        "filterValues": Pairs(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
+    }
+)
+_CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
+_ACTIVE = "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """An answer. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+
+    program_id: str
+    scores: Mapping[str, float]
+    recommendation_id: str
+    model_version: str
+    explored: Explored
+
+    def members(self) -> dict[str, Any]:
+        """The response: the list is there even when it is empty (§1.2)."""
+        actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
+        return {"actionList": actions, "recommendationId": self.recommendation_id}
+
+    def log_fields(self) -> dict[str, Any]:
+        """What later judges exploration: which actions were drawn, from how many, with which propensity."""
+        drawn = list(self.scores)[self.explored.learned :]
+        exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
+        return {
+            "program": self.program_id,
+            "model": self.model_version,
+            "actions": len(self.scores),
+            "recommendation_id": self.recommendation_id,
+            **({"exploration": exploration} if self.explored.pool else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A checked request."""
+
+    campaign: str
+    campaign_arn: str
+    user_id: str
+    limit: int
+    filter: str | None
+    filter_arn: str
+    filter_values: Mapping[str, str]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> _Asked:
+        asked = GET_ACTION_RECOMMENDATIONS.check(body)
+        filter_arn = asked.get("filterArn", "")
+        return cls(
+            name_in(asked["campaignArn"], CAMPAIGN, field="campaignArn"),
+            asked["campaignArn"],
+            asked["userId"],
+            asked.get("numResults", DEFAULT_RESULTS),
+            name_in(filter_arn, FILTER, field="filterArn") if filter_arn else None,
+            filter_arn,
+            asked.get("filterValues", {}),
+        )
+
+    @property
+    def resources(self) -> list[tuple[str, str]]:
+        return [(_CAMPAIGN, self.campaign), *([(_FILTER, self.filter)] if self.filter is not None else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """Everything that the store brought for one request."""
+
+    state: ProgramState
+    history: History
+    attributes: Mapping[str, Any] | None
+    settings: CampaignSettings
+    filter: BoundFilter | None
+    item_types: frozenset[str] | None
+    """None where candidates that know them are kept."""
+
+
+def answer(recommender: Recommender, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
+    """Answer ``POST /action-recommendations``."""
+    try:
+        found = recommender.recommend(read_body(request.body), caller, now=now, request_id=request_id)
+    except NextbestError as error:
+        return failure(error, protocol=Protocol.REST, request_id=request_id)
+    return success(
+        found.members(),
+        protocol=Protocol.REST,
+        request_id=request_id,
+        headers={"x-nextbest-model": found.model_version},
+        fields=found.log_fields(),
+    )
+
+
+class Recommender:
+    """Answers GetActionRecommendations; keeps candidates and bound filters between requests."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._programs: Kept[str] = Kept(256)
+        self._candidates: Kept[tuple[str, int, Candidates]] = Kept(16)
+        self._filters: Kept[tuple[Mapping[str, Any], BoundFilter]] = Kept(256)
+
+    def recommend(self, body: Mapping[str, Any], caller: Caller, *, now: float, request_id: str) -> Recommended:
+        """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
+
+        Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden, TooManyRequests.
+        """
+        asked = _Asked.read(body)
+        context = self._context(asked, caller, now=now)
+        catalogue, served = self._serving.loaded(context.state, now=now)
+        version, model = served if served is not None else (UNTRAINED, None)
+        item_types = context.item_types or frozenset[str]()
+        if model is None:
+            catalogue = _with_assets_of(context.history, catalogue, item_types)
+        candidates = self._candidates_of(context, version, model, catalogue)
+        allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
+        if context.filter is not None:
+            allowed &= evaluate(
+                context.filter,
+                asked.filter_values,
+                candidates.columns,
+                interactions=_interactions(context),
+                user=context.attributes,
+            )
+        if model is not None:
+            ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=asked.limit)
+        else:
+            ranked = rank_by_history(
+                context.state.program,
+                context.history,
+                candidates,
+                allowed,
+                item_types,
+                now=now,
+                limit=asked.limit,
+            )
+        explored = explore(
+            _unlearned(candidates, allowed, ranked, context.settings, now),
+            learned=len(ranked.rows),
+            limit=asked.limit,
+            weight=context.settings.exploration_weight,
+            random=Random(request_id),
+        )
+        scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
+        scores.update(dict.fromkeys(explored.rows, 0.0))
+        return Recommended(
+            context.state.program.program_id,
+            {candidates.asset_ids[row]: score for row, score in scores.items()},
+            f"RID-{uuid5(NAMESPACE_OID, request_id)}",
+            version,
+            explored,
+        )
+
+    def _context(self, asked: _Asked, caller: Caller, *, now: float) -> _Context:
+        """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
+        guess = self._programs.get(asked.campaign) or asked.campaign
+        store = self._serving.store
+        resources = asked.resources
+        kept = self._candidates.get(guess)
+        unknown = kept is None or kept[0] == UNTRAINED
+        if unknown:
+            resources.append((ITEM_EVENTS, guess))
+        read = store.read_user(guess, asked.user_id, access_key_id=caller.access_key_id, resources=resources)
+        key = caller.verified(read.access_key)
+        campaign = read.resources[_CAMPAIGN, asked.campaign]
+        # Every program has a campaign of its own name without ceremony.
+        program_id = campaign["program_id"] if campaign is not None else asked.campaign
+        require(key, program_id, READ, unseen=missing(asked.campaign_arn))
+        self._serving.quota.take(program_id, now=now)
+        found: UserRead = read
+        if program_id != guess:
+            found = store.read_user(program_id, asked.user_id)
+        if found.state is None:
+            raise missing(asked.campaign_arn)
+        item_types = None
+        if unknown:
+            ridden = program_id == guess
+            item_types = types_in(read.resources[ITEM_EVENTS, guess]) if ridden else item_event_types(store, program_id)
+        self._programs.put(asked.campaign, program_id)
+        if campaign is not None and campaign["status"] != _ACTIVE:
+            raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
+        bound = None
+        if asked.filter is not None:
+            resource = read.resources[_FILTER, asked.filter]
+            if resource is None or not key.opens(resource["program_id"]):
+                raise missing(asked.filter_arn)
+            bound = self._bound_filter(asked, resource, program_id)
+        settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
+        return _Context(found.state, found.history or History.empty(), found.attributes, settings, bound, item_types)
+
+    def _bound_filter(self, asked: _Asked, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
+        if resource["program_id"] != program_id:
+            problem = f"The filter {asked.filter_arn} belongs to another dataset group than the campaign"
+            raise InvalidInput(problem, field="filterArn")
+        if resource["status"] != _ACTIVE:
+            raise InvalidInput(f"The filter {asked.filter_arn} is not ACTIVE", field="filterArn")
+        kept = self._filters.get(resource["name"])
+        if kept is None or kept[0] != resource:
+            schema: Schema = schema_from_json(resource["schema"])
+            kept = (resource, bind(parse(resource["expression"]), schema))
+            self._filters.put(resource["name"], kept)
+        return kept[1]
+
+    def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
+        program_id = context.state.program.program_id
+        if catalogue.revision < 0:  # made for one user
+            return Candidates.of(model, catalogue, frozenset())
+        kept = self._candidates.get(program_id)
+        if kept is None or kept[:2] != (version, catalogue.revision):
+            types = context.item_types
+            if types is None:
+                types = item_event_types(self._serving.store, program_id)
+            kept = (version, catalogue.revision, Candidates.of(model, catalogue, types))
+            self._candidates.put(program_id, kept)
+        return kept[2]
+
+
+def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:
+    """Before the first rebase only the history knows assets that are not in the catalogue. Revision -1: one user's."""
+    unknown = {
+        asset_id: Asset(asset_id)
+        for event_type, asset_id in history.actions
+        if asset_id not in catalogue.assets and is_recommended(event_type, item_types)
+    }
+    return Catalogue(-1, {**catalogue.assets, **unknown}) if unknown else catalogue
+
+
+def _interactions(context: _Context) -> Interactions:
+    if context.filter is None or not context.filter.reads_interactions:
+        return Interactions()
+    history = context.history
+    older = set(history.older_index.tolist())
+    if history.folded is not None:
+        older.update(history.folded.index.tolist())
+    return Interactions.newest(history.actions, history.action_index, older=older)
+
+
+def _unlearned(
+    candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, settings: CampaignSettings, now: float
+) -> list[int]:
+    """Rows that may be explored: allowed, unknown to the model, and young enough. Of unknown age is new (§6.3)."""
+    pool = allowed & ~ranked.scored
+    if settings.exploration_age_days is not None:
+        pool &= candidates.created_at >= now - settings.exploration_age_days * DAY_SECONDS
+    rows: list[int] = np.flatnonzero(pool).tolist()
+    return rows

@@ -1,0 +1,142 @@
+"""The actions that GetActionRecommendations chooses from, as arrays: made once per model and catalogue.
+
+An asset is a candidate when the model knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
+item's, or when the catalogue holds it and it is no item. Hot path: standard library and numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cached_property
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.assets import Asset
+from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.history import History
+from nextbest.filters import FilterColumns
+from nextbest.filters.interactions import normalised_event_type
+from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.scoring import Model
+
+EXPIRY = "ACTION_EXPIRATION_TIMESTAMP"
+REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
+VALUE = "VALUE"
+CREATION = "CREATION_TIMESTAMP"
+
+DAY_SECONDS = 86_400.0
+NOT_RECOMMENDED = frozenset({"not_taken", "viewed"})
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidate assets in one order, shape (assets,), and where the model's actions stand among them.
+
+    ``row_of_action`` (model actions,) is the row of each action's asset, -1 for an action that is not recommended.
+    ``learned`` tells which assets the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
+    (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user
+    interacted with it, by asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a number drawn
+    from the asset's id.
+    """
+
+    asset_ids: Sequence[str]
+    columns: FilterColumns
+    row_of_action: NDArray[np.int64]
+    learned: NDArray[np.bool_]
+    expires_at: NDArray[np.float64]
+    created_at: NDArray[np.float64]
+    value: NDArray[np.float64]
+    tie_break: NDArray[np.uint32]
+    repeat_seconds: dict[str, float]
+
+    @cached_property
+    def recommended_actions(self) -> NDArray[np.int64]:
+        """Places of the model's actions that are recommended."""
+        return np.flatnonzero(self.row_of_action >= 0)
+
+    @cached_property
+    def best_action_is_only_one(self) -> bool:
+        """Whether no asset is known by two actions."""
+        return len(self.recommended_actions) == int(self.learned.sum())
+
+    @cached_property
+    def is_valued(self) -> bool:
+        """Whether any asset has a VALUE."""
+        return bool(np.isfinite(self.value).any())
+
+    @classmethod
+    def of(cls, model: Model | None, catalogue: Catalogue, item_event_types: AbstractSet[str]) -> Candidates:
+        """The candidates of a program. Assets the model knows and the catalogue does not have no fields."""
+        known = _recommended_assets(model, item_event_types)
+        assets = dict.fromkeys(asset_id for asset_id in known if asset_id is not None)
+        items = {asset.asset_id for asset in catalogue if asset.fields.get(ITEM_ID) is not None}
+        assets.update(dict.fromkeys(asset.asset_id for asset in catalogue if asset.asset_id not in items))
+        asset_ids = [asset_id for asset_id in assets if asset_id not in items]
+        columns = FilterColumns([catalogue.assets.get(asset_id) or Asset(asset_id) for asset_id in asset_ids])
+        rows = columns.rows
+        row_of_action = np.fromiter(
+            (-1 if asset_id is None else rows.get(asset_id, -1) for asset_id in known), np.int64, len(known)
+        )
+        learned = np.zeros(len(asset_ids), np.bool_)
+        learned[row_of_action[row_of_action >= 0]] = True
+        repeat_days = _numbers(columns, REPEAT_FREQUENCY, 0.0)
+        held_back = np.flatnonzero(repeat_days > 0).tolist()
+        return cls(
+            asset_ids,
+            columns,
+            row_of_action,
+            learned,
+            _numbers(columns, EXPIRY, np.inf),
+            _numbers(columns, CREATION, np.inf),
+            _numbers(columns, VALUE, -np.inf),
+            np.fromiter((crc32(asset_id.encode()) for asset_id in asset_ids), np.uint32, len(asset_ids)),
+            {asset_ids[row]: float(repeat_days[row]) * DAY_SECONDS for row in held_back},
+        )
+
+    def available(
+        self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which assets may be recommended to the user at all: neither expired nor held back (§7.5).
+
+        ``repeat_event_types`` (normalised) are the interactions that hold an action back; None: any.
+        """
+        available = self.expires_at > now
+        if self.repeat_seconds:
+            for asset_id in self._held_back(history, now, repeat_event_types):
+                available[self.columns.rows[asset_id]] = False
+        return available
+
+    def _held_back(self, history: History, now: float, event_types: AbstractSet[str] | None) -> Iterable[str]:
+        newest = np.full(len(history.actions), -np.inf)
+        newest[history.action_index] = history.timestamps  # times ascend, so the last write of an action is its newest
+        for (event_type, asset_id), time in zip(history.actions, newest.tolist(), strict=True):
+            pause = self.repeat_seconds.get(asset_id)
+            if pause is None or now - time >= pause:
+                continue
+            if event_types is None or normalised_event_type(event_type) in event_types:
+                yield asset_id
+
+
+def is_recommended(event_type: str, item_event_types: AbstractSet[str]) -> bool:
+    """Whether actions of this event type can be recommended."""
+    return event_type not in item_event_types and normalised_event_type(event_type) not in NOT_RECOMMENDED
+
+
+def _recommended_assets(model: Model | None, item_event_types: AbstractSet[str]) -> list[str | None]:
+    """The asset of each of the model's actions; None for those that are not recommended."""
+    if model is None:
+        return []
+    verdicts = {
+        event_type: is_recommended(event_type, item_event_types)
+        for event_type in {event_type for event_type, _ in model.actions}
+    }
+    return [asset_id if verdicts[event_type] else None for event_type, asset_id in model.actions]
+
+
+def _numbers(columns: FilterColumns, name: str, default: float) -> NDArray[np.float64]:
+    numbers = columns.numbers(name)
+    return np.where(np.isnan(numbers), default, numbers)

@@ -1,0 +1,240 @@
+"""Segments: every user's weights for every action, turned round so that the users of an action are one slice.
+
+A rebase scores all users once; what comes of it answers every ``GET /segment`` and ``GET /segments`` until the next.
+There are three kinds, each a file of its own:
+
+    growth      what the user is recommended: GET /users/{user_id}/actions?limit=100
+    discovery   what is recommended and new to the user: the same with allow_repeats=false
+    base        what the user did: base weights
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.actions import Action
+from nextbest.domain.events import MICROSECONDS
+from nextbest.domain.history import WINDOW, History
+from nextbest.scoring import Model, artifact
+from nextbest.scoring.calibration import activity_of
+from nextbest.scoring.rank import strongest
+from nextbest.scoring.score import Inputs, score_all
+
+GROWTH = "growth"
+DISCOVERY = "discovery"
+BASE = "base"
+SEGMENT_TYPES = (GROWTH, DISCOVERY, BASE)
+
+RECOMMENDED_ACTIONS = 100
+"""How many actions of a user count as recommended: as many as the users' own endpoint answers at most."""
+
+Events = Mapping[str, NDArray[np.object_] | NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Users by action, of one kind.
+
+    The users of ``actions[k]`` are ``users[members[i]]`` with the weight ``weights[i]``, for i from ``starts[k]`` to
+    ``starts[k + 1]``. ``users`` and ``actions`` are sorted, ``members`` (uint32) ascend within an action; ``weights``
+    are float64, so that a threshold tells here what it tells at the users' own endpoint.
+    """
+
+    users: Sequence[str]
+    actions: Sequence[Action]
+    starts: NDArray[np.int64]
+    members: NDArray[np.uint32]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        users: Sequence[str],
+        actions: Sequence[Action],
+        user_of_entry: NDArray[np.unsignedinteger[Any]],
+        action_of_entry: NDArray[np.unsignedinteger[Any]],
+        weights: NDArray[np.float64],
+    ) -> Segments:
+        """Segments from parallel entries in order of users: a user, an action, and the user's weight for it."""
+        order = np.argsort(action_of_entry, kind="stable")
+        counts = np.bincount(action_of_entry, minlength=len(actions))
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(users, actions, starts, user_of_entry[order].astype(np.uint32), weights[order])
+
+    def strongest_weights(self, actions: Iterable[int], min_weight: float) -> NDArray[np.float64]:
+        """Each user's strongest weight for any of ``actions`` (indices), shape (users,); NaN under ``min_weight``."""
+        strongest = np.full(len(self.users), np.nan)
+        for action in actions:
+            here = slice(self.starts[action], self.starts[action + 1])
+            kept = self.weights[here] >= min_weight
+            members = self.members[here][kept]
+            strongest[members] = np.fmax(strongest[members], self.weights[here][kept])
+        return strongest
+
+    def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
+        """How many users have at least ``min_weight`` for any of ``actions``, and the mean of their strongest."""
+        strongest = self.strongest_weights(actions, min_weight)
+        weights = strongest[~np.isnan(strongest)]
+        return weights.shape[0], float(weights.mean()) if weights.shape[0] else 0.0
+
+    def users_of(self, groups: Sequence[Sequence[int]], min_weight: float, *, match_all: bool) -> list[str]:
+        """The users, in order, who have at least ``min_weight`` for some action of any group, or of all groups."""
+        belongs = [~np.isnan(self.strongest_weights(group, min_weight)) for group in groups]
+        if not belongs:
+            return []
+        chosen = np.logical_and.reduce(belongs) if match_all else np.logical_or.reduce(belongs)
+        return [self.users[index] for index in np.flatnonzero(chosen).tolist()]
+
+    def memberships(self, user_id: str) -> list[tuple[Action, float]]:
+        """The actions that a user has a weight for, strongest first."""
+        if user_id not in self.users:
+            return []
+        entries = np.flatnonzero(self.members == self.users.index(user_id))
+        actions = np.searchsorted(self.starts, entries, side="right") - 1
+        found = zip([self.actions[action] for action in actions.tolist()], self.weights[entries].tolist(), strict=True)
+        return sorted(found, key=lambda membership: (-membership[1], membership[0]))
+
+    def without(self, user_ids: Container[str]) -> Segments:
+        """The same for all other users."""
+        stay = np.array([user_id not in user_ids for user_id in self.users], np.bool_)
+        if stay.all():
+            return self
+        kept = stay[self.members]
+        ends = np.concatenate([[0], np.cumsum(kept)])
+        renamed = (np.cumsum(stay) - 1).astype(np.uint32)
+        users = [user_id for user_id, stays in zip(self.users, stay.tolist(), strict=True) if stays]
+        starts = ends[self.starts].astype(np.int64)
+        return Segments(users, self.actions, starts, renamed[self.members[kept]], self.weights[kept])
+
+    def encode(self) -> bytes:
+        """Bytes of the file (layout: ``nextbest.scoring.artifact``)."""
+        types = sorted({action.event_type for action in self.actions})
+        position = {event_type: index for index, event_type in enumerate(types)}
+        arrays: dict[str, NDArray[Any]] = {
+            "users": artifact.pack_names(self.users),
+            "assets": artifact.pack_names([action.asset_id for action in self.actions]),
+            "event_type": np.array([position[action.event_type] for action in self.actions], np.uint32),
+            "starts": self.starts,
+            "members": self.members,
+            "weights": self.weights,
+        }
+        return artifact.encode({"event_types": types}, arrays)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Segments:
+        """Inverse of ``encode``; arrays are views of ``data``. Raises ArtifactError."""
+        return artifact.read(lambda: cls._assemble(*artifact.decode(data)))
+
+    @classmethod
+    def _assemble(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Segments:
+        types = header["event_types"]
+        assets = artifact.unpack_names(arrays["assets"])
+        actions = [Action(types[i], asset) for i, asset in zip(arrays["event_type"].tolist(), assets, strict=True)]
+        users = artifact.unpack_names(arrays["users"])
+        return cls(users, actions, arrays["starts"], arrays["members"], arrays["weights"])
+
+
+def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:
+    """The segments of all users of a log at ``now`` (seconds since 1970), by kind.
+
+    ``events`` are the columns user_id, event_type, asset_id and timestamp (seconds). Weights are to the bit those that
+    ``recommend`` and the user's stored history give one by one.
+    """
+    users, histories = histories_of(events, half_life_days=half_life_days)
+    actions = sorted({*model.actions, *(action for history in histories for action in history.actions)})
+    position = {action: index for index, action in enumerate(actions)}
+    of_model = np.array([position[action] for action in model.actions], np.int64)
+    growth, discovery, base = _Entries(), _Entries(), _Entries()
+    for history in histories:
+        for entries, allow_repeats in ((growth, True), (discovery, False)):
+            chosen, weights = recommended(model, history, now=now, allow_repeats=allow_repeats)
+            entries.add(of_model[chosen], weights)
+        own = np.array([position[action] for action in history.actions], np.int64)
+        base.add(own, history.base_weight_vector(half_life_days, now))
+    return {
+        GROWTH: growth.segments(users, actions),
+        DISCOVERY: discovery.segments(users, actions),
+        BASE: base.segments(users, actions),
+    }
+
+
+def recommended(
+    model: Model, history: History, *, now: float, allow_repeats: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: indices of the model's actions, and
+    their growth weights. The same arithmetic, without a Python object for each of a hundred answers."""
+    inputs = Inputs.of(model, history, now)
+    mode = model.mode(allow_repeats)
+    scores = score_all(mode, inputs)
+    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
+    eligible = scores if model.values is None else mode.calibration.growth(scores, activity) * model.values
+    if not allow_repeats:
+        eligible = eligible.copy()
+        eligible[inputs.known] = -np.inf
+    chosen = strongest(eligible, RECOMMENDED_ACTIONS, model)
+    weights = mode.calibration.growth(scores[chosen], activity)
+    kept = weights >= model.action_weight_floor
+    return chosen[kept], weights[kept]
+
+
+class _Entries:
+    """Entries on their way into segments: user by user, in order."""
+
+    def __init__(self) -> None:
+        self._actions: list[NDArray[np.uint32]] = []
+        self._weights: list[NDArray[np.float64]] = []
+
+    def add(self, actions: NDArray[np.int64], weights: NDArray[np.float64]) -> None:
+        """The next user's actions and weights."""
+        self._actions.append(actions.astype(np.uint32))
+        self._weights.append(weights)
+
+    def segments(self, users: Sequence[str], actions: Sequence[Action]) -> Segments:
+        counts = [entries.shape[0] for entries in self._actions]
+        user_of_entry = np.repeat(np.arange(len(users), dtype=np.uint32), counts)
+        action_of_entry = np.concatenate([np.zeros(0, np.uint32), *self._actions])
+        weights = np.concatenate([np.zeros(0), *self._weights])
+        return Segments.of(users, actions, user_of_entry, action_of_entry, weights)
+
+
+def histories_of(events: Events, *, half_life_days: float) -> tuple[list[str], list[History]]:
+    """All users of a log in order, and their histories as the store would hold them, made from its columns at once."""
+    users, user_of_event = _codes(events["user_id"].tolist())
+    actions, action_of_event = _codes(list(map(Action, events["event_type"].tolist(), events["asset_id"].tolist())))
+    times_us = np.rint(events["timestamp"].astype(np.float64) * MICROSECONDS).astype(np.int64)
+    order = np.lexsort((action_of_event, times_us, user_of_event))
+    action_of_event, times_us = action_of_event[order], times_us[order]
+    ends = np.cumsum(np.bincount(user_of_event, minlength=len(users))).tolist()
+    histories = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        histories.append(_history(actions, action_of_event[start:end], times_us[start:end], half_life_days))
+    return users, histories
+
+
+def _history(
+    actions: Sequence[Action], action_of_event: NDArray[np.int64], times_us: NDArray[np.int64], half_life_days: float
+) -> History:
+    distinct, inverse = np.unique(action_of_event, return_inverse=True)
+    index: NDArray[np.int32] = inverse.astype(np.int32)
+    older = max(0, index.shape[0] - WINDOW)
+    history = History(
+        tuple([actions[action] for action in distinct.tolist()]),
+        index[older:],
+        times_us[older:],
+        np.zeros(index.shape[0] - older, np.uint64),
+        index[:older],
+        times_us[:older],
+    )
+    return history.fold(half_life_days)
+
+
+def _codes(values: list[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """The distinct values in order, and for each value its place among them."""
+    distinct = sorted(set(values))
+    position = {value: index for index, value in enumerate(distinct)}
+    return distinct, np.fromiter((position[value] for value in values), np.int64, len(values))

@@ -1,0 +1,281 @@
+"""What a million calls cost: ``make cost``.
+
+    python -m tools.benchmarks.cost [--prices tools/benchmarks/prices-2026-11.json]
+
+Durations are those that ``make bench`` measured (docs/performance.json); memory is the template's; read and write
+units are counted here, by the local DynamoDB engine, while users read and write; prices are inputs in a dated file.
+Prints the bill, and writes it to docs/cost.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from samcli.commands._utils.template import get_template_data
+
+from nextbest.aws.table import Table
+from nextbest.domain.events import Event
+from nextbest.domain.programs import Program
+from nextbest.store.dynamo import DynamoStore
+from tools.benchmarks.report import put_between
+from tools.benchmarks.world import draw_events
+from tools.local.engines import start_engines
+from tools.local.key import PARAMETERS, operator_key
+from tools.local.processes import Processes
+from tools.local.resources import create_resources, dynamodb_client
+from tools.local.template import read_application
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "template.yaml"
+PRICES = ROOT / "benchmarks" / "prices-2026-11.json"
+ACTIONS, HISTORY = 10_000, 100
+MILLION = 1_000_000
+GIGABYTE = 1e9
+# One line of JSON for each request, as it is on the console of `make start`, with CloudWatch's 26 bytes of overhead.
+LOG_BYTES = 450
+LAMBDA_MEGABYTES_PER_CORE = 1769
+SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """DynamoDB capacity that one request takes, on average."""
+
+    read: float
+    write: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request. ``milliseconds`` are billed at ``memory_megabytes``."""
+
+    name: str
+    milliseconds: float
+    memory_megabytes: int
+    units: Units
+
+
+class Prices:
+    """US dollars by name, from a dated file."""
+
+    def __init__(self, path: Path) -> None:
+        self._entries: dict[str, Any] = json.loads(path.read_text())
+        self.region: str = self._entries["region"]
+        self.as_of: str = self._entries["as_of"]
+        self.note: str = self._entries["note"]
+        self.hours: float = self._entries["hours_per_month"]
+
+    def __getitem__(self, name: str) -> float:
+        price: float = self._entries[name]["price"]
+        return price
+
+    def sources(self) -> Iterator[tuple[str, float, str]]:
+        """Name, price and source of every entry."""
+        for name, entry in self._entries.items():
+            if isinstance(entry, dict):
+                yield name, entry["price"], entry["source"]
+
+
+def bill(kind: Kind, prices: Prices) -> dict[str, float]:
+    """Dollars for a million such requests, by service."""
+    gigabytes = kind.memory_megabytes / 1024
+    # Lambda bills whole milliseconds, and gives a share of a core below 1,769 MB.
+    seconds = math.ceil(kind.milliseconds * max(1.0, LAMBDA_MEGABYTES_PER_CORE / kind.memory_megabytes)) / 1000
+    return {
+        "API Gateway": prices["api_gateway_http_per_million_requests"],
+        "Lambda": prices["lambda_per_million_requests"]
+        + MILLION * seconds * gigabytes * prices["lambda_arm64_per_gb_second"],
+        "DynamoDB": kind.units.read * prices["dynamodb_per_million_read_units"]
+        + kind.units.write * prices["dynamodb_per_million_write_units"],
+        "CloudWatch Logs": MILLION * LOG_BYTES / GIGABYTE * prices["cloudwatch_logs_per_gb"],
+    }
+
+
+class Meter:
+    """Counts the capacity that a client's calls take: every call is made to tell it."""
+
+    def __init__(self, table: Table) -> None:
+        self.read = self.write = 0.0
+        events = table.client.meta.events
+        events.register("before-parameter-build.dynamodb", self._ask)
+        events.register("after-call.dynamodb", self._count)
+
+    def _ask(self, params: dict[str, Any], **_: object) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def _count(self, model: Any, parsed: Mapping[str, Any], **_: object) -> None:
+        consumed = parsed.get("ConsumedCapacity", [])
+        units = sum(entry["CapacityUnits"] for entry in (consumed if isinstance(consumed, list) else [consumed]))
+        if model.name in ("GetItem", "BatchGetItem", "Query", "Scan"):
+            self.read += units
+        else:
+            self.write += units
+
+    def per(self, requests: int, run: Callable[[], object]) -> Units:
+        """What ``run`` takes, as an average over so many requests."""
+        read, write = self.read, self.write
+        run()
+        return Units((self.read - read) / requests, (self.write - write) / requests)
+
+
+def measured_units() -> dict[str, Units]:
+    """Capacity of every kind of request, for a user of ``HISTORY`` events who acts once and then again and again."""
+    processes = Processes()
+    with tempfile.TemporaryDirectory(prefix="nextbest-cost-") as folder:
+        state = Path(folder)
+        try:
+            engines = start_engines(processes, state=state, logs=state / "logs")
+            application = read_application(TEMPLATE, parameters=PARAMETERS, queue_url=engines.queue_url)
+            create_resources(application, engines)
+            (name,) = application.tables
+            table = Table(dynamodb_client(engines), name)
+            return _units(table)
+        finally:
+            processes.close()
+
+
+def _units(table: Table) -> dict[str, Units]:
+    store, program = DynamoStore(table), Program("cost")
+    store.create_program(program)
+    key, _ = operator_key()
+    store.put_access_key(key)
+    store.create_resource("personalize:filter", "filter", {"name": "filter", "program_id": program.program_id})
+    now = time.time()
+    events = draw_events("user", 6 * HISTORY, ACTIONS, np.random.default_rng(SEED), now)
+    store.append(program, events[:HISTORY])
+    meter = Meter(table)
+
+    def read(*, resources: Sequence[tuple[str, str]] = (), access_key_id: str | None = None) -> Callable[[], object]:
+        return lambda: store.read_user(program.program_id, "user", access_key_id=access_key_id, resources=resources)
+
+    def write(batch: int, posted: Sequence[Event]) -> Callable[[], object]:
+        def run() -> None:
+            for start in range(0, len(posted), batch):
+                store.program_state(program.program_id)
+                store.append(program, posted[start : start + batch])
+
+        return run
+
+    singles, tens = events[HISTORY : 3 * HISTORY], events[3 * HISTORY :]
+    resources = [("personalize:campaign", program.program_id), ("personalize:filter", "filter")]
+    return {
+        "GET actions": meter.per(1, read()),
+        "GetActionRecommendations, filter": meter.per(1, read(resources=resources, access_key_id=key.key_id)),
+        "POST events, 1": meter.per(len(singles), write(1, singles)),
+        "POST events, 10": meter.per(len(tens) // 10, write(10, tens)),
+    }
+
+
+def kinds(performance: Mapping[str, Any], memory_megabytes: Mapping[str, int]) -> list[Kind]:
+    """Every kind of request with its measured duration and capacity."""
+    units = measured_units()
+    reads = {
+        row["request"]: row["p50_ms"]
+        for row in performance["warm"]
+        if (row["actions"], row["events"]) == (ACTIONS, HISTORY)
+    }
+    writes = {row["events"]: row["p50_ms"] for row in performance["write"] if row["request"] == "POST events"}
+    milliseconds = {
+        "GET actions": reads["GET actions"],
+        "GetActionRecommendations, filter": reads["GetActionRecommendations, filter"],
+        "POST events, 1": writes[1],
+        "POST events, 10": writes[10],
+    }
+    function = {"GET": "actions", "GetActionRecommendations,": "recommendations", "POST": "collect"}
+    return [Kind(name, milliseconds[name], memory_megabytes[function[name.split()[0]]], units[name]) for name in units]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What costs without a request: memory of the functions that SnapStart keeps a snapshot of, and alarms."""
+
+    snapshot_megabytes: int
+    alarms: int
+
+    def a_month(self, prices: Prices) -> float:
+        """Dollars."""
+        seconds = prices.hours * 3600
+        snapshots = self.snapshot_megabytes / 1024 * seconds * prices["lambda_snapstart_cache_per_gb_second"]
+        return snapshots + self.alarms * prices["cloudwatch_per_alarm"]
+
+
+def text(found: Sequence[Kind], standing: Standing, prices: Prices, conditions: Mapping[str, str]) -> str:
+    """The bill as Markdown."""
+    bills = {kind.name: bill(kind, prices) for kind in found}
+    services = list(next(iter(bills.values())))
+    lines = [f"Prices of {prices.region}, {prices.as_of}. {prices.note}", ""]
+    lines += [f"Durations: `make bench` of {conditions['date']} on {conditions['machine']}; medians.", ""]
+    lines.append("### Dollars for a million requests")
+    lines += ["", "| request | billed ms | MB | read units | write units | " + " | ".join(services) + " | **sum** |"]
+    lines.append("|---|" + "---:|" * (len(services) + 5))
+    for kind in found:
+        costs = bills[kind.name]
+        lines.append(
+            f"| {kind.name} | {math.ceil(kind.milliseconds)} | {kind.memory_megabytes:,} | {kind.units.read:.1f} | "
+            f"{kind.units.write:.1f} | "
+            + " | ".join(f"{costs[service]:.2f}" for service in services)
+            + f" | **{sum(costs.values()):.2f}** |"
+        )
+    lines += ["", "### Dollars a month", "", *monthly(bills, standing.a_month(prices), prices)]
+    lines += ["", "### Prices used", "", "| name | USD | source |", "|---|---:|---|"]
+    lines += [f"| {name} | {price:g} | {source} |" for name, price, source in prices.sources()]
+    return "\n".join(lines)
+
+
+def monthly(bills: Mapping[str, Mapping[str, float]], idle: float, prices: Prices) -> list[str]:
+    """The same traffic on Nextbest, on a Personalize campaign, and on servers that are always on."""
+    read = sum(bills["GetActionRecommendations, filter"].values())
+    write = sum(bills["POST events, 1"].values())
+    servers = prices.hours * (
+        2 * prices["server_t4g_medium_per_hour"]
+        + prices["load_balancer_per_hour"]
+        + prices["database_t4g_small_per_hour"]
+    )
+    lines = [
+        "| recommendations, and as many events | Nextbest | Personalize campaign | two servers, balancer, database |",
+        "|---:|---:|---:|---:|",
+    ]
+    for millions in (0, 0.1, 1, 10, 100):
+        per_second = millions * MILLION / (prices.hours * 3600)
+        campaign = prices.hours * max(1.0, per_second) * prices["personalize_per_tps_hour"]
+        ours = idle + millions * (read + write)
+        name = f"{millions * MILLION:,.0f}"
+        lines.append(f"| {name} | {ours:,.2f} | {campaign:,.2f} | {servers:,.2f} |")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--prices", type=Path, default=PRICES)
+    parser.add_argument("--no-files", dest="files", action="store_false", help="print only; leave docs/ as it is")
+    options = parser.parse_args(arguments)
+    source = ROOT / "docs" / "performance.json"
+    if not source.exists():
+        parser.exit(2, "docs/performance.json is not there yet: run `make bench` first\n")
+    performance = json.loads(source.read_text())
+    application = read_application(TEMPLATE, parameters=PARAMETERS, queue_url=lambda name: name)
+    memory = {function.name: function.memory_megabytes for function in application.functions}
+    standing = Standing(
+        memory["actions"] + memory["recommendations"],
+        [resource["Type"] for resource in get_template_data(str(TEMPLATE))["Resources"].values()].count(
+            "AWS::CloudWatch::Alarm"
+        ),
+    )
+    told = text(kinds(performance, memory), standing, Prices(options.prices), performance["conditions"])
+    print(told)
+    if options.files:
+        put_between(ROOT / "docs" / "cost.md", told, command="make cost")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Messages that could not be ingested: what they are, and back to the queue with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tools.cli.deployment import Deployment
+
+_PER_CALL = 10
+_HIDDEN_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message: how often it was tried, when it was sent (seconds since 1970), and what it holds."""
+
+    message_id: str
+    receipt_handle: str
+    tries: int
+    sent_at: float
+    body: str
+
+    def summary(self) -> dict[str, Any]:
+        """What a person wants to know, and no user's data beyond a count."""
+        told: dict[str, Any] = {"message_id": self.message_id, "sent_at": self.sent_at, "tries": self.tries}
+        try:
+            message = json.loads(self.body)
+        except ValueError:
+            return {**told, "problem": "not JSON: none of ours", "bytes": len(self.body.encode())}
+        if not isinstance(message, dict) or "program_id" not in message:
+            return {**told, "problem": "no program_id: none of ours", "bytes": len(self.body.encode())}
+        return {**told, "program_id": message["program_id"], "events": len(message.get("events", []))}
+
+
+def waiting(deployment: Deployment, *, hidden_seconds: int = _HIDDEN_SECONDS) -> Iterator[DeadLetter]:
+    """All messages of the dead-letter queue, each once; ``hidden_seconds`` is how long others do not see them."""
+    sqs = deployment.client("sqs")
+    seen: set[str] = set()
+    while True:
+        answer = sqs.receive_message(
+            QueueUrl=deployment.dead_letters_url,
+            MaxNumberOfMessages=_PER_CALL,
+            VisibilityTimeout=hidden_seconds,
+            MessageSystemAttributeNames=["All"],
+        )
+        fresh = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
+        if not fresh:
+            return
+        for message in fresh:
+            seen.add(message["MessageId"])
+            attributes = message.get("Attributes", {})
+            yield DeadLetter(
+                message["MessageId"],
+                message["ReceiptHandle"],
+                int(attributes.get("ApproximateReceiveCount", 0)),
+                int(attributes.get("SentTimestamp", 0)) / 1000,
+                message["Body"],
+            )
+
+
+def listed(deployment: Deployment) -> list[DeadLetter]:
+    """All dead letters; they are put back at once, for the next who looks."""
+    letters = list(waiting(deployment))
+    sqs = deployment.client("sqs")
+    for letter in letters:
+        sqs.change_message_visibility(
+            QueueUrl=deployment.dead_letters_url, ReceiptHandle=letter.receipt_handle, VisibilityTimeout=0
+        )
+    return letters
+
+
+def redrive(deployment: Deployment) -> int:
+    """Send every dead letter to the queue again, then take it off; how many.
+
+    Sent first, so one that is interrupted may be sent twice, which counts once, and never lost.
+    """
+    sqs = deployment.client("sqs")
+    count = 0
+    for letter in waiting(deployment):
+        sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=letter.body)
+        sqs.delete_message(QueueUrl=deployment.dead_letters_url, ReceiptHandle=letter.receipt_handle)
+        count += 1
+    return count

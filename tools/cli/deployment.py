@@ -1,0 +1,110 @@
+"""Where a deployment is, by its CloudFormation stack or by the state folder of a local stack.
+
+OperationFailed     what stops a command, in words for the person at the keyboard
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from nextbest.aws.table import Table
+from nextbest.store.artifacts import S3Artifacts
+from nextbest.store.dynamo import DynamoStore
+
+_OUTPUTS = ("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl", "FailedInvocationsUrl")
+
+
+class OperationFailed(Exception):
+    """What stops a command, in words for the person at the keyboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment: names of its parts, and the clients that reach them. ``functions`` are names; none locally."""
+
+    url: str
+    table_name: str
+    bucket: str
+    queue_url: str
+    dead_letters_url: str
+    failed_invocations_url: str
+    functions: tuple[str, ...]
+    session: boto3.Session
+    endpoints: Mapping[str, str]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether engines on this machine stand in for AWS."""
+        return bool(self.endpoints)
+
+    def client(self, service: str) -> Any:
+        """A client of one AWS service; ``Any``, because which one is known at run time only."""
+        make: Any = self.session.client
+        return make(service, endpoint_url=self.endpoints.get(service))
+
+    def store(self) -> DynamoStore:
+        """The store in the deployment's table."""
+        return DynamoStore(Table(self.client("dynamodb"), self.table_name))
+
+    def artifacts(self) -> S3Artifacts:
+        """The artifacts in the deployment's bucket."""
+        return S3Artifacts(self.client("s3"), self.bucket)
+
+
+def local_deployment(state: Path) -> Deployment:
+    """The local stack that keeps its state in ``state``. Raises OperationFailed where none runs."""
+    description = state / "stack.json"
+    if not description.exists():
+        raise OperationFailed(f"no local stack runs on {state}: start one with `make start`, or name another --state")
+    told = json.loads(description.read_text())
+    variables, queues = told["variables"], told["queues"]
+    services = ("dynamodb", "s3", "sqs", "lambda")
+    session = boto3.Session(
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        region_name=variables["AWS_REGION"],
+    )
+    return Deployment(
+        url=told["url"],
+        table_name=told["tables"][0],
+        bucket=next(name for name in told["buckets"] if name.startswith("artifacts")),
+        queue_url=queues["Queue"],
+        dead_letters_url=queues["DeadLetters"],
+        failed_invocations_url=queues["FailedInvocations"],
+        functions=(),
+        session=session,
+        endpoints={service: variables[f"AWS_ENDPOINT_URL_{service.upper()}"] for service in services},
+    )
+
+
+def stack_deployment(stack_name: str, session: boto3.Session) -> Deployment:
+    """The deployment that a CloudFormation stack made. Raises OperationFailed for a stack that is none of ours."""
+    cloudformation = session.client("cloudformation")
+    (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    missing = [name for name in _OUTPUTS if name not in outputs]
+    if missing:
+        raise OperationFailed(f"the stack {stack_name} has no outputs {', '.join(missing)}: is it a stack of nextbest?")
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
+    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    return Deployment(
+        url=outputs["ApiUrl"],
+        table_name=outputs["TableName"],
+        bucket=outputs["ArtifactBucket"],
+        queue_url=outputs["QueueUrl"],
+        dead_letters_url=outputs["DeadLettersUrl"],
+        failed_invocations_url=outputs["FailedInvocationsUrl"],
+        functions=tuple(
+            resource["PhysicalResourceId"]
+            for resource in resources
+            if resource["ResourceType"] == "AWS::Lambda::Function" and "PhysicalResourceId" in resource
+        ),
+        session=session,
+        endpoints={},
+    )

@@ -1,0 +1,147 @@
+"""Is a deployment well? Every check says what it found, and what to do where that is not well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from nextbest.domain.programs import Program
+from nextbest.domain.rebase_status import FAILED
+from nextbest.errors import ArtifactError
+from nextbest.scoring import Model
+from tools.cli.deployment import Deployment
+
+DAY_SECONDS = 86_400.0
+OLD_MODEL_DAYS = 2.0
+"""The schedule rebases daily; a model that missed one day is old."""
+
+_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. ``advice`` is empty where all is well."""
+
+    what: str
+    found: str
+    advice: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return not self.advice
+
+
+def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
+    """Every check in turn. ``now`` is seconds since 1970."""
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        lambda: _api(deployment),
+        lambda: _table(deployment),
+        lambda: _bucket(deployment),
+        lambda: _queues(deployment),
+        lambda: _functions(deployment),
+        lambda: _programs(deployment, now),
+    ]
+    for check in checks:
+        try:
+            yield from check()
+        except (ClientError, BotoCoreError) as error:
+            yield Finding("AWS", str(error), "check credentials, region and permissions, and that the part exists")
+
+
+def _api(deployment: Deployment) -> Iterator[Finding]:
+    url = f"{deployment.url}/openapi.json"
+    try:
+        answer = urllib3.request("GET", url, timeout=_TIMEOUT_SECONDS, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        advice = "start it: make start" if deployment.is_local else "look at the stack's events in CloudFormation"
+        yield Finding("API", f"{url} does not answer: {error}", advice)
+        return
+    well = answer.status == HTTPStatus.OK
+    yield Finding("API", f"{url} answers {answer.status}", "" if well else "look at the log of manage")
+
+
+def _table(deployment: Deployment) -> Iterator[Finding]:
+    dynamodb = deployment.client("dynamodb")
+    table = dynamodb.describe_table(TableName=deployment.table_name)["Table"]
+    status = table["TableStatus"]
+    yield Finding("table", f"{deployment.table_name} is {status}", "" if status == "ACTIVE" else "wait, or restore it")
+    if deployment.is_local:
+        return
+    protected = table.get("DeletionProtectionEnabled", False)
+    yield Finding(
+        "table",
+        f"deletion protection: {protected}",
+        "" if protected else "deploy again, or switch it on: data is at stake",
+    )
+    backups = dynamodb.describe_continuous_backups(TableName=deployment.table_name)["ContinuousBackupsDescription"]
+    recovery = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+    advice = "" if recovery == "ENABLED" else "deploy again: without it a mistake cannot be undone"
+    yield Finding("table", f"point-in-time recovery: {recovery}", advice)
+
+
+def _bucket(deployment: Deployment) -> Iterator[Finding]:
+    s3 = deployment.client("s3")
+    versioning = s3.get_bucket_versioning(Bucket=deployment.bucket).get("Status", "off")
+    advice = "" if versioning == "Enabled" else "deploy again: deleted artifacts cannot be brought back"
+    yield Finding("bucket", f"{deployment.bucket}, versioning {versioning}", advice)
+    if deployment.is_local:
+        return
+    block = s3.get_public_access_block(Bucket=deployment.bucket)["PublicAccessBlockConfiguration"]
+    yield Finding(
+        "bucket",
+        f"public access blocked: {all(block.values())}",
+        "" if all(block.values()) else "block it: models are nobody else's business",
+    )
+
+
+def _queues(deployment: Deployment) -> Iterator[Finding]:
+    waiting = _depth(deployment, deployment.queue_url)
+    yield Finding("queue", f"{waiting} messages wait")
+    dead = _depth(deployment, deployment.dead_letters_url)
+    advice = "./nextbest dead-letters list, then redrive (docs/operations.md, Dead letters)" if dead else ""
+    yield Finding("dead letters", f"{dead}", advice)
+    failed = _depth(deployment, deployment.failed_invocations_url)
+    yield Finding("failed invocations", f"{failed}", "docs/operations.md, Failed invocations" if failed else "")
+
+
+def _depth(deployment: Deployment, url: str) -> int:
+    answer = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def _functions(deployment: Deployment) -> Iterator[Finding]:
+    for name in deployment.functions:
+        found = deployment.client("lambda").get_function_configuration(FunctionName=name)
+        state, update = found.get("State", "?"), found.get("LastUpdateStatus", "?")
+        well = state in ("Active", "Inactive") and update == "Successful"
+        yield Finding(f"function {name}", f"{state}, last update {update}", "" if well else "deploy again")
+
+
+def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:
+    programs = deployment.store().list_programs()
+    yield Finding("programs", f"{len(programs)}")
+    for program in programs:
+        yield from _program(deployment, program, now)
+
+
+def _program(deployment: Deployment, program: Program, now: float) -> Iterator[Finding]:
+    store, name = deployment.store(), f"program {program.program_id}"
+    status = store.status(program.program_id)
+    if status is not None and status.status_id == FAILED:
+        yield Finding(name, f"the last rebase failed: {status.message}", "mend that, then PUT /program/rebase")
+    state = store.program_state(program.program_id)
+    if state is None or state.model is None:
+        yield Finding(name, "no model yet", "post events, then PUT /program/rebase")
+        return
+    try:
+        model = Model.from_bytes(deployment.artifacts().get(state.model.key))
+    except ArtifactError as error:
+        yield Finding(name, f"its model cannot be read: {error.message}", "PUT /program/rebase makes a new one")
+        return
+    age_days = (now - model.trained_at) / DAY_SECONDS
+    advice = "look at the log of rebase, or PUT /program/rebase" if age_days > OLD_MODEL_DAYS else ""
+    yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", advice)

@@ -1,0 +1,176 @@
+"""Loads a file of events into a program, through the public API.
+
+    python -m tools.cli.load events.csv.gz --program shop
+
+The file is CSV, plain or gzipped, with a header that names ``user_id``, ``event_type``, ``asset_id``, ``timestamp``
+(epoch seconds, or ISO 8601; no offset means UTC) and, if wanted, ``labels`` (separated by ``|`` or ``;``), in any
+order. It is streamed, never held whole. What is done is kept in a small progress file, so that the same command goes on
+after an interruption; sending a row twice would do no harm either, for the same event is one event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import urllib3
+from tqdm import tqdm
+
+from tools.cli.load_client import Server
+from tools.cli.load_errors import Interrupted, LoadError
+from tools.cli.load_progress import Counts, Progress, progress_path
+from tools.cli.load_rows import LARGEST_BATCH, Batch, count_rows, read_batches
+
+
+def load(
+    path: Path,
+    server: Server,
+    *,
+    progress_file: Path,
+    stop: threading.Event,
+    batch_size: int = LARGEST_BATCH,
+    workers: int = 2,
+    process_user_actions: bool = True,
+    report: Callable[[Batch], object] = lambda _: None,
+) -> Counts:
+    """Send what is not sent yet, ``workers`` batches at a time, and return the counts of the whole file.
+
+    The progress file is brought up to date after each batch and removed at the end; however a load is cut short, what
+    the server has confirmed is noted first. ``stop`` is set when the load ends, so that workers do not linger in a
+    pause. ``report`` hears of each batch done. Raises LoadError.
+    """
+    progress = Progress.read(progress_file)
+    pending: dict[Future[Counts], Batch] = {}
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="load")
+
+    def settle(futures: Iterable[Future[Counts]]) -> list[Batch]:
+        batches = []
+        for future in futures:
+            counts = future.result()
+            batches.append(pending.pop(future))
+            progress.add(batches[-1].ranges, counts)
+            progress.save(progress_file)
+        return batches
+
+    def settle_some() -> None:
+        for batch in settle(wait(pending, return_when=FIRST_COMPLETED).done):
+            report(batch)
+
+    try:
+        for batch in read_batches(path, batch_size, tuple(progress.ranges)):
+            # A few batches in waiting keep the workers busy and the memory small.
+            if len(pending) >= 2 * workers:
+                settle_some()
+            pending[executor.submit(server.post, batch, process_user_actions=process_user_actions)] = batch
+        while pending:
+            settle_some()
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
+        settle([future for future in pending if not future.cancelled() and future.exception() is None])
+    progress_file.unlink(missing_ok=True)
+    return progress.counts
+
+
+def summary(counts: Counts, sent: int, seconds: float) -> str:
+    """The last words of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
+    rate = f"{sent / seconds:,.0f} rows/s" if seconds > 0 else "at once"
+    lines = [
+        f"{counts.rows:,} rows: accepted {counts.accepted:,}, duplicate {counts.duplicates:,}, "
+        f"rejected {counts.rejected:,} ({seconds:.1f} s, {rate})"
+    ]
+    for why, reason in sorted(counts.reasons.items(), key=lambda item: -item[1].count):
+        rows = ", ".join(str(row) for row in reason.rows)
+        lines.append(
+            f"  rejected {reason.count:,}: {why} (row {rows}{', ...' if reason.count > len(reason.rows) else ''})"
+        )
+    return "\n".join(lines)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.cli.load", description="Load a file of events into a program."
+    )
+    parser.add_argument("file", type=Path, help="CSV or CSV.gz with user_id, event_type, asset_id, timestamp, labels")
+    parser.add_argument("--program", required=True, help="the program; created if it does not exist")
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default %(default)s)")
+    parser.add_argument("--key", default=os.environ.get("NEXTBEST_KEY"), help="actionhub-key (default $NEXTBEST_KEY)")
+    parser.add_argument("--batch", type=int, default=LARGEST_BATCH, help="rows in one request (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="requests at a time (default %(default)s)")
+    parser.add_argument("--restart", action="store_true", help="begin with the first row, whatever was done before")
+    parser.add_argument("--back-fill", action="store_true", help="send process_user_actions=false")
+    parser.add_argument(
+        "--state", type=Path, default=Path(".state"), help="where progress is kept (default %(default)s)"
+    )
+    chosen = parser.parse_args(argv)
+    if not 1 <= chosen.batch <= LARGEST_BATCH:
+        parser.error(f"--batch is {chosen.batch}; 1 to {LARGEST_BATCH} is allowed")
+    if chosen.workers < 1:
+        parser.error(f"--workers is {chosen.workers}; at least 1 is needed")
+    if not chosen.url.startswith(("http://", "https://")):
+        parser.error(f"--url is {chosen.url}; http://host:port or https://host is needed")
+    if not chosen.key:
+        parser.error("a key is needed: --key, or NEXTBEST_KEY in the environment (`make start` prints the demo key)")
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when every row was answered for, 1 when the load could not be done, 130 on Ctrl-C."""
+    chosen = arguments(argv)
+    stop = threading.Event()
+    try:
+        return _run(chosen, stop)
+    except LoadError as error:
+        print(f"load: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, Interrupted):
+        print("load: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        stop.set()
+
+
+def _run(chosen: argparse.Namespace, stop: threading.Event) -> int:
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Interrupted
+
+    total = count_rows(chosen.file)
+    url = chosen.url.rstrip("/")
+    progress_file = progress_path(chosen.state, chosen.file, chosen.program, url)
+    if chosen.restart:
+        progress_file.unlink(missing_ok=True)
+    pool = urllib3.PoolManager(maxsize=chosen.workers)
+    # Jitter only keeps workers out of step; a fixed seed does that and repeats.
+    server = Server(url, chosen.program, chosen.key, pool, random.Random(0), pause)
+    if server.open_program():
+        print(f"created program {chosen.program}")
+    before = Progress.read(progress_file).counts.rows
+    if before:
+        print(f"going on after {before:,} rows done earlier")
+    began = time.monotonic()
+    with tqdm(total=total, initial=before, unit=" rows", unit_scale=True, desc=chosen.program, disable=None) as bar:
+        counts = load(
+            chosen.file,
+            server,
+            progress_file=progress_file,
+            stop=stop,
+            batch_size=chosen.batch,
+            workers=chosen.workers,
+            process_user_actions=not chosen.back_fill,
+            report=lambda batch: bar.update(batch.covered),
+        )
+    print(summary(counts, counts.rows - before, time.monotonic() - began))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

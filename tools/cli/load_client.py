@@ -1,0 +1,145 @@
+"""The server as a load sees it: one program, batches of events in, counts out, trouble tried again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from tools.cli.load_errors import ServerRefuses
+from tools.cli.load_progress import Counts
+from tools.cli.load_rows import Batch
+
+ATTEMPTS = 8
+# A server that is not there should be said at once; one that stumbles half-way deserves patience.
+FIRST_CONTACT_ATTEMPTS = 3
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 15.0
+TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One program on one server, over kept-alive connections.
+
+    ``generator`` draws the jitter of repeated attempts, ``pause`` waits that many seconds; both can be replaced, so
+    that tests take no time.
+    """
+
+    url: str
+    program: str
+    key: str
+    pool: urllib3.PoolManager
+    generator: random.Random
+    pause: Callable[[float], None]
+
+    def open_program(self) -> bool:
+        """Make sure that the program is there; True if it had to be created. Raises ServerRefuses."""
+        if self._program_opens():
+            return False
+        body = {"program_name": self.program, "program_id": self.program}
+        status, answer = self.call("POST", "/programs", body)
+        if status != 200:
+            raise ServerRefuses(f"cannot open or create program {self.program}: {_refusal(status, answer)}")
+        if not self._program_opens():
+            raise ServerRefuses(f"created program {self.program}, but this key does not open it; use an admin key")
+        return True
+
+    def post(self, batch: Batch, *, process_user_actions: bool = True) -> Counts:
+        """Send a batch; rows that the server names in a 422 are counted as rejected and the rest is sent again.
+
+        Raises ServerRefuses for any other refusal.
+        """
+        counts = Counts()
+        counts.add(batch.rejected)
+        events, rows = batch.events, batch.rows
+        path = f"/events?process_user_actions={str(process_user_actions).lower()}"
+        while events:
+            status, answer = self.call("POST", path, {"events": events})
+            if status == 200:
+                accepted, duplicates = _posted(answer)
+                counts.accepted += accepted
+                counts.duplicates += duplicates
+                break
+            wrong = _wrong_events(answer, len(events)) if status == 422 else {}
+            if not wrong:
+                span = f"{len(rows)} rows between row {min(rows)} and row {max(rows)}"
+                raise ServerRefuses(f"the server refused {span}: {_refusal(status, answer)}")
+            for index, why in sorted(wrong.items()):
+                counts.reject(rows[index], why)
+            events = [event for index, event in enumerate(events) if index not in wrong]
+            rows = [row for index, row in enumerate(rows) if index not in wrong]
+        return counts
+
+    def call(self, method: str, path: str, body: object = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
+        """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again, later and later.
+
+        Raises ServerRefuses when the last attempt fails too, or when the answer is not JSON.
+        """
+        headers = {"program-id": self.program, "actionhub-key": self.key, "content-type": "application/json"}
+        content = None if body is None else json.dumps(body).encode()
+        for attempt in range(attempts):
+            if attempt:
+                longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
+                self.pause(longest * self.generator.uniform(0.5, 1.0))
+            try:
+                answer = self.pool.request(
+                    method, self.url + path, body=content, headers=headers, timeout=TIMEOUT, retries=False
+                )
+            except urllib3.exceptions.HTTPError as error:
+                why = str(error).rpartition(": ")[2]
+                trouble = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
+                continue
+            if answer.status != 429 and answer.status < 500:
+                return answer.status, _decode(answer.status, answer.data)
+            trouble = f"{self.url} kept answering {answer.status} to {method} {path}"
+        raise ServerRefuses(f"{trouble}; gave up after {attempts} attempts")
+
+    def _program_opens(self) -> bool:
+        """Whether the key opens the program; a 403 says no more than a 404, so that keys cannot probe for names."""
+        status, answer = self.call("GET", "/program", attempts=FIRST_CONTACT_ATTEMPTS)
+        if status in (200, 403, 404):
+            return status == 200
+        raise ServerRefuses(f"cannot open program {self.program}: {_refusal(status, answer)}")
+
+
+def _decode(status: int, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise ServerRefuses(f"the server answered {status} without JSON: is this a Nextbest server?") from None
+
+
+def _posted(answer: Any) -> tuple[int, int]:
+    """Accepted and duplicate events of a 200 to POST /events."""
+    accepted, duplicates = (
+        (answer.get("accepted"), answer.get("duplicates")) if isinstance(answer, dict) else (None,) * 2
+    )
+    if not isinstance(accepted, int) or not isinstance(duplicates, int):
+        raise ServerRefuses("the server's answer lacks the counts `accepted` and `duplicates`")
+    return accepted, duplicates
+
+
+def _wrong_events(answer: Any, size: int) -> dict[int, str]:
+    """The events that a 422 names, by index, each with its first reason."""
+    wrong: dict[int, str] = {}
+    details = answer.get("detail") if isinstance(answer, dict) else None
+    for detail in details if isinstance(details, list) else []:
+        place = detail.get("loc", []) if isinstance(detail, dict) else []
+        if place[:2] == ["body", "events"] and len(place) > 2 and isinstance(place[2], int) and 0 <= place[2] < size:
+            field_name = ".".join(str(part) for part in place[3:])
+            wrong.setdefault(place[2], f"{field_name}: {detail.get('msg', '')}".removeprefix(": "))
+    return wrong
+
+
+def _refusal(status: int, answer: Any) -> str:
+    """Status and the server's own words."""
+    detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
+    if isinstance(detail, list) and all(isinstance(wrong, dict) and {"loc", "msg"} <= wrong.keys() for wrong in detail):
+        said = "; ".join(f"{'.'.join(str(part) for part in wrong['loc'][1:])}: {wrong['msg']}" for wrong in detail)
+    else:
+        said = detail if isinstance(detail, str) else json.dumps(detail)
+    return f"{status} {said}"

@@ -1,0 +1,115 @@
+"""What became of the rows of a load: counts with reasons, and the progress file that lets it go on after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.cli.load_errors import FileUnusable
+
+EXAMPLES_PER_REASON = 3
+# Keeps the counts small should every row be wrong in its own words.
+DISTINCT_REASONS = 50
+OTHER_REASONS = "other reasons"
+
+
+@dataclass(slots=True)
+class Reason:
+    """How many rows were rejected for one reason, and the first of them."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of rows: taken in, known already, or rejected and why."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    reasons: dict[str, Reason] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> int:
+        """Rows rejected for any reason."""
+        return sum(reason.count for reason in self.reasons.values())
+
+    @property
+    def rows(self) -> int:
+        """All rows counted."""
+        return self.accepted + self.duplicates + self.rejected
+
+    def reject(self, row: int, why: str) -> None:
+        """Count one rejected row."""
+        self._add_reason(why, 1, [row])
+
+    def add(self, other: Counts) -> None:
+        """Add the counts of other rows."""
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        for why, reason in other.reasons.items():
+            self._add_reason(why, reason.count, reason.rows)
+
+    def _add_reason(self, why: str, count: int, rows: list[int]) -> None:
+        if why not in self.reasons and len(self.reasons) >= DISTINCT_REASONS:
+            why = OTHER_REASONS
+        reason = self.reasons.setdefault(why, Reason())
+        reason.count += count
+        reason.rows = sorted([*reason.rows, *rows])[:EXAMPLES_PER_REASON]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Which rows are done and what became of them: ``ranges`` of row numbers (first, one past last), sorted, apart."""
+
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+    def add(self, ranges: Iterable[tuple[int, int]], counts: Counts) -> None:
+        """Note rows as done."""
+        self.ranges = merge_ranges([*self.ranges, *ranges])
+        self.counts.add(counts)
+
+    def save(self, path: Path) -> None:
+        """Write the progress file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reasons = {why: {"count": reason.count, "rows": reason.rows} for why, reason in self.counts.reasons.items()}
+        counts = {"accepted": self.counts.accepted, "duplicates": self.counts.duplicates, "reasons": reasons}
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"ranges": self.ranges, "counts": counts}))
+        partial.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Progress:
+        """The progress kept at ``path``; none yet where there is no file. Raises FileUnusable if it is damaged."""
+        if not path.exists():
+            return cls()
+        try:
+            kept = json.loads(path.read_text())
+            reasons = {why: Reason(**reason) for why, reason in kept["counts"].pop("reasons").items()}
+            ranges = [(int(start), int(stop)) for start, stop in kept["ranges"]]
+            return cls(ranges=ranges, counts=Counts(**kept["counts"], reasons=reasons))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FileUnusable(f"the progress file {path} is damaged ({error}); --restart begins anew") from error
+
+
+def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges (first, one past last) sorted, and those that touch or overlap made one."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def progress_path(state: Path, file: Path, program: str, url: str) -> Path:
+    """The progress file of one file's content into one program of one server."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256")
+    digest.update(f"\n{program}\n{url}".encode())
+    return state / "load" / f"{digest.hexdigest()[:32]}.json"

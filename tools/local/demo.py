@@ -1,0 +1,121 @@
+"""The demo program: a simulated coffee shop's last half year, sent through the public API."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from tqdm import tqdm
+
+from nextbest.domain.events import Event
+from nextbest.domain.programs import Program
+from nextbest.errors import AlreadyExists
+from nextbest.store.base import Store
+from tools.simulator import demo_population
+
+PROGRAM_ID = "demo"
+# One of the guests that the simulator knows by name.
+USER_ID = "grace"
+_SEED = 7
+_BATCH_EVENTS = 1000
+_POLL_SECONDS = 0.25
+_REBASE_SECONDS = 120.0
+_COMPLETE = "program_user_graph_complete"
+
+
+class DemoFailed(Exception):
+    """The demo could not be loaded. The message quotes the API's answer."""
+
+
+class DemoClient:
+    """The few calls of the public API that loading the demo takes."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._headers = {"actionhub-key": key, "program-id": PROGRAM_ID, "content-type": "application/json"}
+        self._http = urllib3.PoolManager(retries=False)
+
+    def post_events(self, events: Sequence[Event]) -> None:
+        body = {"events": [_wire_form(event) for event in events]}
+        self._call("POST", "/events", body)
+
+    def rebase(self) -> None:
+        self._call("PUT", "/program/rebase")
+
+    def status(self) -> Mapping[str, Any]:
+        """``status_id`` and ``message`` of the program's rebase."""
+        answer: Mapping[str, Any] = self._call("GET", "/program/status")
+        return answer
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        response = self._http.request(method, self._url + path, body=data, headers=self._headers)
+        if response.status != 200:
+            raise DemoFailed(f"{method} {path} answered {response.status}: {response.data.decode(errors='replace')}")
+        return response.json()
+
+
+def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
+    """Create, fill and rebase the demo program unless that is done; whether there was anything to do.
+
+    The time that the simulation ends at is kept in ``state``, so that a load that was interrupted goes on with the same
+    events, of which none is stored twice. Raises DemoFailed.
+    """
+    if store.program_state(PROGRAM_ID) is not None and client.status()["status_id"] == _COMPLETE:
+        return False
+    # It exists where an earlier load was interrupted.
+    with contextlib.suppress(AlreadyExists):
+        store.create_program(Program(program_id=PROGRAM_ID, program_name="Coffee shop"))
+    population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
+    store.put_assets(PROGRAM_ID, population.assets)
+    # The events of one user together: they are stored with fewer writes.
+    events = sorted(population.events)
+    batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]
+    with tqdm(total=len(events), desc="  demo events", unit=" events", unit_scale=True) as bar:
+        # One at a time: the engine writes to one file, and two senders are slower than one.
+        for batch in batches:
+            client.post_events(batch)
+            bar.update(len(batch))
+    client.rebase()
+    _wait_for_rebase(client)
+    return True
+
+
+def _wait_for_rebase(client: DemoClient) -> None:
+    deadline = time.monotonic() + _REBASE_SECONDS
+    shown = ""
+    while True:
+        status = client.status()
+        if status["status_id"] == _COMPLETE:
+            return
+        if "failed" in status["status_id"] or time.monotonic() > deadline:
+            raise DemoFailed(
+                f"the rebase of the demo stands at {status['status_id']}: {status['message']} (see logs/rebase.log)"
+            )
+        if status["message"] != shown:
+            shown = status["message"]
+            tqdm.write(f"  demo rebase: {shown}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _end_of_simulation(path: Path) -> float:
+    if not path.exists():
+        path.write_text(json.dumps({"now": float(int(time.time()))}))
+    now: float = json.loads(path.read_text())["now"]
+    return now
+
+
+def _wire_form(event: Event) -> dict[str, object]:
+    return {
+        "user_id": event.user_id,
+        "event_timestamp": datetime.fromtimestamp(event.timestamp, UTC).isoformat(),
+        "event_type": event.event_type,
+        "asset_id": event.asset_id,
+        "labels": list(event.labels),
+    }

@@ -1,0 +1,94 @@
+"""The plain ``sam local start-api``, unpatched, with engines that its containers can reach.
+
+SAM CLI starts the functions in Docker and nothing else, so DynamoDB, S3 and SQS run here, on the address that Docker's
+bridge gives this machine: containers see it, the network outside does not. SAM CLI has no Lambda API beside its
+gateway, so a rebase is started by hand: ``sam local invoke RebaseFunction`` with the same ``--env-vars``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.local.engines import CREDENTIALS, start_engines
+from tools.local.key import PARAMETERS, operator_key
+from tools.local.processes import Processes
+from tools.local.resources import create_resources, open_store
+from tools.local.template import read_application
+
+_CONFIG = Path(__file__).resolve().parents[2] / "samconfig.toml"
+# The runtime that template.yaml names.
+_BUILD_PYTHON = "python3.13"
+
+
+class DockerMissing(Exception):
+    """Docker, or what building for it takes, is not here."""
+
+
+def start_api(template: Path, *, state: Path, port: int, options: Sequence[str]) -> int:
+    """Run the engines and ``sam local start-api`` until it ends; its exit status. Raises DockerMissing.
+
+    ``options`` go to SAM CLI as they are.
+    """
+    host = bridge_address()
+    processes = Processes()
+    try:
+        engines = start_engines(processes, state=state, logs=state / "logs", host=host, one_endpoint=True)
+        application = read_application(template, parameters=PARAMETERS, queue_url=engines.queue_url)
+        create_resources(application, engines)
+        access_key, key = operator_key()
+        open_store(application, engines).put_access_key(access_key)
+        variables = {
+            function.logical_id: {**function.variables, "AWS_ENDPOINT_URL": engines.s3_url}
+            for function in application.functions
+        }
+        variables_file = state / "variables.json"
+        variables_file.write_text(json.dumps(variables, indent=2))
+        print(f"key      {key}\nengines  {engines.s3_url}\n--env-vars {variables_file}", flush=True)
+        command = sam_command(template, port=port, variables_file=variables_file, options=options)
+        # SAM CLI hands credentials on to the containers and asks who they belong to, with retries: of the engine, then.
+        environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL_STS": engines.s3_url}
+        with subprocess.Popen(command, env=environment) as sam:
+            try:
+                return sam.wait()
+            finally:
+                sam.terminate()
+    finally:
+        processes.close()
+
+
+def sam_command(template: Path, *, port: int, variables_file: Path, options: Sequence[str]) -> list[str]:
+    """The command line of ``sam local start-api``."""
+    return [
+        *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
+        *("--port", str(port), "--env-vars", str(variables_file)),
+        *("--config-file", str(_CONFIG), *options),
+    ]
+
+
+def check_machine() -> None:
+    """Raise DockerMissing where ``sam build`` and ``sam local`` cannot work, before they say so in many words."""
+    bridge_address()
+    try:
+        subprocess.run([_BUILD_PYTHON, "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise DockerMissing(f"`make start-docker` needs {_BUILD_PYTHON} on the PATH, for `sam build`.") from None
+
+
+def bridge_address() -> str:
+    """This machine's address on Docker's default bridge. Raises DockerMissing."""
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"]
+    if shutil.which(command[0]) is None:
+        raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does without.")
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}; `make start` does without.")
+    settings = json.loads(found.stdout)
+    # Older versions do not tell the gateway; it is the first address.
+    return str(settings.get("Gateway") or ipaddress.ip_network(settings["Subnet"])[1])

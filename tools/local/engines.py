@@ -1,0 +1,108 @@
+"""DynamoDB, S3 and SQS on this machine.
+
+DynamoDB is dynoxide (a static binary over SQLite): of the engines compared it is the fastest, and what it has
+acknowledged survives a kill -9. Where there is no binary for the platform, ministack's DynamoDB steps in, which keeps
+its tables only when it is stopped in order. S3 and SQS are ministack: S3 objects are on disk before the answer, the
+queue's messages when it is stopped in order (which the kernel sees to even when the stack is killed).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.local.processes import HOST, Processes, free_port, wait_for_port
+
+ACCOUNT_ID = "000000000000"
+REGION = "us-east-1"
+_START_SECONDS = 30.0
+DYNOXIDE = Path(sys.prefix) / "bin" / "dynoxide"
+_NOSYNC = Path(__file__).with_name("nosync.py")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Where the engines listen, and their processes by name."""
+
+    dynamodb_url: str
+    s3_url: str
+    sqs_url: str
+    processes: Mapping[str, subprocess.Popen[bytes]]
+
+    def queue_url(self, name: str) -> str:
+        return f"{self.sqs_url}/{ACCOUNT_ID}/{name}"
+
+    def variables(self) -> dict[str, str]:
+        """What AWS SDKs read from the environment to find the engines."""
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
+            "AWS_ENDPOINT_URL_S3": self.s3_url,
+            "AWS_ENDPOINT_URL_SQS": self.sqs_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            **CREDENTIALS,
+        }
+
+
+def start_engines(
+    processes: Processes, *, state: Path, logs: Path, host: str = HOST, one_endpoint: bool = False
+) -> Engines:
+    """Start the engines on free ports with their data under ``state``; returns when all of them listen.
+
+    ``one_endpoint`` has all services behind one URL, which costs the faster DynamoDB.
+    """
+    with_dynoxide = DYNOXIDE.exists() and not one_endpoint
+    state.mkdir(parents=True, exist_ok=True)
+    ministack_port = free_port()
+    ministack = processes.start(
+        # Not `python -m ministack`, which names its queues after the port it listens on and so forgets them.
+        [
+            *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
+            *("--bind", f"{host}:{ministack_port}", "--keep-alive", "75", "--graceful-timeout", "1"),
+        ],
+        log=logs / "ministack.log",
+        environment=_ministack_variables(state, with_dynamodb=not with_dynoxide),
+        folder=state,
+    )
+    ministack_url = f"http://{host}:{ministack_port}"
+    dynamodb_url = ministack_url
+    started = {"ministack": ministack}
+    if with_dynoxide:
+        port = free_port()
+        dynoxide = processes.start(
+            [
+                *(sys.executable, "-IS", str(_NOSYNC), str(DYNOXIDE), "serve"),
+                *("--host", HOST, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")),
+            ],
+            log=logs / "dynoxide.log",
+            environment={"PATH": os.defpath},
+            folder=state,
+        )
+        wait_for_port(dynoxide, port, log=logs / "dynoxide.log", seconds=_START_SECONDS)
+        dynamodb_url = f"http://{HOST}:{port}"
+        started["dynoxide"] = dynoxide
+    wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS, host=host)
+    return Engines(dynamodb_url, ministack_url, ministack_url, started)
+
+
+def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(state),
+        "SERVICES": "s3,sqs,dynamodb,sts" if with_dynamodb else "s3,sqs",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state / "ministack"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state / "s3"),
+        "LOG_LEVEL": "WARNING",
+        # ministack also offers an MQTT broker and an SFTP server, and clears away containers; none of that here.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{state / 'no-docker'}",
+    }

@@ -1,0 +1,65 @@
+"""The Invoke call of the Lambda API, so that a function can start another one with a stock AWS client."""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+
+from tools.local.environments import Environments
+from tools.local.template import Application, Function
+
+_LOG = logging.getLogger(__name__)
+_BACKGROUND_THREADS = 4
+
+
+class LambdaApi:
+    """``POST /2015-03-31/functions/{name}/invocations`` with the invocation types RequestResponse and Event.
+
+    An Event invocation is answered with 202 at once and runs in the background, once: where AWS would try again twice,
+    a failure is only logged here, so that it is seen.
+    """
+
+    def __init__(self, application: Application, environments: Environments) -> None:
+        self._application = application
+        self._environments = environments
+        self._background = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="asynchronous-invocation")
+        self.app = Flask(__name__)
+        self.app.add_url_rule("/2015-03-31/functions/<path:name>/invocations", view_func=self._answer, methods=["POST"])
+
+    def close(self) -> None:
+        """Forget what has not begun; what runs ends with its environment."""
+        self._background.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, name: str) -> Response:
+        try:
+            function = self._application.function(name)
+        except KeyError:
+            body = {"Message": f"Function not found: {name}", "Type": "User"}
+            return _json(HTTPStatus.NOT_FOUND, body, {"x-amzn-ErrorType": "ResourceNotFoundException"})
+        event = request.get_data() or b"{}"
+        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+            case "Event":
+                self._background.submit(self._run, function, event)
+                return Response(status=HTTPStatus.ACCEPTED)
+            case "RequestResponse":
+                invocation = self._environments.invoke(function, event)
+                headers = {"X-Amz-Executed-Version": "$LATEST"}
+                if invocation.error_type is not None:
+                    headers["X-Amz-Function-Error"] = "Unhandled"
+                return Response(invocation.payload, HTTPStatus.OK, headers, content_type="application/json")
+            case other:
+                body = {"Message": f"Unknown invocation type {other}", "Type": "User"}
+                return _json(HTTPStatus.BAD_REQUEST, body, {"x-amzn-ErrorType": "InvalidParameterValueException"})
+
+    def _run(self, function: Function, event: bytes) -> None:
+        invocation = self._environments.invoke(function, event)
+        if invocation.error_type is not None:
+            _LOG.error("%s failed in the background: %s", function.name, invocation.payload.decode(errors="replace"))
+
+
+def _json(status: HTTPStatus, body: dict[str, str], headers: dict[str, str]) -> Response:
+    return Response(json.dumps(body), status, headers, content_type="application/json")

@@ -1,0 +1,15 @@
+"""What is fixed about every local stack: its parameters, and the operator's key, known to everyone."""
+
+from __future__ import annotations
+
+from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
+
+# Keys are derived from this. It guards nothing: the stack listens on this machine only, and prints its key.
+MASTER_SECRET = "known to everyone, for local use only"
+PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
+_KEY_ID = "NBKLOCALSTACKDEMOKEY"
+
+
+def operator_key() -> tuple[AccessKey, str]:
+    """The key that opens every program of a local stack, and the text that clients send."""
+    return issue_key(MASTER_SECRET, _KEY_ID, programs=(), scopes=SCOPES)
