@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
 ENGINES = ("dynoxide", "ministack", "moto")
 NOT_ON_MOTO = {
-    "test_items_are_those_of_the_sdk": "moto answers no reads that go over HTTP without botocore",
     "test_settings_changed_after_a_rebase_count_at_once": "moto takes ten seconds for the many events of one user",
     "test_users_whose_history_lacks_events_are_found": "moto takes ten seconds for the many users",
 }
