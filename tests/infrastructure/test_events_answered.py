@@ -26,6 +26,7 @@ from nextbest.store.dynamo import DynamoStore
 from tests.infrastructure.cloudformation import ROOT
 from tests.infrastructure.permissions import ALLOWED, permissions_of
 from tests.infrastructure.test_events import names_of_kind, sample
+from tests.lambda_context import LambdaContext
 from tools.local.engines import REGION, start_engines
 from tools.local.key import MASTER_SECRET, operator_key
 from tools.local.processes import Processes
@@ -77,7 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         def run_sample(name: str) -> tuple[Any, set[str]]:
             app = load(name.split("/")[0])
             operations.clear()
-            answer = app.handler(signed_now(sample(name)), None)
+            answer = app.handler(signed_now(sample(name)), LambdaContext())
             return answer, {permission for operation in operations for permission in permissions_of(operation)}
 
         run_sample("collect/post-events")

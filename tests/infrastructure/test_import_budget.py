@@ -18,9 +18,9 @@ FORBIDDEN = {
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 
-# All modules, the standard library's included: 298 and 492 when measured (the latter has botocore's signer, to verify
-# signatures), and a tenth. Raise them only for a reason.
-BUDGETS = {"actions": 330, "recommendations": 540}
+# All modules, the standard library's included: 362 and 554 when measured (64 of them Powertools', and the latter has
+# botocore's signer, to verify signatures), and a tenth. Raise them only for a reason.
+BUDGETS = {"actions": 398, "recommendations": 609}
 
 # A snapshot (SnapStart) is taken after the import: a connection made before it would be dead after every restore, and
 # numbers drawn before it would be the same in every environment.

@@ -25,7 +25,13 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def test_given_a_plain_event_when_read_then_the_path_parameters_follow_the_routes_template() -> None:
     assert from_payload_v2(event()) == Request(
-        "GET", "/users/ann/actions", {"user_id": "ann"}, (), {"program-id": "cafe"}, b""
+        "GET",
+        "/users/ann/actions",
+        {"user_id": "ann"},
+        (),
+        {"program-id": "cafe"},
+        b"",
+        route="GET /users/{user_id}/actions",
     )
 
 

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextbest.errors import Forbidden
-from nextbest.personalize.protocol.errors import Protocol, told
+from nextbest.personalize.protocol.errors import Protocol, wire_error
 from nextbest.personalize.protocol.signature import (
     Credential,
     IncompleteSignature,
@@ -329,7 +329,7 @@ def test_given_a_refusal_when_told_then_its_name_and_status_are_awss(
 ) -> None:
     assert isinstance(error, Forbidden)
     for protocol in Protocol:
-        assert told(error, protocol) == (exception, status, error.message)
+        assert wire_error(error, protocol) == (exception, status, error.message)
 
 
 @given(st.text(max_size=60), st.text(max_size=30), st.text(max_size=20), st.text(max_size=20))

@@ -62,7 +62,7 @@ def pairs_of(
 ) -> Pairs:
     """Thin the ``possible`` pairs of each user (all arrays (users, actions); ``activity`` (users, 3)).
 
-    Kept are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
+    LruCache are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
     """
     users, actions = scores.shape
     keep = taken & possible

@@ -14,7 +14,8 @@ class Request:
     """An HTTP request, decoded.
 
     ``path`` and ``path_parameters`` are percent-decoded once; ``query`` keeps order, repeats and empty values;
-    ``headers`` has lower-case names; ``body`` is empty where there is none.
+    ``headers`` has lower-case names; ``body`` is empty where there is none. ``route`` is the gateway's key of the
+    route, such as ``POST /events``; ``account_id`` that of the AWS account which serves the request.
     """
 
     method: str
@@ -23,6 +24,9 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    route: str = "$default"
+    request_id: str = ""
+    account_id: str = ""
 
 
 def from_payload_v2(event: Mapping[str, Any]) -> Request:
@@ -35,7 +39,8 @@ def from_payload_v2(event: Mapping[str, Any]) -> Request:
     """
     context = event["requestContext"]
     path = _without_stage(event["rawPath"], context.get("stage", "$default"))
-    _, _, template = event.get("routeKey", "$default").partition(" ")
+    route = event.get("routeKey", "$default")
+    _, _, template = route.partition(" ")
     return Request(
         method=context["http"]["method"],
         path=path,
@@ -43,6 +48,9 @@ def from_payload_v2(event: Mapping[str, Any]) -> Request:
         query=tuple(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True)),
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         body=_body(event),
+        route=route,
+        request_id=context.get("requestId", ""),
+        account_id=context.get("accountId", ""),
     )
 
 

@@ -29,7 +29,6 @@ from nextbest.personalize.protocol.arns import (
     name_in,
     stored_kind,
 )
-from nextbest.personalize.protocol.resource_access import DENIED
 from nextbest.personalize.protocol.shapes import Members, Text
 from nextbest.personalize.protocol.statuses import ACTIVE
 
@@ -42,7 +41,7 @@ def create_dataset_group(call: Call) -> Mapping[str, Any]:
     name = call.asked["name"]
     arn = call.arn(DATASET_GROUP, name)
     if not (call.key.opens(name) and call.key.allows(ADMIN)):
-        raise Forbidden(DENIED.format(scope=f"{ADMIN} for every program, or for {name}"))
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken

@@ -8,8 +8,7 @@ from typing import Any
 from nextbest.errors import InvalidInput
 from nextbest.personalize.control.dataset_groups import DOMAIN
 from nextbest.personalize.control.resources import ARN, PAGE, Call, Operation, Resource, dates, page
-from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, name_in
-from nextbest.personalize.protocol.resource_access import missing
+from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, missing, name_in
 from nextbest.personalize.protocol.shapes import Members, Text
 from nextbest.personalize.protocol.statuses import ACTIVE
 

@@ -13,9 +13,9 @@ from typing import Any
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InvalidInput
-from nextbest.personalize.protocol.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, name_in, stored_kind
+from nextbest.logic.authorization import open_program
+from nextbest.personalize.protocol.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, missing, name_in, stored_kind
 from nextbest.personalize.protocol.errors import Refused
-from nextbest.personalize.protocol.resource_access import missing, open_program, require
 from nextbest.personalize.protocol.shapes import Listing, Members, Shape, Text, Whole
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING, UNFINISHED
 from nextbest.store.base import ProgramState
@@ -67,7 +67,7 @@ class Call:
 
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
-        return open_program(self.store, self.key, program_id, ADMIN, unseen=missing(arn))
+        return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
@@ -79,7 +79,7 @@ class Call:
         found = self.store.resource(stored_kind(kind), name)
         if found is None:
             raise missing(arn)
-        require(self.key, found["program_id"], ADMIN, unseen=missing(arn))
+        self.key.require(found["program_id"], ADMIN, hidden=missing(arn))
         return as_of(found, self.now)
 
     def resources(self, kind: str, **wanted: str) -> Iterator[Resource]:

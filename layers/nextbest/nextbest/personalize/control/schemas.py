@@ -13,8 +13,7 @@ from nextbest.errors import Forbidden, InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import DOMAIN
 from nextbest.personalize.control.resources import ARN, NAME, PAGE, Call, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
-from nextbest.personalize.protocol.arns import DATASET, SCHEMA, name_in, stored_kind
-from nextbest.personalize.protocol.resource_access import DENIED, missing
+from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, stored_kind
 from nextbest.personalize.protocol.shapes import Members, Text
 
 
@@ -71,7 +70,7 @@ def _owns(key: AccessKey, schema: Resource) -> bool:
 
 def _require_admin(call: Call) -> None:
     if not call.key.allows(ADMIN):
-        raise Forbidden(DENIED.format(scope=ADMIN))
+        raise Forbidden(f"the access key lacks the scope {ADMIN}")
 
 
 def _summary(call: Call, schema: Resource) -> dict[str, Any]:

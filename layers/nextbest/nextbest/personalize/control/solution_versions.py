@@ -13,8 +13,7 @@ from nextbest.domain.access_keys import ADMIN
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
 from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, as_of, dates, page
-from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, name_in, stored_kind
-from nextbest.personalize.protocol.resource_access import missing, require
+from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, missing, name_in, stored_kind
 from nextbest.personalize.protocol.shapes import Members, Text
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
@@ -106,7 +105,7 @@ def find_version(call: Call, member: str) -> Resource:
         found = call.store.resource(stored_kind(VERSION), name)
     if found is None:
         raise missing(arn)
-    require(call.key, found["program_id"], ADMIN, unseen=missing(arn))
+    call.key.require(found["program_id"], ADMIN, hidden=missing(arn))
     return as_of(found, call.now)
 
 

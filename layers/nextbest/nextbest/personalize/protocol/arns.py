@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NotFound
 
 DATASET_GROUP = "dataset-group"
 SCHEMA = "schema"
@@ -67,3 +67,8 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
 def stored_kind(kind: str) -> str:
     """Under which kind the store keeps such resources. No program id holds a colon, so the two never meet."""
     return f"personalize:{kind}"
+
+
+def missing(arn: str) -> NotFound:
+    """A resource that does not exist, or that the caller may not know of: one and the same message."""
+    return NotFound(f"Resource Arn {arn} does not exist.")
