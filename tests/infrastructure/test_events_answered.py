@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -36,12 +37,18 @@ TABLE = "samples"
 BUCKET = "samples"
 QUEUE = "samples"
 
-Run = Callable[[str], tuple[Any, set[str]]]
+Change = Callable[[Any], Any]
+
+
+class Run(Protocol):
+    """Runs one sample, changed where a change is given: the answer, and the permissions that its calls to AWS took."""
+
+    def __call__(self, name: str, change: Change = ...) -> tuple[Any, set[str]]: ...
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Runs one sample through its function: the answer, and the permissions that its calls to AWS took."""
+    """Runs samples through their functions, on engines of this module."""
     state = tmp_path_factory.mktemp("engines")
     (state / "logs").mkdir()
     processes = Processes()
@@ -75,10 +82,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         patch.setattr(BaseClient, "_make_api_call", noting(operations))
         patch.setattr(Endpoint, "send", noting_direct(operations))
 
-        def run_sample(name: str) -> tuple[Any, set[str]]:
+        def run_sample(name: str, change: Change = lambda event: event) -> tuple[Any, set[str]]:
             app = load(name.split("/")[0])
             operations.clear()
-            answer = app.handler(signed_now(sample(name)), LambdaContext())
+            answer = app.handler(signed_now(change(sample(name))), LambdaContext())
             return answer, {permission for operation in operations for permission in permissions_of(operation)}
 
         run_sample("collect/post-events")
@@ -167,6 +174,61 @@ def test_personalize_gives_recommendations_too(run: Run) -> None:
 
     assert answer["statusCode"] == 200, answer
     assert permissions == {"dynamodb:BatchGetItem"}
+
+
+def behind(prefix: str, *, stage: str = "$default", domain: str = "api.example.com") -> Change:
+    """Moves an event behind a path that precedes its route's, as a named stage or a custom domain's base path does."""
+
+    def moved(event: Any) -> Any:
+        headers = {**event["headers"], "host": domain}
+        context = {**event["requestContext"], "stage": stage, "domainName": domain}
+        return {**event, "rawPath": prefix + event["rawPath"], "headers": headers, "requestContext": context}
+
+    return moved
+
+
+def as_list_filters(event: Any) -> Any:
+    """The control plane's sample as another operation, posted where SDKs post it."""
+    headers = {**event["headers"], "x-amz-target": "AmazonPersonalize.ListFilters"}
+    changes = {"routeKey": "$default", "rawPath": "/personalize/", "body": "{}", "isBase64Encoded": False}
+    return {**event, **changes, "headers": headers}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        behind("/prod", stage="prod", domain="a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"),
+        behind("/v1"),
+        behind("/prod/next/best", stage="prod"),
+    ],
+    ids=["stage", "base path", "both"],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "actions/get-actions",
+        "collect/post-events",
+        "collect/put-action-interactions",
+        "manage/get-docs",
+        "manage/get-program",
+        "manage/get-user-events",
+        "recommendations/get-action-recommendations",
+    ],
+)
+def test_what_precedes_a_route_changes_no_answer(run: Run, name: str, change: Change) -> None:
+    run("collect/post-events")
+    answer, _ = run(name, change)
+
+    assert answer["statusCode"] == 200, answer
+
+
+@pytest.mark.parametrize("change", [behind("/prod", stage="prod"), behind("/v1")], ids=["stage", "base path"])
+def test_the_control_plane_answers_wherever_sdks_post_it(run: Run, change: Change) -> None:
+    for posted in (as_list_filters, lambda event: change(as_list_filters(event))):
+        answer, _ = run("manage/personalize-control-plane", posted)
+
+        assert answer["statusCode"] == 200, answer
+        assert "Filters" in json.loads(answer["body"])
 
 
 def test_queued_sample_is_stored(run: Run) -> None:
