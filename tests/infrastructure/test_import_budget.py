@@ -19,9 +19,9 @@ FORBIDDEN = {
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 
-# All modules, the standard library's included: 373 and 398 when measured, 64 of them Powertools', and a little. Raise
+# All modules, the standard library's included: 362 and 385 when measured, 64 of them Powertools', and a little. Raise
 # them only for a reason.
-BUDGETS = {"actions": 390, "recommendations": 415}
+BUDGETS = {"actions": 380, "recommendations": 405}
 
 # A snapshot (SnapStart) is taken after the import: a connection made before it would be dead after every restore, and
 # numbers drawn before it would be the same in every environment.
