@@ -20,10 +20,12 @@ from nextbest.personalize.control import (
 from nextbest.personalize.control.resources import Call, ControlPlane, Operation
 from nextbest.personalize.protocol.caller import Caller, identify
 from nextbest.personalize.protocol.errors import Protocol, Refused
+from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, Answer, failure, read_body, success
 from nextbest.web.request import Request
 
 SERVICE = "AmazonPersonalize"
+MODEL = "personalize"
 OPERATIONS: dict[str, Operation] = {
     **unsupported.OPERATIONS,
     **dataset_groups.OPERATIONS,
@@ -50,8 +52,8 @@ def answer(deployment: ControlPlane, request: Request, caller: Caller, *, now: f
     try:
         key = identify(deployment.store, caller)
         name, operation = _operation(request.headers[TARGET])
-        call = Call(deployment, key, operation.members.check(read_body(request.body)), now)
-        members = operation.serve(call)
+        call = Call(deployment, key, input_shape(MODEL, name).check(read_body(request.body)), now)
+        members = operation(call)
     except NextbestError as error:
         return failure(error, protocol=Protocol.CONTROL, request_id=request_id)
     return success(members, protocol=Protocol.CONTROL, request_id=request_id, fields={"operation": name})
