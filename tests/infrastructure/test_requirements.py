@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nextbest.personalize.control.dispatch import MODEL
 from tests.infrastructure.cloudformation import ROOT
 
 PYTHON = (3, 13)
@@ -47,12 +48,17 @@ def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
     assert "://" not in text
 
 
-def test_layer_keeps_the_data_of_every_service_that_the_store_calls() -> None:
+def test_layer_keeps_the_data_of_every_service_that_is_called_or_served_by_its_model() -> None:
     makefile = (ROOT / "layers/nextbest/Makefile").read_text()
     (services,) = re.findall(r"^SERVICES\s*:= (.+)$", makefile, re.MULTILINE)
     clients = (ROOT / "layers/nextbest/nextbest/aws/clients.py").read_text()
+    called = set(re.findall(r'_client\("(\w+)"', clients))
+    library = "".join(path.read_text() for path in (ROOT / "layers/nextbest/nextbest").rglob("*.py"))
 
-    assert set(services.split()) == set(re.findall(r'_client\("(\w+)"', clients))
+    # Models are read by ``input_shape`` alone, and in the library for the control plane alone.
+    assert re.findall(r"\bservice_model\((.+?)\)", library) == ["service: str", "service"]
+    assert re.findall(r"\binput_shape\((.+?)[,:)]", library) == ["service", "MODEL"]
+    assert set(services.split()) == called | {MODEL}
 
 
 def test_every_direct_dependency_is_explained() -> None:

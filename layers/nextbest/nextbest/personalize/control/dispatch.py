@@ -23,12 +23,14 @@ from nextbest.personalize.control.resources import Call, ControlPlane, Operation
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import Protocol, Refused
+from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
 from nextbest.store.bulk import BulkStore
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
 SERVICE = "AmazonPersonalize"
+MODEL = "personalize"
 OPERATIONS: dict[str, Operation] = {
     **unsupported.OPERATIONS,
     **dataset_groups.OPERATIONS,
@@ -68,8 +70,8 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
         key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
         control_plane = self._control_plane(Arns(self._region, request.account_id))
-        call = Call(control_plane, key, operation.members.check(read_body(request.body)), now)
-        members = operation.serve(call)
+        call = Call(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
+        members = operation(call)
         return success(members, protocol=self.protocol, request_id=request.request_id, fields={"operation": name})
 
     def refuse(self, error: NextbestError, request: Request, _now: float, /) -> Response:

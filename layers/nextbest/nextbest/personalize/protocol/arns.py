@@ -20,6 +20,7 @@ SOLUTION = "solution"  # the ARN of a version is that of a solution named <name>
 VERSION = "solution-version"  # only the store names it so
 CAMPAIGN = "campaign"
 FILTER = "filter"
+METRIC_ATTRIBUTION = "metric-attribution"  # there are none
 RECIPE = "recipe"
 ALGORITHM = "algorithm"
 FEATURE_TRANSFORMATION = "feature-transformation"

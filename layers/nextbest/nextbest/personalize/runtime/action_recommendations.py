@@ -29,6 +29,7 @@ from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_eve
 from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, missing, name_in, stored_kind
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, Pairs, Text, Whole
+from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import DAY_SECONDS, Candidates, is_recommended
@@ -54,7 +55,6 @@ GET_ACTION_RECOMMENDATIONS = Members(
     }
 )
 _CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
-_ACTIVE = "ACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class ActionRecommender:
             ridden = program_id == guess
             item_types = types_in(read.resources[ITEM_EVENTS, guess]) if ridden else item_event_types(store, program_id)
         self._programs.put(asked.campaign, program_id)
-        if campaign is not None and campaign["status"] != _ACTIVE:
+        if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
         bound = None
         if asked.filter is not None:
@@ -252,7 +252,7 @@ class ActionRecommender:
         if resource["program_id"] != program_id:
             problem = f"The filter {asked.filter_arn} belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="filterArn")
-        if resource["status"] != _ACTIVE:
+        if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {asked.filter_arn} is not ACTIVE", field="filterArn")
         kept = self._filters.get(resource["name"])
         if kept is None or kept[0] != resource:
