@@ -75,9 +75,7 @@ def trained_version(control: Control, solution_arn: str, **members: Any) -> str:
 
 def test_a_solution_tells_all_that_was_set(control: Control) -> None:
     config = {
-        "eventValueThreshold": "1.5",
         "featureTransformationParameters": {"action_optimization_period": "14"},
-        "eventsConfig": {"eventParametersList": [{"eventType": "taken", "eventValueThreshold": 1, "weight": 0.5}]},
         "autoTrainingConfig": {"schedulingExpression": "rate(7 days)"},
     }
     flags = {
@@ -110,7 +108,6 @@ def test_a_campaign_tells_all_that_was_set(control: Control) -> None:
         "itemExplorationConfig": {"explorationWeight": "0.2"},
         "enableMetadataWithRecommendations": True,
         "syncWithLatestSolutionVersion": False,
-        "rankingInfluence": {"POPULARITY": 0.5},
     }
     created = control(
         "CreateCampaign", name="c", solutionVersionArn=version, minProvisionedTPS=3, campaignConfig=config
@@ -119,9 +116,11 @@ def test_a_campaign_tells_all_that_was_set(control: Control) -> None:
     described = control("DescribeCampaign", campaignArn=created)["campaign"]
     assert (described["minProvisionedTPS"], described["campaignConfig"]) == (3, config)
 
-    control("UpdateCampaign", campaignArn=created, minProvisionedTPS=4, campaignConfig={"rankingInfluence": {}})
+    control("UpdateCampaign", campaignArn=created, minProvisionedTPS=4, campaignConfig={})
     described = control("DescribeCampaign", campaignArn=created)["campaign"]
-    assert (described["minProvisionedTPS"], described["campaignConfig"]) == (4, {"rankingInfluence": {}})
+    assert (described["minProvisionedTPS"], described["campaignConfig"]) == (4, {})
+    with pytest.raises(InvalidInput, match="rankingInfluence is not supported"):
+        control("UpdateCampaign", campaignArn=created, campaignConfig={"rankingInfluence": {"POPULARITY": 0.5}})
 
 
 def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -> None:
@@ -137,11 +136,18 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
         jobName="j",
         dataSource={"dataLocation": "s3://bucket/key"},
         roleArn=ROLE,
-        publishAttributionMetricsToS3=True,
         **dataset,
     )
     described = control("DescribeDatasetImportJob", **job)["datasetImportJob"]
-    assert (described["roleArn"], described["publishAttributionMetricsToS3"]) == (ROLE, True)
+    assert (described["roleArn"], described["publishAttributionMetricsToS3"]) == (ROLE, False)
+    with pytest.raises(InvalidInput, match="publishAttributionMetricsToS3 is not supported"):
+        control(
+            "CreateDatasetImportJob",
+            jobName="k",
+            dataSource={"dataLocation": "s3://bucket/key"},
+            publishAttributionMetricsToS3=True,
+            **dataset,
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,6 +155,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
     [
         ({"performHPO": True}, "performHPO is not supported by the recipe"),
         ({"performAutoML": True}, "performAutoML is not supported by the recipe"),
+        ({"eventType": "click"}, "'eventType' is 'click'; it must be one of Taken, Not Taken, Viewed"),
         ({"solutionConfig": {"hpoConfig": {}}}, "solutionConfig.hpoConfig is not supported by the recipe"),
         ({"solutionConfig": {"autoMLConfig": {}}}, "solutionConfig.autoMLConfig is not supported by the recipe"),
         ({"solutionConfig": {"algorithmHyperParameters": {"a": "1"}}}, "Provide a hyperparameter that is used"),

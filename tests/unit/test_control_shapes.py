@@ -74,20 +74,22 @@ ACTING = {
 }
 # Members that say what AWS should do on its side, or with items: stored, and told by Describe.
 DESCRIBED = {
-    "CreateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations "
-    "campaignConfig.rankingInfluence",
-    "UpdateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations "
-    "campaignConfig.rankingInfluence",
+    "CreateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations",
+    "UpdateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations",
     "CreateDatasetGroup": "roleArn kmsKeyArn",
-    "CreateDatasetImportJob": "roleArn publishAttributionMetricsToS3",
-    "CreateSolution": "performAutoTraining performIncrementalUpdate eventType solutionConfig.eventValueThreshold "
-    "solutionConfig.eventsConfig solutionConfig.autoTrainingConfig",
+    "CreateDatasetImportJob": "roleArn",
+    "CreateSolution": "performAutoTraining performIncrementalUpdate eventType solutionConfig.autoTrainingConfig",
     "CreateSolutionVersion": "name",
-    "UpdateSolution": "performAutoTraining performIncrementalUpdate solutionUpdateConfig",
+    "UpdateSolution": "performAutoTraining performIncrementalUpdate solutionUpdateConfig.autoTrainingConfig",
 }
 REFUSED = {
+    "CreateCampaign": "campaignConfig.rankingInfluence",
+    "UpdateCampaign": "campaignConfig.rankingInfluence",
+    "UpdateSolution": "solutionUpdateConfig.eventsConfig",
+    "CreateDatasetImportJob": "publishAttributionMetricsToS3",
     "CreateSolution": "performHPO performAutoML solutionConfig.algorithmHyperParameters solutionConfig.hpoConfig "
-    "solutionConfig.autoMLConfig solutionConfig.optimizationObjective solutionConfig.trainingDataConfig",
+    "solutionConfig.autoMLConfig solutionConfig.optimizationObjective solutionConfig.trainingDataConfig "
+    "solutionConfig.eventsConfig solutionConfig.eventValueThreshold",
 }
 
 
@@ -159,6 +161,8 @@ def test_every_override_replaces_a_pattern_of_the_model() -> None:
         ("autoMLConfig", {"metricName": "coverage"}),
         ("optimizationObjective", {"itemAttribute": "PRICE", "objectiveSensitivity": "OFF"}),
         ("trainingDataConfig", {"excludedDatasetColumns": {"Items": ["GENRE"]}}),
+        ("eventsConfig", {"eventParametersList": [{"eventType": "taken", "weight": 0.5}]}),
+        ("eventValueThreshold", "1.5"),
     ],
 )
 def test_settings_of_other_recipes_are_refused_by_name(member: str, value: object) -> None:

@@ -23,6 +23,9 @@ def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
     location = call.asked["dataSource"].get("dataLocation", "")
     if not location.startswith("s3://"):
         raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+    if call.asked.get("publishAttributionMetricsToS3"):
+        problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
+        raise InvalidInput(problem, field="publishAttributionMetricsToS3")
     mode = call.asked.get("importMode", FULL)
     jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
     if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
@@ -35,7 +38,6 @@ def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
         "location": location,
         "mode": mode,
         "role": call.asked.get("roleArn"),
-        "publish_metrics": call.asked.get("publishAttributionMetricsToS3", False),
         "status": CREATE_PENDING,
     }
     name = call.asked["jobName"]
@@ -50,7 +52,7 @@ def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
         **_summary(call, job),
         "datasetArn": call.arn(DATASET, job["dataset"]),
         "dataSource": {"dataLocation": job["location"]},
-        "publishAttributionMetricsToS3": job["publish_metrics"],
+        "publishAttributionMetricsToS3": False,
     }
     if job["role"] is not None:
         described["roleArn"] = job["role"]

@@ -16,10 +16,14 @@ from nextbest.personalize.control.solution_versions import (
     version_summary,
     versions_of,
 )
+from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, SOLUTION, VERSION
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-OF_OTHER_RECIPES = ("hpoConfig", "autoMLConfig", "optimizationObjective", "trainingDataConfig")
+OF_OTHER_RECIPES = (
+    *("hpoConfig", "autoMLConfig", "optimizationObjective", "trainingDataConfig"),
+    *("eventsConfig", "eventValueThreshold"),
+)
 """Members of ``solutionConfig`` that tune recipes for items; AWS documents none of them for actions."""
 
 
@@ -48,9 +52,12 @@ def create_solution(call: Call) -> Mapping[str, Any]:
 
 
 def refuse_other_recipes(asked: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for what CreateSolution takes for other recipes than the one there is."""
+    """Raise InvalidInput for settings of other recipes than the one there is, and event types that no action has."""
     members = [flag for flag in ("performHPO", "performAutoML") if asked.get(flag)]
-    members += [f"solutionConfig.{name}" for name in OF_OTHER_RECIPES if name in asked.get("solutionConfig", {})]
+    for config in ("solutionConfig", "solutionUpdateConfig"):
+        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in asked.get(config, {})]
+    if "eventType" in asked:
+        action_event_type(asked["eventType"], path="eventType")
     if members:
         raise InvalidInput(f"{members[0]} is not supported by the recipe {RECIPE_NAME}", field=members[0])
 
@@ -82,6 +89,7 @@ def list_solutions(call: Call) -> Mapping[str, Any]:
 
 def update_solution(call: Call) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
+    refuse_other_recipes(call.asked)
     given = {
         key: call.asked[key]
         for key in ("performAutoTraining", "performIncrementalUpdate", "solutionUpdateConfig")
