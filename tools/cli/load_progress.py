@@ -93,7 +93,7 @@ class Progress:
             ranges = [(int(start), int(stop)) for start, stop in kept["ranges"]]
             return cls(ranges=ranges, counts=Counts(**kept["counts"], reasons=reasons))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileUnusable(f"the progress file {path} is damaged ({error}); --restart begins anew") from error
+            raise FileUnusable(f"the progress file {path} is damaged ({error}); use --restart") from error
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
