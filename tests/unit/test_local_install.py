@@ -65,7 +65,7 @@ def test_given_changed_requirements_when_fingerprinted_then_it_changes(tmp_path:
 def test_given_settings_of_pip_when_translated_then_uv_uses_the_same_index_certificates_and_folders() -> None:
     settings = """\
 :env:.find-links='/wheels /more wheels'
-:env:.index-url='https://user:pass@mirror.example/simple'
+:env:.index-url='https://mirror.example/simple'
 global.cert='/etc/company.pem'
 global.extra-index-url='\\nhttps://a.example/simple\\nhttps://b.example/simple'
 global.index-url='https://weaker.example/simple'
@@ -77,7 +77,7 @@ list.format='columns'
         "UV_SYSTEM_CERTS": "1",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "SSL_CERT_FILE": "/etc/company.pem",
-        "UV_DEFAULT_INDEX": "https://user:pass@mirror.example/simple",
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "UV_EXTRA_INDEX_URL": "https://a.example/simple https://b.example/simple",
         "UV_FIND_LINKS": "/wheels,/more,wheels",
         "UV_INSECURE_HOST": "mirror.example",

@@ -47,7 +47,7 @@ MIDDLE_CATALOGUE, MIDDLE_HISTORY = 10_000, 100
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """What is measured. The yardsticks get the memory and variables of the function they stand beside."""
+    """What is measured. The yardsticks get the memory and variables of the function they are compared with."""
 
     actions: Function
     recommendations: Function
@@ -90,11 +90,11 @@ class Bench:
 
     def reads(self, world: World) -> list[Measured]:
         """Warm reads for every length of history, and the memory they took."""
-        functions, found = self.functions, list[Measured]()
+        functions, measured = self.functions, list[Measured]()
         with latency.environments(functions.all(), self._variables, self._logs) as (running, _):
             for history in HISTORIES:
                 times = latency.warm(running, self._read_calls(world, history), rounds=self._rounds)
-                found += [Measured("warm", name, world.actions, history, taken) for name, taken in times.items()]
+                measured += [Measured("warm", name, world.actions, history, taken) for name, taken in times.items()]
             sizes = {
                 "floor": functions.floor,
                 "usual": functions.usual,
@@ -102,11 +102,11 @@ class Bench:
                 "GetActionRecommendations": functions.recommendations,
             }
             memory = {name: latency.memory_megabytes(function) for name, function in sizes.items()}
-        return [replace(row, memory_megabytes=memory.get(row.request)) for row in found]
+        return [replace(row, memory_megabytes=memory.get(row.request)) for row in measured]
 
     def writes(self, world: World) -> list[Measured]:
-        """Warm ``POST /events`` for every size of batch; the floor stands beside, though it writes nothing."""
-        functions, found = self.functions, list[Measured]()
+        """Warm ``POST /events`` for every size of batch; the floor is measured too, though it writes nothing."""
+        functions, measured = self.functions, list[Measured]()
         with latency.environments(functions.all(), self._variables, self._logs) as (running, _):
             for count in BATCHES:
                 calls = {
@@ -116,11 +116,11 @@ class Bench:
                 }
                 rounds = self._rounds if count < 100 else max(10, self._rounds // 10)
                 times = latency.warm(running, calls, rounds=rounds, settle=3)
-                found += [Measured("write", name, world.actions, count, taken) for name, taken in times.items()]
-        return found
+                measured += [Measured("write", name, world.actions, count, taken) for name, taken in times.items()]
+        return measured
 
     def cold(self, world: World, *, rounds: int) -> list[Measured]:
-        """From the start of a process to its first answer."""
+        """From the start of a process to its first response."""
         calls = self._read_calls(world, MIDDLE_HISTORY)
         times = latency.cold(calls, self._variables, self._logs, rounds=rounds)
         return [Measured("cold", name, world.actions, MIDDLE_HISTORY, taken) for name, taken in times.items()]

@@ -99,7 +99,7 @@ def bill(kind: Kind, prices: Prices) -> dict[str, float]:
 
 
 class Meter:
-    """Counts the capacity that a client's calls take: every call is made to tell it."""
+    """Counts the capacity that a client's calls take: every call requests ``ReturnConsumedCapacity``."""
 
     def __init__(self, table: Table) -> None:
         self.read = self.write = 0.0

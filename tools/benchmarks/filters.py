@@ -1,7 +1,7 @@
 """Time of a ten-field filter over a large catalogue, printed with its conditions: ``./nextbest bench-filters``.
 
-warm: the parts that ask of the catalogue alone are in the mask cache. cold: new values in every request, so none is,
-but the catalogue's columns stand. columns: what a new catalogue version costs once.
+warm: masks of the conditions on the catalogue are cached. cold: new values in every request, so none is cached, but
+the catalogue's columns are. columns: the cost of a new catalogue version, once.
 """
 
 from __future__ import annotations

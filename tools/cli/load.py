@@ -41,9 +41,9 @@ def load(
 ) -> Counts:
     """Send what is not sent yet, ``workers`` batches at a time, and return the counts of the whole file.
 
-    The progress file is brought up to date after each batch and removed at the end; however a load is cut short, what
-    the server has confirmed is noted first. ``stop`` is set when the load ends, so that workers do not linger in a
-    pause. ``report`` hears of each batch done. Raises LoadError.
+    The progress file is updated after each batch and removed at the end; however a load is interrupted, what the server
+    has confirmed is saved first. ``stop`` is set when the load ends, so that workers end their pauses. ``report`` is
+    called with each batch that is done. Raises LoadError.
     """
     progress = Progress.read(progress_file)
     pending: dict[Future[Counts], Batch] = {}
@@ -64,7 +64,7 @@ def load(
 
     try:
         for batch in read_batches(path, batch_size, tuple(progress.ranges)):
-            # A few batches in waiting keep the workers busy and the memory small.
+            # A few pending batches keep the workers busy and memory small.
             if len(pending) >= 2 * workers:
                 settle_some()
             pending[executor.submit(server.post, batch, process_user_actions=process_user_actions)] = batch
@@ -79,7 +79,7 @@ def load(
 
 
 def summary(counts: Counts, sent: int, seconds: float) -> str:
-    """The last words of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
+    """The summary of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
     rate = f"{sent / seconds:,.0f} rows/s" if seconds > 0 else "at once"
     lines = [
         f"{counts.rows:,} rows: accepted {counts.accepted:,}, duplicate {counts.duplicates:,}, "
@@ -94,7 +94,7 @@ def summary(counts: Counts, sent: int, seconds: float) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; 0 when every row was answered for, 1 when the load could not be done, 130 on Ctrl-C."""
+    """Run the command; 0 if every row was sent or rejected, 1 if the load failed, 130 after Ctrl-C."""
     stop = threading.Event()
     try:
         return _run(options, stop)
@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     if options.restart:
         progress_file.unlink(missing_ok=True)
     pool = urllib3.PoolManager(maxsize=options.workers)
-    # Jitter only keeps workers out of step; a fixed seed does that and repeats.
+    # Jitter only keeps the workers from retrying together; a fixed seed is enough, and reproducible.
     server = Server(url, options.program, options.key, pool, random.Random(0), pause)
     if server.open_program():
         print(f"created program {options.program}")
