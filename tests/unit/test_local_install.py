@@ -128,6 +128,30 @@ def test_given_neither_uv_nor_pip_when_installing_then_the_installation_fails(
         install.install_packages(requirements)
 
 
+def test_given_a_new_environment_when_created_then_pip_works_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(install, "VENV_PYTHON", tmp_path / "venv" / "bin" / "python")
+
+    install.create_venv()
+
+    version = subprocess.check_output([install.VENV_PYTHON, "-m", "pip", "--version"], text=True)
+    assert f"{tmp_path}/venv/lib" in version
+
+
+def test_given_no_wheel_of_pip_when_an_environment_is_created_then_ensurepip_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(install, "bundled_pip", lambda: None)
+    monkeypatch.setattr(install, "run", commands.append)
+
+    install.create_venv()
+
+    assert commands == [[sys.executable, "-m", "venv", "--clear", str(install.VENV)]]
+
+
 def test_given_a_failing_command_when_run_then_the_error_quotes_the_end_of_its_output() -> None:
     with pytest.raises(install.InstallFailed, match=r"ended with status 3: it broke"):
         install.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"])
