@@ -1,8 +1,9 @@
-"""What the layer and the rebase function install: the pins of requirements/, by hash, and nothing about where from."""
+"""Pins: what is deployed is what is tested, by hash, no address of an index, and one version of each package."""
 
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,23 @@ def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
     assert len(re.findall(r"^\S+==\S+ \\\n    --hash=sha256:", text, re.MULTILINE)) == len(pins(ROOT / deployed))
     assert "index" not in text
     assert "://" not in text
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(("runtime", "training", "local", "dev"), 2)))
+def test_lists_agree_on_every_package_they_share(one: str, other: str) -> None:
+    left, right = pins(ROOT / f"requirements/{one}.txt"), pins(ROOT / f"requirements/{other}.txt")
+    shared = left.keys() & right.keys()
+
+    assert shared
+    assert {name: left[name] for name in shared} == {name: right[name] for name in shared}
+
+
+def test_lists_for_this_machine_hold_what_is_deployed() -> None:
+    runtime, training, local, dev = (
+        pins(ROOT / f"requirements/{name}.txt") for name in ("runtime", "training", "local", "dev")
+    )
+
+    assert runtime.keys() | training.keys() <= local.keys() <= dev.keys()
 
 
 def test_layer_keeps_the_data_of_every_service_that_is_called_or_served_by_its_model() -> None:

@@ -18,7 +18,7 @@ from nextbest.training.split import Window, window_of
 from nextbest.training.table import EventTable, inputs_of
 from nextbest.training.trainer import train
 from nextbest.training.tune import PERSONAL_KERNELS
-from tools.evaluation.__main__ import read_events
+from tools.evaluation.evaluate import read_events
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUDGET_SECONDS = 5.0

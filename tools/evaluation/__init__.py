@@ -1,1 +1,1 @@
-"""Offline evaluation of the model against the classic methods: ``python -m tools.evaluation FILE``."""
+"""Offline evaluation of the model against the classic methods: ``./nextbest evaluate FILE``."""

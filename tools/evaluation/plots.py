@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from tools.evaluation.__main__ import Row
+    from tools.evaluation.evaluate import Row
 
 mpl.use("Agg")
 

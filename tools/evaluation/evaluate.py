@@ -1,4 +1,4 @@
-"""``python -m tools.evaluation.__main__ FILE``: our model against the classic methods on one event file.
+"""``./nextbest evaluate FILE``: our model against the classic methods on one event file.
 
 Global time split: everything before the test window is there to learn and tune from, the window to judge on: what each
 user did in all of it, or (``--targets next``) in their first visit, for discoveries the first with something new. Full
@@ -8,7 +8,6 @@ ranking, no sampled candidates. FILE is a CSV (or .csv.gz) with the columns user
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gzip
 import json
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,7 @@ from nextbest.training.metrics import Metrics, measure, top_lists
 from nextbest.training.priors import Prior
 from nextbest.training.split import VISITS_PER_USER, Window, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable, Moments
-from nextbest.training.trainer import TIME_BUDGET_SECONDS, Plan, train
+from nextbest.training.trainer import Plan, train
 from nextbest.training.tune import PRIORS, TIES
 from tools.evaluation.baselines import Baseline, Fitted, baselines, with_prior
 
@@ -300,30 +299,25 @@ def table_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("file", type=Path, help="CSV or CSV.GZ: user_id,event_type,asset_id,timestamp")
-    parser.add_argument("--test-share", type=float, default=0.1, help="share of the events in the test window")
-    parser.add_argument("--time-budget-seconds", type=float, default=TIME_BUDGET_SECONDS)
-    parser.add_argument("--users", type=int, default=3000, help="most users to judge on, drawn at random")
-    parser.add_argument(
-        "--targets",
-        choices=get_args(Targets),
-        default="window",
-        help="what to foresee: the whole window, or what came next",
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plots", type=Path, help="folder for the PNG plots")
-    parser.add_argument("--json", type=Path, help="file for the table and the training report")
-    chosen = parser.parse_args(arguments)
+def run(
+    file: Path,
+    *,
+    test_share: float,
+    time_budget_seconds: float,
+    users: int,
+    targets: Targets,
+    seed: int,
+    plots: Path | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """Evaluate on one file, print the table, and write the plots and the report where wanted."""
     evaluation = Evaluation(
-        read_events(chosen.file),
-        test_share=chosen.test_share,
-        time_budget_seconds=chosen.time_budget_seconds,
-        seed=chosen.seed,
-        users=chosen.users,
-        targets=chosen.targets,
+        read_events(file),
+        test_share=test_share,
+        time_budget_seconds=time_budget_seconds,
+        seed=seed,
+        users=users,
+        targets=targets,
     )
     with tqdm(total=evaluation.method_count(), unit="method") as bar:
 
@@ -333,15 +327,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         rows, model = evaluation.run(progress)
     print(table_text(rows))
-    if chosen.json:
+    if json_file is not None:
         content = {"rows": [asdict(row) for row in rows], "report": dict(model.report)}
-        chosen.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    if chosen.plots:
+        json_file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    if plots is not None:
         from tools.evaluation.plots import save_plots  # matplotlib is for the command alone
 
-        for path in save_plots(rows, model.report, chosen.plots, chosen.file.name.split(".")[0]):
+        for path in save_plots(rows, model.report, plots, file.name.split(".")[0]):
             print(path)
-
-
-if __name__ == "__main__":
-    main()
