@@ -14,7 +14,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring import recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
-from nextbest.training.same_asset import SameAsset
+from nextbest.training.shared_assets import SharedAssets
 
 ACTIONS = (
     Action("buy", "cup"),
@@ -35,8 +35,8 @@ def matrix(rows: list[dict[int, float]]) -> sparse.csr_array:
     return sparse.csr_array(found)
 
 
-def shared() -> SameAsset:
-    found = SameAsset.of(ACTIONS)
+def shared() -> SharedAssets:
+    found = SharedAssets.of(ACTIONS)
     assert found is not None
     return found
 
@@ -92,7 +92,7 @@ def test_moments_without_anything_done_sum_to_nothing() -> None:
     ids=["no action", "one event type", "one asset with many event types"],
 )
 def test_there_may_be_nothing_to_share(actions: tuple[Action, ...]) -> None:
-    assert SameAsset.of(actions) is None
+    assert SharedAssets.of(actions) is None
 
 
 @pytest.mark.parametrize("seed", [3, 7])

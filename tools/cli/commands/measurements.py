@@ -42,7 +42,7 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from nextbest.training.trainer import TIME_BUDGET_SECONDS
+    from nextbest.training.plan import TIME_BUDGET_SECONDS
     from tools.evaluation.evaluate import run
 
     run(

@@ -13,7 +13,7 @@ _ROWS = 4096
 _SPARSE_COST = 200.0
 
 
-def product(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
+def product_of(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
     """XᵀY, dense float32; by sparse or by dense arithmetic, whichever has less to do."""
     sparse_work = float(np.dot(np.diff(x.indptr).astype(np.float64), np.diff(y.indptr)))
     dense_work = float(x.shape[0]) * x.shape[1] * y.shape[1]
@@ -25,9 +25,9 @@ def product(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
     return total
 
 
-def gram(x: sparse.csr_array) -> Dense:
+def gram_of(x: sparse.csr_array) -> Dense:
     """XᵀX, dense float32, shape (actions, actions)."""
-    return product(x, x)
+    return product_of(x, x)
 
 
 def inverse(gram_matrix: Dense, ridge: float) -> Dense:
@@ -49,7 +49,7 @@ def inverse(gram_matrix: Dense, ridge: float) -> Dense:
     return np.asarray(inverted, np.float32)
 
 
-def ease(inverted: Dense) -> Dense:
+def ease_of(inverted: Dense) -> Dense:
     """EASE (Steck 2019): B = -P / diag(P), with a zero diagonal. Overwrites ``inverted``."""
     inverted *= (-1.0 / np.diag(inverted)).astype(np.float32)[None, :]
     np.fill_diagonal(inverted, 0.0)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.training.examples import spread, targets_of, without_seen
 from nextbest.training.table import EventTable, Moments, expand, no_entries
-from nextbest.training.transitions import spread, targets_of, without_seen
 
 WINDOW_SHARE = 0.1
 """A tuning window holds at least this share of the events, where the horizon is shorter."""
