@@ -1,7 +1,71 @@
-"""What every layer of tests shares: generated examples that are the same on every machine."""
+"""What every layer of tests shares: generated examples that are the same on every machine, and who runs which tests.
 
+``pytest`` runs one test after another. With workers (``-n 2 --dist loadfile --no-loadscope-reorder``, pytest-xdist)
+the files of tests that share something expensive, as a running stack, stay together in one of them, and what takes
+longest starts first. Groups are told by names of files: pytest-xdist's own marks do nothing with pytest 9.2
+(https://github.com/pytest-dev/pytest-xdist/issues/1386).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+
+import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # The gate must say the same of the same commit. To search further: pytest --hypothesis-profile=default
 settings.register_profile("gate", derandomize=True)
 settings.load_profile("gate")
+
+STACK, ECHO_STACK, DEPLOYMENT = "stack", "echo stack", "deployment"
+ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
+ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
+LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "unit")
+IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+if IN_A_WORKER:
+    # There are as many workers as cores: more threads would stand in each other's way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def group_of(node_id: str) -> str:
+    """What a test shares with others that run in the same worker; its file, if nothing else."""
+    file = PurePosixPath(node_id.partition("::")[0])
+    match file.parent.name:
+        case "faults":
+            return DEPLOYMENT
+        case "contract" if file.stem in ON_THE_ECHO_STACK:
+            return ECHO_STACK
+        case "contract" if file.stem not in ON_STACKS_OF_THEIR_OWN:
+            return STACK
+    return str(file)
+
+
+class GroupScheduling(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """A worker takes all tests of a group, then the next group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling | None:
+    """pytest-xdist asks for what distributes the tests."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In workers, let what takes longest start first."""
+    if IN_A_WORKER:
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[int, int]:
+    group, folder = group_of(item.nodeid), item.path.parent.name
+    shared = (STACK, DEPLOYMENT, ECHO_STACK)
+    return (
+        shared.index(group) if group in shared else len(shared),
+        LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from nextbest.logic.programs import create_program
 from nextbest.store.dynamo import DynamoStore
 from tests.faults.proxy import Proxy
 from tests.infrastructure.cloudformation import TEMPLATE
+from tests.waiting import wait_until
 from tools.local.engines import Engines, start_engines
 from tools.local.environments import Environments, Invocation
 from tools.local.key import MASTER_SECRET, PARAMETERS
@@ -30,7 +31,10 @@ from tools.local.resources import create_resources, open_store, s3_client, sqs_c
 from tools.local.template import Application, read_application
 
 EVENT_TYPE = "order"
-HASTY_SECONDS = 3
+HASTY_SECONDS = 5
+"""Shorter than clients keep trying to reach a service that does not answer."""
+
+_WARM_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,14 @@ class Deployment:
         """Run one event; ``hasty`` for a copy of the function whose timeout is ``HASTY_SECONDS``."""
         environments = self.hasty if hasty else self.environments
         return environments.invoke(self.application.function(function), json.dumps(event).encode())
+
+    def warm_up(self, call: Callable[[], Reply]) -> None:
+        """Repeat a call of a hasty function until it is answered.
+
+        The emulator counts the start of a process as part of its first event, and on a busy machine that alone may take
+        longer than the function may.
+        """
+        wait_until(lambda: call().failure is None, seconds=_WARM_SECONDS)
 
     def log(self, function: str) -> str:
         return (self._logs / f"{function}.log").read_text()

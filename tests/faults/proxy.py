@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from tools.local.processes import HOST
 
+_LONGEST_HOLD_SECONDS = 60.0
 _PASSED_ON = ("content-type", "x-amz-crc32", "etag", "x-amz-version-id", "x-amzn-requestid")
 
 
@@ -68,6 +69,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
+        self._calls_under_way = 0
         self._server = ThreadingHTTPServer((HOST, 0), _handler(self, urlsplit(target).netloc))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -95,6 +97,22 @@ class Proxy:
                     return rule.fault
         return None
 
+    @property
+    def calls_under_way(self) -> int:
+        """Calls that have come and are not answered yet, those included whose callers wait no longer."""
+        return self._calls_under_way
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count a call as under way while the context lasts."""
+        with self._lock:
+            self._calls_under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls_under_way -= 1
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -121,8 +139,9 @@ def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             operation = self.headers.get("x-amz-target", "").rpartition(".")[2] or f"{self.command} {self.path}"
             call = Call(operation, body, lambda: self._forward(body))
-            fault = proxy.fault_for(operation)
-            answer = fault(call) if fault is not None else call.forward()
+            with proxy.counting():
+                fault = proxy.fault_for(operation)
+                answer = fault(call) if fault is not None else call.forward()
             if answer is None:
                 self.close_connection = True
                 return
@@ -181,6 +200,16 @@ def slow(seconds: float) -> Fault:
 
     def fault(call: Call) -> Answer:
         time.sleep(seconds)
+        return call.forward()
+
+    return fault
+
+
+def held_until(released: threading.Event) -> Fault:
+    """The service does nothing until it is released, which callers may not live to see."""
+
+    def fault(call: Call) -> Answer:
+        released.wait(_LONGEST_HOLD_SECONDS)
         return call.forward()
 
     return fault

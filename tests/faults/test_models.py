@@ -122,7 +122,7 @@ def test_while_s3_is_away_who_begins_says_so(deployment: Deployment, served: Ten
 def test_while_s3_is_slow_one_request_waits_for_it_and_no_other(
     deployment: Deployment, served: Tenant, model: bytes
 ) -> None:
-    assert served.actions("ada", hasty=True).status == 200
+    deployment.warm_up(lambda: served.actions("ada", hasty=True))
     point_to(served, "2-newer", model)
 
     with deployment.s3.failing("GET /", slow(HASTY_SECONDS)):
