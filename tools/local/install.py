@@ -129,6 +129,9 @@ def install(requirements: Path) -> None:
     engine = threading.Thread(target=fetch_engine)
     if not ENGINE.exists():
         engine.start()
+        # Without npm, fetching the engine uses the pip of .venv, which must not be replaced at the same time.
+        if shutil.which("npm") is None and "\npip==" in requirements.read_text():
+            engine.join()
     install_packages(requirements)
     if engine.ident is not None:
         engine.join()
