@@ -64,7 +64,8 @@ def train(
     time_budget_seconds: float = TIME_BUDGET_SECONDS,
     learn_from: LearnFrom = "everyone",
 ) -> Model:
-    """Learn a model of ``program`` from ``events`` (columns user_id, event_type, asset_id, timestamp in seconds).
+    """Learn a model of ``program`` from ``events``: columns user_id, event_type, asset_id, and timestamp (seconds since
+    1970) or timestamp_us (integer microseconds, as the event log holds them).
 
     ``now`` (seconds) is the time to learn for: later events are left out. Where nothing happened for long before it,
     the model is learned for the time of the last event (``moment_of``). ``values`` by asset id turn the ranking into
