@@ -58,17 +58,17 @@ class Baseline:
 def baselines(head_limit: int, *, allow_repeats: bool) -> list[Baseline]:
     """The methods of the table. The closed forms solve for the ``head_limit`` most frequent actions."""
     learned = [replace(kernel, damping=damping) for kernel in LEARNED_KERNELS[:5] for damping in (0.5, 1.0)]
-    found = [
+    methods = [
         Baseline("popularity", [_popularity(ALL_TIME_DAYS)], takes_prior=False),
         Baseline("recent popularity", [_popularity(days) for days in PRIOR_HALF_LIVES_DAYS], takes_prior=False),
     ]
     if allow_repeats:
-        found += [
+        methods += [
             Baseline("personal count, ties by popularity", [_personal(COUNT)]),
             Baseline("decayed personal count", [_personal(kernel) for kernel in PERSONAL_KERNELS]),
         ]
     return [
-        *found,
+        *methods,
         Baseline("item-kNN", [_item_weights(Neighbours(k, r), head_limit) for k in learned for r in (0.03, 1.0)]),
         Baseline("EASE", [_item_weights(Ease(k, r), head_limit) for k in learned for r in (0.1, 1.0, 10.0)]),
         Baseline(

@@ -45,7 +45,7 @@ _NEWTON_STEPS, _NEWTON_TOLERANCE, _LARGEST_STEP = 50, 1e-8, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class CalibrationPairs:
     """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for."""
 
     score: NDArray[np.float64]
@@ -54,7 +54,7 @@ class Pairs:
     weight: NDArray[np.float64]
 
     @classmethod
-    def join(cls, parts: Iterable[Pairs]) -> Pairs:
+    def join(cls, parts: Iterable[CalibrationPairs]) -> CalibrationPairs:
         """All pairs of ``parts``, in their order."""
         listed = [NO_PAIRS, *parts]
         return cls(
@@ -65,7 +65,7 @@ class Pairs:
         )
 
 
-NO_PAIRS = Pairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, len(ACTIVITY_NAMES))), np.zeros(0))
+NO_PAIRS = CalibrationPairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, len(ACTIVITY_NAMES))), np.zeros(0))
 
 
 def pairs_of(
@@ -76,7 +76,7 @@ def pairs_of(
     random: np.random.Generator,
     top: int = _PAIRS_PER_USER,
     others: int = _PAIRS_PER_USER,
-) -> Pairs:
+) -> CalibrationPairs:
     """Thin the ``possible`` pairs of each user (all arrays (users, actions); ``activity`` (users, 3)).
 
     What is left are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
@@ -97,10 +97,10 @@ def pairs_of(
     row, column = np.nonzero(keep | drawn)
     drawn_weight = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
     weight = np.where(drawn[row, column], drawn_weight[row], 1.0)
-    return Pairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
+    return CalibrationPairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
 
 
-def fit_calibration(pairs: Pairs) -> Calibration:
+def fit_calibration(pairs: CalibrationPairs) -> Calibration:
     """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate."""
     total = float(pairs.weight.sum())
     positives = float(pairs.weight[pairs.taken].sum())
@@ -120,7 +120,7 @@ def fit_calibration(pairs: Pairs) -> Calibration:
     return replace(tilt, tilted_knots=tilted_knots, logits=logits)
 
 
-def _flat(pairs: Pairs, base: float) -> Calibration:
+def _flat(pairs: CalibrationPairs, base: float) -> Calibration:
     low = float(pairs.score.min()) if len(pairs.score) else 0.0
     high = float(pairs.score.max()) if len(pairs.score) else 1.0
     high = high if high > low else low + 1.0
@@ -206,13 +206,13 @@ def _logistic_counts(
     return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], _SMOOTH_PENALTY))
 
 
-def crossed_reliability(one: Pairs, other: Pairs) -> dict[str, Any]:
+def crossed_reliability(one: CalibrationPairs, other: CalibrationPairs) -> dict[str, Any]:
     """``reliability`` of two groups of users, each measured with the map fitted on the other."""
     growth = [
         fit_calibration(fitted).growth(measured.score[:, None], measured.activity)[:, 0]
         for measured, fitted in ((one, other), (other, one))
     ]
-    both = Pairs.join((one, other))
+    both = CalibrationPairs.join((one, other))
     return reliability(np.concatenate(growth), both.taken, both.weight)
 
 

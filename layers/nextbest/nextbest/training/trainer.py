@@ -25,7 +25,7 @@ from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import ModeDraft, score_matrix
-from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
+from nextbest.training.calibrate import NO_PAIRS, CalibrationPairs, crossed_reliability, fit_calibration, pairs_of
 from nextbest.training.context import FitContext
 from nextbest.training.examples import seen_of, targets_of
 from nextbest.training.learners import FitTask, Fitted, Learner
@@ -211,7 +211,7 @@ class _Trainer:
         size = len(self.table.actions)
         held_out = build_mode(size, blend.parts, fitted[-1], fit_calibration(NO_PAIRS))
         groups, days = self._held_out_pairs(held_out, tuner.allow_repeats)
-        calibration = fit_calibration(Pairs.join(groups))
+        calibration = fit_calibration(CalibrationPairs.join(groups))
         final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
         mode = build_mode(size, blend.parts, final, calibration)
         return mode, {
@@ -227,7 +227,7 @@ class _Trainer:
             "search": draft.steps,
             "learners": comparison,
             "calibration_window_days": days,
-            "calibration": crossed_reliability(Pairs.join(groups[::2]), Pairs.join(groups[1::2])),
+            "calibration": crossed_reliability(CalibrationPairs.join(groups[::2]), CalibrationPairs.join(groups[1::2])),
         }
 
     def _refine_whole(
@@ -270,7 +270,7 @@ class _Trainer:
         task = FitTask(context, context.head(self.plan.dense_limit), allow_repeats, per_action)
         return {part.learner: part.learner.fit(task) for part in parts}
 
-    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[Pairs], float]:
+    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[CalibrationPairs], float]:
         """Pairs of users known at the cut and all actions, with what was taken within the horizon after it; in groups
         of users, of which there are several as soon as there are several users."""
         table, cut = self.table, self.cuts[-1]
