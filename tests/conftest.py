@@ -26,9 +26,8 @@ ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
 LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "unit")
 IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
-if IN_A_WORKER:
-    # There are as many workers as cores: more threads would stand in each other's way.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before numpy is imported. What tests learn is small: threads would cost more than they do, above all on busy cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def group_of(node_id: str) -> str:

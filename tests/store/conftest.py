@@ -1,20 +1,31 @@
-"""The store under test, on every DynamoDB engine in use."""
+"""The store under test, on every DynamoDB engine in use, and on moto's.
+
+dynoxide and ministack are what the local stack runs on. moto is what handlers are tested with in process
+(``tests/functions``), so the store has to work on it too.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
 from nextbest.aws.table import Table
 from nextbest.domain.programs import Program
+from nextbest.logic import rebase
+from nextbest.scoring import Model
 from nextbest.store.dynamo import DynamoStore
+from nextbest.training import train
+from tests.mocked_aws import mocked_aws
 from tools.local.engines import CREDENTIALS, DYNOXIDE, REGION
 from tools.local.processes import HOST, Processes, free_port, wait_for_port
 
@@ -23,7 +34,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
-ENGINES = ("dynoxide", "ministack")
+ENGINES = ("dynoxide", "ministack", "moto")
+NOT_ON_MOTO = {
+    "test_items_are_those_of_the_sdk": "moto answers no reads that go over HTTP without botocore",
+    "test_settings_changed_after_a_rebase_count_at_once": "moto takes ten seconds for the many events of one user",
+    "test_users_whose_history_lacks_events_are_found": "moto takes ten seconds for the many users",
+}
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +78,8 @@ def _command(engine: str, port: int) -> tuple[list[str], dict[str, str]]:
     }
 
 
-def dynamodb(endpoint_url: str) -> DynamoDBClient:
+def dynamodb(endpoint_url: str | None) -> DynamoDBClient:
+    """A client of the engine at the URL; without one, of AWS, which moto stands in for."""
     client = get_session().create_client(
         "dynamodb",
         region_name=REGION,
@@ -99,8 +116,43 @@ def create_table(client: DynamoDBClient, name: str) -> Table:
 
 
 @pytest.fixture(params=ENGINES)
-def table(request: pytest.FixtureRequest, start_engine: Callable[[str], str]) -> Table:
-    return create_table(dynamodb(start_engine(request.param)), f"test-{uuid.uuid4().hex}")
+def table(request: pytest.FixtureRequest, start_engine: Callable[[str], str]) -> Iterator[Table]:
+    """An empty table, in turn on every engine."""
+    test = request.node.originalname
+    if request.param == "moto" and test in NOT_ON_MOTO:
+        pytest.skip(NOT_ON_MOTO[test])
+    with mocked_aws() if request.param == "moto" else nullcontext():
+        url = None if request.param == "moto" else start_engine(request.param)
+        yield create_table(dynamodb(url), f"test-{uuid.uuid4().hex}")
+
+
+@cache
+def learned(
+    columns: tuple[tuple[str, ...], ...], times: tuple[float, ...], program: Program, now: float, seed: int
+) -> Model:
+    names = ("user_id", "event_type", "asset_id")
+    events = {name: np.array(column, dtype=object) for name, column in zip(names, columns, strict=True)}
+    return train({**events, "timestamp": np.array(times)}, program=program, now=now, seed=seed)
+
+
+@pytest.fixture(autouse=True)
+def each_model_is_learned_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rebases of the same events at the same time share one model: what is tested here is the store around it.
+
+    Not where ``learned_every_time`` is asked for.
+    """
+
+    def learn(events: Mapping[str, np.ndarray[Any, Any]], *, program: Program, now: float, seed: int) -> Model:
+        columns = tuple(tuple(events[name].tolist()) for name in ("user_id", "event_type", "asset_id"))
+        return learned(columns, tuple(events["timestamp"].tolist()), program, now, seed)
+
+    if "learned_every_time" not in request.fixturenames:
+        monkeypatch.setattr(rebase, "train", learn)
+
+
+@pytest.fixture
+def learned_every_time() -> None:
+    """For tests of the learning itself."""
 
 
 @pytest.fixture

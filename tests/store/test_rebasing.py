@@ -88,6 +88,7 @@ def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
         assert entry.base_weight == pytest.approx(expected[Action(entry.event_type, entry.asset_id)], abs=1e-9)
 
 
+@pytest.mark.usefixtures("learned_every_time")
 def test_a_rebase_is_a_function_of_the_events(store: DynamoStore) -> None:
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, some_events())
