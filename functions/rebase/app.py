@@ -9,7 +9,7 @@ from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
 from nextbest.errors import InvalidInput, NextbestError, Unavailable
 from nextbest.logic.rebase import Rebase
-from nextbest.observability import log
+from nextbest.observability import logger
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.jobs.training import run_version
 from nextbest.store.environment import open_artifacts, open_store
@@ -18,7 +18,8 @@ STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point. ``{"program_id": ...}`` rebases one program; anything else, every program with events.
 
     With ``"solution_version"`` the rebase is recorded as that version of Personalize's control plane, and
@@ -52,9 +53,9 @@ def rebase_all() -> dict[str, str]:
         try:
             models[program_id] = Rebase(STORE, ARTIFACTS, program_id, clock=time.time).run().version
         except InvalidInput as error:  # nothing to learn from yet; its status says so
-            log("info", "not rebased", program_id=program_id, reason=error.message)
+            logger.info("not rebased", program_id=program_id, reason=error.message)
         except (NextbestError, *SERVICE_FAILURES) as error:
-            log("error", "a rebase failed", program_id=program_id, reason=str(error))
+            logger.error("a rebase failed", program_id=program_id, reason=str(error))
             failed.append(program_id)
     if failed:
         raise Unavailable(f"{len(failed)} of {len(states)} programs could not be rebased, {failed[0]} first")

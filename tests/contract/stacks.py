@@ -31,18 +31,18 @@ class RunningStack:
     """One running stack: ``url`` and ``key`` of its API, clients of its engines, what the template made there."""
 
     def __init__(self, process: subprocess.Popen[bytes], state: Path) -> None:
-        told = json.loads((state / "stack.json").read_text())
+        content = json.loads((state / "stack.json").read_text())
         self.process = process
         self.state = state
-        self.url: str = told["url"]
-        self.key: str = told["key"]
-        self.tables: list[str] = told["tables"]
-        self.buckets: list[str] = told["buckets"]
-        self.queues: dict[str, str] = told["queues"]
-        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **client_arguments(told["variables"], "DYNAMODB"))
-        self.s3: S3Client = boto3.client("s3", **client_arguments(told["variables"], "S3"))
-        self.sqs: SQSClient = boto3.client("sqs", **client_arguments(told["variables"], "SQS"))
-        self.lambda_: LambdaClient = boto3.client("lambda", **client_arguments(told["variables"], "LAMBDA"))
+        self.url: str = content["url"]
+        self.key: str = content["key"]
+        self.tables: list[str] = content["tables"]
+        self.buckets: list[str] = content["buckets"]
+        self.queues: dict[str, str] = content["queues"]
+        self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **client_arguments(content["variables"], "DYNAMODB"))
+        self.s3: S3Client = boto3.client("s3", **client_arguments(content["variables"], "S3"))
+        self.sqs: SQSClient = boto3.client("sqs", **client_arguments(content["variables"], "SQS"))
+        self.lambda_: LambdaClient = boto3.client("lambda", **client_arguments(content["variables"], "LAMBDA"))
 
     def log(self, name: str) -> str:
         """What a function (or engine) wrote so far."""
@@ -101,7 +101,7 @@ def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 
     with output_path(state).open("wb") as output:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "tools.local", "start", "--no-demo"),
+                *(sys.executable, "-m", "tools.cli", "start", "--no-demo"),
                 *("--state", str(state), "--port", str(port), "--template", str(template)),
             ],
             cwd=ROOT,
@@ -141,7 +141,7 @@ def processes_of(state: Path) -> dict[int, str]:
             command = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # ended meanwhile, or not ours
-        if "local start" not in command and str(state) in command + variables:
+        if "tools.cli start" not in command and str(state) in command + variables:
             found[int(folder.name)] = command
     return found
 

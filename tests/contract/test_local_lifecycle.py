@@ -24,7 +24,7 @@ from tests.contract.stacks import (
     start_stack,
     wait_until,
 )
-from tools.local.__main__ import main
+from tools.cli.__main__ import main
 
 pytestmark = pytest.mark.stack
 
@@ -96,7 +96,7 @@ def test_given_a_function_when_its_log_is_followed_then_the_lines_of_a_call_come
     echo_stack: RunningStack, tmp_path: Path
 ) -> None:
     followed = tmp_path / "followed"
-    command = [sys.executable, "-m", "tools.local", "logs", "echo", "--state", str(echo_stack.state)]
+    command = [sys.executable, "-m", "tools.cli", "logs", "echo", "--state", str(echo_stack.state)]
     with (
         followed.open("wb") as output,
         subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=output, start_new_session=True) as following,

@@ -1,4 +1,4 @@
-"""./nextbest against the running stack: dead letters come back, people are exported and forgotten, ills are named."""
+"""./nextbest against the running stack: dead letters are redriven, users exported and deleted, faults named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nextbest.store.base import ModelPointer, Status
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack
 from tools.cli.__main__ import main
-from tools.cli.dead_letters import DeadLetter, listed, redrive, waiting
+from tools.cli.dead_letters import DeadLetter, list_dead_letters, redrive, waiting
 from tools.cli.deployment import Deployment, local_deployment
 from tools.cli.doctor import Finding, examine
 
@@ -44,14 +44,14 @@ def test_dead_letters_are_listed_stay_and_are_ingested_once_redriven(
     deployment: Deployment, dead_letter: str, program: Program
 ) -> None:
     for _ in range(2):
-        (letter,) = listed(deployment)
+        (letter,) = list_dead_letters(deployment)
         assert letter.body == dead_letter
         assert letter.summary()["program_id"] == program.program_id
         assert letter.summary()["events"] == 1
 
     assert redrive(deployment) == 1
 
-    assert listed(deployment) == []
+    assert list_dead_letters(deployment) == []
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while program.http.get("/users/late/events").status_code != 200:
         assert time.monotonic() < deadline, "the message was never ingested"
@@ -62,21 +62,21 @@ def test_dead_letters_are_listed_stay_and_are_ingested_once_redriven(
 def test_foreign_messages_are_told_apart(body: str) -> None:
     summary = DeadLetter("id", "handle", 5, NOW, body).summary()
 
-    assert "none of ours" in summary["problem"]
+    assert "not a message of Nextbest" in summary["problem"]
     assert body not in json.dumps(summary)
 
 
 def findings(deployment: Deployment, program_id: str) -> list[Finding]:
-    return [finding for finding in examine(deployment, now=NOW) if finding.what == f"program {program_id}"]
+    return [finding for finding in examine(deployment, now=NOW) if finding.subject == f"program {program_id}"]
 
 
-def test_the_doctor_finds_a_stack_well_but_for_a_program_without_a_model(
+def test_the_doctor_finds_a_stack_ok_but_for_a_program_without_a_model(
     deployment: Deployment, program: Program
 ) -> None:
-    found = {finding.what: finding for finding in examine(deployment, now=NOW)}
+    found = {finding.subject: finding for finding in examine(deployment, now=NOW)}
 
-    assert {"API", "table", "bucket", "queue"} <= {what for what, finding in found.items() if finding.is_well}
-    assert found[f"program {program.program_id}"].found == "no model yet"
+    assert {"API", "table", "bucket", "queue"} <= {subject for subject, finding in found.items() if finding.is_ok}
+    assert found[f"program {program.program_id}"].state == "no model yet"
 
 
 def test_the_doctor_names_a_failed_rebase_and_a_model_that_is_not_there(
@@ -88,10 +88,10 @@ def test_the_doctor_names_a_failed_rebase_and_a_model_that_is_not_there(
 
     failed, unreadable = findings(deployment, program.program_id)
 
-    assert "no events" in failed.found
-    assert "cannot be read" in unreadable.found
-    assert failed.advice
-    assert unreadable.advice
+    assert "no events" in failed.state
+    assert "cannot be read" in unreadable.state
+    assert failed.fix
+    assert unreadable.fix
 
 
 def test_a_user_is_exported_and_forgotten(
@@ -99,17 +99,30 @@ def test_a_user_is_exported_and_forgotten(
 ) -> None:
     event = {"user_id": "eva", "event_timestamp": NOW - 60, "event_type": "order", "asset_id": "tea", "labels": ["app"]}
     assert program.http.post("/events", json={"events": [event]}).status_code == 200
-    command = ["--state", str(stack.state)]
+    user = [program.program_id, "eva", "--state", str(stack.state)]
 
-    assert main([*command, "export-user", program.program_id, "eva"]) == 0
+    assert main(["export-user", *user]) == 0
     exported = json.loads(capsys.readouterr().out)
     assert [(entry["asset_id"], entry["labels"]) for entry in exported["events"]] == [("tea", ["app"])]
-    assert main([*command, "delete-user", program.program_id, "eva"]) == 0
+    assert main(["delete-user", *user]) == 0
     assert json.loads(capsys.readouterr().out)["events"] == 1
-    assert main([*command, "export-user", program.program_id, "eva"]) == 1
+    assert main(["export-user", *user]) == 1
     assert "User not found" in capsys.readouterr().err
 
 
 def test_no_stack_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--state", "nowhere", "doctor"]) == 1
+    assert main(["doctor", "--state", "nowhere"]) == 1
     assert "make start" in capsys.readouterr().err
+
+
+def test_the_doctor_prints_ok_or_fail_and_how_to_fix_it(
+    stack: RunningStack, program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local_deployment(stack.state).store().put_status(Status(program.program_id, FAILED, "no events", NOW))
+
+    assert main(["doctor", "--state", str(stack.state)]) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    failed = lines.index(f"FAIL  program {program.program_id}: the last rebase failed: no events")
+    assert lines[failed + 1] == "      fix: remove the cause, then PUT /program/rebase"
+    assert "ok    table: Table is ACTIVE" in lines

@@ -25,6 +25,7 @@ from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
 from tests.functions.conftest import load
 from tests.infrastructure.cloudformation import Document, translate
+from tests.lambda_context import LambdaContext
 from tools.local.key import operator_key
 
 NOW = time.time()
@@ -140,7 +141,7 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
 
     # Then the schedule hears of it at the end, and every other was learned, the oldest models first
     with pytest.raises(Unavailable, match=r"1 of 4 programs .* failing first"):
-        app.handler({"programs": "all"}, None)
+        app.handler({"programs": "all"}, LambdaContext())
     assert begun == ["none", "failing", "empty", "new"]
 
 

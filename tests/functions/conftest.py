@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
 from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tests.infrastructure.permissions import permissions_of
+from tests.lambda_context import LambdaContext
 from tests.mocked_aws import mocked_aws
 from tools.local.engines import REGION, Engines
 from tools.local.key import PARAMETERS, operator_key
@@ -33,22 +33,6 @@ AWS = Engines(
 )
 PROGRAM = Program("demo")
 """The program of the samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What Lambda tells a function of an invocation."""
-
-    function_name: str
-    memory_limit_in_mb: int = 512
-    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-
-    @property
-    def invoked_function_arn(self) -> str:
-        return f"arn:aws:lambda:{REGION}:123456789012:function:{self.function_name}"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
 
 
 @dataclass(slots=True)
@@ -72,7 +56,7 @@ class Functions:
         if function not in self.modules:
             self.modules[function] = load(function)
         self.operations.clear()
-        return self.modules[function].handler(event, Context(function))
+        return self.modules[function].handler(event, LambdaContext(function_name=function))
 
     def permissions(self) -> set[str]:
         """The permissions that the calls of the last event took."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,9 +76,12 @@ STATUSES = {"manage/otherwise": 404}
 AFTER_A_REBASE = {"manage/get-program-status", "manage/get-segment", "manage/get-segments", "manage/reset-program"}
 
 
-def run(functions: Functions, name: str) -> Any:
-    """The answer of the sample's function."""
-    return functions.answer(name.split("/")[0], signed_now(sample(name)))
+Change = Callable[[Any], Any]
+
+
+def run(functions: Functions, name: str, change: Change = lambda event: event) -> Any:
+    """What the sample's function answers to the sample, or to what ``change`` makes of it."""
+    return functions.answer(name.split("/")[0], signed_now(change(sample(name))))
 
 
 def signed_now(event: Any) -> Any:
@@ -140,6 +144,60 @@ def test_the_user_of_the_samples_gets_recommendations_of_the_model(used: Functio
     assert used.permissions() == {"dynamodb:BatchGetItem"}  # warm: one kind of call, and it reads
 
 
+def behind(prefix: str, *, stage: str = "$default", domain: str = "api.example.com") -> Change:
+    """Moves an event behind a path that precedes its route's, as a named stage or a custom domain's base path does."""
+
+    def moved(event: Any) -> Any:
+        headers = {**event["headers"], "host": domain}
+        context = {**event["requestContext"], "stage": stage, "domainName": domain}
+        return {**event, "rawPath": prefix + event["rawPath"], "headers": headers, "requestContext": context}
+
+    return moved
+
+
+def as_list_filters(event: Any) -> Any:
+    """The control plane's sample as another operation, posted where SDKs post it."""
+    headers = {**event["headers"], "x-amz-target": "AmazonPersonalize.ListFilters"}
+    changes = {"routeKey": "$default", "rawPath": "/personalize/", "body": "{}", "isBase64Encoded": False}
+    return {**event, **changes, "headers": headers}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        behind("/prod", stage="prod", domain="a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"),
+        behind("/v1"),
+        behind("/prod/next/best", stage="prod"),
+    ],
+    ids=["stage", "base path", "both"],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "actions/get-actions",
+        "collect/post-events",
+        "collect/put-action-interactions",
+        "manage/get-docs",
+        "manage/get-program",
+        "manage/get-user-events",
+        "recommendations/get-action-recommendations",
+    ],
+)
+def test_what_precedes_a_route_changes_no_answer(used: Functions, name: str, change: Change) -> None:
+    answer = run(used, name, change)
+
+    assert answer["statusCode"] == 200, answer
+
+
+@pytest.mark.parametrize("change", [behind("/prod", stage="prod"), behind("/v1")], ids=["stage", "base path"])
+def test_the_control_plane_answers_wherever_sdks_post_it(used: Functions, change: Change) -> None:
+    for posted in (as_list_filters, lambda event: change(as_list_filters(event))):
+        answer = run(used, "manage/personalize-control-plane", posted)
+
+        assert answer["statusCode"] == 200, answer
+        assert "Filters" in json.loads(answer["body"])
+
+
 def test_the_queued_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/queued-events") == {"batchItemFailures": []}
 
@@ -148,7 +206,7 @@ def test_the_queued_sample_is_stored(functions: Functions) -> None:
 
 
 def test_the_bus_sample_is_stored(functions: Functions) -> None:
-    run(functions, "ingest/bus-events")
+    assert run(functions, "ingest/bus-events") == {}
 
     assert functions.permissions() <= ALLOWED["ingest"]
     assert list(functions.store.scan_events(PROGRAM.program_id))

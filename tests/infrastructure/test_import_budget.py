@@ -14,13 +14,14 @@ from tests.infrastructure.cloudformation import HOT_FUNCTIONS, ROOT
 FORBIDDEN = {
     *("pydantic", "scipy", "matplotlib", "pandas", "boto3", "boto3.resources"),
     *("botocore.session", "botocore.client"),  # reads go direct: nextbest/aws/direct_reads.py
+    *("botocore.auth", "botocore.awsrequest"),  # signatures are ours: nextbest/aws/sigv4.py
     *("nextbest.training", "nextbest.logic.rebase", "nextbest.logic.programs", "nextbest.logic.events"),
     *("nextbest.actionhub.schemas", "nextbest.actionhub.validation", "nextbest.actionhub.endpoints"),
 }
 
-# All modules, the standard library's included: 298 and 492 when measured (the latter has botocore's signer, to verify
-# signatures), and a tenth. Raise them only for a reason.
-BUDGETS = {"actions": 330, "recommendations": 540}
+# All modules, the standard library's included: 362 and 385 when measured, 64 of them Powertools', and a little. Raise
+# them only for a reason.
+BUDGETS = {"actions": 380, "recommendations": 405}
 
 # A snapshot (SnapStart) is taken after the import: a connection made before it would be dead after every restore, and
 # numbers drawn before it would be the same in every environment.

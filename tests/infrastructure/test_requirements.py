@@ -1,12 +1,14 @@
-"""What the layer and the rebase function install: the pins of requirements/, by hash, and nothing about where from."""
+"""Pins: what is deployed is what is tested, by hash, no address of an index, and one version of each package."""
 
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from nextbest.personalize.control.dispatch import MODEL
 from tests.infrastructure.cloudformation import ROOT
 
 PYTHON = (3, 13)
@@ -47,12 +49,34 @@ def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
     assert "://" not in text
 
 
-def test_layer_keeps_the_data_of_every_service_that_the_store_calls() -> None:
+@pytest.mark.parametrize(("one", "other"), list(combinations(("runtime", "training", "local", "dev"), 2)))
+def test_lists_agree_on_every_package_they_share(one: str, other: str) -> None:
+    left, right = pins(ROOT / f"requirements/{one}.txt"), pins(ROOT / f"requirements/{other}.txt")
+    shared = left.keys() & right.keys()
+
+    assert shared
+    assert {name: left[name] for name in shared} == {name: right[name] for name in shared}
+
+
+def test_lists_for_this_machine_hold_what_is_deployed() -> None:
+    runtime, training, local, dev = (
+        pins(ROOT / f"requirements/{name}.txt") for name in ("runtime", "training", "local", "dev")
+    )
+
+    assert runtime.keys() | training.keys() <= local.keys() <= dev.keys()
+
+
+def test_layer_keeps_the_data_of_every_service_that_is_called_or_served_by_its_model() -> None:
     makefile = (ROOT / "layers/nextbest/Makefile").read_text()
     (services,) = re.findall(r"^SERVICES\s*:= (.+)$", makefile, re.MULTILINE)
     clients = (ROOT / "layers/nextbest/nextbest/aws/clients.py").read_text()
+    called = set(re.findall(r'_client\("(\w+)"', clients))
+    library = "".join(path.read_text() for path in (ROOT / "layers/nextbest/nextbest").rglob("*.py"))
 
-    assert set(services.split()) == set(re.findall(r'_client\("(\w+)"', clients))
+    # Models are read by ``input_shape`` alone, and in the library for the control plane alone.
+    assert re.findall(r"\bservice_model\((.+?)\)", library) == ["service: str", "service"]
+    assert re.findall(r"\binput_shape\((.+?)[,:)]", library) == ["service", "MODEL"]
+    assert set(services.split()) == called | {MODEL}
 
 
 def test_every_direct_dependency_is_explained() -> None:

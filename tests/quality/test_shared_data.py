@@ -12,13 +12,13 @@ from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
+from nextbest.training.grid import PERSONAL_KERNELS
 from nextbest.training.metrics import measure, top_lists
-from nextbest.training.priors import Prior, Takers
+from nextbest.training.popularity import UserActionPairs
 from nextbest.training.split import Window, window_of
 from nextbest.training.table import EventTable, inputs_of
 from nextbest.training.trainer import train
-from nextbest.training.tune import PERSONAL_KERNELS
-from tools.evaluation.__main__ import read_events
+from tools.evaluation.events import read_events
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUDGET_SECONDS = 5.0
@@ -73,7 +73,7 @@ class Case:
         before = self.table.before(self.cut)
         best = 0.0
         for half_life_days in (7.0, 30.0, 180.0):
-            prior = Takers.of(before).popularity(Prior(half_life_days), self.cut).astype(np.float32)
+            prior = UserActionPairs.of(before).popularity(half_life_days, self.cut).astype(np.float32)
             for kernel in PERSONAL_KERNELS[:6] if allow_repeats else PERSONAL_KERNELS[:1]:
                 scores = np.tile(prior * np.float32(1e-6), (len(window.moments), 1))
                 if allow_repeats:

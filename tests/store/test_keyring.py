@@ -13,8 +13,7 @@ from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, i
 from nextbest.domain.programs import Program
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
 from nextbest.logic.access_keys import Keyring
-from nextbest.logic.authorization import authenticate
-from nextbest.store.cache import AccessKeyCache
+from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.store.dynamo import DynamoStore
 from tests.store.conftest import PROGRAM
 
@@ -48,9 +47,9 @@ def create(keyring: Keyring, *programs: str, scopes: tuple[str, ...] = (READ,)) 
     return keyring.create(programs=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
 
 
-def works(keyring: Keyring, text: str, *, now: float, cache: AccessKeyCache | None = None) -> bool:
+def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) -> bool:
     try:
-        authenticate(keyring.store, cache or AccessKeyCache(), text, now=now)
+        (gate or Gate(keyring.store)).authenticate(SecretCredentials.read(text), now=now)
     except Forbidden:
         return False
     return True
@@ -87,12 +86,12 @@ def test_given_an_overlap_when_a_key_is_rotated_then_both_secrets_work_until_it_
 
 
 def test_given_a_warm_function_when_a_key_is_rotated_then_the_new_secret_works_at_once(operator: Keyring) -> None:
-    cache = AccessKeyCache()
+    gate = Gate(operator.store)
     key, old = create(operator, PROGRAM.program_id)
-    assert works(operator, old, now=NOW, cache=cache)
+    assert works(operator, old, now=NOW, gate=gate)
     _, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
-    assert works(operator, new, now=NOW, cache=cache)
-    assert works(operator, old, now=NOW, cache=cache)
+    assert works(operator, new, now=NOW, gate=gate)
+    assert works(operator, old, now=NOW, gate=gate)
 
 
 def test_given_an_overlap_when_a_key_is_rotated_again_then_the_oldest_secret_ends(operator: Keyring) -> None:
@@ -104,13 +103,13 @@ def test_given_an_overlap_when_a_key_is_rotated_again_then_the_oldest_secret_end
 
 def test_given_a_revoked_key_when_used_then_it_opens_nothing_within_five_seconds(operator: Keyring) -> None:
     # Given a warm function that has just used the key
-    cache = AccessKeyCache()
+    gate = Gate(operator.store)
     key, text = create(operator, PROGRAM.program_id)
-    assert works(operator, text, now=NOW, cache=cache)
+    assert works(operator, text, now=NOW, gate=gate)
     # When it is revoked
     operator.revoke(key.key_id)
     # Then the function forgets it in time, a cold one at once, and it cannot be revived
-    assert not works(operator, text, now=NOW + 5, cache=cache)
+    assert not works(operator, text, now=NOW + 5, gate=gate)
     assert not works(operator, text, now=NOW)
     assert operator.revoke(key.key_id).revoked
     with pytest.raises(InUse):

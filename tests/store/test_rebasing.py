@@ -16,8 +16,9 @@ from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History
 from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import Forbidden, InvalidInput, NotFound
+from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.recommendations import UNTRAINED, Serving
+from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.store.dynamo import DynamoStore
 from tests.store.artifacts import MemoryArtifacts
 from tests.store.conftest import PROGRAM
@@ -47,6 +48,10 @@ def rebase(store: DynamoStore, artifacts: MemoryArtifacts, start: float = NOW) -
     return Rebase(store, artifacts, PROGRAM.program_id, clock=clock(start)).run().version
 
 
+def credentials(text: str | None) -> SecretCredentials:
+    return SecretCredentials.read(text)
+
+
 def key_text(store: DynamoStore, key_id: str = "NBKREADER", program_id: str = PROGRAM.program_id) -> str:
     key, text = issue_key("m" * 32, key_id, programs=(program_id,), scopes=SCOPES)
     store.put_access_key(key)
@@ -65,10 +70,10 @@ def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
     assert status is not None
     assert status.status_id == COMPLETE
     assert version in status.message
-    serving = Serving(store, artifacts)
-    read, state = serving.read(PROGRAM.program_id, "user-1", key_text(store), now=NOW)
+    recommender = Recommender(store, artifacts)
+    read, state = recommender.read(credentials(key_text(store)), PROGRAM.program_id, "user-1", now=NOW)
     assert read.history is not None
-    answer = serving.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
+    answer = recommender.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
     assert answer.model_version == version
     assert {entry.asset_id for entry in answer.recommendations} == {"latte", "tea", "espresso", "cake"}
     assert answer.catalogue.name_of("cake") == "Carrot cake"
@@ -98,12 +103,12 @@ def test_a_warm_read_is_one_call_to_anything(store: DynamoStore, table: Table) -
     store.append(PROGRAM, some_events())
     store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
     rebase(store, artifacts)
-    serving, text = Serving(store, artifacts), key_text(store)
+    recommender, text = Recommender(store, artifacts), key_text(store)
 
     def ask(user_id: str) -> None:
-        read, state = serving.read(PROGRAM.program_id, user_id, text, now=NOW)
+        read, state = recommender.read(credentials(text), PROGRAM.program_id, user_id, now=NOW)
         assert read.history is not None
-        serving.recommend(state, read.history, now=NOW, limit=5, allow_repeats=True, explained=False)
+        recommender.recommend(state, read.history, now=NOW, limit=5, allow_repeats=True, explained=False)
 
     ask("user-0")
     calls: list[str] = []
@@ -125,7 +130,7 @@ def test_a_program_without_events_fails_with_the_reason(store: DynamoStore) -> N
     assert "no events" in status.message
 
 
-def test_a_rebase_that_dies_leaves_the_old_model_serving(store: DynamoStore) -> None:
+def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore) -> None:
     # Given a served model
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, some_events())
@@ -162,25 +167,25 @@ def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:
 def test_two_calls_are_enough_to_get_started(store: DynamoStore) -> None:
     # ActionHub contract: "Only two calls needed to get started". No rebase ran yet.
     store.append(PROGRAM, some_events(1))
-    serving = Serving(store, MemoryArtifacts())
-    read, state = serving.read(PROGRAM.program_id, "user-0", key_text(store), now=NOW)
+    recommender = Recommender(store, MemoryArtifacts())
+    read, state = recommender.read(credentials(key_text(store)), PROGRAM.program_id, "user-0", now=NOW)
     assert read.history is not None
-    answer = serving.recommend(state, read.history, now=NOW, limit=2, allow_repeats=True, explained=True)
+    answer = recommender.recommend(state, read.history, now=NOW, limit=2, allow_repeats=True, explained=True)
     assert answer.model_version == UNTRAINED
     assert len(answer.recommendations) == 2
     assert 1 > answer.recommendations[0].growth_weight >= answer.recommendations[1].growth_weight > 0
 
 
 def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
-    serving = Serving(store, MemoryArtifacts())
+    recommender = Recommender(store, MemoryArtifacts())
     store.append(PROGRAM, some_events(1))
     stranger = key_text(store, "NBKSTRANGER", "another")
     for text in (None, "", "nonsense", "NBKNOBODY.secret", "NBKSTRANGER.wrong", stranger):
         with pytest.raises(Forbidden):
-            serving.read(PROGRAM.program_id, "user-0", text, now=NOW)
+            recommender.read(credentials(text), PROGRAM.program_id, "user-0", now=NOW)
     # A program that its key opens but that does not exist
     with pytest.raises(NotFound):
-        serving.read("another", "user-0", stranger, now=NOW)
+        recommender.read(credentials(stranger), "another", "user-0", now=NOW)
 
 
 def test_settings_changed_after_a_rebase_count_at_once(store: DynamoStore) -> None:
@@ -191,13 +196,13 @@ def test_settings_changed_after_a_rebase_count_at_once(store: DynamoStore) -> No
     many = [Event("busy", round((NOW - days * DAY) * 1e6), "order", "tea") for days in ages_days]
     store.append(PROGRAM, many)
     rebase(store, artifacts)
-    serving = Serving(store, artifacts)
+    recommender = Recommender(store, artifacts)
     text = key_text(store)
 
     def answer() -> list[Recommendation]:
-        read, state = serving.read(PROGRAM.program_id, "busy", text, now=NOW)
+        read, state = recommender.read(credentials(text), PROGRAM.program_id, "busy", now=NOW)
         assert read.history is not None
-        found = serving.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
+        found = recommender.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=True)
         assert found.explanations is not None
         return found.recommendations
 

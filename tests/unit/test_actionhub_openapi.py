@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -116,8 +115,3 @@ def test_given_the_committed_document_when_generated_anew_then_nothing_has_drift
     """When this fails on purpose: ``python -m nextbest.actionhub.openapi > docs/openapi.json``, and read the diff."""
     committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
     assert committed == document(version=VERSION)
-
-
-def test_given_the_version_when_compared_then_it_is_the_packages() -> None:
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert package["project"]["version"] == VERSION

@@ -25,7 +25,13 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def test_given_a_plain_event_when_read_then_the_path_parameters_follow_the_routes_template() -> None:
     assert from_payload_v2(event()) == Request(
-        "GET", "/users/ann/actions", {"user_id": "ann"}, (), {"program-id": "cafe"}, b""
+        "GET",
+        "/users/ann/actions",
+        {"user_id": "ann"},
+        (),
+        {"program-id": "cafe"},
+        b"",
+        route="GET /users/{user_id}/actions",
     )
 
 
@@ -42,18 +48,80 @@ def test_given_the_default_route_when_read_then_there_are_no_path_parameters() -
     assert from_payload_v2(event(routeKey="$default")).path_parameters == {}
 
 
+OWN_DOMAIN = {"apiId": "a1b2c3", "domainName": "a1b2c3.execute-api.eu-west-1.amazonaws.com"}
+CUSTOM_DOMAIN = {"apiId": "a1b2c3", "domainName": "api.example.com"}
+
+
+def event_at(path: str, route_key: str, *, stage: str = "$default", domain: dict[str, str] | None = None) -> Any:
+    """An event whose ``rawPath`` is ``path``."""
+    method = "GET" if route_key.startswith("GET") else "POST"
+    context = {"stage": stage, "http": {"method": method, "path": path}, **(domain or {})}
+    return event(rawPath=path, routeKey=route_key, requestContext=context)
+
+
 @pytest.mark.parametrize(
     ("stage", "path", "expected"),
     [
         ("dev", "/dev/users/ann/actions", "/users/ann/actions"),
         ("dev", "/users/ann/actions", "/users/ann/actions"),
         ("users", "/users/users/ann/actions", "/users/ann/actions"),
+        ("users", "/users/ann/actions", "/users/ann/actions"),
         ("$default", "/users/ann/actions", "/users/ann/actions"),
     ],
 )
 def test_given_a_named_stage_when_read_then_the_path_is_without_it(stage: str, path: str, expected: str) -> None:
-    context = {"stage": stage, "http": {"method": "GET", "path": path}}
-    assert from_payload_v2(event(rawPath=path, requestContext=context)).path == expected
+    request = from_payload_v2(event_at(path, "GET /users/{user_id}/actions", stage=stage))
+
+    assert request.path == expected
+    assert request.path_prefix + request.path == path
+    assert request.path_parameters == {"user_id": "ann"}
+
+
+@pytest.mark.parametrize("prefix", ["", "/dev", "/v1", "/dev/v1", "/next/best", "/a base/é", "/users", "/personalize"])
+@pytest.mark.parametrize(
+    ("route_key", "path"),
+    [
+        ("GET /users/{user_id}/actions", "/users/ann/actions"),
+        ("GET /users/{user_id}/actions", "/users/a%41 b+ñ?#/actions"),
+        ("GET /program", "/program"),
+        ("POST /events", "/events"),
+        ("POST /personalize/action-recommendations", "/personalize/action-recommendations"),
+        ("POST /personalize/events", "/personalize/events"),
+        ("POST /personalize", "/personalize"),
+        ("$default", "/personalize/"),
+    ],
+)
+def test_given_a_base_path_of_a_custom_domain_when_read_then_the_path_is_the_route_s(
+    prefix: str, route_key: str, path: str
+) -> None:
+    request = from_payload_v2(event_at(prefix + path, route_key, stage="dev", domain=CUSTOM_DOMAIN))
+
+    assert (request.path_prefix, request.path) == (prefix, path)
+    assert request.path_parameters == from_payload_v2(event_at(path, route_key)).path_parameters
+
+
+@pytest.mark.parametrize("path", ["/users/users/ann/actions", "/dev/users/ann/actions", "/users/a/b/actions"])
+def test_given_the_api_s_own_domain_when_an_id_holds_slashes_then_they_are_no_base_path(path: str) -> None:
+    request = from_payload_v2(event_at(path, "GET /users/{user_id}/actions", domain=OWN_DOMAIN))
+
+    assert (request.path_prefix, request.path, request.path_parameters) == ("", path, {})
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "expected"),
+    [
+        ("$default", "/v1/nowhere", ("", "/v1/nowhere")),
+        ("dev", "/dev/nowhere/", ("/dev", "/nowhere/")),
+        ("dev", "/dev", ("", "/dev")),
+        ("dev", "/dev/personalize/", ("/dev", "/personalize/")),
+    ],
+)
+def test_given_the_default_route_when_read_then_only_what_is_known_precedes_the_path(
+    stage: str, path: str, expected: tuple[str, str]
+) -> None:
+    request = from_payload_v2(event_at(path, "$default", stage=stage, domain=OWN_DOMAIN))
+
+    assert (request.path_prefix, request.path) == expected
 
 
 def test_given_repeated_and_empty_query_parameters_when_read_then_all_are_there_in_order() -> None:

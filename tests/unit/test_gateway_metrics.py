@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
-from nextbest.web.frame import Response, respond
+from nextbest import observability
+from nextbest.errors import NextbestError
+from nextbest.observability import logger
+from nextbest.web.frame import respond
+from nextbest.web.request import Request, from_payload_v2
+from nextbest.web.response import Response
 
-NOW = 1_790_000_000.0
+NOW = float(round(time.time()))  # CloudWatch takes no metric of the distant past, and Powertools warns of it
 EVENT = {
     "rawPath": "/users/ada/actions",
     "routeKey": "GET /users/{user_id}/actions",
@@ -19,27 +28,35 @@ EVENT = {
 }
 
 
-def line_of(fields: Mapping[str, Any], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Answering:
+    """Endpoints that give one answer to everything."""
+
+    response: Response
+
+    def serve(self, request: Request, *, now: float) -> Response:
+        assert (request.request_id, now) == ("r-1", NOW)
+        return self.response
+
+    def refuse(self, error: NextbestError, _request: Request, _now: float, /) -> Response:
+        raise error
+
+
+def line_of(fields: Mapping[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The log line of an answer with ``fields`` that took 12 ms."""
     clock = iter([NOW, NOW + 0.012])
-    respond(
-        EVENT,
-        None,
-        lambda _request, _now, _request_id: Response(200, b"{}", {}, fields),
-        lambda _error, _request_id: Response(500, b"{}"),
-        clock=lambda: next(clock),
-    )
-    line: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return line
+    monkeypatch.setattr(logger._logger.handlers[0], "stream", sys.stdout)
+    respond(from_payload_v2(EVENT), None, Answering(Response(200, b"{}", {}, fields)), clock=lambda: next(clock))
+    return json.loads(capsys.readouterr().out)
 
 
 def test_given_an_answer_when_logged_then_its_line_holds_the_program_s_metrics(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("METRICS_NAMESPACE", "Nextbest/stack")
+    monkeypatch.setattr(observability, "_metrics", EphemeralMetrics(namespace="Nextbest/stack"))
     model = f"{round((NOW - 3600) * 1000):013d}-0123456789ab"
 
-    line = line_of({"program": "shop", "model": model, "actions": 0}, capsys)
+    line = line_of({"program": "shop", "model": model, "actions": 0}, capsys, monkeypatch)
 
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert (directive["Namespace"], directive["Dimensions"]) == ("Nextbest/stack", [["program"]])
@@ -49,17 +66,19 @@ def test_given_an_answer_when_logged_then_its_line_holds_the_program_s_metrics(
     assert {name: line[name] for name in units} == {"Requests": 1, "Latency": 12.0, "EmptyAnswers": 1, "ModelAge": 3600}
 
 
-def test_given_no_model_yet_when_logged_then_there_is_no_age(capsys: pytest.CaptureFixture[str]) -> None:
-    line = line_of({"program": "shop", "model": "untrained", "actions": 3}, capsys)
+def test_given_no_model_yet_when_logged_then_there_is_no_age(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = line_of({"program": "shop", "model": "untrained", "actions": 3}, capsys, monkeypatch)
 
     assert line["EmptyAnswers"] == 0
     assert "ModelAge" not in line
 
 
 def test_given_a_caller_who_was_refused_when_logged_then_no_metric_is_made_up(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = line_of({}, capsys)
+    line = line_of({}, capsys, monkeypatch)
 
     assert "_aws" not in line
     assert "made-up-by-the-caller" not in json.dumps(line)

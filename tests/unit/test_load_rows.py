@@ -95,7 +95,7 @@ def test_given_columns_in_any_order_when_the_header_is_read_then_they_are_found_
     ("header", "why"),
     [
         (["user_id", "timestamp"], "missing column event_type, asset_id; found user_id, timestamp"),
-        (["user_id", "event_type", "asset_id", "timestamp", "user_id"], "user_id is there more than once"),
+        (["user_id", "event_type", "asset_id", "timestamp", "user_id"], "user_id appears more than once"),
     ],
 )
 def test_given_a_wrong_header_when_read_then_it_says_what_is_needed(header: list[str], why: str) -> None:

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
-from tools.cli.load import load, main
+from tools.cli.__main__ import main
+from tools.cli.load import load
 from tools.cli.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
 from tools.cli.load_errors import Interrupted, ServerRefuses
 
@@ -127,7 +128,7 @@ def write(folder: Path, rows: int) -> Path:
 
 def command(double: Double, path: Path, *more: str) -> list[str]:
     state = str(path.parent / "state")
-    return [str(path), "--program", "shop", "--url", double.url, "--key", KEY, "--state", state, *more]
+    return ["load", str(path), "--program", "shop", "--url", double.url, "--key", KEY, "--state", state, *more]
 
 
 def server_of(double: Double, pauses: list[float]) -> Server:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.local.__main__ import main
+from tools.cli.__main__ import main
 from tools.local.docker import DockerMissing, bridge_address, check_machine, sam_command
 
 
@@ -60,8 +60,8 @@ def test_given_dockers_bridge_when_asked_then_engines_listen_on_its_address(
 
 @pytest.mark.usefixtures("programs")
 def test_given_no_docker_when_checked_then_one_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check-docker"]) == 1
-    said = "`make start-docker` needs Docker, which is not installed; `make start` does without.\n"
+    assert main(["start-docker"]) == 1
+    said = "`make start-docker` needs Docker, which is not installed; `make start` does not.\n"
     assert capsys.readouterr().err == said
 
 

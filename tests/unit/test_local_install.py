@@ -1,4 +1,4 @@
-"""Installing: the engine is taken only from the package we know, and its sync calls are skipped."""
+"""Installing: uv gets the settings of pip or pip replaces it; the engine has the pinned hash and skips sync calls."""
 
 from __future__ import annotations
 
@@ -62,7 +62,97 @@ def test_given_changed_requirements_when_fingerprinted_then_it_changes(tmp_path:
     assert install.fingerprint(requirements) != before
 
 
-def test_given_a_failing_command_when_run_then_the_end_of_its_output_is_told() -> None:
+def test_given_settings_of_pip_when_translated_then_uv_uses_the_same_index_certificates_and_folders() -> None:
+    settings = """\
+:env:.find-links='/wheels /more wheels'
+:env:.index-url='https://mirror.example/simple'
+global.cert='/etc/company.pem'
+global.extra-index-url='\\nhttps://a.example/simple\\nhttps://b.example/simple'
+global.index-url='https://weaker.example/simple'
+global.constraint='/etc/constraints.txt'
+install.trusted-host='mirror.example'
+list.format='columns'
+"""
+    assert install.uv_variables(settings) == {
+        "UV_SYSTEM_CERTS": "1",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "SSL_CERT_FILE": "/etc/company.pem",
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
+        "UV_EXTRA_INDEX_URL": "https://a.example/simple https://b.example/simple",
+        "UV_FIND_LINKS": "/wheels,/more,wheels",
+        "UV_INSECURE_HOST": "mirror.example",
+    }
+
+
+def test_given_no_settings_when_translated_then_uv_trusts_the_systems_certificates_as_pip_does() -> None:
+    assert install.uv_variables("") == {"UV_SYSTEM_CERTS": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+def test_given_uv_that_cannot_be_installed_when_installing_then_it_says_so_and_pip_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requirements = tmp_path / "local.txt"
+    requirements.write_text("")
+    refuse_uv = "import sys; sys.exit(sys.argv[-1].endswith('uv.txt'))"
+    monkeypatch.setattr(install, "PIP", [sys.executable, "-c", refuse_uv])
+
+    install.install_packages(requirements)
+
+    assert "using pip instead of uv" in capsys.readouterr().out
+
+
+def test_given_uv_that_fails_when_installing_then_pip_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requirements = tmp_path / "local.txt"
+    requirements.write_text("")
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\nexit 7\n")
+    uv.chmod(0o755)
+    monkeypatch.setattr(install, "PIP", [sys.executable, "-c", ""])
+    monkeypatch.setattr(install, "UV", uv)
+
+    install.install_packages(requirements)
+
+    assert "uv ended with status 7\nPackages: using pip instead of uv" in capsys.readouterr().out
+
+
+def test_given_neither_uv_nor_pip_when_installing_then_the_installation_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements = tmp_path / "local.txt"
+    requirements.write_text("")
+    monkeypatch.setattr(install, "PIP", [sys.executable, "-c", "raise SystemExit('no network')"])
+
+    with pytest.raises(install.InstallFailed, match="pip ended with status 1:\nno network"):
+        install.install_packages(requirements)
+
+
+def test_given_a_new_environment_when_created_then_pip_works_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(install, "VENV_PYTHON", tmp_path / "venv" / "bin" / "python")
+
+    install.create_venv()
+
+    version = subprocess.check_output([install.VENV_PYTHON, "-m", "pip", "--version"], text=True)
+    assert f"{tmp_path}/venv/lib" in version
+
+
+def test_given_no_wheel_of_pip_when_an_environment_is_created_then_ensurepip_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(install, "bundled_pip", lambda: None)
+    monkeypatch.setattr(install, "run", commands.append)
+
+    install.create_venv()
+
+    assert commands == [[sys.executable, "-m", "venv", "--clear", str(install.VENV)]]
+
+
+def test_given_a_failing_command_when_run_then_the_error_quotes_the_end_of_its_output() -> None:
     with pytest.raises(install.InstallFailed, match=r"ended with status 3: it broke"):
         install.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"])
 

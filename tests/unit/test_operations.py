@@ -65,19 +65,19 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
     )
 
 
-def ills(deployment: Deployment) -> list[Finding]:
-    return [finding for finding in examine(deployment, now=NOW) if not finding.is_well]
+def failures(deployment: Deployment) -> list[Finding]:
+    return [finding for finding in examine(deployment, now=NOW) if not finding.is_ok]
 
 
-def test_given_a_protected_deployment_when_examined_then_only_the_silent_api_is_ill(session: boto3.Session) -> None:
-    assert [finding.what for finding in ills(deployment(session, protected=True))] == ["API"]
+def test_given_a_protected_deployment_when_examined_then_only_the_silent_api_fails(session: boto3.Session) -> None:
+    assert [finding.subject for finding in failures(deployment(session, protected=True))] == ["API"]
 
 
 def test_given_nothing_protected_and_dead_letters_when_examined_then_each_is_named(session: boto3.Session) -> None:
     found = deployment(session, protected=False)
     session.client("sqs").send_message(QueueUrl=found.dead_letters_url, MessageBody="{}")
 
-    named = [f"{finding.what}: {finding.found}" for finding in ills(found)]
+    named = [f"{finding.subject}: {finding.state}" for finding in failures(found)]
 
     assert named[1:] == [
         "table: deletion protection: False",
@@ -92,7 +92,7 @@ def test_given_a_table_that_is_gone_when_examined_then_the_other_checks_go_on(se
     found = deployment(session, protected=False)
     session.client("dynamodb").delete_table(TableName="events")
 
-    named = [finding.what for finding in examine(found, now=NOW)]
+    named = [finding.subject for finding in examine(found, now=NOW)]
 
     assert "AWS" in named
     assert "dead letters" in named

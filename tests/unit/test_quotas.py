@@ -7,7 +7,7 @@ import pytest
 from nextbest.actionhub.errors import answer
 from nextbest.errors import TooManyRequests
 from nextbest.logic.request_quota import RequestQuota
-from nextbest.personalize.protocol.errors import Protocol, told
+from nextbest.personalize.protocol.errors import Protocol, wire_error
 
 NOW = 1_790_000_000.0
 
@@ -61,4 +61,4 @@ def test_given_a_flood_when_refused_then_both_contracts_say_so() -> None:
     assert status == 429
     assert b"0.5 requests a second" in body
     # botocore tries these again after a pause.
-    assert told(refused.value, Protocol.REST)[:2] == ("ThrottlingException", 400)
+    assert wire_error(refused.value, Protocol.REST)[:2] == ("ThrottlingException", 400)

@@ -47,7 +47,7 @@ def columns(events: list[Event]) -> Events:
         "user_id": np.array([event.user_id for event in events], object),
         "event_type": np.array([event.event_type for event in events], object),
         "asset_id": np.array([event.asset_id for event in events], object),
-        "timestamp": np.array([event.timestamp_us for event in events], np.int64) / 1e6,
+        "timestamp_us": np.array([event.timestamp_us for event in events], np.int64),
     }
 
 

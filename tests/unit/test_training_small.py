@@ -97,6 +97,14 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     assert one == other
 
 
+def test_times_may_be_whole_microseconds() -> None:
+    events = ten_users(6)
+    exact = {name: column for name, column in events.items() if name != "timestamp"}
+    exact["timestamp_us"] = [round(time * 1e6) for time in events["timestamp"]]
+    one, other = (train(each, program=PROGRAM, now=NOW, seed=7).to_bytes() for each in (events, exact))
+    assert one == other
+
+
 def test_a_model_survives_its_file() -> None:
     model = train(ten_users(6), program=PROGRAM, now=NOW, seed=1)
     assert best(Model.from_bytes(model.to_bytes())) == best(model)
@@ -115,6 +123,7 @@ def test_events_after_now_are_left_out() -> None:
         ({"user_id": ["u"], "event_type": ["do"], "asset_id": ["a"]}, "timestamp"),
         ({"user_id": ["u"], "event_type": ["do"], "asset_id": ["a"], "timestamp": ["noon"]}, "seconds since 1970"),
         ({"user_id": ["u"], "event_type": ["do"], "asset_id": ["a"], "timestamp": [float("nan")]}, "finite"),
+        ({"user_id": ["u"], "event_type": ["do"], "asset_id": ["a"], "timestamp_us": [1.5]}, "whole microseconds"),
         ({"user_id": ["u", "v"], "event_type": ["do"], "asset_id": ["a"], "timestamp": [1.0]}, "lengths"),
     ],
 )

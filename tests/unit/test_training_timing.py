@@ -7,7 +7,7 @@ import pytest
 
 from nextbest.domain.actions import Action
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.training.components import Workshop
+from nextbest.training.examples import examples_of
 from nextbest.training.table import EventTable, Moments, inputs_of
 from nextbest.training.timing import fit_timing, since_days, typical_gaps_days
 
@@ -45,9 +45,8 @@ def test_what_is_due_gets_a_larger_factor_than_what_was_just_done() -> None:
     events = [(user, 0, 8.0 * week) for user in range(40) for week in range(6)]
     events += [(user, 1, 8.0 * week + 3.0) for user in range(40) for week in range(6)]
     table = table_of(events)
-    learners = np.ones(40, np.bool_)
-    workshop = Workshop(table, 50 * DAY_SECONDS, 2.0, learners, 1_000_000)
-    timing = fit_timing(workshop, Kernel("time", "exponential", 30.0))
+    examples = examples_of(table, horizon_days=2.0, moments_per_user=60, targets_per_moment=10)
+    timing = fit_timing(table, examples, Kernel("time", "exponential", 30.0))
     # Then an action is three times as likely a whole gap after its last time as a third of a gap after it
     assert timing is not None
     early, due = np.interp([-1.4, 0.0], timing.log2_ratios, timing.factors)

@@ -1,6 +1,4 @@
-"""What a million calls cost: ``make cost``.
-
-    python -m tools.benchmarks.cost [--prices tools/benchmarks/prices-2026-11.json]
+"""What a million requests cost: ``./nextbest cost``.
 
 Durations are those that ``make bench`` measured (docs/performance.json); memory is the template's; read and write
 units are counted here, by the local DynamoDB engine, while users read and write; prices are inputs in a dated file.
@@ -9,7 +7,6 @@ Prints the bill, and writes it to docs/cost.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import tempfile
@@ -36,7 +33,8 @@ from tools.local.template import read_application
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
-PRICES = ROOT / "benchmarks" / "prices-2026-11.json"
+PERFORMANCE = ROOT / "docs" / "performance.json"
+PRICES = Path(__file__).with_name("prices-2026-11.json")
 ACTIONS, HISTORY = 10_000, 100
 MILLION = 1_000_000
 GIGABYTE = 1e9
@@ -101,7 +99,7 @@ def bill(kind: Kind, prices: Prices) -> dict[str, float]:
 
 
 class Meter:
-    """Counts the capacity that a client's calls take: every call is made to tell it."""
+    """Counts the capacity that a client's calls take: every call requests ``ReturnConsumedCapacity``."""
 
     def __init__(self, table: Table) -> None:
         self.read = self.write = 0.0
@@ -253,16 +251,9 @@ def monthly(bills: Mapping[str, Mapping[str, float]], idle: float, prices: Price
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--prices", type=Path, default=PRICES)
-    parser.add_argument("--no-files", dest="files", action="store_false", help="print only; leave docs/ as it is")
-    options = parser.parse_args(arguments)
-    source = ROOT / "docs" / "performance.json"
-    if not source.exists():
-        parser.exit(2, "docs/performance.json is not there yet: run `make bench` first\n")
-    performance = json.loads(source.read_text())
+def run(*, prices: Path, write_files: bool) -> None:
+    """Print the bill, and write it to docs/cost.md if wanted. ``PERFORMANCE`` has to exist."""
+    performance = json.loads(PERFORMANCE.read_text())
     application = read_application(TEMPLATE, parameters=PARAMETERS, queue_url=lambda name: name)
     memory = {function.name: function.memory_megabytes for function in application.functions}
     standing = Standing(
@@ -271,11 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "AWS::CloudWatch::Alarm"
         ),
     )
-    told = text(kinds(performance, memory), standing, Prices(options.prices), performance["conditions"])
-    print(told)
-    if options.files:
-        put_between(ROOT / "docs" / "cost.md", told, command="make cost")
-
-
-if __name__ == "__main__":
-    main()
+    bill_text = text(kinds(performance, memory), standing, Prices(prices), performance["conditions"])
+    print(bill_text)
+    if write_files:
+        put_between(ROOT / "docs" / "cost.md", bill_text, command="make cost")

@@ -1,14 +1,11 @@
-"""Time of a ten-field filter over a large catalogue, printed with its conditions.
+"""Time of a ten-field filter over a large catalogue, printed with its conditions: ``./nextbest bench-filters``.
 
-    python -m tools.benchmarks.filters [--actions 10000] [--rounds 300]
-
-warm: the parts that ask of the catalogue alone are in the mask cache. cold: new values in every request, so none is,
-but the catalogue's columns stand. columns: what a new catalogue version costs once.
+warm: masks of the conditions on the catalogue are cached. cold: new values in every request, so none is cached, but
+the catalogue's columns are. columns: the cost of a new catalogue version, once.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import random
@@ -64,15 +61,10 @@ def row(what: str, times: list[float]) -> str:
     return f"{what:<52}{statistics.median(times):>9.3f}{times[int(0.99 * (len(times) - 1))]:>9.3f}"
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--actions", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=300)
-    arguments = parser.parse_args()
-
+def run(*, actions: int, rounds: int) -> None:
+    """Measure and print the table."""
     chance = random.Random(1)
-    assets = catalogue(arguments.actions, chance)
+    assets = catalogue(actions, chance)
     events = [("NOT_TAKEN", assets[chance.randrange(len(assets))].asset_id) for _ in range(300)]
     order = np.arange(len(events))
     schema = Schema.observed(assets)
@@ -85,17 +77,13 @@ def main() -> None:
 
     passing = request(VALUES)
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}, {os.cpu_count()} cores")
-    print(f"{arguments.actions} actions, {len(bound.fields)} fields, 300 interactions, {passing} actions pass")
+    print(f"{actions} actions, {len(bound.fields)} fields, 300 interactions, {passing} actions pass")
     print(f"{'':<52}{'p50 ms':>9}{'p99 ms':>9}")
-    print(row("request, warm masks", milliseconds(lambda _: request(VALUES), arguments.rounds)))
-    cold = milliseconds(lambda number: request(VALUES | {"MIN": str(number / 1000)}), arguments.rounds)
+    print(row("request, warm masks", milliseconds(lambda _: request(VALUES), rounds)))
+    cold = milliseconds(lambda number: request(VALUES | {"MIN": str(number / 1000)}), rounds)
     print(row("request, cold masks", cold))
     fresh = milliseconds(lambda _: evaluate(
         bound, VALUES, FilterColumns(assets), interactions=Interactions(), user=USER
-    ), max(3, arguments.rounds // 20))  # fmt: skip
+    ), max(3, rounds // 20))  # fmt: skip
     print(row("first request of a catalogue version, with columns", fresh))
-    print(row("parse and bind", milliseconds(lambda _: bind(parse(TEN_FIELDS), schema), arguments.rounds)))
-
-
-if __name__ == "__main__":
-    main()
+    print(row("parse and bind", milliseconds(lambda _: bind(parse(TEN_FIELDS), schema), rounds)))

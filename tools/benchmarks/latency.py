@@ -1,4 +1,4 @@
-"""Times requests through execution environments, all in turns, so that noise falls on all of them alike."""
+"""Times requests through execution environments, in turns, so that noise affects all of them equally."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVENTS_PER_USER = 10
 
 
 class Failed(Exception):
-    """A request of the benchmark was not answered with 200, so its time means nothing."""
+    """A request of the benchmark did not return 200, so its time is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def warm(running: Environments, calls: Mapping[str, Call], *, rounds: int, settl
 
 
 def cold(calls: Mapping[str, Call], variables: Mapping[str, str], logs: Path, *, rounds: int) -> dict[str, Times]:
-    """Times from the start of a process to its first answer, a new environment for each. Raises Failed."""
+    """Times from the start of a process to its first response, a new environment for each. Raises Failed."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
         for name, call in calls.items():
@@ -136,14 +136,14 @@ def post_events(function: Function, world: World, count: int, *, now: float) -> 
 def get_action_recommendations(function: Function, world: World, history: int, *, filtered: bool) -> Call:
     """GetActionRecommendations, signed as SDKs do, for the user with so many events."""
     prefix = f"arn:aws:personalize:{REGION}:000000000000"
-    asked: dict[str, object] = {
+    members: dict[str, object] = {
         "campaignArn": f"{prefix}:campaign/{world.program_id}",
         "userId": world.users[history],
         "numResults": LIMIT,
     }
     if filtered:
-        asked |= {"filterArn": f"{prefix}:filter/{world.program_id}", "filterValues": FILTER_VALUES}
-    path, body = "/personalize/action-recommendations", json.dumps(asked).encode()
+        members |= {"filterArn": f"{prefix}:filter/{world.program_id}", "filterValues": FILTER_VALUES}
+    path, body = "/personalize/action-recommendations", json.dumps(members).encode()
 
     def event(_number: int) -> bytes:
         signed = AWSRequest("POST", f"http://localhost{path}", {"content-type": "application/json"}, body)

@@ -1,4 +1,4 @@
-"""What `make bench` found, as a table, a file of numbers and a chart."""
+"""The results of ``./nextbest bench`` as tables, a file of numbers and a chart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measured:
 
 def rows(measured: Sequence[Measured], kind: str) -> list[dict[str, float | str | None]]:
     """The rows of one kind, each with its ratios to the two yardsticks that were measured beside it."""
-    found: list[dict[str, float | str | None]] = []
+    results: list[dict[str, float | str | None]] = []
     for row in measured:
         if row.kind != kind:
             continue
@@ -42,7 +42,7 @@ def rows(measured: Sequence[Measured], kind: str) -> list[dict[str, float | str 
             if (other.kind, other.actions, other.events) == (row.kind, row.actions, row.events)
         }
         p50, p99 = row.times.quantile(0.5), row.times.quantile(0.99)
-        found.append(
+        results.append(
             {
                 "request": row.request,
                 "actions": row.actions,
@@ -56,11 +56,11 @@ def rows(measured: Sequence[Measured], kind: str) -> list[dict[str, float | str 
                 "memory_megabytes": row.memory_megabytes,
             }
         )
-    return found
+    return results
 
 
 def text(conditions: Mapping[str, str], measured: Sequence[Measured]) -> str:
-    """Everything as Markdown, which reads well in a terminal too."""
+    """Everything as Markdown, which is readable in a terminal too."""
     lines = [f"- {name}: {value}" for name, value in conditions.items()]
     for kind, title in TITLES.items():
         lines += ["", f"### {title}", ""]
@@ -91,7 +91,7 @@ def write(docs: Path, conditions: Mapping[str, str], measured: Sequence[Measured
 
 
 def put_between(page: Path, content: str, *, command: str) -> None:
-    """Replace what stands in ``page`` between the two marks of ``command``."""
+    """Replace what is in ``page`` between the two marks of ``command``."""
     begin, end = f"<!-- {command}: begin -->", f"<!-- {command}: end -->"
     before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(end)

@@ -1,17 +1,16 @@
-"""A soak: mixed reads and writes against a running stack for some minutes, then the audit: ``make soak MINUTES=10``.
+"""A soak: mixed reads and writes for some minutes, then an audit of what was stored: ``./nextbest soak``.
 
-Clients of both dialects ask and tell in a fixed mixture, some of it through the queue, and the program is rebased a few
+Clients of both dialects read and write in a fixed mixture, partly through the queue, and the program is rebased a few
 times meanwhile. Afterwards every event that was accepted has to be in the log and in its user's history, once, and
-nothing else. Prints latencies, errors, the growth of every environment's memory, and what the audit found; ends with
-status 1 when an event was lost or doubled.
+nothing else. Prints latencies, errors, the growth of every environment's memory, and the audit's result; the exit
+status is 1 if an event was lost or doubled.
 
-The stack is one of its own, in a temporary folder. Clients wait for each answer, and the machine serves them and
-itself: what the latencies say is whether they stay the same, not how fast the service is (``make bench``).
+The stack is started for the soak, in a temporary folder. Clients wait for each response and share the machine with the
+stack, so the latencies show whether they stay the same, not how fast the service is (``./nextbest bench``).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -84,19 +83,10 @@ class Tally:
 
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Running]:
-    """A stack of its own, started as ``make start`` does, and stopped afterwards."""
+    """A stack for this soak alone, started as ``make start`` does, and stopped afterwards."""
     description = folder / "state" / "stack.json"
-    command = [
-        sys.executable,
-        "-m",
-        "tools.local",
-        "start",
-        "--no-demo",
-        "--port",
-        "0",
-        "--state",
-        str(folder / "state"),
-    ]
+    state = str(folder / "state")
+    command = [sys.executable, "-m", "tools.cli", "start", "--no-demo", "--port", "0", "--state", state]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -105,16 +95,16 @@ def running_stack(folder: Path) -> Iterator[Running]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the stack did not start:\n{(folder / 'output').read_text()}")
             time.sleep(0.1)
-        told = json.loads(description.read_text())
-        (table,) = told["tables"]
-        yield Running(told["url"], told["key"], told["variables"], table, told["queues"], process.pid)
+        content = json.loads(description.read_text())
+        (table,) = content["tables"]
+        yield Running(content["url"], content["key"], content["variables"], table, content["queues"], process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
 
 
 class Client:
-    """One client of both dialects: draws what to do next, does it, and notes how it went."""
+    """One client of both dialects: draws a request, sends it, and records time and error."""
 
     def __init__(self, stack: Running, program_id: str, key: str, tally: Tally, number: int) -> None:
         self._program_id = program_id
@@ -168,7 +158,7 @@ class Client:
 
     def _read(self) -> str:
         answer = self._http.get(f"/users/{self._user()}/actions", params={"limit": 10})
-        # A user who did nothing yet is not known; that is no error.
+        # A user without events is unknown, which is no error here.
         return "" if answer.status_code in (200, 404) else str(answer.status_code)
 
     def _recommend(self) -> str:
@@ -212,7 +202,7 @@ class Client:
         return ""
 
     def _event(self) -> tuple[str, int, str]:
-        """An event like no other: its microseconds hold the client's number and how many it made."""
+        """A unique event: its microseconds hold the client's number and a counter."""
         self._serial += 1
         past_seconds = self._random.randrange(60, DAYS * 86_400)
         time_us = (int(time.time()) - past_seconds) * 1_000_000 + self._number * 100_000 + self._serial % 100_000
@@ -230,7 +220,7 @@ class Memory:
         return not self._stack.is_running() or self._stack.status() == psutil.STATUS_ZOMBIE
 
     def sample(self) -> None:
-        """Note how much each environment takes now."""
+        """Record the memory of each environment."""
         for process in self._stack.children(recursive=True):
             try:
                 command = process.cmdline()
@@ -241,7 +231,7 @@ class Memory:
                 continue  # it ended meanwhile
 
     def lines(self) -> Iterator[str]:
-        """For each process that was there for long: the middle value of each quarter of its life."""
+        """For each process with enough samples: the median of each quarter of its life."""
         for (name, pid), values in sorted(self.samples.items()):
             if len(values) >= 4:
                 quarters = (f"{np.median(quarter):.1f}" for quarter in np.array_split(values, 4))
@@ -257,7 +247,7 @@ def create_program(stack: Running) -> tuple[str, str]:
 
 
 def soak(stack: Running, program_id: str, key: str, *, clients: int, seconds: float) -> tuple[Tally, Memory]:
-    """Let ``clients`` clients go on for ``seconds``, with a progress bar."""
+    """Run ``clients`` clients for ``seconds``, with a progress bar."""
     tally, memory = Tally(), Memory(stack.pid)
     ended = threading.Event()
 
@@ -301,7 +291,7 @@ def _rebase(stack: Running, program_id: str, key: str, tally: Tally) -> None:
 
 
 def drain(stack: Running) -> None:
-    """Wait until no message waits or is under way. Raises TimeoutError."""
+    """Wait until no message is in the queue or in flight. Raises TimeoutError."""
     sqs = boto3.client("sqs", **_client_arguments(stack, "SQS"))
     names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     deadline = time.monotonic() + DRAIN_SECONDS
@@ -325,7 +315,7 @@ def _client_arguments(stack: Running, service: str) -> dict[str, Any]:
 
 
 def audit(stack: Running, program_id: str, tally: Tally) -> list[str]:
-    """What is wrong with the log and the histories; nothing, one hopes."""
+    """The problems in the log and the histories; an empty list if there are none."""
     client = boto3.client("dynamodb", **_client_arguments(stack, "DYNAMODB"))
     store = DynamoStore(Table(client, stack.table))
     state = store.program_state(program_id)
@@ -375,24 +365,17 @@ def report(tally: Tally, memory: Memory, *, seconds: float, clients: int) -> Ite
     yield ""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--clients", type=int, default=4)
-    asked = parser.parse_args()
-    seconds = asked.minutes * 60
+def run(*, minutes: float, clients: int) -> int:
+    """Start a stack, run the load, audit, and print the report; 1 if the audit found a problem, else 0."""
+    seconds = minutes * 60
     with tempfile.TemporaryDirectory(prefix="nextbest-soak-") as folder, running_stack(Path(folder)) as stack:
         program_id, key = create_program(stack)
-        tally, memory = soak(stack, program_id, key, clients=asked.clients, seconds=seconds)
+        tally, memory = soak(stack, program_id, key, clients=clients, seconds=seconds)
         drain(stack)
         problems = audit(stack, program_id, tally)
-    print(*report(tally, memory, seconds=seconds, clients=asked.clients), sep="\n")
+    print(*report(tally, memory, seconds=seconds, clients=clients), sep="\n")
     if problems:
         print("Audit: " + "; ".join(problems))
         return 1
     print(f"Audit: all {len(tally.accepted):,} accepted events are in the log and in their users' histories, once.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

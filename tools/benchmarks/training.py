@@ -1,4 +1,4 @@
-"""Training and scoring at size: ``python -m tools.benchmarks.training [events] [actions] [users]``.
+"""Training and scoring at size: ``./nextbest bench-training``.
 
 Prints the conditions, the seconds to train, the bytes of the artifact, and the time to score one user. The events are
 drawn from a fixed seed: users with tastes for groups of actions, a third of their events repeats.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +53,8 @@ def synthetic_events(events: int, actions: int, users: int, seed: int) -> dict[s
     }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """The command line."""
-    events, actions, users = (int(value) for value in (*arguments, *("600000", "12000", "12000")[len(arguments) :]))
+def run(*, events: int, actions: int, users: int) -> None:
+    """Train on synthetic events, score, and print the figures."""
     columns = synthetic_events(events, actions, users, seed=1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     began = time.perf_counter()
@@ -96,7 +93,3 @@ def main(arguments: Sequence[str]) -> None:
         f"artifact {len(data):,} bytes, load {(loaded - began) * 1e3:.1f} ms, index {(looked_up - loaded) * 1e3:.1f} ms"
     )
     print(f"score one user: p50 {np.percentile(durations, 50):.0f} µs, p99 {np.percentile(durations, 99):.0f} µs")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

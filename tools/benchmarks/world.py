@@ -1,4 +1,4 @@
-"""What `make bench` measures against: programs with a model, a catalogue and users, and the same users as rows.
+"""The data of ``./nextbest bench``: programs with a model, a catalogue and users, and the same users as rows.
 
 Everything is drawn from a seed. Models are not trained but drawn too, in the shape that training gives them (terms,
 weights kept, bytes), so that a catalogue of 100,000 actions costs seconds.
@@ -64,7 +64,7 @@ def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories
     users = {count: f"user-{count}" for count in histories}
     for count, user_id in users.items():
         events = draw_events(user_id, count, actions, random, now)
-        # A read finds half a tail on average.
+        # A read gets half a tail on average.
         settled = max(0, count - FOLD_AT // 2)
         store.append(program, events[:settled])
         store.append(program, events[settled:])

@@ -1,4 +1,4 @@
-"""Messages that could not be ingested: what they are, and back to the queue with them."""
+"""Messages that could not be ingested: list them, or send them to the queue again."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ class DeadLetter:
     body: str
 
     def summary(self) -> dict[str, Any]:
-        """What a person wants to know, and no user's data beyond a count."""
-        told: dict[str, Any] = {"message_id": self.message_id, "sent_at": self.sent_at, "tries": self.tries}
+        """What an operator needs to know, without any user's data: identity, tries, program, number of events."""
+        summary: dict[str, Any] = {"message_id": self.message_id, "sent_at": self.sent_at, "tries": self.tries}
         try:
             message = json.loads(self.body)
         except ValueError:
-            return {**told, "problem": "not JSON: none of ours", "bytes": len(self.body.encode())}
+            return {**summary, "problem": "not a message of Nextbest: no JSON", "bytes": len(self.body.encode())}
         if not isinstance(message, dict) or "program_id" not in message:
-            return {**told, "problem": "no program_id: none of ours", "bytes": len(self.body.encode())}
-        return {**told, "program_id": message["program_id"], "events": len(message.get("events", []))}
+            return {**summary, "problem": "not a message of Nextbest: no program_id", "bytes": len(self.body.encode())}
+        return {**summary, "program_id": message["program_id"], "events": len(message.get("events", []))}
 
 
 def waiting(deployment: Deployment, *, hidden_seconds: int = _HIDDEN_SECONDS) -> Iterator[DeadLetter]:
-    """All messages of the dead-letter queue, each once; ``hidden_seconds`` is how long others do not see them."""
+    """All messages of the dead-letter queue, each once; for ``hidden_seconds`` no other caller receives them."""
     sqs = deployment.client("sqs")
     seen: set[str] = set()
     while True:
-        answer = sqs.receive_message(
+        response = sqs.receive_message(
             QueueUrl=deployment.dead_letters_url,
             MaxNumberOfMessages=_PER_CALL,
             VisibilityTimeout=hidden_seconds,
             MessageSystemAttributeNames=["All"],
         )
-        fresh = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
-        if not fresh:
+        new = [message for message in response.get("Messages", []) if message["MessageId"] not in seen]
+        if not new:
             return
-        for message in fresh:
+        for message in new:
             seen.add(message["MessageId"])
             attributes = message.get("Attributes", {})
             yield DeadLetter(
@@ -61,8 +61,8 @@ def waiting(deployment: Deployment, *, hidden_seconds: int = _HIDDEN_SECONDS) ->
             )
 
 
-def listed(deployment: Deployment) -> list[DeadLetter]:
-    """All dead letters; they are put back at once, for the next who looks."""
+def list_dead_letters(deployment: Deployment) -> list[DeadLetter]:
+    """All dead letters; afterwards they can be received again at once."""
     letters = list(waiting(deployment))
     sqs = deployment.client("sqs")
     for letter in letters:
@@ -73,9 +73,9 @@ def listed(deployment: Deployment) -> list[DeadLetter]:
 
 
 def redrive(deployment: Deployment) -> int:
-    """Send every dead letter to the queue again, then take it off; how many.
+    """Send every dead letter to the queue again, then delete it; how many there were.
 
-    Sent first, so one that is interrupted may be sent twice, which counts once, and never lost.
+    In this order an interruption can send a message twice, whose events count once, but never lose one.
     """
     sqs = deployment.client("sqs")
     count = 0

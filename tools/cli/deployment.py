@@ -1,6 +1,6 @@
-"""Where a deployment is, by its CloudFormation stack or by the state folder of a local stack.
+"""A deployment: its resources, from a CloudFormation stack or from the state folder of a local stack.
 
-OperationFailed     what stops a command, in words for the person at the keyboard
+OperationFailed     a command cannot go on; the message is for the user
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _OUTPUTS = ("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl
 
 
 class OperationFailed(Exception):
-    """What stops a command, in words for the person at the keyboard."""
+    """A command cannot go on; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One deployment: names of its parts, and the clients that reach them. ``functions`` are names; none locally."""
+    """One deployment: the names of its resources, and clients for them. ``functions`` is empty for a local stack."""
 
     url: str
     table_name: str
@@ -40,11 +40,11 @@ class Deployment:
 
     @property
     def is_local(self) -> bool:
-        """Whether engines on this machine stand in for AWS."""
+        """Whether this is a local stack, with engines on this machine in place of AWS."""
         return bool(self.endpoints)
 
     def client(self, service: str) -> Any:
-        """A client of one AWS service; ``Any``, because which one is known at run time only."""
+        """A client of one AWS service; ``Any``, because the service is known only at run time."""
         make: Any = self.session.client
         return make(service, endpoint_url=self.endpoints.get(service))
 
@@ -58,12 +58,12 @@ class Deployment:
 
 
 def local_deployment(state: Path) -> Deployment:
-    """The local stack that keeps its state in ``state``. Raises OperationFailed where none runs."""
+    """The local stack that keeps its state in ``state``. Raises OperationFailed if none is running."""
     description = state / "stack.json"
     if not description.exists():
-        raise OperationFailed(f"no local stack runs on {state}: start one with `make start`, or name another --state")
-    told = json.loads(description.read_text())
-    variables, queues = told["variables"], told["queues"]
+        raise OperationFailed(f"no local stack is running with the state folder {state}: `make start` starts one")
+    content = json.loads(description.read_text())
+    variables, queues = content["variables"], content["queues"]
     services = ("dynamodb", "s3", "sqs", "lambda")
     session = boto3.Session(
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
@@ -71,9 +71,9 @@ def local_deployment(state: Path) -> Deployment:
         region_name=variables["AWS_REGION"],
     )
     return Deployment(
-        url=told["url"],
-        table_name=told["tables"][0],
-        bucket=next(name for name in told["buckets"] if name.startswith("artifacts")),
+        url=content["url"],
+        table_name=content["tables"][0],
+        bucket=next(name for name in content["buckets"] if name.startswith("artifacts")),
         queue_url=queues["Queue"],
         dead_letters_url=queues["DeadLetters"],
         failed_invocations_url=queues["FailedInvocations"],
@@ -84,13 +84,13 @@ def local_deployment(state: Path) -> Deployment:
 
 
 def stack_deployment(stack_name: str, session: boto3.Session) -> Deployment:
-    """The deployment that a CloudFormation stack made. Raises OperationFailed for a stack that is none of ours."""
+    """The deployment of a CloudFormation stack. Raises OperationFailed if the stack is not one of Nextbest."""
     cloudformation = session.client("cloudformation")
     (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     missing = [name for name in _OUTPUTS if name not in outputs]
     if missing:
-        raise OperationFailed(f"the stack {stack_name} has no outputs {', '.join(missing)}: is it a stack of nextbest?")
+        raise OperationFailed(f"the stack {stack_name} has no outputs {', '.join(missing)}: is it a stack of Nextbest?")
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
     return Deployment(

@@ -1,4 +1,4 @@
-"""Is a deployment well? Every check says what it found, and what to do where that is not well."""
+"""Checks of a deployment: each says what it saw, and how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. ``advice`` is empty where all is well."""
+    """The result of one check: what was checked, its state, and how to fix it; ``fix`` is empty if it is ok."""
 
-    what: str
-    found: str
-    advice: str = ""
+    subject: str
+    state: str
+    fix: str = ""
 
     @property
-    def is_well(self) -> bool:
-        return not self.advice
+    def is_ok(self) -> bool:
+        return not self.fix
 
 
 def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
-    """Every check in turn. ``now`` is seconds since 1970."""
+    """Run every check. ``now`` is seconds since 1970."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         lambda: _api(deployment),
         lambda: _table(deployment),
@@ -49,76 +49,72 @@ def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
         try:
             yield from check()
         except (ClientError, BotoCoreError) as error:
-            yield Finding("AWS", str(error), "check credentials, region and permissions, and that the part exists")
+            yield Finding("AWS", str(error), "check credentials, region and permissions, and that the resource exists")
 
 
 def _api(deployment: Deployment) -> Iterator[Finding]:
     url = f"{deployment.url}/openapi.json"
     try:
-        answer = urllib3.request("GET", url, timeout=_TIMEOUT_SECONDS, retries=False)
+        response = urllib3.request("GET", url, timeout=_TIMEOUT_SECONDS, retries=False)
     except urllib3.exceptions.HTTPError as error:
-        advice = "start it: make start" if deployment.is_local else "look at the stack's events in CloudFormation"
-        yield Finding("API", f"{url} does not answer: {error}", advice)
+        fix = "make start" if deployment.is_local else "look at the stack's events in CloudFormation"
+        yield Finding("API", f"{url} does not respond: {error}", fix)
         return
-    well = answer.status == HTTPStatus.OK
-    yield Finding("API", f"{url} answers {answer.status}", "" if well else "look at the log of manage")
+    is_ok = response.status == HTTPStatus.OK
+    yield Finding("API", f"{url} responds with {response.status}", "" if is_ok else "look at the log of manage")
 
 
 def _table(deployment: Deployment) -> Iterator[Finding]:
     dynamodb = deployment.client("dynamodb")
     table = dynamodb.describe_table(TableName=deployment.table_name)["Table"]
     status = table["TableStatus"]
-    yield Finding("table", f"{deployment.table_name} is {status}", "" if status == "ACTIVE" else "wait, or restore it")
+    fix = "" if status == "ACTIVE" else "wait until it is ACTIVE, or restore it from a backup"
+    yield Finding("table", f"{deployment.table_name} is {status}", fix)
     if deployment.is_local:
         return
     protected = table.get("DeletionProtectionEnabled", False)
-    yield Finding(
-        "table",
-        f"deletion protection: {protected}",
-        "" if protected else "deploy again, or switch it on: data is at stake",
-    )
+    fix = "" if protected else "deploy again, or turn it on: without it all data can be deleted by mistake"
+    yield Finding("table", f"deletion protection: {protected}", fix)
     backups = dynamodb.describe_continuous_backups(TableName=deployment.table_name)["ContinuousBackupsDescription"]
     recovery = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
-    advice = "" if recovery == "ENABLED" else "deploy again: without it a mistake cannot be undone"
-    yield Finding("table", f"point-in-time recovery: {recovery}", advice)
+    fix = "" if recovery == "ENABLED" else "deploy again: without it a mistake cannot be undone"
+    yield Finding("table", f"point-in-time recovery: {recovery}", fix)
 
 
 def _bucket(deployment: Deployment) -> Iterator[Finding]:
     s3 = deployment.client("s3")
     versioning = s3.get_bucket_versioning(Bucket=deployment.bucket).get("Status", "off")
-    advice = "" if versioning == "Enabled" else "deploy again: deleted artifacts cannot be brought back"
-    yield Finding("bucket", f"{deployment.bucket}, versioning {versioning}", advice)
+    fix = "" if versioning == "Enabled" else "deploy again: without versioning deleted artifacts cannot be restored"
+    yield Finding("bucket", f"{deployment.bucket}, versioning {versioning}", fix)
     if deployment.is_local:
         return
     block = s3.get_public_access_block(Bucket=deployment.bucket)["PublicAccessBlockConfiguration"]
-    yield Finding(
-        "bucket",
-        f"public access blocked: {all(block.values())}",
-        "" if all(block.values()) else "block it: models are nobody else's business",
-    )
+    fix = "" if all(block.values()) else "deploy again, or turn on Block Public Access for the bucket"
+    yield Finding("bucket", f"public access blocked: {all(block.values())}", fix)
 
 
 def _queues(deployment: Deployment) -> Iterator[Finding]:
     waiting = _depth(deployment, deployment.queue_url)
-    yield Finding("queue", f"{waiting} messages wait")
+    yield Finding("queue", f"{waiting} messages waiting")
     dead = _depth(deployment, deployment.dead_letters_url)
-    advice = "./nextbest dead-letters list, then redrive (docs/operations.md, Dead letters)" if dead else ""
-    yield Finding("dead letters", f"{dead}", advice)
+    fix = "./nextbest dead-letters list, then redrive (docs/operations.md, Dead letters)" if dead else ""
+    yield Finding("dead letters", f"{dead}", fix)
     failed = _depth(deployment, deployment.failed_invocations_url)
-    yield Finding("failed invocations", f"{failed}", "docs/operations.md, Failed invocations" if failed else "")
+    yield Finding("failed invocations", f"{failed}", "see docs/operations.md, Failed invocations" if failed else "")
 
 
 def _depth(deployment: Deployment, url: str) -> int:
-    answer = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+    names = ["ApproximateNumberOfMessages"]
+    response = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return int(response["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def _functions(deployment: Deployment) -> Iterator[Finding]:
     for name in deployment.functions:
-        found = deployment.client("lambda").get_function_configuration(FunctionName=name)
-        state, update = found.get("State", "?"), found.get("LastUpdateStatus", "?")
-        well = state in ("Active", "Inactive") and update == "Successful"
-        yield Finding(f"function {name}", f"{state}, last update {update}", "" if well else "deploy again")
+        configuration = deployment.client("lambda").get_function_configuration(FunctionName=name)
+        state, update = configuration.get("State", "?"), configuration.get("LastUpdateStatus", "?")
+        is_ok = state in ("Active", "Inactive") and update == "Successful"
+        yield Finding(f"function {name}", f"{state}, last update {update}", "" if is_ok else "deploy again")
 
 
 def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:
@@ -132,7 +128,7 @@ def _program(deployment: Deployment, program: Program, now: float) -> Iterator[F
     store, name = deployment.store(), f"program {program.program_id}"
     status = store.status(program.program_id)
     if status is not None and status.status_id == FAILED:
-        yield Finding(name, f"the last rebase failed: {status.message}", "mend that, then PUT /program/rebase")
+        yield Finding(name, f"the last rebase failed: {status.message}", "remove the cause, then PUT /program/rebase")
     state = store.program_state(program.program_id)
     if state is None or state.model is None:
         yield Finding(name, "no model yet", "post events, then PUT /program/rebase")
@@ -143,5 +139,5 @@ def _program(deployment: Deployment, program: Program, now: float) -> Iterator[F
         yield Finding(name, f"its model cannot be read: {error.message}", "PUT /program/rebase makes a new one")
         return
     age_days = (now - model.trained_at) / DAY_SECONDS
-    advice = "look at the log of rebase, or PUT /program/rebase" if age_days > OLD_MODEL_DAYS else ""
-    yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", advice)
+    fix = "look at the log of rebase, or PUT /program/rebase" if age_days > OLD_MODEL_DAYS else ""
+    yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", fix)

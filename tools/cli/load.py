@@ -1,22 +1,21 @@
 """Loads a file of events into a program, through the public API.
 
-    python -m tools.cli.load events.csv.gz --program shop
+    ./nextbest load events.csv.gz --program shop
 
 The file is CSV, plain or gzipped, with a header that names ``user_id``, ``event_type``, ``asset_id``, ``timestamp``
 (epoch seconds, or ISO 8601; no offset means UTC) and, if wanted, ``labels`` (separated by ``|`` or ``;``), in any
-order. It is streamed, never held whole. What is done is kept in a small progress file, so that the same command goes on
-after an interruption; sending a row twice would do no harm either, for the same event is one event.
+order. It is streamed, never held in memory as a whole. A small progress file lets the same command go on after an
+interruption; sending a row twice would do no harm either, because the same event is stored once.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -42,9 +41,9 @@ def load(
 ) -> Counts:
     """Send what is not sent yet, ``workers`` batches at a time, and return the counts of the whole file.
 
-    The progress file is brought up to date after each batch and removed at the end; however a load is cut short, what
-    the server has confirmed is noted first. ``stop`` is set when the load ends, so that workers do not linger in a
-    pause. ``report`` hears of each batch done. Raises LoadError.
+    The progress file is updated after each batch and removed at the end; however a load is interrupted, what the server
+    has confirmed is saved first. ``stop`` is set when the load ends, so that workers end their pauses. ``report`` is
+    called with each batch that is done. Raises LoadError.
     """
     progress = Progress.read(progress_file)
     pending: dict[Future[Counts], Batch] = {}
@@ -65,7 +64,7 @@ def load(
 
     try:
         for batch in read_batches(path, batch_size, tuple(progress.ranges)):
-            # A few batches in waiting keep the workers busy and the memory small.
+            # A few pending batches keep the workers busy and memory small.
             if len(pending) >= 2 * workers:
                 settle_some()
             pending[executor.submit(server.post, batch, process_user_actions=process_user_actions)] = batch
@@ -80,7 +79,7 @@ def load(
 
 
 def summary(counts: Counts, sent: int, seconds: float) -> str:
-    """The last words of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
+    """The summary of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
     rate = f"{sent / seconds:,.0f} rows/s" if seconds > 0 else "at once"
     lines = [
         f"{counts.rows:,} rows: accepted {counts.accepted:,}, duplicate {counts.duplicates:,}, "
@@ -94,40 +93,11 @@ def summary(counts: Counts, sent: int, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line, checked."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.cli.load", description="Load a file of events into a program."
-    )
-    parser.add_argument("file", type=Path, help="CSV or CSV.gz with user_id, event_type, asset_id, timestamp, labels")
-    parser.add_argument("--program", required=True, help="the program; created if it does not exist")
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default %(default)s)")
-    parser.add_argument("--key", default=os.environ.get("NEXTBEST_KEY"), help="actionhub-key (default $NEXTBEST_KEY)")
-    parser.add_argument("--batch", type=int, default=LARGEST_BATCH, help="rows in one request (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="requests at a time (default %(default)s)")
-    parser.add_argument("--restart", action="store_true", help="begin with the first row, whatever was done before")
-    parser.add_argument("--back-fill", action="store_true", help="send process_user_actions=false")
-    parser.add_argument(
-        "--state", type=Path, default=Path(".state"), help="where progress is kept (default %(default)s)"
-    )
-    chosen = parser.parse_args(argv)
-    if not 1 <= chosen.batch <= LARGEST_BATCH:
-        parser.error(f"--batch is {chosen.batch}; 1 to {LARGEST_BATCH} is allowed")
-    if chosen.workers < 1:
-        parser.error(f"--workers is {chosen.workers}; at least 1 is needed")
-    if not chosen.url.startswith(("http://", "https://")):
-        parser.error(f"--url is {chosen.url}; http://host:port or https://host is needed")
-    if not chosen.key:
-        parser.error("a key is needed: --key, or NEXTBEST_KEY in the environment (`make start` prints the demo key)")
-    return chosen
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when every row was answered for, 1 when the load could not be done, 130 on Ctrl-C."""
-    chosen = arguments(argv)
+def run(options: argparse.Namespace) -> int:
+    """Run the command; 0 if every row was sent or rejected, 1 if the load failed, 130 after Ctrl-C."""
     stop = threading.Event()
     try:
-        return _run(chosen, stop)
+        return _run(options, stop)
     except LoadError as error:
         print(f"load: {error}", file=sys.stderr)
         return 1
@@ -138,39 +108,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         stop.set()
 
 
-def _run(chosen: argparse.Namespace, stop: threading.Event) -> int:
+def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise Interrupted
 
-    total = count_rows(chosen.file)
-    url = chosen.url.rstrip("/")
-    progress_file = progress_path(chosen.state, chosen.file, chosen.program, url)
-    if chosen.restart:
+    total = count_rows(options.file)
+    url = options.url.rstrip("/")
+    progress_file = progress_path(options.state, options.file, options.program, url)
+    if options.restart:
         progress_file.unlink(missing_ok=True)
-    pool = urllib3.PoolManager(maxsize=chosen.workers)
-    # Jitter only keeps workers out of step; a fixed seed does that and repeats.
-    server = Server(url, chosen.program, chosen.key, pool, random.Random(0), pause)
+    pool = urllib3.PoolManager(maxsize=options.workers)
+    # Jitter only keeps the workers from retrying together; a fixed seed is enough, and reproducible.
+    server = Server(url, options.program, options.key, pool, random.Random(0), pause)
     if server.open_program():
-        print(f"created program {chosen.program}")
+        print(f"created program {options.program}")
     before = Progress.read(progress_file).counts.rows
     if before:
         print(f"going on after {before:,} rows done earlier")
     began = time.monotonic()
-    with tqdm(total=total, initial=before, unit=" rows", unit_scale=True, desc=chosen.program, disable=None) as bar:
+    with tqdm(total=total, initial=before, unit=" rows", unit_scale=True, desc=options.program, disable=None) as bar:
         counts = load(
-            chosen.file,
+            options.file,
             server,
             progress_file=progress_file,
             stop=stop,
-            batch_size=chosen.batch,
-            workers=chosen.workers,
-            process_user_actions=not chosen.back_fill,
+            batch_size=options.batch,
+            workers=options.workers,
+            process_user_actions=not options.back_fill,
             report=lambda batch: bar.update(batch.covered),
         )
     print(summary(counts, counts.rows - before, time.monotonic() - began))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

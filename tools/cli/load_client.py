@@ -1,4 +1,4 @@
-"""The server as a load sees it: one program, batches of events in, counts out, trouble tried again."""
+"""A client of one program's ``POST /events``: batches in, counts out; failed requests are repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.cli.load_progress import Counts
 from tools.cli.load_rows import Batch
 
 ATTEMPTS = 8
-# A server that is not there should be said at once; one that stumbles half-way deserves patience.
+# Report a server that is not running soon; be patient with one that fails during a load.
 FIRST_CONTACT_ATTEMPTS = 3
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 15.0
 TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
@@ -25,8 +25,7 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
 class Server:
     """One program on one server, over kept-alive connections.
 
-    ``generator`` draws the jitter of repeated attempts, ``pause`` waits that many seconds; both can be replaced, so
-    that tests take no time.
+    ``generator`` draws the jitter of repeated attempts; ``pause`` waits that many seconds.
     """
 
     url: str
@@ -37,7 +36,7 @@ class Server:
     pause: Callable[[float], None]
 
     def open_program(self) -> bool:
-        """Make sure that the program is there; True if it had to be created. Raises ServerRefuses."""
+        """Create the program if it does not exist; True if it was created. Raises ServerRefuses."""
         if self._program_opens():
             return False
         body = {"program_name": self.program, "program_id": self.program}
@@ -51,7 +50,7 @@ class Server:
     def post(self, batch: Batch, *, process_user_actions: bool = True) -> Counts:
         """Send a batch; rows that the server names in a 422 are counted as rejected and the rest is sent again.
 
-        Raises ServerRefuses for any other refusal.
+        Raises ServerRefuses for any other error.
         """
         counts = Counts()
         counts.add(batch.rejected)
@@ -75,7 +74,7 @@ class Server:
         return counts
 
     def call(self, method: str, path: str, body: object = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
-        """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again, later and later.
+        """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again after longer pauses.
 
         Raises ServerRefuses when the last attempt fails too, or when the answer is not JSON.
         """
@@ -86,17 +85,17 @@ class Server:
                 longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
                 self.pause(longest * self.generator.uniform(0.5, 1.0))
             try:
-                answer = self.pool.request(
+                response = self.pool.request(
                     method, self.url + path, body=content, headers=headers, timeout=TIMEOUT, retries=False
                 )
             except urllib3.exceptions.HTTPError as error:
                 why = str(error).rpartition(": ")[2]
-                trouble = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
+                problem = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
                 continue
-            if answer.status != 429 and answer.status < 500:
-                return answer.status, _decode(answer.status, answer.data)
-            trouble = f"{self.url} kept answering {answer.status} to {method} {path}"
-        raise ServerRefuses(f"{trouble}; gave up after {attempts} attempts")
+            if response.status != 429 and response.status < 500:
+                return response.status, _decode(response.status, response.data)
+            problem = f"{self.url} kept answering {response.status} to {method} {path}"
+        raise ServerRefuses(f"{problem}; gave up after {attempts} attempts")
 
     def _program_opens(self) -> bool:
         """Whether the key opens the program; a 403 says no more than a 404, so that keys cannot probe for names."""
@@ -136,10 +135,10 @@ def _wrong_events(answer: Any, size: int) -> dict[int, str]:
 
 
 def _refusal(status: int, answer: Any) -> str:
-    """Status and the server's own words."""
+    """The status and the server's own message."""
     detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
     if isinstance(detail, list) and all(isinstance(wrong, dict) and {"loc", "msg"} <= wrong.keys() for wrong in detail):
-        said = "; ".join(f"{'.'.join(str(part) for part in wrong['loc'][1:])}: {wrong['msg']}" for wrong in detail)
+        text = "; ".join(f"{'.'.join(str(part) for part in wrong['loc'][1:])}: {wrong['msg']}" for wrong in detail)
     else:
-        said = detail if isinstance(detail, str) else json.dumps(detail)
-    return f"{status} {said}"
+        text = detail if isinstance(detail, str) else json.dumps(detail)
+    return f"{status} {text}"

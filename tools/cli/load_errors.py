@@ -1,14 +1,14 @@
-"""What stops a load, in words for the person at the keyboard.
+"""What can stop a load.
 
 LoadError             the message says why, and what to do
 ├── FileUnusable      missing, empty, wrong columns, not text
-└── ServerRefuses     no server, wrong key, or an answer that the contract does not know
-Interrupted           asked to stop
+└── ServerRefuses     no server, wrong key, or a response outside the contract
+Interrupted           stopped by the user
 """
 
 
 class LoadError(Exception):
-    """What stops a load, in words for the person at the keyboard."""
+    """A load cannot go on; the message is for the user."""
 
 
 class FileUnusable(LoadError):
@@ -16,8 +16,8 @@ class FileUnusable(LoadError):
 
 
 class ServerRefuses(LoadError):
-    """The server is not there, does not open the program, or answers outside the contract."""
+    """The server does not respond, denies access to the program, or responds outside the contract."""
 
 
 class Interrupted(Exception):
-    """The load was asked to stop."""
+    """The user stopped the load."""

@@ -1,4 +1,4 @@
-"""What became of the rows of a load: counts with reasons, and the progress file that lets it go on after a stop."""
+"""The result of each row of a load: counts with reasons, and the progress file that lets a load continue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.cli.load_errors import FileUnusable
 
 EXAMPLES_PER_REASON = 3
-# Keeps the counts small should every row be wrong in its own words.
+# Limits the size of the counts if every row has another reason.
 DISTINCT_REASONS = 50
 OTHER_REASONS = "other reasons"
 
@@ -26,7 +26,7 @@ class Reason:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of rows: taken in, known already, or rejected and why."""
+    """The results of rows: accepted, duplicate, or rejected and why."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -63,13 +63,13 @@ class Counts:
 
 @dataclass(slots=True)
 class Progress:
-    """Which rows are done and what became of them: ``ranges`` of row numbers (first, one past last), sorted, apart."""
+    """Which rows are done and with what results: ``ranges`` of row numbers (first, one past last), sorted, apart."""
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
     def add(self, ranges: Iterable[tuple[int, int]], counts: Counts) -> None:
-        """Note rows as done."""
+        """Mark rows as done."""
         self.ranges = merge_ranges([*self.ranges, *ranges])
         self.counts.add(counts)
 
@@ -88,12 +88,12 @@ class Progress:
         if not path.exists():
             return cls()
         try:
-            kept = json.loads(path.read_text())
-            reasons = {why: Reason(**reason) for why, reason in kept["counts"].pop("reasons").items()}
-            ranges = [(int(start), int(stop)) for start, stop in kept["ranges"]]
-            return cls(ranges=ranges, counts=Counts(**kept["counts"], reasons=reasons))
+            content = json.loads(path.read_text())
+            reasons = {why: Reason(**reason) for why, reason in content["counts"].pop("reasons").items()}
+            ranges = [(int(start), int(stop)) for start, stop in content["ranges"]]
+            return cls(ranges=ranges, counts=Counts(**content["counts"], reasons=reasons))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileUnusable(f"the progress file {path} is damaged ({error}); --restart begins anew") from error
+            raise FileUnusable(f"the progress file {path} is damaged ({error}); use --restart") from error
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

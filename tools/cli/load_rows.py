@@ -23,7 +23,7 @@ REQUIRED_COLUMNS = ("user_id", "event_type", "asset_id", "timestamp")
 LABELS_COLUMN = "labels"
 # The contract's largest POST /events.
 LARGEST_BATCH = 1000
-# Files are ordered by time as a rule: a thousand rows in a row have hundreds of users, and a user's history is one
+# Files are usually ordered by time: a thousand consecutive rows have hundreds of users, and a user's history is one
 # write however many events it gets. So the rows of a window are sent user by user. 50,000 take about 50 MB.
 WINDOW_ROWS = 50_000
 # The header is row 1, as in a spreadsheet, so the first event is row 2.
@@ -35,16 +35,18 @@ _SEPARATORS = re.compile(r"[|;]")
 
 
 def column_indexes(header: Sequence[str]) -> dict[str, int]:
-    """Where each known column stands, by name; case and surrounding blanks do not matter. Raises FileUnusable."""
+    """The index of each known column, by name; case and surrounding blanks do not matter. Raises FileUnusable."""
     names = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED_COLUMNS if name not in names]
     if missing:
-        found = ", ".join(names) or "none"
-        raise FileUnusable(f"missing column {', '.join(missing)}; found {found}. Needed: {', '.join(REQUIRED_COLUMNS)}")
+        present = ", ".join(names) or "none"
+        raise FileUnusable(
+            f"missing column {', '.join(missing)}; found {present}. Needed: {', '.join(REQUIRED_COLUMNS)}"
+        )
     known = [name for name in (*REQUIRED_COLUMNS, LABELS_COLUMN) if name in names]
     twice = [name for name in known if names.count(name) > 1]
     if twice:
-        raise FileUnusable(f"column {', '.join(twice)} is there more than once")
+        raise FileUnusable(f"column {', '.join(twice)} appears more than once")
     return {name: names.index(name) for name in known}
 
 
@@ -107,24 +109,24 @@ class Batch:
         self.events.append(event)
 
     def reject(self, row: int, why: str) -> None:
-        """Answer for a row that is not sent."""
+        """Count a row that is not sent."""
         self._rejected_rows.append(row)
         self.rejected.reject(row, why)
 
     @property
     def covered(self) -> int:
-        """How many rows the batch answers for."""
+        """How many rows the batch covers, rejected ones included."""
         return len(self.rows) + len(self._rejected_rows)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
-        """The rows the batch answers for, as ranges (first, one past last), sorted and apart."""
+        """The rows the batch covers, as ranges (first, one past last), sorted and apart."""
         return merge_ranges((row, row + 1) for row in (*self.rows, *self._rejected_rows))
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """The file as text, unpacked if it is gzip (told by its first bytes, not by its name)."""
+    """The file as text, decompressed if its first bytes are those of gzip."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -154,7 +156,7 @@ def read_batches(
 ) -> Iterator[Batch]:
     """The rows outside the ranges ``done`` (sorted, apart), in batches that cover up to ``batch_size`` rows.
 
-    Within each window of the file a user's rows stand together, in their order. Raises FileUnusable.
+    Within each window of the file the rows of a user are sent together, in their order. Raises FileUnusable.
     """
     rows = read_rows(path)
     first = next(rows, None)

@@ -1,17 +1,15 @@
-"""Plots of an evaluation: the metrics as bars, and the calibration curve. Imports matplotlib; never imported by
-training itself."""
+"""Plots of an evaluation: the metrics as bars, and the calibration curve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from tools.evaluation.__main__ import Row
+from tools.evaluation.results import Row
 
 mpl.use("Agg")
 

@@ -20,7 +20,7 @@ from nextbest.store.base import Store
 from tools.simulator import demo_population
 
 PROGRAM_ID = "demo"
-# One of the guests that the simulator knows by name.
+# One of the simulator's named guests.
 USER_ID = "grace"
 _SEED = 7
 _BATCH_EVENTS = 1000
@@ -30,7 +30,7 @@ _COMPLETE = "program_user_graph_complete"
 
 
 class DemoFailed(Exception):
-    """The demo could not be loaded. The message quotes the API's answer."""
+    """The demo could not be loaded. The message quotes the API's response."""
 
 
 class DemoClient:
@@ -50,26 +50,26 @@ class DemoClient:
 
     def status(self) -> Mapping[str, Any]:
         """``status_id`` and ``message`` of the program's rebase."""
-        answer: Mapping[str, Any] = self._call("GET", "/program/status")
-        return answer
+        status: Mapping[str, Any] = self._call("GET", "/program/status")
+        return status
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         response = self._http.request(method, self._url + path, body=data, headers=self._headers)
         if response.status != 200:
-            raise DemoFailed(f"{method} {path} answered {response.status}: {response.data.decode(errors='replace')}")
+            raise DemoFailed(f"{method} {path} returned {response.status}: {response.data.decode(errors='replace')}")
         return response.json()
 
 
 def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
-    """Create, fill and rebase the demo program unless that is done; whether there was anything to do.
+    """Create, fill and rebase the demo program; False if that had been done before.
 
-    The time that the simulation ends at is kept in ``state``, so that a load that was interrupted goes on with the same
+    The time at which the simulation ends is kept in ``state``, so that an interrupted load continues with the same
     events, of which none is stored twice. Raises DemoFailed.
     """
     if store.program_state(PROGRAM_ID) is not None and client.status()["status_id"] == _COMPLETE:
         return False
-    # It exists where an earlier load was interrupted.
+    # It exists if an earlier load was interrupted.
     with contextlib.suppress(AlreadyExists):
         store.create_program(Program(program_id=PROGRAM_ID, program_name="Coffee shop"))
     population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
@@ -96,7 +96,7 @@ def _wait_for_rebase(client: DemoClient) -> None:
             return
         if "failed" in status["status_id"] or time.monotonic() > deadline:
             raise DemoFailed(
-                f"the rebase of the demo stands at {status['status_id']}: {status['message']} (see logs/rebase.log)"
+                f"the status of the demo's rebase is {status['status_id']}: {status['message']} (see logs/rebase.log)"
             )
         if status["message"] != shown:
             shown = status["message"]

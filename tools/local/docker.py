@@ -22,13 +22,19 @@ from tools.local.processes import Processes
 from tools.local.resources import create_resources, open_store
 from tools.local.template import read_application
 
-_CONFIG = Path(__file__).resolve().parents[2] / "samconfig.toml"
+_ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = _ROOT / "samconfig.toml"
 # The runtime that template.yaml names.
 _BUILD_PYTHON = "python3.13"
 
 
 class DockerMissing(Exception):
-    """Docker, or what building for it takes, is not here."""
+    """Docker, or the Python to build with, is not installed."""
+
+
+def build() -> int:
+    """Run ``sam build``; its exit status."""
+    return subprocess.run([_sam(), "build"], cwd=_ROOT, check=False).returncode
 
 
 def start_api(template: Path, *, state: Path, port: int, options: Sequence[str]) -> int:
@@ -52,7 +58,7 @@ def start_api(template: Path, *, state: Path, port: int, options: Sequence[str])
         variables_file.write_text(json.dumps(variables, indent=2))
         print(f"key      {key}\nengines  {engines.s3_url}\n--env-vars {variables_file}", flush=True)
         command = sam_command(template, port=port, variables_file=variables_file, options=options)
-        # SAM CLI hands credentials on to the containers and asks who they belong to, with retries: of the engine, then.
+        # SAM CLI passes credentials to the containers and asks STS, with retries, whose they are: the engine answers.
         environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL_STS": engines.s3_url}
         with subprocess.Popen(command, env=environment) as sam:
             try:
@@ -66,14 +72,18 @@ def start_api(template: Path, *, state: Path, port: int, options: Sequence[str])
 def sam_command(template: Path, *, port: int, variables_file: Path, options: Sequence[str]) -> list[str]:
     """The command line of ``sam local start-api``."""
     return [
-        *(str(Path(sys.executable).with_name("sam")), "local", "start-api", "--template", str(template)),
+        *(_sam(), "local", "start-api", "--template", str(template)),
         *("--port", str(port), "--env-vars", str(variables_file)),
         *("--config-file", str(_CONFIG), *options),
     ]
 
 
+def _sam() -> str:
+    return str(Path(sys.executable).with_name("sam"))
+
+
 def check_machine() -> None:
-    """Raise DockerMissing where ``sam build`` and ``sam local`` cannot work, before they say so in many words."""
+    """Raise DockerMissing, with a shorter message than theirs, if ``sam build`` and ``sam local`` cannot work."""
     bridge_address()
     try:
         subprocess.run([_BUILD_PYTHON, "--version"], capture_output=True, check=True)
@@ -85,10 +95,10 @@ def bridge_address() -> str:
     """This machine's address on Docker's default bridge. Raises DockerMissing."""
     command = ["docker", "network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"]
     if shutil.which(command[0]) is None:
-        raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does without.")
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode:
-        raise DockerMissing(f"`make start-docker` needs Docker: {found.stderr.strip()}; `make start` does without.")
-    settings = json.loads(found.stdout)
-    # Older versions do not tell the gateway; it is the first address.
+        raise DockerMissing("`make start-docker` needs Docker, which is not installed; `make start` does not.")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise DockerMissing(f"`make start-docker` needs Docker: {result.stderr.strip()}; `make start` does not.")
+    settings = json.loads(result.stdout)
+    # Older versions do not name the gateway; it is the first address.
     return str(settings.get("Gateway") or ipaddress.ip_network(settings["Subnet"])[1])

@@ -1,9 +1,9 @@
 """DynamoDB, S3 and SQS on this machine.
 
-DynamoDB is dynoxide (a static binary over SQLite): of the engines compared it is the fastest, and what it has
-acknowledged survives a kill -9. Where there is no binary for the platform, ministack's DynamoDB steps in, which keeps
-its tables only when it is stopped in order. S3 and SQS are ministack: S3 objects are on disk before the answer, the
-queue's messages when it is stopped in order (which the kernel sees to even when the stack is killed).
+DynamoDB is dynoxide, a static binary over SQLite: it is the fastest of the engines compared, and writes that it has
+acknowledged survive a kill -9. On platforms without a binary ministack's DynamoDB is used, which saves its tables only
+on SIGTERM. S3 and SQS are ministack: S3 objects are on disk before the response, the queue's messages are saved on
+SIGTERM (which the kernel sends even when the stack is killed).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Engines:
         return f"{self.sqs_url}/{ACCOUNT_ID}/{name}"
 
     def variables(self) -> dict[str, str]:
-        """What AWS SDKs read from the environment to find the engines."""
+        """Environment variables with which AWS SDKs find the engines."""
         return {
             "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
             "AWS_ENDPOINT_URL_S3": self.s3_url,
@@ -55,13 +55,13 @@ def start_engines(
 ) -> Engines:
     """Start the engines on free ports with their data under ``state``; returns when all of them listen.
 
-    ``one_endpoint`` has all services behind one URL, which costs the faster DynamoDB.
+    ``one_endpoint`` puts all services behind one URL, without the faster DynamoDB engine.
     """
     with_dynoxide = DYNOXIDE.exists() and not one_endpoint
     state.mkdir(parents=True, exist_ok=True)
     ministack_port = free_port()
     ministack = processes.start(
-        # Not `python -m ministack`, which names its queues after the port it listens on and so forgets them.
+        # Not `python -m ministack`: it puts its port into the queues' URLs, so they would be lost at the next start.
         [
             *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
             *("--bind", f"{host}:{ministack_port}", "--keep-alive", "75", "--graceful-timeout", "1"),
@@ -101,7 +101,7 @@ def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(state / "s3"),
         "LOG_LEVEL": "WARNING",
-        # ministack also offers an MQTT broker and an SFTP server, and clears away containers; none of that here.
+        # Turn off ministack's MQTT broker, its SFTP server, and the removal of containers.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{state / 'no-docker'}",

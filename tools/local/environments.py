@@ -1,7 +1,7 @@
 """Execution environments: each runs one function in AWS's runtime interface emulator, one event at a time.
 
 Like Lambda, a function gets another environment when all of its own are busy, and an idle one is reused. Unlike
-Lambda, there is a small limit on environments a function (a laptop has few cores); beyond it, events wait.
+in Lambda, each function is limited to a few environments (a laptop has few cores); further events wait.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LOG = logging.getLogger(__name__)
 _START_ATTEMPTS = 5
 _START_SECONDS = 20.0
 _INVOKE_PATH = "/2015-03-31/functions/function/invocations"
-# The emulator answers a little after the function's own timeout.
+# The emulator responds a little after the function's own timeout.
 _GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a function answered. ``error_type`` is Lambda's name of the failure, or None when it returned normally."""
+    """What a function returned. ``error_type`` is Lambda's name of the failure, or None if it returned normally."""
 
     payload: bytes
     error_type: str | None = None
@@ -81,7 +81,7 @@ class Environments:
         self._emulator = emulator_path()
 
     def invoke(self, function: Function, event: bytes) -> Invocation:
-        """Run one event to its end. Raises ProcessDied where no environment can be started."""
+        """Run the function on one event. Raises ProcessDied if no environment can be started."""
         with self._environment(self._pools[function.logical_id]) as environment:
             try:
                 environment.connection.request("POST", _INVOKE_PATH, event)
@@ -96,16 +96,16 @@ class Environments:
                 )
 
     def prepare(self, function: Function) -> None:
-        """Start an environment for the function ahead of its first event."""
+        """Start an environment for the function before its first event."""
         with self._environment(self._pools[function.logical_id]):
             pass
 
     def retire(self) -> None:
-        """Let the next event of every function see the code as it is now."""
+        """Run the next event of every function in a new environment, with the code as it is now."""
         self._generation += 1
 
     def end_idle(self, *, idle_seconds: float) -> None:
-        """End environments that had nothing to do for so long; each function keeps one."""
+        """End environments that were idle for so long; each function keeps one."""
         horizon = time.monotonic() - idle_seconds
         ended = []
         for pool in self._pools.values():
@@ -118,7 +118,7 @@ class Environments:
         self._processes.stop(*(environment.process for environment in ended))
 
     def close(self) -> None:
-        """Let go of the idle environments; their processes are ended by who owns them."""
+        """Close the connections to idle environments; the owner of their processes ends those."""
         for pool in self._pools.values():
             with pool.changed:
                 for environment in pool.idle:
@@ -140,7 +140,7 @@ class Environments:
         with pool.changed:
             while True:
                 while pool.idle:
-                    # The one used last is the one whose caches are warm; the others may end of idleness.
+                    # The one used last has the warmest caches; the others may become idle long enough to end.
                     environment = pool.idle.pop()
                     if environment.process.poll() is None and environment.generation == self._generation:
                         return environment
@@ -178,7 +178,7 @@ class Environments:
             try:
                 wait_for_port(process, port, log=log, seconds=_START_SECONDS)
             except ProcessDied:
-                # Somebody else took one of the two ports in between.
+                # Another process took one of the two ports in between.
                 self._processes.stop(process)
                 if attempt == _START_ATTEMPTS:
                     raise
@@ -210,7 +210,7 @@ class Environments:
 
 
 def emulator_path() -> Path:
-    """AWS's runtime interface emulator, as SAM CLI brings it along; made executable if need be."""
+    """AWS's runtime interface emulator, which comes with SAM CLI; made executable if it is not."""
     architecture = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
     path = Path(str(resources.files("samcli") / "local" / "rapid" / f"aws-lambda-rie-{architecture}"))
     if not os.access(path, os.X_OK):
@@ -219,17 +219,17 @@ def emulator_path() -> Path:
 
 
 def _read(status: int, body: bytes) -> Invocation:
-    """Tell results from failures: the emulator answers both with status 200, and a timeout with plain text."""
+    """Tell results from failures: the emulator returns both with status 200, and a timeout as plain text."""
     try:
-        answer = json.loads(body)
+        result = json.loads(body)
     except ValueError:
         error_type = "Sandbox.Timedout" if b"timed out" in body else "Runtime.InvalidResponse"
         return Invocation(_failure(error_type, body.decode(errors="replace")), error_type)
     if status != http.client.OK:
-        return Invocation(body, str(answer.get("errorType", "Runtime.Unknown")))
-    # awslambdaric reports exceptions of a handler with exactly these keys and no other way to tell.
-    if isinstance(answer, dict) and answer.keys() == {"errorMessage", "errorType", "requestId", "stackTrace"}:
-        return Invocation(body, str(answer["errorType"]))
+        return Invocation(body, str(result.get("errorType", "Runtime.Unknown")))
+    # Exactly these keys are all that marks an exception of a handler in awslambdaric's response.
+    if isinstance(result, dict) and result.keys() == {"errorMessage", "errorType", "requestId", "stackTrace"}:
+        return Invocation(body, str(result["errorType"]))
     return Invocation(body)
 
 

@@ -1,7 +1,7 @@
-"""API Gateway on this machine: SAM CLI's own routes and answers, around our execution environments.
+"""API Gateway on this machine: SAM CLI's own routes and responses, around our execution environments.
 
-What SAM CLI gets wrong about HTTP APIs is put right here: the event (``proxy_event``), unknown routes (404, not 403),
-failing functions (500, not 502) and oversized requests (413). It touches members of SAM CLI that are not public, hence
+What SAM CLI gets wrong about HTTP APIs is corrected here: the event (``proxy_event``), unknown routes (404, not 403),
+failing functions (500, not 502) and oversized requests (413). This uses members of SAM CLI that are not public, hence
 its exact pin in requirements/local.in and the comparison with SAM's own sample event in the tests.
 """
 
@@ -39,7 +39,7 @@ _BYTES_PER_MEGABYTE = 1024 * 1024
 _REQUEST_LIMIT_BYTES = 10 * _BYTES_PER_MEGABYTE
 _EVENT_LIMIT_BYTES = 6 * _BYTES_PER_MEGABYTE
 
-# Requests in flight; more wait for their turn.
+# Requests at the same time; more wait.
 _THREADS = 32
 _BACKLOG = 256
 
@@ -47,7 +47,7 @@ Invoke = Callable[[str, bytes], Invocation]
 
 
 class _NoDebugger:
-    """The one question that SAM CLI's service asks its function runner when it is built."""
+    """In place of SAM CLI's function runner, of which its service calls this one method when it is created."""
 
     @staticmethod
     def is_debugging() -> bool:
@@ -82,8 +82,8 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
             (413, "Request Entity Too Large"),
             (500, "Internal Server Error"),
         ):
-            # An HTTP API knows routes of method and path together: a wrong method is an unknown route.
-            self.app.register_error_handler(status, _answer(404 if status == 405 else status, message))
+            # An HTTP API's route is method and path together: a wrong method is an unknown route.
+            self.app.register_error_handler(status, _error_response(404 if status == 405 else status, message))
 
     def _generate_lambda_event(self, request: Request, route: Route, method: str, endpoint: str) -> dict[str, Any]:
         path = PathConverter.convert_path_to_api_gateway(endpoint)
@@ -126,7 +126,7 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
 class Server:
     """An HTTP/1.1 server with keep-alive, no Nagle delay and many connections at once.
 
-    Bound when it is made, answering once it runs. Port 0 asks for a free one. Raises OSError where the port is taken.
+    Listens from its creation on, responds once it runs. Port 0 takes a free one. Raises OSError if the port is in use.
     """
 
     def __init__(self, port: int) -> None:
@@ -135,7 +135,7 @@ class Server:
         self._app = Flask("starting")
         self._server = create_server(
             self._delegate,
-            map={},  # else all servers of a process share one event loop
+            map={},  # otherwise all servers of a process share one event loop
             sockets=[listener],
             threads=_THREADS,
             ident=None,
@@ -143,7 +143,7 @@ class Server:
         )
 
     def run(self, app: Flask) -> None:
-        """Answer requests in the background from now on."""
+        """Respond to requests in the background from now on."""
         self._app = app
         threading.Thread(target=self._server.run, name=f"server-{self.port}", daemon=True).start()
 
@@ -154,10 +154,10 @@ class Server:
         return self._app(environment, start_response)
 
 
-def _answer(status: int, message: str) -> Callable[[Exception], Response]:
-    def answer(error: Exception) -> Response:
+def _error_response(status: int, message: str) -> Callable[[Exception], Response]:
+    def respond(error: Exception) -> Response:
         if (cause := getattr(error, "original_exception", None)) is not None:
             _LOG.error("the gateway failed", exc_info=cause)
         return Response(json.dumps({"message": message}), status, content_type="application/json")
 
-    return answer
+    return respond

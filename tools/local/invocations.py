@@ -19,8 +19,8 @@ _BACKGROUND_THREADS = 4
 class LambdaApi:
     """``POST /2015-03-31/functions/{name}/invocations`` with the invocation types RequestResponse and Event.
 
-    An Event invocation is answered with 202 at once and runs in the background, once: where AWS would try again twice,
-    a failure is only logged here, so that it is seen.
+    An Event invocation returns 202 immediately and runs in the background, once: AWS would try a failed one twice more,
+    here it is only logged, so that it is noticed.
     """
 
     def __init__(self, application: Application, environments: Environments) -> None:
@@ -28,13 +28,15 @@ class LambdaApi:
         self._environments = environments
         self._background = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="asynchronous-invocation")
         self.app = Flask(__name__)
-        self.app.add_url_rule("/2015-03-31/functions/<path:name>/invocations", view_func=self._answer, methods=["POST"])
+        self.app.add_url_rule(
+            "/2015-03-31/functions/<path:name>/invocations", view_func=self._respond, methods=["POST"]
+        )
 
     def close(self) -> None:
-        """Forget what has not begun; what runs ends with its environment."""
+        """Cancel what has not started; what is running ends with its environment."""
         self._background.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, name: str) -> Response:
+    def _respond(self, name: str) -> Response:
         try:
             function = self._application.function(name)
         except KeyError:

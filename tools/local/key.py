@@ -1,10 +1,10 @@
-"""What is fixed about every local stack: its parameters, and the operator's key, known to everyone."""
+"""The parameters and the operator's key of every local stack; they are public."""
 
 from __future__ import annotations
 
 from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
 
-# Keys are derived from this. It guards nothing: the stack listens on this machine only, and prints its key.
+# Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
 MASTER_SECRET = "known to everyone, for local use only"
 PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"

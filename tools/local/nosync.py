@@ -3,9 +3,9 @@
     python -m tools.local.nosync command argument ...
 
 The DynamoDB engine waits for the disk once per item written: 1,000 waits for a POST of 1,000 events, which is most of
-its time on a fast disk and nearly all of it on a slow one. What it wrote is with the kernel by then, so killing the
-engine loses nothing; only a crash of the whole machine could, and local data can be made again. The means is the one of
-``systemd-nspawn --suppress-sync``: a seccomp filter, which needs no rights and holds for the command alone.
+its time on a fast disk and nearly all of it on a slow one. The kernel has the data by then, so killing the engine loses
+nothing; only a crash of the whole machine could, and local data can be loaded again. The method is that of
+``systemd-nspawn --suppress-sync``: a seccomp filter, which needs no privileges and applies to this command alone.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def suppress_sync() -> None:
         (_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0),
     ):
         if libc.prctl(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), "the kernel takes no seccomp filter")
+            raise OSError(ctypes.get_errno(), "the kernel does not accept the seccomp filter")
 
 
 if __name__ == "__main__":
     try:
         suppress_sync()
     except OSError as error:
-        print(f"slow but safe: {error}", file=sys.stderr)
+        print(f"sync calls are not suppressed, writes are slower: {error}", file=sys.stderr)
     os.execv(sys.argv[1], sys.argv[1:])

@@ -1,4 +1,4 @@
-"""SQS event source mappings: a poller that does what Lambda's does.
+"""SQS event source mappings: a poller that behaves as Lambda's does.
 
 It receives up to a batch, invokes the function once, and deletes what the function did not report as failed. What is
 left becomes visible again after the queue's visibility timeout and, received too often, moves to the dead-letter queue
@@ -48,11 +48,11 @@ class QueuePoller:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop polling; a batch that is with the function now is left to finish or to come again."""
+        """Stop polling; a batch that is being processed may finish, or is delivered again."""
         self._stopped.set()
 
     def poll_once(self) -> int:
-        """Receive one batch and see it through; returns the number of messages received."""
+        """Receive one batch, invoke the function, and delete what succeeded; the number of messages received."""
         messages = self._sqs.receive_message(
             QueueUrl=self._queue_url,
             MaxNumberOfMessages=min(self._source.batch_size, _RECEIVE_LIMIT),
@@ -117,16 +117,15 @@ def failed_message_ids(
 ) -> frozenset[str]:
     """The messages that must not be deleted, by Lambda's rules for partial batch responses.
 
-    All of them if the function failed, or named a failure in a way that cannot be understood; none if it returned
-    normally and reports nothing.
+    All of them if the function failed or its report is malformed; none if it returned normally and reports nothing.
     """
     sent = frozenset(message_ids)
     if invocation.error_type is not None:
         return sent
     if not reports_item_failures:
         return frozenset()
-    answer: Any = json.loads(invocation.payload or b"null")
-    if not isinstance(answer, dict) or not answer.get("batchItemFailures"):
+    response: Any = json.loads(invocation.payload or b"null")
+    if not isinstance(response, dict) or not response.get("batchItemFailures"):
         return frozenset()
-    named = {str(failure.get("itemIdentifier")) for failure in answer["batchItemFailures"]}
+    named = {str(failure.get("itemIdentifier")) for failure in response["batchItemFailures"]}
     return frozenset(named) if named <= sent else sent

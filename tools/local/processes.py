@@ -23,7 +23,7 @@ class ProcessDied(Exception):
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on now. Another program may take it before you do: be ready to ask again."""
+    """A TCP port that nothing listens on now. Another program may take it first: be ready to try again."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -33,8 +33,8 @@ def free_port() -> int:
 class Processes:
     """Starts child processes and ends them all in ``close``.
 
-    Each child leads its own session, so a Ctrl-C in the terminal reaches only the stack, which then stops its children
-    in order. If the stack itself is killed, the kernel sends them SIGTERM (``setpriv --pdeathsig``). That signal is
+    Each child leads its own session, so a Ctrl-C in the terminal reaches only the stack, which then stops its children.
+    If the stack itself is killed, the kernel sends them SIGTERM (``setpriv --pdeathsig``). That signal is
     tied to the *thread* that started the child, hence the one thread that starts them all and lives as long as we do.
     """
 
@@ -57,7 +57,7 @@ class Processes:
         self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path
     ) -> subprocess.Popen[bytes]:
         if self._closed:
-            raise ProcessDied(f"{log.stem} is not started: the stack is stopping")
+            raise ProcessDied(f"{log.stem} was not started: the stack is stopping")
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [*self._prefix, *command],
@@ -73,7 +73,7 @@ class Processes:
         return child
 
     def stop(self, *children: subprocess.Popen[bytes]) -> None:
-        """Ask these children to end, wait, and kill what is left of their process groups."""
+        """Send these children SIGTERM, wait, and kill what is left of their process groups."""
         for child in children:
             _signal_group(child, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
@@ -87,7 +87,7 @@ class Processes:
             self._children.difference_update(children)
 
     def close(self) -> None:
-        """Stop every child that is left, and start none from now on."""
+        """Stop all children, and start no more."""
         self._closed = True
         self._starter.shutdown(wait=True)
         self.stop(*self._children)
@@ -113,6 +113,6 @@ def tail(log: Path, lines: int = 10) -> str:
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # The leader may be gone while its group lives on, and the other way round.
+    # The leader may have ended before its group, or the group before the leader was waited for.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)

@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl
 from tools.local.engines import ACCOUNT_ID, REGION
 
 API_ID = "local"
-# What HTTP APIs pass on as text, seen on AWS (ministackorg/ministack pull request 766); everything else, a body without
-# a type and even a form included, arrives in base64.
+# What HTTP APIs pass on as text, as observed on AWS (ministackorg/ministack pull request 766); everything else, even a
+# form or a body without a type, arrives in base64.
 _TEXT_TYPES = re.compile(r"^(text/.*|application/(json|javascript|xml))$")
 
 
@@ -109,5 +109,5 @@ def _body(body: bytes, content_type: str) -> tuple[str, bool]:
         try:
             return body.decode(), False
         except UnicodeDecodeError:
-            pass  # Bytes that are no text stay readable only in base64.
+            pass  # Bytes that are not text can only be sent in base64.
     return base64.b64encode(body).decode(), True

@@ -1,4 +1,4 @@
-"""Creates in the engines what the template declares: tables, buckets and queues. What exists is left as it is."""
+"""Creates the template's tables, buckets and queues in the engines. What exists is left as it is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def create_resources(application: Application, engines: Engines) -> None:
     for name, properties in application.buckets.items():
         _create_bucket(s3, name, properties)
     sqs = sqs_client(engines)
-    # A queue that others name as their dead-letter queue has to be there first.
+    # A dead-letter queue has to exist before the queues that refer to it.
     for name, properties in sorted(application.queues.items(), key=lambda item: "RedrivePolicy" in item[1]):
         sqs.create_queue(QueueName=name, Attributes=cast(Any, _queue_attributes(properties)))
 
@@ -70,7 +70,7 @@ def _create_table(dynamodb: DynamoDBClient, name: str, properties: Properties) -
         return
     settings: Any = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
     if "StreamSpecification" in settings:
-        # CloudFormation leaves out what the API wants to hear.
+        # The API requires this member, which CloudFormation implies.
         settings["StreamSpecification"] = {"StreamEnabled": True, **settings["StreamSpecification"]}
     dynamodb.create_table(TableName=name, **settings)
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})

@@ -1,4 +1,4 @@
-"""The whole local stack: starts everything in order, watches over it, and stops it."""
+"""The whole local stack: starts everything in order, watches it, and stops it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ Report = Callable[[str], None]
 class Stack:
     """Engines, functions, gateway and pollers. A context manager: leaving it stops all of them.
 
-    ``state`` is the folder that keeps everything between starts; ``port`` 0 asks for a free one. ``report`` hears of
-    each step when it is done. Entering raises OSError where the port is taken and BlockingIOError where another stack
-    uses the state.
+    ``state`` is the folder that keeps everything between starts; ``port`` 0 takes a free one. ``report`` is called
+    after each step. Entering raises OSError if the port is in use, and BlockingIOError if another stack uses the state.
     """
 
     def __init__(self, template: Path, *, state: Path, port: int, report: Report) -> None:
@@ -61,7 +60,7 @@ class Stack:
         return f"http://{HOST}:{self._gateway_server.port}"
 
     def describe(self) -> dict[str, object]:
-        """Where everything listens: what tests and tools need to reach the stack."""
+        """Where everything listens, for tests and tools."""
         return {
             "pid": os.getpid(),
             "url": self.url,
@@ -73,14 +72,14 @@ class Stack:
         }
 
     def announce(self) -> None:
-        """Write ``stack.json`` into the state folder: the stack is ready, and this is where everything listens."""
+        """Write ``stack.json`` into the state folder, once the stack is ready."""
         self._cleanup.callback(self._description.unlink, missing_ok=True)
         partial = self._description.with_suffix(".partial")
         partial.write_text(json.dumps(self.describe(), indent=2))
         partial.rename(self._description)
 
     def watch(self) -> Never:
-        """Pick up edited code and end idle environments, forever; ProcessDied as soon as an engine dies."""
+        """Pick up edited code and end idle environments, forever. Raises ProcessDied as soon as an engine ends."""
         code = self._code_version()
         while True:
             time.sleep(_WATCH_SECONDS)
@@ -103,7 +102,7 @@ class Stack:
         processes = Processes()
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
-        self._report(f"{' and '.join(sorted(self._engines.processes))} run")
+        self._report(f"{' and '.join(sorted(self._engines.processes))} are running")
         self._application = read_application(self._template, parameters=PARAMETERS, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
         self.store = open_store(self._application, self._engines)
@@ -123,7 +122,7 @@ class Stack:
             "NEXTBEST_DEMO_KEY": self.key,
             "NEXTBEST_STATE": str(self._state),
         }
-        # There from the start, so that `make logs` can wait for the first line.
+        # Created now, so that `make logs` can wait for the first line.
         for function in self._application.functions:
             (self._logs / f"{function.name}.log").touch()
         self._environments = Environments(
@@ -156,7 +155,7 @@ class Stack:
             self._cleanup.callback(poller.close)
 
     def _lock_state(self) -> None:
-        """One stack a state folder; the lock vanishes with the process, however it ends."""
+        """Allow one stack for each state folder; the kernel releases the lock however the process ends."""
         lock = (self._state / "lock").open("a+")
         self._cleanup.callback(lock.close)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -165,7 +164,7 @@ class Stack:
         lock.flush()
 
     def _code_version(self) -> int:
-        """Changes whenever a source file of a function or layer does."""
+        """A number that changes whenever a source file of a function or layer does."""
         folders = {folder for function in self._application.functions for folder in (function.code, *function.layers)}
         files = sorted(path for folder in folders for path in folder.rglob("*.py"))
         return hash(tuple((path, path.stat().st_mtime_ns) for path in files))

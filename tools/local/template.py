@@ -20,7 +20,7 @@ from samtranslator.translator.translator import Translator
 
 from tools.local.engines import ACCOUNT_ID, REGION
 
-# The translator wants code in S3; this bucket name marks paths of the work tree and never leaves this module.
+# The translator requires code in S3; this bucket name marks paths of the work tree, in this module only.
 _WORK_TREE = "work-tree"
 
 Properties = Mapping[str, Any]
@@ -52,7 +52,7 @@ class QueueSource:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Everything of the template that runs locally. Tables, buckets and queues are keyed by their names."""
+    """The parts of the template that run locally. Tables, buckets and queues are keyed by their names."""
 
     functions: tuple[Function, ...]
     tables: Mapping[str, Properties]
@@ -73,7 +73,7 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
     """Translate a SAM template and resolve its references to local names.
 
     ``parameters`` override the template's defaults where it declares them. ``queue_url`` gives the URL of a queue by
-    its name. Raises ValueError where the template does not hold what the local stack can run.
+    its name. Raises ValueError if the local stack cannot run the template.
     """
     document = get_template_data(str(template))
     declared = document.get("Parameters", {})

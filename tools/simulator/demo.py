@@ -16,9 +16,9 @@ from tools.simulator.population import Population, live
 from tools.simulator.process import NO_PREREQUISITE, Process
 
 SPAN_DAYS = 180.0
-# Custom outside a guest's usual hours, relative to a peak of several: the shop is never quite empty.
+# Visits outside a guest's usual hours; the peaks are several times as high.
 QUIET = 0.01
-# A habit that is over comes back now and then, at this share of its old pace.
+# A habit that has ended continues at this share of its old pace.
 REST_SPEED = 0.02
 # Mean days between orders of an item of average appeal, outside of habits, for a guest of pace 1.
 WANDERING_GAP_DAYS = 400.0
@@ -70,7 +70,7 @@ def _actions() -> tuple[Action, ...]:
 
 
 def _intensity(rhythm: str) -> FloatArray:
-    """Relative custom in each hour of a week, Monday first: a sum of bumps, with weekends scaled."""
+    """Relative number of visits in each hour of a week, Monday first: a sum of bumps, with weekends scaled."""
     bumps, weekend = RHYTHMS[rhythm]
     hours = np.arange(24) + 0.5
     day = QUIET + sum(height * np.exp(-0.5 * ((hours - centre) / width) ** 2) for centre, width, height in bumps)
@@ -78,7 +78,7 @@ def _intensity(rhythm: str) -> FloatArray:
 
 
 def _stranger(number: int, generator: np.random.Generator) -> Portrait:
-    """A guest without a name: everything drawn."""
+    """A guest without a name, drawn at random."""
     taste = TASTES[int(generator.choice(len(TASTES), p=[0.18, 0.28, 0.17, 0.15, 0.1, 0.12]))]
     pace = float(np.exp(generator.normal(-1.2, 0.85)))
     arrival = generator.random()
@@ -127,7 +127,7 @@ def _process(
     profile = np.array([_RHYTHM_NAMES.index(guest.rhythm) for guest in guests])
     pace = np.array([guest.pace for guest in guests])
     shape, mean_gap = np.ones(size, dtype=np.int64), np.empty(size)
-    # Appeal relative to the menu's average; its square makes likes and dislikes plain.
+    # Appeal relative to the menu's average; squared, to spread likes and dislikes.
     appeal = mixes @ _LIKING.T
     wandering = (appeal / appeal.mean(axis=1, keepdims=True)) ** 2
     begin_days_ago = np.repeat(np.array([guest.joined_days_ago for guest in guests])[:, None], size[1], axis=1)
@@ -138,7 +138,7 @@ def _process(
     )
     prerequisite = np.full(size[1], NO_PREREQUISITE)
     once = np.zeros(size[1], dtype=bool)
-    # How much a guest likes to tell others, and to take part: one trait each, over all reviews and steps.
+    # How readily a guest writes reviews, and takes part in offers: one trait each, over all reviews and steps.
     talkative, engaged = np.exp(generator.normal(0.0, 0.9, (2, len(guests))))
     for row, item in enumerate(ITEMS):
         order = columns[Action("order", item.asset_id)]

@@ -59,7 +59,7 @@ class Portrait:
 
 COFFEE, TEA, FOOD, BEANS = ("coffee", "drink"), ("tea", "drink"), ("food",), ("retail",)
 
-# Columns of liking: espresso, milk, tea, plant, home, sweet.
+# Columns of ``liking``: espresso, milk, tea, plant, home, sweet.
 ITEMS = (
     Item("espresso", COFFEE, 2.4, 1.6, 3, (9.0, 0.6, 0.2, 0.8, 4.0, 0.5)),
     Item("double-espresso", COFFEE, 3.0, 1.8, 3, (7.0, 0.2, 0.1, 0.5, 3.0, 0.3)),
@@ -124,7 +124,7 @@ OTHER_ASSETS: Mapping[str, tuple[tuple[str, ...], float, int | None]] = {
     "survey": (("digital",), 1.0, 365),
 }
 
-# Relative custom by hour (UTC) as (centre, width in hours, height), then the weekend's share of a weekday.
+# Relative number of visits by hour (UTC) as (centre, width in hours, height), then the weekend's share of a weekday.
 RHYTHMS: Mapping[str, tuple[tuple[tuple[float, float, float], ...], float]] = {
     "commuter": (((8.0, 0.7, 10.0), (13.5, 1.0, 2.0)), 0.25),
     "office": (((9.5, 1.0, 4.0), (13.0, 0.8, 6.0), (15.5, 1.0, 3.0)), 0.15),

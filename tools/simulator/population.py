@@ -59,7 +59,7 @@ class Population:
         return dict(zip(self.actions, row.tolist(), strict=True))
 
     def best_ranking(self, user_id: str, horizon_days: float, allow_repeats: bool = True) -> list[Action]:
-        """The best order there is: by true probability, then by name. Impossible actions are left out.
+        """The optimal order: by true probability, then by name. Impossible actions are left out.
 
         ``allow_repeats=False`` also leaves out what the user has ever taken.
         """
@@ -111,7 +111,7 @@ def live(
     now: float,
     generator: np.random.Generator,
 ) -> Population:
-    """Let a population live from its beginning until ``now``."""
+    """Simulate a population from its beginning until ``now``."""
     nothing = np.full(process.mean_gap.shape, np.nan)
     start = np.full(len(user_ids), -np.inf)
     today = process.clock.habit_days(np.full(len(user_ids), now), process.profile)

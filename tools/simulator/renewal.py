@@ -2,7 +2,7 @@
 
 A gap of shape k and mean g is k exponential stages of mean g / k each: k = 1 is the memoryless Poisson process, a
 larger k a steadier cycle. Before its first arrival a process is taken to be in equilibrium: each number of completed
-stages 0..k-1 is equally likely, so nobody starts the cycle anew because we began to look (Cox, Renewal Theory, 1962,
+stages 0..k-1 is equally likely, so no cycle restarts because observation begins (Cox, Renewal Theory, 1962,
 section 2.2 and 5.4). All functions take arrays that broadcast against each other; times are in habit days.
 """
 

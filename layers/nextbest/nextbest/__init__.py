@@ -1,0 +1,3 @@
+"""Next-best-action recommendations: the library that all functions share."""
+
+__version__ = "0.2.0"

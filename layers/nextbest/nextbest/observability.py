@@ -1,50 +1,40 @@
-"""One logger and one way to record metrics, for every function.
+"""Logs and metrics of every function, by Powertools for AWS Lambda.
 
-A log line is one JSON object on standard output, which Lambda sends to CloudWatch as it is. Metrics ride on log lines,
-in CloudWatch's embedded metric format: no call, no agent, no line more. Powertools offers both, but importing it costs
-a cold start of the hot functions 41 ms (measured), so these few lines stand in for it everywhere.
+A log line is one JSON object on standard output, with the id of the request or message as ``correlation_id``. Metrics
+ride on log lines, in CloudWatch's embedded metric format: no call, no agent, and no second line to pay for.
 
 Never logged: bodies, user attributes, secrets.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+__all__ = ["MetricUnit", "logger", "program_metrics"]
+
+# Where in the code a line was written says nothing that its message does not.
+logger = Logger(
+    service=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "nextbest"),
+    use_rfc3339=True,
+    utc=True,
+    location=None,
+    serialize_stacktrace=False,
+)
+
+_metrics = EphemeralMetrics(namespace=os.environ.get("METRICS_NAMESPACE", "Nextbest"))
 
 
-def log(level: str, message: str, *, stream: TextIO | None = None, **fields: object) -> None:
-    """Write one structured line, if ``level`` is at least the environment's LOG_LEVEL."""
-    if _LEVELS[level] < _LEVELS.get(os.environ.get("LOG_LEVEL", "INFO").lower(), 20):
-        return
-    _write({"level": level.upper(), "message": message, **fields}, stream)
-
-
-def embedded(values: Mapping[str, tuple[float, str]], *, now: float, program: str) -> dict[str, Any]:
-    """Members that make a log line record metrics of a program too: name → (value, CloudWatch unit).
+def program_metrics(values: Mapping[str, tuple[float, MetricUnit]], *, now: float, program: str) -> dict[str, Any]:
+    """Members that make a log line record metrics of a program too: name → (value, unit).
 
     ``program`` must be one that exists: each name that a caller could make up would be a metric to pay for.
     """
-    return {
-        "_aws": {
-            "Timestamp": int(now * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": os.environ.get("METRICS_NAMESPACE", "Nextbest"),
-                    "Dimensions": [["program"]],
-                    "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in values.items()],
-                }
-            ],
-        },
-        "program": program,
-        **{name: value for name, (value, _) in values.items()},
-    }
-
-
-def _write(record: dict[str, object], stream: TextIO | None) -> None:
-    print(json.dumps(record, separators=(",", ":"), default=str), file=stream or sys.stdout, flush=True)
+    _metrics.set_timestamp(int(now * 1000))
+    # Given whole rather than added one by one, which would cost each request 100 microseconds.
+    metric_set = {name: {"Unit": unit.value, "Value": value} for name, (value, unit) in values.items()}
+    return dict(_metrics.serialize_metric_set(metrics=metric_set, dimensions={"program": program}, metadata={}))

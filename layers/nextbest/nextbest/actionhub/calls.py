@@ -9,9 +9,10 @@ from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
+from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.base import ArtifactStore, ProgramState, Store
-from nextbest.store.cache import AccessKeyCache, CatalogueCache
+from nextbest.store.cache import CatalogueCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Deployment:
     artifacts: ArtifactStore
     catalogues: CatalogueCache
     segments: SegmentCache
-    access_keys: AccessKeyCache
+    gate: Gate
     start_rebase: Callable[[str], None]
     start_segments: Callable[[str], None]
     pause: Callable[[float], None]

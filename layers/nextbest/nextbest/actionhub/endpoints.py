@@ -20,7 +20,7 @@ from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED, QUEUED, UNFINISHED, is_lost
 from nextbest.errors import NotFound
 from nextbest.logic import programs as program_logic
-from nextbest.logic.authorization import authenticate, authorize, require_operator
+from nextbest.logic.authorization import SecretCredentials, require_operator
 from nextbest.logic.segments import files_of
 from nextbest.store.base import Status
 
@@ -199,9 +199,9 @@ ABOUT_NO_PROGRAM: Mapping[str, Callable[[KeyCall], object]] = {
 
 def serve(deployment: Deployment, route: Route, asked: Any, key_text: str | None, *, now: float) -> object:
     """What the endpoint of ``route`` answers: a JSON-able body, or bytes of text. Raises NextbestError."""
-    store, access_keys = deployment.store, deployment.access_keys
+    credentials = SecretCredentials.read(key_text)
     if route.name in ABOUT_NO_PROGRAM:
-        key = authenticate(store, access_keys, key_text, now=now)
+        key = deployment.gate.authenticate(credentials, now=now)
         return ABOUT_NO_PROGRAM[route.name](KeyCall(deployment, asked, key, now))
-    caller = authorize(store, access_keys, key_text, asked.program_id, route.scope, now=now)
-    return ABOUT_A_PROGRAM[route.name](Call(deployment, asked, caller.key, caller.state, now))
+    key, state = deployment.gate.authorize(credentials, asked.program_id, route.scope, now=now)
+    return ABOUT_A_PROGRAM[route.name](Call(deployment, asked, key, state, now))

@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+import nextbest
 from nextbest.actionhub import answer_schemas, schemas
 from nextbest.actionhub.errors import BAD_KEY, PROGRAM_NOT_FOUND
 from nextbest.actionhub.parameters import Body
 from nextbest.actionhub.routes import ROUTES, STRING_ANSWER, TEXT_ANSWER, Route
 from nextbest.actionhub.validation import Parameter, parameters_of
 
-VERSION = "0.1.0"
+VERSION = nextbest.__version__
 
 Json = dict[str, Any]
 

@@ -24,6 +24,7 @@ from nextbest.actionhub.inputs import (
     PostEvents,
 )
 from nextbest.domain.events import Event
+from nextbest.errors import InvalidInput
 from nextbest.web.request import Request
 
 # How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC.
@@ -98,14 +99,36 @@ def _plain_post_events(request: Request, latest: datetime) -> PostEvents | None:
         body = json.loads(request.body)
     except (ValueError, RecursionError):
         return None
-    rows = body.get("events") if type(body) is dict else None
+    events = _plain_events(body, latest)
+    return None if events is None else PostEvents(program_id, events, queue_updates, process_user_actions)
+
+
+def parse_event_list(body: object, *, now: float) -> tuple[Event, ...]:
+    """The events in a decoded body of POST /events, however it came here. Raises InvalidRequest."""
+    latest = datetime.fromtimestamp(now + FUTURE_SKEW_SECONDS, UTC)
+    events = _plain_events(body, latest)
+    if events is not None:
+        return events
+    from nextbest.actionhub.validation import parse_body
+
+    parsed: tuple[Event, ...] = parse_body(body, "UserEventList", context={"latest": latest})
+    return parsed
+
+
+def parse_boolean(value: object, *, field: str) -> bool:
+    """A boolean in any spelling that a query may have, or a JSON one. Raises InvalidInput."""
+    parsed = _BOOLEANS.get(str(value).lower())
+    if parsed is None:
+        raise InvalidInput(f"{field} must be true or false", field=field)
+    return parsed
+
+
+def _plain_events(body: object, latest: datetime) -> tuple[Event, ...] | None:
+    rows = body.get("events") if isinstance(body, dict) else None
     if type(rows) is not list or not 1 <= len(rows) <= MAX_ENTRIES:
         return None
-    events = [_plain_event(row, latest) for row in rows]
-    accepted = tuple(event for event in events if event is not None)
-    if len(accepted) != len(rows):
-        return None
-    return PostEvents(program_id, accepted, queue_updates, process_user_actions)
+    events = tuple(event for event in (_plain_event(row, latest) for row in rows) if event is not None)
+    return events if len(events) == len(rows) else None
 
 
 def _plain_event(row: Any, latest: datetime) -> Event | None:

@@ -112,6 +112,14 @@ def parse(request: Request, input_type: type[Input], context: Mapping[str, Any] 
     return input_type(**values)
 
 
+def parse_body(body: object, schema: str, *, context: Mapping[str, Any]) -> Any:
+    """The domain's values in a decoded body, an instance of the model ``schema``. Raises InvalidRequest."""
+    try:
+        return getattr(schemas, schema).model_validate(body, context=context).to_domain()
+    except ValidationError as error:
+        raise InvalidRequest(_encodable(_details(error, ("body",)))) from error
+
+
 def read_body(request: Request) -> dict[str, Any]:
     """The body under the key ``body``, decoded where its content type is JSON, else its bytes. Empty: there is none.
 

@@ -7,7 +7,7 @@ because hot reads do without one (``direct.py``) and its import is half of a col
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -32,6 +32,12 @@ def shared_session() -> Session:
     from botocore.session import get_session
 
     return get_session()
+
+
+def service_model(service: str) -> Mapping[str, Any]:
+    """What botocore knows of a service: its operations and their shapes, as in ``service-2.json``."""
+    model: Mapping[str, Any] = shared_session().get_service_data(service)
+    return model
 
 
 def lazily(make: Callable[[], T]) -> T:

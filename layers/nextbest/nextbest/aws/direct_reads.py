@@ -20,7 +20,7 @@ from zlib import crc32
 
 from nextbest.aws.sigv4 import Credentials, signed_headers
 from nextbest.aws.table import Item, ItemKey, Table, key_of
-from nextbest.observability import log
+from nextbest.observability import logger
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -32,12 +32,12 @@ TIMEOUT_SECONDS = 1.0
 
 _OK = 200
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
-# A connection that rested longer may be gone without a word: services drop idle ones, and so does a frozen sandbox.
-_LONGEST_REST_SECONDS = 15.0
+# A connection that was idle for longer may be closed already: services drop them, and so does a frozen sandbox.
+_LONGEST_IDLE_SECONDS = 15.0
 
 
 @dataclass(slots=True)
-class _Resting:
+class _IdleConnection:
     connection: HTTPConnection
     since: float
 
@@ -58,8 +58,8 @@ class Endpoint:
         self._region = region
         self._credentials = credentials
         self._clock = clock
-        self._resting: list[_Resting] = []
-        finalize(self, _close, self._resting)
+        self._idle: list[_IdleConnection] = []
+        finalize(self, _close, self._idle)
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
@@ -82,33 +82,35 @@ class Endpoint:
             content = response.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            log("warning", "a direct read failed; the SDK reads", service=self._service, error=repr(error))
+            logger.warning("a direct read failed; the SDK reads", aws_service=self._service, error=repr(error))
             return None
         if response.will_close:
             connection.close()
         else:
-            self._resting.append(_Resting(connection, self._clock()))
+            self._idle.append(_IdleConnection(connection, self._clock()))
         if response.status != _OK:
-            log("warning", "a direct read was refused; the SDK reads", service=self._service, status=response.status)
+            logger.warning(
+                "a direct read was refused; the SDK reads", aws_service=self._service, status=response.status
+            )
             return None
         return content, response.headers
 
     def _connection(self) -> HTTPConnection:
-        """One that rests, if it has not for too long; else a new one, not connected yet."""
-        while self._resting:
+        """One that is idle, if it has not been for too long; else a new one, not connected yet."""
+        while self._idle:
             try:
-                resting = self._resting.pop()
+                idle = self._idle.pop()
             except IndexError:  # another thread took the last one
                 break
-            if self._clock() - resting.since < _LONGEST_REST_SECONDS:
-                return resting.connection
-            resting.connection.close()
+            if self._clock() - idle.since < _LONGEST_IDLE_SECONDS:
+                return idle.connection
+            idle.connection.close()
         return self._connection_type(self._host, timeout=TIMEOUT_SECONDS)
 
 
-def _close(resting: list[_Resting]) -> None:
-    while resting:
-        resting.pop().connection.close()
+def _close(idle: list[_IdleConnection]) -> None:
+    while idle:
+        idle.pop().connection.close()
 
 
 class DirectTable(Table):
@@ -138,7 +140,7 @@ class DirectTable(Table):
         content, headers = found
         checksum = headers.get("x-amz-crc32")
         if checksum is not None and int(checksum) != crc32(content):
-            log("warning", "an answer was damaged on its way; the SDK reads", service="dynamodb")
+            logger.warning("an answer was damaged on its way; the SDK reads", aws_service="dynamodb")
             return None
         answer = json.loads(content)
         if answer.get("UnprocessedKeys"):

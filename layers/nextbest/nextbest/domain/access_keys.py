@@ -1,7 +1,7 @@
 """Access keys: what opens a program, and for what.
 
 A key has a public id and a secret. At rest only the SHA-256 of the secret is kept (the secret has 256 random bits, so
-a slow hash would add cost and no safety). The same pair serves both dialects: ActionHub clients send
+a slow hash would add cost and no safety). The same pair serves both dialects: some clients send
 ``<key id>.<secret>`` in one header, AWS SDKs use the id as access key id and sign with the secret. So that signatures
 can be checked without storing secrets, a secret is derived from the deployment's master secret.
 """
@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from nextbest.errors import Forbidden
+from nextbest.errors import Forbidden, NextbestError
 
 READ = "read"
 WRITE = "write"
@@ -69,10 +69,15 @@ class AccessKey:
         """Whether the key opens ``program_id``."""
         return program_id in self.programs or (not self.programs and ADMIN in self.scopes)
 
-    def require(self, program_id: str, scope: str) -> None:
-        """Raise Forbidden unless the key opens ``program_id`` for ``scope``; says nothing of whether it exists."""
-        if not self.opens(program_id) or not self.allows(scope):
-            raise Forbidden("Could not validate API KEY")
+    def require(self, program_id: str, scope: str, *, hidden: NextbestError | None = None) -> None:
+        """Raise Forbidden unless the key opens ``program_id`` for ``scope``; says nothing of whether it exists.
+
+        ``hidden`` is raised instead where the key does not open the program at all.
+        """
+        if not self.opens(program_id):
+            raise hidden or Forbidden("the access key does not open the program")
+        if not self.allows(scope):
+            raise Forbidden(f"the access key lacks the scope {scope}")
 
     def allows(self, scope: str) -> bool:
         """Whether the key has ``scope``; admin includes the others, and write includes read."""
@@ -95,14 +100,14 @@ def derive_secret(master_secret: str, key_id: str, generation: int) -> str:
 def issue_key(
     master_secret: str, key_id: str, *, programs: tuple[str, ...], scopes: tuple[str, ...], generation: int = 1
 ) -> tuple[AccessKey, str]:
-    """A new key, and the text a client sends in ``actionhub-key``: shown once, never stored."""
+    """A new key, and its text: shown once, never stored."""
     secret = derive_secret(master_secret, key_id, generation)
     key = AccessKey(key_id, hash_secret(secret), programs, scopes, generation)
     return key, key_text(master_secret, key)
 
 
 def key_text(master_secret: str, key: AccessKey) -> str:
-    """What a client sends in ``actionhub-key`` for the current generation of ``key``."""
+    """The text of a key's current generation: ``<key id>.<secret>``."""
     return f"{key.key_id}.{derive_secret(master_secret, key.key_id, key.generation)}"
 
 
@@ -119,8 +124,8 @@ def rotate_key(master_secret: str, key: AccessKey, *, now: float, overlap_second
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """Key id and secret of an ``actionhub-key`` header. Raises Forbidden where it cannot be one."""
+    """Key id and secret of a key's text. Raises Forbidden where it cannot be one."""
     parts = _KEY_TEXT.fullmatch(text)
     if parts is None:
-        raise Forbidden("Could not validate API KEY")
+        raise Forbidden("this cannot be the text of an access key")
     return parts[1], parts[2]

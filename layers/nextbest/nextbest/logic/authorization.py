@@ -1,51 +1,112 @@
-"""Who calls, and whether they may: one check for every endpoint that is not on the hot path."""
+"""Who calls, and whether they may: one gate for every route of both dialects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey, split_key
 from nextbest.errors import Forbidden, NotFound
-from nextbest.store.base import ProgramState, Store
+from nextbest.store.base import ConfigurationStore, ProgramState
 from nextbest.store.cache import AccessKeyCache
 
-REFUSED = "Could not validate API KEY"
+REFUSED = "The access key is not known, or does not open this"
+
+
+class Credentials(Protocol):
+    """What a caller sends to prove that they hold an access key."""
+
+    @property
+    def key_id(self) -> str:
+        """The key that the caller claims to hold."""
+        ...
+
+    def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
+        """``key``, which the store holds under ``key_id``, once the claim is proved. Raises Forbidden."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A caller who proved to hold a key, and the program the call is about."""
+class SecretCredentials:
+    """A key's id and its secret, sent as they are."""
 
-    key: AccessKey
-    state: ProgramState
+    key_id: str
+    secret: str
+
+    @classmethod
+    def read(cls, key_text: str | None) -> SecretCredentials:
+        """The credentials in a key's text. Raises Forbidden where there is none, or it cannot be one."""
+        if key_text is None:
+            raise Forbidden(REFUSED)
+        return cls(*split_key(key_text))
+
+    def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
+        """``key``, if the secret is one of its own and it is active. Raises Forbidden."""
+        if key is None or not key.accepts(self.secret, now=now):
+            raise Forbidden(REFUSED)
+        return key
 
 
-def authenticate(store: Store, cache: AccessKeyCache, key_text: str | None, *, now: float) -> AccessKey:
-    """The key whose text was sent. Raises Forbidden."""
-    if key_text is None:
-        raise Forbidden(REFUSED)
-    key_id, secret = split_key(key_text)
-    if (kept := cache.get(key_id, secret, now=now)) is not None:
-        return kept
-    key = store.access_key(key_id)
-    if key is None or not key.accepts(secret, now=now):
-        raise Forbidden(REFUSED)
-    cache.put(key, now=now)
-    return key
+class Gate:
+    """Decides who calls, and whether they may.
+
+    With ``remember_keys`` a key that was proved is not read again for a few seconds (``AccessKeyCache``).
+    """
+
+    def __init__(self, store: ConfigurationStore, *, remember_keys: bool = True) -> None:
+        self._store = store
+        self._keys = AccessKeyCache() if remember_keys else None
+
+    def remembered(self, credentials: Credentials, *, now: float) -> AccessKey | None:
+        """The caller's key, if it was proved a moment ago: a read of a user need not bring it along."""
+        key = self._keys.get(credentials.key_id, now=now) if self._keys is not None else None
+        if key is None:
+            return None
+        try:
+            return credentials.prove(key, now=now)
+        except Forbidden:  # the copy may be older than a rotation: the store decides
+            return None
+
+    def prove(self, credentials: Credentials, key: AccessKey | None, *, now: float) -> AccessKey:
+        """The caller's key, given what a read has just found under its id. Raises Forbidden."""
+        proved = credentials.prove(key, now=now)
+        if self._keys is not None:
+            self._keys.put(proved, now=now)
+        return proved
+
+    def authenticate(self, credentials: Credentials, *, now: float) -> AccessKey:
+        """The caller's key, read where it is not remembered. Raises Forbidden."""
+        remembered = self.remembered(credentials, now=now)
+        if remembered is not None:
+            return remembered
+        return self.prove(credentials, self._store.access_key(credentials.key_id), now=now)
+
+    def authorize(
+        self, credentials: Credentials, program_id: str, scope: str, *, now: float
+    ) -> tuple[AccessKey, ProgramState]:
+        """The caller's key, and the program that it opens for ``scope``.
+
+        Raises Forbidden; NotFound to keys that open every program.
+        """
+        key = self.authenticate(credentials, now=now)
+        return key, open_program(self._store, key, program_id, scope)
 
 
-def authorize(
-    store: Store, cache: AccessKeyCache, key_text: str | None, program_id: str, scope: str, *, now: float
-) -> Caller:
-    """A caller with ``scope`` on ``program_id``. Raises Forbidden; NotFound only to keys that open every program."""
-    key = authenticate(store, cache, key_text, now=now)
-    key.require(program_id, scope)
+def open_program(
+    store: ConfigurationStore, key: AccessKey, program_id: str, scope: str, *, hidden: NotFound | None = None
+) -> ProgramState:
+    """The state of a program that ``key`` opens for ``scope``.
+
+    Raises Forbidden where the key lacks the scope, and where it does not open the program; for the latter ``hidden`` is
+    raised instead where it is given, and so it is for a program that does not exist (otherwise NotFound).
+    """
+    key.require(program_id, scope, hidden=hidden)
     if not PROGRAM_ID.fullmatch(program_id):
-        raise Forbidden(REFUSED)
+        raise hidden or Forbidden(REFUSED)
     state = store.program_state(program_id)
     if state is None:
-        raise NotFound("Program not found")
-    return Caller(key, state)
+        raise hidden or NotFound("Program not found")
+    return state
 
 
 def require_operator(key: AccessKey) -> None:

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.segments import publish
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import build_segments
+from nextbest.scoring.memberships import Events, build_segments
 from nextbest.store.base import (
     ArtifactStore,
     CataloguePointer,
@@ -32,7 +31,6 @@ from nextbest.store.base import (
 from nextbest.store.cache import CatalogueCache
 from nextbest.training import train
 
-Events = dict[str, NDArray[np.object_] | NDArray[np.float64]]
 Clock = Callable[[], float]
 
 
@@ -58,7 +56,7 @@ class Rebase:
         with self._reported():
             self._report(LOADING, "reading the event log")
             events = self._load_events()
-            count = len(events["timestamp"])
+            count = len(events["timestamp_us"])
             self._report(TRAINING, f"learning from {count:,} events")
             model = self._train(state.program, events)
             pointer = self._publish(model)
@@ -117,7 +115,7 @@ class Rebase:
             "user_id": np.array(users, dtype=object),
             "event_type": np.array(event_types, dtype=object),
             "asset_id": np.array(asset_ids, dtype=object),
-            "timestamp": np.array(times_us, np.int64) / 1e6,
+            "timestamp_us": np.array(times_us, np.int64),
         }
 
     def _train(self, program: Program, events: Events) -> Model:
@@ -135,8 +133,7 @@ class Rebase:
     def _refresh_histories(self, program: Program, events: Events) -> int:
         """Make anew the histories that lack events of the log: back-filled ones, and of writers that were ended."""
         logged: dict[str, list[int]] = {}
-        times_us = np.rint(events["timestamp"].astype(np.float64) * 1e6).astype(np.int64)
-        for user_id, time_us in zip(events["user_id"].tolist(), times_us.tolist(), strict=True):
+        for user_id, time_us in zip(events["user_id"].tolist(), events["timestamp_us"].tolist(), strict=True):
             logged.setdefault(user_id, []).append(time_us)
         users = list(self._store.outdated_users(program.program_id, logged))
         for user_id in users:

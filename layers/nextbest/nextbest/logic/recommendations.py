@@ -6,28 +6,27 @@ A request costs one round trip to the store, then arithmetic on a model that is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from nextbest.domain.access_keys import PROGRAM_ID, READ, split_key
+from nextbest.domain.access_keys import PROGRAM_ID, READ
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import Forbidden, NotFound
-from nextbest.logic.authorization import REFUSED
+from nextbest.logic.authorization import REFUSED, Credentials, Gate
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.explain import Contribution, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
-from nextbest.store.cache import AccessKeyCache, CatalogueCache, Kept, ModelCache
+from nextbest.store.cache import CatalogueCache, LruCache, ModelCache
 
 UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RecommendationList:
     """What a user should do next, strongest first, and which model says so."""
 
     recommendations: list[Recommendation]
@@ -36,7 +35,7 @@ class Answer:
     model_version: str
 
 
-class Serving:
+class Recommender:
     """The read side of a deployment: the store, and what a warm environment keeps."""
 
     def __init__(self, store: Store, artifacts: ArtifactStore, quota: RequestQuota | None = None) -> None:
@@ -44,31 +43,19 @@ class Serving:
         self.quota = quota or RequestQuota(0.0)
         self.models: ModelCache[Model] = ModelCache(artifacts, Model.from_bytes)
         self.catalogues = CatalogueCache(store, artifacts)
-        self.access_keys = AccessKeyCache()
-        self._adapted: Kept[tuple[str, Model]] = Kept(16)
+        self.gate = Gate(store)
+        self._adapted: LruCache[tuple[str, Model]] = LruCache(16)
 
     def read(
-        self,
-        program_id: str,
-        user_id: str,
-        key_text: str | None,
-        *,
-        now: float,
-        resources: Sequence[tuple[str, str]] = (),
+        self, credentials: Credentials, program_id: str, user_id: str, *, now: float
     ) -> tuple[UserRead, ProgramState]:
-        """Read a user for a caller who sent ``key_text``. Raises Forbidden, TooManyRequests, NotFound."""
-        if key_text is None or not PROGRAM_ID.fullmatch(program_id):
+        """Read a user of a program, for a caller whose key comes along. Raises Forbidden, TooManyRequests, NotFound."""
+        if not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
-        key_id, secret = split_key(key_text)
-        kept = self.access_keys.get(key_id, secret, now=now)
-        read = self.store.read_user(
-            program_id, user_id, access_key_id=key_id if kept is None else None, resources=resources
-        )
-        key = kept or read.access_key
-        if key is None or (kept is None and not key.accepts(secret, now=now)):
-            raise Forbidden(REFUSED)
-        if kept is None:
-            self.access_keys.put(key, now=now)
+        key = self.gate.remembered(credentials, now=now)
+        read = self.store.read_user(program_id, user_id, access_key_id=credentials.key_id if key is None else None)
+        if key is None:
+            key = self.gate.prove(credentials, read.access_key, now=now)
         key.require(program_id, READ)
         self.quota.take(program_id, now=now)
         if read.state is None:
@@ -102,20 +89,20 @@ class Serving:
 
     def recommend(
         self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool
-    ) -> Answer:
+    ) -> RecommendationList:
         """The user's strongest actions."""
         catalogue, served = self.loaded(state, now=now)
         if served is None:
             alone = from_history_alone(state.program, history, now=now, limit=limit, allow_repeats=allow_repeats)
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None
-            return Answer(alone, explanations, catalogue, UNTRAINED)
+            return RecommendationList(alone, explanations, catalogue, UNTRAINED)
         version, model = served
         recommendations = recommend(model, history, now=now, limit=limit, allow_repeats=allow_repeats)
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
             explanations = explain(model, history, actions, now=now, allow_repeats=allow_repeats)
-        return Answer(recommendations, explanations, catalogue, version)
+        return RecommendationList(recommendations, explanations, catalogue, version)
 
 
 def from_history_alone(

@@ -9,7 +9,7 @@ from nextbest.domain.actions import Action
 from nextbest.errors import InUse, NotFound
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.base import ArtifactStore, SegmentsPointer, Store
-from nextbest.store.cache import Kept
+from nextbest.store.cache import LruCache
 
 NO_SEGMENTS = "The program has no segments yet: rebase it first"
 _ATTEMPTS = 10
@@ -21,7 +21,7 @@ class SegmentCache:
     def __init__(self, store: Store, artifacts: ArtifactStore, *, capacity: int = 3) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: Kept[Segments] = Kept(capacity)
+        self._kept: LruCache[Segments] = LruCache(capacity)
 
     def segments_of(self, program_id: str, kind: str) -> Segments:
         """The program's current segments of one kind. Raises NotFound before its first rebase, ArtifactError."""

@@ -24,7 +24,7 @@ ACTIVITY_NAMES = ("log_events", "log_days_since_last", "log_events_last_horizon"
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """A fitted map. ``knots`` ascending scores and ``levels`` their logits (n,); ``coefficients`` one per activity;
-    ``tilted_knots`` ascending tilted levels and ``logits`` what they mean (m,)."""
+    ``tilted_knots`` ascending tilted levels and ``logits`` their calibrated logits (m,)."""
 
     knots: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -42,7 +42,7 @@ class Calibration:
         return growth
 
     def tilted(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Levels of ``scores``, moved by the users' activity; shapes as for ``growth``."""
+        """Levels of ``scores``, shifted by the users' activity; shapes as for ``growth``."""
         shift = activity @ self.coefficients + self.intercept
         if activity.ndim == 2:
             shift = shift[:, None]

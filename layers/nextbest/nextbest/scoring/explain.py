@@ -1,4 +1,4 @@
-"""Explanations: a score taken apart into the prior and what each action of the history added."""
+"""Explanations: a score as the sum of the prior and what each action of the history added."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def explain(
 ) -> list[Explanation]:
     """Why the user's ``actions`` score as they do at ``now``; one explanation each, in their order.
 
-    ``actions`` are usually those of the recommendations just given. ``strongest`` bounds the contributions listed.
+    ``actions`` are usually those of the recommendations just returned. ``strongest`` bounds the contributions listed.
     Raises NotFound for an action that the model does not know.
     """
     inputs = Inputs.of(model, history, now)
@@ -56,8 +56,8 @@ def explain(
     scores = score_all(mode, inputs)
     base = history.base_weight_vector(model.half_life_days, now)
     explanations = []
-    wanted = [Action(*action) for action in actions]
-    targets = np.array([_position(model, action) for action in wanted], np.int64)
+    requested = [Action(*action) for action in actions]
+    targets = np.array([_position(model, action) for action in requested], np.int64)
     shares = np.zeros((targets.shape[0], inputs.known.shape[0]))
     for term in mode.terms if inputs.known.shape[0] else ():
         x = inputs.weights(term)
@@ -68,7 +68,7 @@ def explain(
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
-    for row, action in enumerate(wanted):
+    for row, action in enumerate(requested):
         order = np.argsort(-np.abs(shares[row]), kind="stable")
         listed = [slot for slot in order[:strongest].tolist() if shares[row, slot] != 0.0]
         contributions = tuple(

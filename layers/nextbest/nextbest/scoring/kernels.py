@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 DAY_SECONDS = 86_400.0
 STALE_DAYS = 7.0
+"""After so many days without any event, ages count from the last one."""
 
 
 def moment_of(now: float, last_event_at: float) -> float:
     """The time to weigh events at: ``now``, or the last event's where nothing happened for ``STALE_DAYS``.
 
-    Years after the last event every decayed weight is nothing, and nothing could be told apart; what was next then is
-    the best answer there is. Both in seconds since 1970.
+    Years after the last event every weight has decayed to nothing and all scores would be equal; what was next at that
+    time is then the best recommendation there is. Both in seconds since 1970.
     """
     return now if now - last_event_at <= STALE_DAYS * DAY_SECONDS else last_event_at
 
@@ -60,8 +61,8 @@ class Kernel:
 
 
 def ranks_of(timestamps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many events are strictly newer than each; equal times (a basket) have equal rank, so order within a basket
-    never counts. ``timestamps`` ascending, shape (n,)."""
+    """How many events are strictly newer than each; equal times (a basket) have equal rank, so the order within a
+    basket has no effect. ``timestamps`` ascending, shape (n,)."""
     size = timestamps.shape[0]
     ranks: NDArray[np.float64] = (size - np.searchsorted(timestamps, timestamps, side="right")).astype(np.float64)
     return ranks

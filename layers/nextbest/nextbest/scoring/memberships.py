@@ -1,6 +1,6 @@
-"""Segments: every user's weights for every action, turned round so that the users of an action are one slice.
+"""Segments: every user's weights for every action, transposed so that the users of an action are one slice.
 
-A rebase scores all users once; what comes of it answers every ``GET /segment`` and ``GET /segments`` until the next.
+A rebase scores all users once; the result answers every ``GET /segment`` and ``GET /segments`` until the next one.
 There are three kinds, each a file of its own:
 
     growth      what the user is recommended: GET /users/{user_id}/actions?limit=100
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
-from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
 from nextbest.scoring.calibration import activity_of
@@ -33,7 +32,8 @@ SEGMENT_TYPES = (GROWTH, DISCOVERY, BASE)
 RECOMMENDED_ACTIONS = 100
 """How many actions of a user count as recommended: as many as the users' own endpoint answers at most."""
 
-Events = Mapping[str, NDArray[np.object_] | NDArray[np.float64]]
+Events = Mapping[str, NDArray[np.object_] | NDArray[np.int64]]
+"""Columns of an event log: user_id, event_type, asset_id, and timestamp_us (integer microseconds since 1970)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Segments:
 
     The users of ``actions[k]`` are ``users[members[i]]`` with the weight ``weights[i]``, for i from ``starts[k]`` to
     ``starts[k + 1]``. ``users`` and ``actions`` are sorted, ``members`` (uint32) ascend within an action; ``weights``
-    are float64, so that a threshold tells here what it tells at the users' own endpoint.
+    are float64, so that a threshold decides here as it does at the users' own endpoint.
     """
 
     users: Sequence[str]
@@ -71,9 +71,9 @@ class Segments:
         strongest = np.full(len(self.users), np.nan)
         for action in actions:
             here = slice(self.starts[action], self.starts[action + 1])
-            kept = self.weights[here] >= min_weight
-            members = self.members[here][kept]
-            strongest[members] = np.fmax(strongest[members], self.weights[here][kept])
+            enough = self.weights[here] >= min_weight
+            members = self.members[here][enough]
+            strongest[members] = np.fmax(strongest[members], self.weights[here][enough])
         return strongest
 
     def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
@@ -96,20 +96,20 @@ class Segments:
             return []
         entries = np.flatnonzero(self.members == self.users.index(user_id))
         actions = np.searchsorted(self.starts, entries, side="right") - 1
-        found = zip([self.actions[action] for action in actions.tolist()], self.weights[entries].tolist(), strict=True)
-        return sorted(found, key=lambda membership: (-membership[1], membership[0]))
+        pairs = zip([self.actions[action] for action in actions.tolist()], self.weights[entries].tolist(), strict=True)
+        return sorted(pairs, key=lambda membership: (-membership[1], membership[0]))
 
     def without(self, user_ids: Container[str]) -> Segments:
         """The same for all other users."""
         stay = np.array([user_id not in user_ids for user_id in self.users], np.bool_)
         if stay.all():
             return self
-        kept = stay[self.members]
-        ends = np.concatenate([[0], np.cumsum(kept)])
-        renamed = (np.cumsum(stay) - 1).astype(np.uint32)
+        remaining = stay[self.members]
+        ends = np.concatenate([[0], np.cumsum(remaining)])
+        renumbered = (np.cumsum(stay) - 1).astype(np.uint32)
         users = [user_id for user_id, stays in zip(self.users, stay.tolist(), strict=True) if stays]
         starts = ends[self.starts].astype(np.int64)
-        return Segments(users, self.actions, starts, renamed[self.members[kept]], self.weights[kept])
+        return Segments(users, self.actions, starts, renumbered[self.members[remaining]], self.weights[remaining])
 
     def encode(self) -> bytes:
         """Bytes of the file (layout: ``nextbest.scoring.artifact``)."""
@@ -142,8 +142,7 @@ class Segments:
 def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:
     """The segments of all users of a log at ``now`` (seconds since 1970), by kind.
 
-    ``events`` are the columns user_id, event_type, asset_id and timestamp (seconds). Weights are to the bit those that
-    ``recommend`` and the user's stored history give one by one.
+    Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one.
     """
     users, histories = histories_of(events, half_life_days=half_life_days)
     actions = sorted({*model.actions, *(action for history in histories for action in history.actions)})
@@ -178,12 +177,12 @@ def recommended(
         eligible[inputs.known] = -np.inf
     chosen = strongest(eligible, RECOMMENDED_ACTIONS, model)
     weights = mode.calibration.growth(scores[chosen], activity)
-    kept = weights >= model.action_weight_floor
-    return chosen[kept], weights[kept]
+    above = weights >= model.action_weight_floor
+    return chosen[above], weights[above]
 
 
 class _Entries:
-    """Entries on their way into segments: user by user, in order."""
+    """Collects the entries of segments, user by user, in order."""
 
     def __init__(self) -> None:
         self._actions: list[NDArray[np.uint32]] = []
@@ -203,10 +202,10 @@ class _Entries:
 
 
 def histories_of(events: Events, *, half_life_days: float) -> tuple[list[str], list[History]]:
-    """All users of a log in order, and their histories as the store would hold them, made from its columns at once."""
+    """All users of a log in order, and their histories as the store holds them, built from the columns at once."""
     users, user_of_event = _codes(events["user_id"].tolist())
     actions, action_of_event = _codes(list(map(Action, events["event_type"].tolist(), events["asset_id"].tolist())))
-    times_us = np.rint(events["timestamp"].astype(np.float64) * MICROSECONDS).astype(np.int64)
+    times_us = events["timestamp_us"].astype(np.int64)
     order = np.lexsort((action_of_event, times_us, user_of_event))
     action_of_event, times_us = action_of_event[order], times_us[order]
     ends = np.cumsum(np.bincount(user_of_event, minlength=len(users))).tolist()

@@ -2,7 +2,8 @@
 
     score_i(user) = prior_i + Σ_terms Σ_j x_j^(term) · (self_j · [i = j] + W_ji)
 
-There are two modes, tuned apart: repeats allowed, and discoveries only. Each has its own prior, terms and calibration.
+There are two modes, tuned separately: repeats allowed, and discoveries only. Each has its own prior, terms and
+calibration.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ class Mode:
 class Model:
     """A trained model. Read-only and safe to share between threads.
 
-    ``actions`` stands in the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
-    ``report`` is the rebase's account of itself, JSON-able. ``last_event_at`` is the time of the newest event that was
-    learned from, infinite where that does not matter.
+    ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
+    ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
+    from, infinite where that does not matter.
     """
 
     actions: Sequence[Action]
@@ -102,7 +103,7 @@ class Model:
 
     @cached_property
     def tie_breaks(self) -> NDArray[np.uint32]:
-        """A number per action, drawn from its name: it orders equal scores alike whatever the order of the arrays."""
+        """A hash of each action's name: it orders equal scores the same way whatever the order of the actions."""
         names = (crc32(f"{event_type}\0{asset_id}".encode()) for event_type, asset_id in self.actions)
         return np.fromiter(names, np.uint32, len(self.actions))
 
@@ -118,7 +119,7 @@ class Model:
     def with_settings(self, *, half_life_days: float, action_weight_floor: float) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
-        They are about what is told, not about what was learned: the half-life of base weights, and the floor.
+        They concern the response, not what was learned: the half-life of base weights, and the floor.
         """
         if (self.half_life_days, self.action_weight_floor) == (half_life_days, action_weight_floor):
             return self

@@ -30,7 +30,7 @@ def recommend(
     ``allow_repeats`` false leaves out every action of the history. ``allowed`` (actions,) is a mask over
     ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
     replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
-    program's floor are left out. Equal scores are ordered by a number drawn from the action's name. Actions of the
+    program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions of the
     history that the model does not know count for nothing. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
@@ -41,9 +41,9 @@ def recommend(
     activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
     values = model.values if values is None else values
     if values is not None:
-        likely = mode.calibration.growth(scores, activity)
-        # Without values the floor can wait: who is under it comes last.
-        eligible = np.where(likely >= model.action_weight_floor, likely * values, -np.inf)
+        weights = mode.calibration.growth(scores, activity)
+        # Without values the floor is applied at the end: what is under it ranks last.
+        eligible = np.where(weights >= model.action_weight_floor, weights * values, -np.inf)
     if allowed is not None:
         eligible[~allowed] = -np.inf
     if not allow_repeats:
@@ -75,7 +75,7 @@ def recommend_many(
     allowed: NDArray[np.bool_] | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> Iterator[list[Recommendation]]:
-    """``recommend`` for many users, one list each, lazily and in their order: the very same arithmetic."""
+    """``recommend`` for many users, one list each, lazily and in their order: the same arithmetic."""
     for history in histories:
         yield recommend(
             model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values

@@ -1,6 +1,6 @@
 """Scores: a history against a model, in one pass over the user's own actions.
 
-Cost grows with the number of distinct actions of the user times the influences kept per action, plus one pass over
+Cost grows with the number of distinct actions of the user times the influences stored per action, plus one pass over
 the catalogue. No state, no clock.
 """
 
@@ -19,11 +19,11 @@ from nextbest.scoring.model import Influence, Mode, Model, RepeatTiming, Term
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the model knows of a user: distinct known actions, and the recent events among them.
+    """What the model can use of a history: distinct known actions, and the recent events among them.
 
     ``known`` (n,) are model indices of the history's actions that the model knows, ``seen`` their positions in
     ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``. Ages count from ``moment``
-    (seconds), which is long before now where nothing happened for long (``Model.moment``).
+    (seconds), which is before now where nothing happened for long (``Model.moment``).
     """
 
     known: NDArray[np.int64]
@@ -38,8 +38,8 @@ class Inputs:
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
         moment = model.moment(history, now)
-        found = map(model.position.get, history.actions, repeat(-1))
-        indices = np.fromiter(found, np.int64, len(history.actions))
+        positions = map(model.position.get, history.actions, repeat(-1))
+        indices = np.fromiter(positions, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])

@@ -14,7 +14,7 @@ from nextbest.aws.clients import SERVICE_FAILURES
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
 from nextbest.errors import ArtifactError, Unavailable
-from nextbest.observability import log
+from nextbest.observability import logger
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ RETRY_SECONDS = 30.0
 UNREADABLE_MODEL = "a model cannot be read; the last good one serves on"
 
 
-class Kept(Generic[T]):
+class LruCache(Generic[T]):
     """The most recently used values, at most ``capacity``."""
 
     def __init__(self, capacity: int) -> None:
@@ -54,8 +54,8 @@ class ModelCache(Generic[T]):
     def __init__(self, artifacts: ArtifactStore, load: Callable[[bytes], T], *, capacity: int = 16) -> None:
         self._artifacts = artifacts
         self._load = load
-        self._kept: Kept[tuple[str, T]] = Kept(capacity)
-        self._tried: Kept[tuple[str, float]] = Kept(capacity)
+        self._kept: LruCache[tuple[str, T]] = LruCache(capacity)
+        self._tried: LruCache[tuple[str, float]] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
         """Whether nothing has to be fetched."""
@@ -96,7 +96,7 @@ class ModelCache(Generic[T]):
             return pointer.version, self._load(self._artifacts.get(pointer.key))
         except (ArtifactError, *SERVICE_FAILURES) as error:
             # An alarm counts these lines (template.yaml, UnreadableModels).
-            log("error", UNREADABLE_MODEL, program_id=program_id, model=pointer.version, error=str(error))
+            logger.error(UNREADABLE_MODEL, program_id=program_id, model=pointer.version, error=str(error))
             return None
 
 
@@ -106,7 +106,7 @@ class CatalogueCache:
     def __init__(self, store: ConfigurationStore, artifacts: ArtifactStore, *, capacity: int = 16) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: Kept[Catalogue] = Kept(capacity)
+        self._kept: LruCache[Catalogue] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
         """Whether nothing has to be fetched."""
@@ -134,7 +134,7 @@ class CatalogueCache:
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
         except (ArtifactError, *SERVICE_FAILURES) as error:
-            log("error", "the catalogue cannot be read; its changes are", program_id=state.program.program_id,
+            logger.error("the catalogue cannot be read; its changes are", program_id=state.program.program_id,
                 key=state.catalogue.key, error=str(error))  # fmt: skip
             return kept
 
@@ -154,14 +154,12 @@ class AccessKeyCache:
 
     def __init__(self, *, ttl_seconds: float = 5.0, capacity: int = 256) -> None:
         self._ttl_seconds = ttl_seconds
-        self._kept: Kept[tuple[float, AccessKey]] = Kept(capacity)
+        self._kept: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
 
-    def get(self, key_id: str, secret: str, *, now: float) -> AccessKey | None:
-        """The key, if it was read lately and accepts ``secret``: one it does not know may be newer than the copy."""
-        kept = self._kept.get(key_id)
-        if kept is None or now - kept[0] >= self._ttl_seconds or not kept[1].accepts(secret, now=now):
-            return None
-        return kept[1]
+    def get(self, key_id: str, *, now: float) -> AccessKey | None:
+        """The key, if it was read lately."""
+        entry = self._kept.get(key_id)
+        return entry[1] if entry is not None and now - entry[0] < self._ttl_seconds else None
 
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""

@@ -1,8 +1,6 @@
-"""From a tuned blend to a mode of the model: learned weights truncated, rounded and merged by kernel."""
+"""From weighted parts to a mode of the model: item weights packed and merged by kernel."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,56 +8,58 @@ from scipy import sparse
 
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import Kernel
-from nextbest.scoring.model import Influence, Mode, Term
-from nextbest.training.blend import Part
-from nextbest.training.components import Recipe, Workshop
+from nextbest.scoring.model import Influence, Mode, RepeatTiming, Term
 from nextbest.training.table import EventTable, Moments, inputs_of
-from nextbest.training.timing import fit_timing, timed_inputs
+from nextbest.training.timing import timed_inputs
 
 
-def build_mode(
-    workshop: Workshop,
-    parts: Sequence[Part],
-    matrices: Mapping[Recipe, sparse.csr_array],
-    calibration: Calibration,
-) -> Mode:
-    """A mode from its ``parts``; parts with the same kernel become one term, and so one pass at serving."""
-    size = len(workshop.table.actions)
-    prior = np.zeros(size)
-    own: dict[Kernel, float] = {}
-    learned: dict[Kernel, sparse.csr_array] = {}
-    names: dict[Kernel, list[str]] = {}
-    timed: list[Term] = []
-    for part in parts:
-        if isinstance(part.what, Recipe):
-            kernel = part.what.kernel
-            weighted = sparse.csr_array(matrices[part.what] * np.float32(part.weight))
-            learned[kernel] = sparse.csr_array(learned[kernel] + weighted) if kernel in learned else weighted
-        elif isinstance(part.what, Kernel) and part.timed:
-            weights = np.full(size, part.weight, np.float32)
-            timed.append(Term("personal, timed", part.what, weights, None, fit_timing(workshop, part.what)))
-            continue
-        elif isinstance(part.what, Kernel):
-            kernel = part.what
-            own[kernel] = own.get(kernel, 0.0) + part.weight
-        else:
-            prior += part.weight * workshop.popularity(part.what)
-            continue
-        names.setdefault(kernel, []).append(part.name)
-    terms = [
-        Term(
-            "+".join(names[kernel]),
-            kernel,
-            np.full(size, own[kernel], np.float32) if kernel in own else None,
-            pack_influence(learned[kernel]) if kernel in learned else None,
-        )
-        for kernel in names
-    ]
-    return Mode(prior.astype(np.float32), (*timed, *terms), calibration)
+class ModeDraft:
+    """A mode that parts are added to, already weighted. Parts with the same kernel become one term, and so one pass at
+    serving."""
+
+    def __init__(self, action_count: int) -> None:
+        self._prior = np.zeros(action_count)
+        self._timed: list[Term] = []
+        self._personal: dict[Kernel, float] = {}
+        self._item_weights: dict[Kernel, sparse.csr_array] = {}
+        self._names: dict[Kernel, list[str]] = {}
+
+    def add_prior(self, scores: NDArray[np.float64]) -> None:
+        """Add ``scores`` (actions,) for every user."""
+        self._prior += scores
+
+    def add_personal(self, name: str, kernel: Kernel, weight: float) -> None:
+        """Add ``weight`` times the user's own inputs."""
+        self._personal[kernel] = self._personal.get(kernel, 0.0) + weight
+        self._names.setdefault(kernel, []).append(name)
+
+    def add_timed(self, name: str, kernel: Kernel, weight: float, timing: RepeatTiming | None) -> None:
+        """Add ``weight`` times the user's own inputs, each times the factor of ``timing``: a term of its own."""
+        weights = np.full(len(self._prior), weight, np.float32)
+        self._timed.append(Term(f"{name}, timed", kernel, weights, None, timing))
+
+    def add_item_weights(self, name: str, kernel: Kernel, weights: sparse.csr_array) -> None:
+        """Add the user's inputs times ``weights`` (actions, actions)."""
+        before = self._item_weights.get(kernel)
+        self._item_weights[kernel] = weights if before is None else sparse.csr_array(before + weights)
+        self._names.setdefault(kernel, []).append(name)
+
+    def mode(self, calibration: Calibration) -> Mode:
+        """The mode of all parts added."""
+        merged = [
+            Term(
+                "+".join(names),
+                kernel,
+                np.full(len(self._prior), self._personal[kernel], np.float32) if kernel in self._personal else None,
+                pack_influence(self._item_weights[kernel]) if kernel in self._item_weights else None,
+            )
+            for kernel, names in self._names.items()
+        ]
+        return Mode(self._prior.astype(np.float32), (*self._timed, *merged), calibration)
 
 
 def pack_influence(weights: sparse.csr_array) -> Influence:
-    """A sparse matrix as the model keeps it: float16 over the largest, columns as narrow as the catalogue allows."""
+    """A sparse matrix as the model stores it: float16 over the largest, columns as narrow as the catalogue allows."""
     largest = float(np.abs(weights.data).max()) if weights.nnz else 1.0
     narrow = np.uint16 if weights.shape[1] <= np.iinfo(np.uint16).max else np.uint32
     return Influence(
@@ -71,7 +71,7 @@ def pack_influence(weights: sparse.csr_array) -> Influence:
 
 
 def unpack_influence(influence: Influence) -> sparse.csr_array:
-    """Inverse of ``pack_influence``, but for rounding."""
+    """Inverse of ``pack_influence``, up to rounding."""
     size = len(influence.starts) - 1
     data = influence.weights.astype(np.float32) * np.float32(influence.scale)
     return sparse.csr_array((data, influence.columns.astype(np.int64), influence.starts), shape=(size, size))

@@ -2,8 +2,7 @@
 
 Isotonic regression of the outcome on the score, shrunk to a Platt fit where pairs are few, then a small logistic
 regression on that level and the user's activity, then isotonic regression again on the result (the maps are those of
-``nextbest.scoring.calibration``). The pairs are all actions of all
-users of the window, not the recommended ones alone.
+``nextbest.scoring.calibration``). The pairs are all actions of all users of the window, not only the recommended ones.
 """
 
 from __future__ import annotations
@@ -22,13 +21,31 @@ SHRINKAGE_PAIRS = 3.0
 """Pseudo-pairs from the smooth fit added to each step of the isotonic one."""
 MAXIMUM_KNOTS = 64
 _BINS = (8, 512)
+"""Fewest and most bins of the isotonic regression."""
 _POSITIVES_PER_BIN = 20.0
-_SAME = (np.array([-20.0, 20.0]), np.array([-20.0, 20.0]))
+"""Pairs taken in each bin: with fewer, the shrinkage would flatten the top scores (measured: ``docs/scoring.md``)."""
+_IDENTITY = (np.array([-20.0, 20.0]), np.array([-20.0, 20.0]))
+"""A second map that changes nothing, over all logits that occur."""
 _RELIABILITY_BINS = 10
+_PAIRS_PER_USER = 50
+"""The best scored pairs of each user that are used, and as many drawn from the others."""
+_FLAT_LOGITS = 0.5
+"""How far the nearly constant map rises and falls around the base rate, in logits: scores stay ordered."""
+_LEAST_SLOPE = 0.05
+"""Growth must rise with the score, however little the scores predict."""
+_PENALTY = np.array([5.0, 1.0, 1.0, 1.0, 1e-3])
+"""Pull of slope, activities and intercept to 1, 0 and 0, in pairs: it decides where pairs are few."""
+_SMOOTH_PENALTY = 1e-2
+_LARGEST_LOGIT = 40.0
+"""Beyond it the exponential adds nothing but overflow."""
+_LEAST_RATE = 1e-9
+_LEAST_STEP = 1e-12
+_NEWTON_STEPS, _NEWTON_TOLERANCE, _LARGEST_STEP = 50, 1e-8, 2.0
+"""A bounded step keeps Newton's method from overshooting where the curvature is small."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class CalibrationPairs:
     """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for."""
 
     score: NDArray[np.float64]
@@ -37,7 +54,7 @@ class Pairs:
     weight: NDArray[np.float64]
 
     @classmethod
-    def join(cls, parts: Iterable[Pairs]) -> Pairs:
+    def join(cls, parts: Iterable[CalibrationPairs]) -> CalibrationPairs:
         """All pairs of ``parts``, in their order."""
         listed = [NO_PAIRS, *parts]
         return cls(
@@ -48,7 +65,7 @@ class Pairs:
         )
 
 
-NO_PAIRS = Pairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, len(ACTIVITY_NAMES))), np.zeros(0))
+NO_PAIRS = CalibrationPairs(np.zeros(0), np.zeros(0, np.bool_), np.zeros((0, len(ACTIVITY_NAMES))), np.zeros(0))
 
 
 def pairs_of(
@@ -57,12 +74,12 @@ def pairs_of(
     possible: NDArray[np.bool_],
     activity: NDArray[np.float64],
     random: np.random.Generator,
-    top: int = 50,
-    others: int = 50,
-) -> Pairs:
+    top: int = _PAIRS_PER_USER,
+    others: int = _PAIRS_PER_USER,
+) -> CalibrationPairs:
     """Thin the ``possible`` pairs of each user (all arrays (users, actions); ``activity`` (users, 3)).
 
-    Kept are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
+    What is left are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
     """
     users, actions = scores.shape
     keep = taken & possible
@@ -78,16 +95,16 @@ def pairs_of(
     drawn = rest & (random.random((users, actions), dtype=np.float32) < chance[:, None])
     drawn_counts = drawn.sum(axis=1)
     row, column = np.nonzero(keep | drawn)
-    raised = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
-    weight = np.where(drawn[row, column], raised[row], 1.0)
-    return Pairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
+    drawn_weight = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
+    weight = np.where(drawn[row, column], drawn_weight[row], 1.0)
+    return CalibrationPairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
 
 
-def fit_calibration(pairs: Pairs) -> Calibration:
+def fit_calibration(pairs: CalibrationPairs) -> Calibration:
     """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate."""
     total = float(pairs.weight.sum())
     positives = float(pairs.weight[pairs.taken].sum())
-    rate = (positives + 0.5) / (total + 1.0) if total else 0.5
+    rate = (positives + 0.5) / (total + 1.0) if total else 0.5  # one pseudo-pair, taken by half
     base = float(np.log(rate / (1.0 - rate)))
     if positives < 1.0 or positives > total - 1.0 or np.ptp(pairs.score) == 0.0:
         return _flat(pairs, base)
@@ -95,20 +112,25 @@ def fit_calibration(pairs: Pairs) -> Calibration:
     features = np.column_stack([np.interp(pairs.score, knots, levels), pairs.activity, np.ones(len(pairs.score))])
     prior = np.zeros(features.shape[1])
     prior[0] = 1.0
-    solution = _logistic(features, pairs.taken, pairs.weight, prior, penalty=np.array([5.0, 1.0, 1.0, 1.0, 1e-3]))
-    slope = float(max(solution[0], 0.05))
-    tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_SAME)
+    solution = _logistic(features, pairs.taken, pairs.weight, prior, _PENALTY)
+    slope = float(max(solution[0], _LEAST_SLOPE))
+    tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_IDENTITY)
     tilted = tilt.tilted(pairs.score[:, None], pairs.activity)[:, 0]
     tilted_knots, logits = _monotone_levels(tilted, pairs.taken, pairs.weight, base)
     return replace(tilt, tilted_knots=tilted_knots, logits=logits)
 
 
-def _flat(pairs: Pairs, base: float) -> Calibration:
+def _flat(pairs: CalibrationPairs, base: float) -> Calibration:
     low = float(pairs.score.min()) if len(pairs.score) else 0.0
     high = float(pairs.score.max()) if len(pairs.score) else 1.0
     high = high if high > low else low + 1.0
     return Calibration(
-        np.array([low, high]), np.array([base - 0.5, base + 0.5]), 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0, *_SAME
+        np.array([low, high]),
+        np.array([base - _FLAT_LOGITS, base + _FLAT_LOGITS]),
+        1.0,
+        np.zeros(len(ACTIVITY_NAMES)),
+        0.0,
+        *_IDENTITY,
     )
 
 
@@ -118,27 +140,26 @@ def _monotone_levels(
     """Knots of the score and their logits: isotonic, shrunk to a Platt fit on the rank of the score."""
     order = np.argsort(score, kind="stable")
     score, weight = score[order], weight[order]
-    hit = taken[order].astype(np.float64)
+    positive = taken[order].astype(np.float64)
     # Bins of about equal numbers of positives and of pairs, so that the sparse top of the scores keeps its detail.
-    mass = np.cumsum(weight) / weight.sum() + np.cumsum(weight * hit) / (weight * hit).sum()
-    most = int(np.clip(weight @ hit / _POSITIVES_PER_BIN, *_BINS))
+    mass = np.cumsum(weight) / weight.sum() + np.cumsum(weight * positive) / (weight * positive).sum()
+    most = int(np.clip(weight @ positive / _POSITIVES_PER_BIN, *_BINS))
     bins = np.minimum((mass * (most / 2)).astype(np.int64), most - 1)
     fresh = np.concatenate(([True], np.diff(score) > 0))
     bins = bins[np.maximum.accumulate(np.where(fresh, np.arange(len(score)), 0))]  # equal scores share a bin
     _, bins = np.unique(bins, return_inverse=True)
     pair_count = np.bincount(bins, weight).astype(np.float64)
-    positive_count = np.bincount(bins, weight * hit).astype(np.float64)
+    positive_count = np.bincount(bins, weight * positive).astype(np.float64)
     centre = np.bincount(bins, weight * score) / pair_count
-    squashed = np.log(np.arange(1, len(centre) + 1))
-    features = np.column_stack([squashed, np.ones(len(centre))])
+    log_rank = np.log(np.arange(1, len(centre) + 1))
+    features = np.column_stack([log_rank, np.ones(len(centre))])
     smooth = _logistic_counts(features, positive_count, pair_count, np.array([1.0, base]))
-    smooth_rate = 1.0 / (1.0 + np.exp(-np.clip(features @ smooth, -40, 40)))
-    pseudo = SHRINKAGE_PAIRS
-    rate = (positive_count + pseudo * smooth_rate) / (pair_count + pseudo)
-    isotonic = optimize.isotonic_regression(rate, weights=pair_count + pseudo)
+    smooth_rate = _sigmoid(features @ smooth)
+    rate = (positive_count + SHRINKAGE_PAIRS * smooth_rate) / (pair_count + SHRINKAGE_PAIRS)
+    isotonic = optimize.isotonic_regression(rate, weights=pair_count + SHRINKAGE_PAIRS)
     edges = isotonic.blocks
     block_score = np.add.reduceat(pair_count * centre, edges[:-1]) / np.add.reduceat(pair_count, edges[:-1])
-    block_rate = np.clip(isotonic.x[edges[:-1]], 1e-9, 1.0 - 1e-9)
+    block_rate = np.clip(isotonic.x[edges[:-1]], _LEAST_RATE, 1.0 - _LEAST_RATE)
     if len(block_score) > MAXIMUM_KNOTS:
         chosen = np.unique(np.linspace(0, len(block_score) - 1, MAXIMUM_KNOTS).astype(np.int64))
         block_score, block_rate = block_score[chosen], block_rate[chosen]
@@ -154,17 +175,22 @@ def _logistic(
 ) -> NDArray[np.float64]:
     """Weighted logistic regression with a quadratic pull to ``prior``, by Newton's method."""
     solution = prior.copy()
-    for _ in range(50):
-        rate = 1.0 / (1.0 + np.exp(-np.clip(features @ solution, -40, 40)))
+    for _ in range(_NEWTON_STEPS):
+        rate = _sigmoid(features @ solution)
         gradient = features.T @ (weight * (rate - taken)) + penalty * (solution - prior)
         curvature = weight * rate * (1.0 - rate)
         hessian = (features * curvature[:, None]).T @ features + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        step *= min(1.0, _LARGEST_STEP / max(float(np.abs(step).max()), _LEAST_STEP))
         solution = solution - step
-        if float(np.abs(step).max()) < 1e-8:
+        if float(np.abs(step).max()) < _NEWTON_TOLERANCE:
             break
     return solution
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + e^-logit), without overflow."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
 
 
 def _logistic_counts(
@@ -177,23 +203,23 @@ def _logistic_counts(
     doubled = np.vstack([features, features])
     taken = np.repeat([True, False], len(features))
     weight = np.concatenate([positives, pairs - positives])
-    return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], 1e-2))
+    return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], _SMOOTH_PENALTY))
 
 
-def crossed_reliability(one: Pairs, other: Pairs) -> dict[str, Any]:
-    """``reliability`` of two groups of users, each judged by the map fitted on the other: no map judges itself."""
+def crossed_reliability(one: CalibrationPairs, other: CalibrationPairs) -> dict[str, Any]:
+    """``reliability`` of two groups of users, each measured with the map fitted on the other."""
     growth = [
-        fit_calibration(fitted).growth(judged.score[:, None], judged.activity)[:, 0]
-        for judged, fitted in ((one, other), (other, one))
+        fit_calibration(fitted).growth(measured.score[:, None], measured.activity)[:, 0]
+        for measured, fitted in ((one, other), (other, one))
     ]
-    both = Pairs.join((one, other))
+    both = CalibrationPairs.join((one, other))
     return reliability(np.concatenate(growth), both.taken, both.weight)
 
 
 def reliability(growth: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Any]:
     """Expected calibration error and a reliability table over bins with about equal numbers of expected takings.
 
-    ECE = Σ_bins share of pairs · |mean growth - observed rate|; the same within the bins, as the table shows.
+    ECE = Σ_bins share of pairs · |mean growth - observed rate|, over the bins of the table.
     """
     if not len(growth):
         return {"expected_calibration_error": None, "pairs": 0, "table": []}

@@ -15,6 +15,8 @@ from scipy import sparse, stats
 
 CUTOFF = 10
 _RANKED_CELLS = 4_000_000
+"""Users times actions ranked for the area under the curve: 32 MB of ranks; beyond it, users are sampled evenly."""
+_REPORTED_CUTOFFS = (5, 10, 25)
 _DISCOUNTS = 1.0 / np.log2(np.arange(2, CUTOFF + 2))
 _IDEAL = np.concatenate(([1.0], np.cumsum(_DISCOUNTS)))  # entry 0 is never used: users without targets are left out
 
@@ -45,10 +47,10 @@ def hits_of(lists: NDArray[np.int64], targets: sparse.csr_array) -> NDArray[np.b
     """Whether each listed action is a target of its row; shape of ``lists``."""
     columns = targets.shape[1]
     rows = np.repeat(np.arange(targets.shape[0]), np.diff(targets.indptr))
-    known = np.sort(rows * columns + targets.indices)
-    wanted = np.arange(lists.shape[0])[:, None] * columns + lists
-    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    return known[place] == wanted if len(known) else np.zeros(lists.shape, np.bool_)
+    target_keys = np.sort(rows * columns + targets.indices)
+    listed_keys = np.arange(lists.shape[0])[:, None] * columns + lists
+    place = np.minimum(np.searchsorted(target_keys, listed_keys), max(len(target_keys) - 1, 0))
+    return target_keys[place] == listed_keys if len(target_keys) else np.zeros(lists.shape, np.bool_)
 
 
 def ndcg_of(hits: NDArray[np.bool_], target_counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -92,7 +94,7 @@ def measure(lists: NDArray[np.int64], targets: sparse.csr_array) -> Metrics:
 
 
 def held_out(scores: NDArray[np.float32], targets: sparse.csr_array) -> dict[str, float]:
-    """What Personalize tells of a solution version, from scores (users, actions; -inf: no candidate) and ``targets``.
+    """The metrics of a Personalize solution version, from scores (users, actions; -inf: no candidate) and ``targets``.
 
     NDCG at 5, 10 and 25 and the area under the ROC curve are means over users. Precision (of the users an action was
     recommended to, who took it) and recall (of those who took it, who it was recommended to) are by action, at 10, and
@@ -103,18 +105,17 @@ def held_out(scores: NDArray[np.float32], targets: sparse.csr_array) -> dict[str
     if not users or not actions:
         return {}
     counts = np.diff(targets.indptr)
-    lists = top_lists(scores, min(25, actions))
+    lists = top_lists(scores, min(max(_REPORTED_CUTOFFS), actions))
     possible = np.isfinite(np.take_along_axis(scores, lists, axis=1))
     hits = hits_of(lists, targets) & possible
-    found = {f"ndcg_at_{cutoff}": _ndcg_at(cutoff, hits, counts) for cutoff in (5, 10, 25)}
-    top, right = lists[:, :CUTOFF], hits[:, :CUTOFF]
+    top, top_hits = lists[:, :CUTOFF], hits[:, :CUTOFF]
     recommended = np.bincount(top[possible[:, :CUTOFF]], minlength=actions)
-    rightly = np.bincount(top[right], minlength=actions)
+    both = np.bincount(top[top_hits], minlength=actions)
     taken = np.bincount(targets.indices, minlength=actions)
     return {
-        **found,
-        "precision": float((rightly[recommended > 0] / recommended[recommended > 0]).mean()),
-        "recall": float((rightly[taken > 0] / taken[taken > 0]).mean()),
+        **{f"ndcg_at_{cutoff}": _ndcg_at(cutoff, hits, counts) for cutoff in _REPORTED_CUTOFFS},
+        "precision": float((both[recommended > 0] / recommended[recommended > 0]).mean()),
+        "recall": float((both[taken > 0] / taken[taken > 0]).mean()),
         "auc": _auc(scores, targets),
         "coverage": len(np.unique(lists[possible])) / actions,
     }
@@ -134,8 +135,8 @@ def _auc(scores: NDArray[np.float32], targets: sparse.csr_array) -> float:
     taken = targets[rows].toarray() > 0
     positive = taken.sum(axis=1)
     negative = actions - positive
-    useful = negative > 0
-    if not useful.any():
+    defined = negative > 0
+    if not defined.any():
         return 0.5
     above = (ranks * taken).sum(axis=1) - positive * (positive + 1) / 2
-    return float((above[useful] / (positive[useful] * negative[useful])).mean())
+    return float((above[defined] / (positive[defined] * negative[defined])).mean())

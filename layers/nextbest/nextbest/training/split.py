@@ -1,4 +1,4 @@
-"""The time split: what the model may know, and the window it is judged on."""
+"""The time split: what the model may know, and the window it is validated on."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.training.examples import spread, targets_of, without_seen
 from nextbest.training.table import EventTable, Moments, expand, no_entries
-from nextbest.training.transitions import spread, targets_of, without_seen
 
 WINDOW_SHARE = 0.1
 """A tuning window holds at least this share of the events, where the horizon is shorter."""
 LARGEST_WINDOW_SHARE = 0.25
+"""At most this share, so that enough is left to learn from; a longer horizon is cut off."""
 ENOUGH_USERS = 500
+"""Where fewer users came back in a window, luck decides between settings: earlier windows are added."""
 MOST_WINDOWS = 3
 VISITS_PER_USER = 3
+"""Visits validated of each user; more would give busy users all the rows (measured: ``docs/scoring.md``)."""
 VISIT_GAP_SECONDS = 43_200.0
+"""Half a day of silence ends a visit."""
 
 
 class RowKind(IntEnum):
-    """What a row of a window asks: all that follows the cut, what a visit begins with, or what comes next within it."""
+    """What a row of a window is to predict: all that follows the cut, how a visit begins, or what comes next in it."""
 
     WHOLE = 0
     VISIT = 1
@@ -36,8 +40,8 @@ class Window:
     """Users known at ``cut`` who did something from there to ``end``: ``targets`` (users, actions) in one mode.
 
     In discoveries mode the targets leave out what the user had done, and ``seen`` marks it; in repeats mode ``seen``
-    is empty. ``moments`` point into ``table``, which goes on after the cut. A window may hold several rows of a user,
-    ``kinds`` (rows,) tells of which ``RowKind``.
+    is empty. ``moments`` point into ``table``, which continues after the cut. A window may hold several rows of a user,
+    each of the ``RowKind`` in ``kinds`` (rows,).
     """
 
     table: EventTable
@@ -64,7 +68,7 @@ class Window:
         )
 
     def mask(self, scores: NDArray[np.float32]) -> None:
-        """Take what was seen out of the ranking, in place."""
+        """Exclude what was seen from the ranking, in place."""
         rows = np.repeat(np.arange(self.seen.shape[0]), np.diff(self.seen.indptr))
         scores[rows, self.seen.indices] = -np.inf
 
@@ -84,11 +88,11 @@ def tuning_cut(table: EventTable, now: float, horizon_days: float) -> float:
 
 
 def tuning_cuts(table: EventTable, now: float, horizon_days: float) -> list[float]:
-    """Where the tuning windows begin, earliest first: one window, or where too few users came back in it to judge by,
-    up to three, each before the last and ending where it begins."""
+    """Where the tuning windows begin, earliest first: one window, or up to three where too few users came back in the
+    last, each ending where the next begins."""
     cuts: list[float] = []
-    judges, end = 0, now
-    while len(cuts) < MOST_WINDOWS and judges < ENOUGH_USERS:
+    users, end = 0, now
+    while len(cuts) < MOST_WINDOWS and users < ENOUGH_USERS:
         known = table if not cuts else table.before(end)
         cut = tuning_cut(known, end, horizon_days)
         before = table.ends_before(cut)
@@ -96,7 +100,7 @@ def tuning_cuts(table: EventTable, now: float, horizon_days: float) -> list[floa
         if cuts and not back.any():
             break
         cuts.insert(0, cut)
-        judges += int(back.sum())
+        users += int(back.sum())
         end = cut
     return cuts
 
@@ -111,9 +115,11 @@ def window_of(
     random: np.random.Generator,
     visits_per_user: int = 0,
 ) -> Window:
-    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random; below it what
-    came next at up to ``visits_per_user`` of their visits and as often within them (``visits_of``), at most
-    ``most_users`` rows in all."""
+    """The window from ``cut`` to ``end`` (exclusive), with at most ``most_users`` users, drawn at random.
+
+    Its rows are followed by what came next at up to ``visits_per_user`` of their visits and as often within them
+    (``visits_of``), at most ``most_users`` such rows in all.
+    """
     begins, ends = table.ends_before(cut), table.ends_before(end)
     users = np.flatnonzero((begins > table.starts[:-1]) & (ends > begins))
     users = users[random.permutation(len(users))]
@@ -189,7 +195,7 @@ def _discovers(table: EventTable) -> NDArray[np.bool_]:
 
 
 def _order(owners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The how manieth of its owner each entry is, from 0; owners ascend."""
+    """The place of each entry among those of its owner, from 0; owners ascend."""
     return np.arange(len(owners)) - np.searchsorted(owners, owners)
 
 
@@ -201,7 +207,7 @@ def _taken(
     allow_repeats: bool,
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """What each of ``users`` took in the events ``begins:ends``, and for discoveries what they had done before, which
-    then does not count."""
+    is then left out."""
     targets = targets_of(table, begins, ends)
     if allow_repeats:
         return targets, no_entries(*targets.shape)

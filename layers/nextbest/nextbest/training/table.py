@@ -17,6 +17,8 @@ from nextbest.errors import InvalidInput
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 
 COLUMNS = ("user_id", "event_type", "asset_id", "timestamp")
+TIMESTAMP_US = "timestamp_us"
+"""Column that may stand for ``timestamp``: whole microseconds since 1970, as the event log holds them."""
 
 
 class Columns(Protocol):
@@ -45,14 +47,15 @@ class EventTable:
     def of(cls, events: Columns, now: float) -> EventTable:
         """Build the table from columns; equal events count once and events after ``now`` are left out.
 
-        Raises InvalidInput for a missing column, columns of different lengths, or a time that is not a number.
+        Times are the column ``timestamp_us`` (integer microseconds since 1970) where there is one, otherwise
+        ``timestamp`` (seconds, rounded to microseconds). Raises InvalidInput for a missing column, columns of different
+        lengths, or a time that is not a number.
         """
         user_ids, event_types, asset_ids = (_texts(events, name) for name in COLUMNS[:3])
-        timestamps = _timestamps(events)
-        lengths = {len(user_ids), len(event_types), len(asset_ids), len(timestamps)}
+        time, past = _times(events, now)
+        lengths = {len(user_ids), len(event_types), len(asset_ids), len(time)}
         if len(lengths) > 1:
             raise InvalidInput(f"the columns have different lengths: {sorted(lengths)}")
-        past = timestamps <= now
         users, user = np.unique(user_ids[past], return_inverse=True)
         types, event_type = np.unique(event_types[past], return_inverse=True)
         assets, asset = np.unique(asset_ids[past], return_inverse=True)
@@ -60,8 +63,7 @@ class EventTable:
         actions = tuple(
             Action(str(types[pair // len(assets)]), str(assets[pair % len(assets)])) for pair in pairs.tolist()
         )
-        time = np.rint(timestamps[past] * MICROSECONDS) / MICROSECONDS
-        return cls.from_codes([str(name) for name in users], actions, user, action, time)
+        return cls.from_codes([str(name) for name in users], actions, user, action, time[past])
 
     @classmethod
     def from_codes(
@@ -184,7 +186,20 @@ def _texts(events: Columns, name: str) -> NDArray[np.str_]:
     return _column(events, name).astype(np.str_)
 
 
-def _timestamps(events: Columns) -> NDArray[np.float64]:
+def _times(events: Columns, now: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Seconds of each event, to the microsecond, and whether it is not after ``now``."""
+    try:
+        microseconds = np.asarray(events[TIMESTAMP_US])
+    except (KeyError, ValueError):  # what mappings and data frames raise, and what structured arrays raise
+        seconds = _seconds(events)
+        return np.rint(seconds * MICROSECONDS) / MICROSECONDS, seconds <= now
+    if len(microseconds) and microseconds.dtype.kind not in "iu":
+        raise InvalidInput("timestamps must be whole microseconds since 1970", field=TIMESTAMP_US)
+    seconds = microseconds.astype(np.int64) / MICROSECONDS
+    return seconds, seconds <= now
+
+
+def _seconds(events: Columns) -> NDArray[np.float64]:
     try:
         timestamps = _column(events, "timestamp").astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -2,9 +2,9 @@
 
     gap_i    = exp of the mean log gap between a user's events with i, shrunk to the program's mean
     factor_b = takings observed / takings expected from the personal weight alone, among pairs whose time since last,
-               against the gap, falls into bin b; shrunk to 1
+               relative to the gap, falls into bin b; shrunk to 1
 
-The factor multiplies the personal weight alone, and stays only where it pays on the tuning window.
+The factor multiplies the personal weight alone, and is used only where it improves the ranking of the tuning window.
 """
 
 from __future__ import annotations
@@ -17,28 +17,34 @@ from nextbest.domain.history import WINDOW
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.model import RepeatTiming
 from nextbest.scoring.score import timing_factors
-from nextbest.training.components import Workshop
+from nextbest.training.examples import Examples
 from nextbest.training.table import EventTable, Moments, expand, inputs_of
 
 LOG2_RATIOS = np.arange(-5.0, 5.0)
+"""Bins of the time since last, as powers of two of the gap."""
 _GAP_SHRINKAGE = 5.0
+"""Gaps of the program's mean that are added to an action's own."""
 _FACTOR_SHRINKAGE = 20.0
+"""Takings, observed and expected alike, that are added to each bin."""
 _FACTOR_RANGE = (0.1, 5.0)
+"""A factor beyond it is an accident of few events."""
+_LEAST_DAYS = 1e-3
+"""Shorter times, about a minute, count as this: they have no meaning and zero no logarithm."""
+_LEAST_SUM = 1e-12
+"""Keeps the division finite where every input has decayed to nothing."""
 
 
-def fit_timing(workshop: Workshop, kernel: Kernel) -> RepeatTiming | None:
+def fit_timing(table: EventTable, examples: Examples, kernel: Kernel) -> RepeatTiming | None:
     """The timing factor on top of a personal weight with ``kernel``; None where nothing was ever repeated."""
-    gaps = typical_gaps_days(workshop.table)
-    moments = workshop.transitions.moments
+    gaps = typical_gaps_days(table)
+    moments = examples.moments
     if gaps is None or not len(moments):
         return None
-    x = inputs_of(workshop.table, moments, kernel)
-    keys = _keys(x)
-    targets = workshop.transitions.targets
-    taken = np.isin(keys, _keys(targets))
-    ratios = np.log2(np.maximum(since_days(workshop.table, moments, x), 1e-3) / gaps[x.indices])
+    x = inputs_of(table, moments, kernel)
+    taken = np.isin(_keys(x), _keys(examples.targets))
+    ratios = np.log2(np.maximum(since_days(table, moments, x), _LEAST_DAYS) / gaps[x.indices])
     bins = np.clip(np.rint(ratios - LOG2_RATIOS[0]), 0, len(LOG2_RATIOS) - 1).astype(np.int64)
-    rate = float(taken.sum()) / max(float(x.data.sum()), 1e-12)
+    rate = float(taken.sum()) / max(float(x.data.sum()), _LEAST_SUM)
     expected = np.bincount(bins, x.data, minlength=len(LOG2_RATIOS)) * rate
     observed = np.bincount(bins, taken, minlength=len(LOG2_RATIOS))
     factors = np.clip((observed + _FACTOR_SHRINKAGE) / (expected + _FACTOR_SHRINKAGE), *_FACTOR_RANGE)
@@ -50,7 +56,7 @@ def typical_gaps_days(table: EventTable) -> NDArray[np.float64] | None:
     keys = table.user * len(table.actions) + table.action
     order = np.lexsort((table.time, keys))
     again = np.diff(keys[order]) == 0
-    gaps = np.maximum(np.diff(table.time[order])[again] / DAY_SECONDS, 1e-3)
+    gaps = np.maximum(np.diff(table.time[order])[again] / DAY_SECONDS, _LEAST_DAYS)
     if not len(gaps):
         return None
     action = table.action[order][1:][again]

@@ -1,9 +1,9 @@
 """Training: the events of a program in, one model out.
 
     1  split by time: a tuning window at the end, everything before it to learn from (more windows where users are few)
-    2  for each mode, search the blend on the windows (``tune``), on weights learned before each
+    2  for each mode, search the blend on the windows (``tune``), with what was learned before each
     3  calibrate on the last window: scores of all users and actions against what was taken within the horizon
-    4  learn the chosen parts again from all events, and keep blend and calibration
+    4  fit the chosen parts again on all events, with that blend and calibration
 
 Deterministic for a seed: the effort follows from the size of the data and the time budget by a fixed formula.
 """
@@ -12,65 +12,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from nextbest.domain.programs import Program
-from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.kernels import DAY_SECONDS, Kernel, moment_of
+from nextbest.scoring.calibration import Calibration, activity_of
+from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
 from nextbest.training.blend import Blend, Part
-from nextbest.training.build import build_mode, rounded, score_matrix
-from nextbest.training.calibrate import NO_PAIRS, Pairs, crossed_reliability, fit_calibration, pairs_of
-from nextbest.training.components import Recipe, Workshop
-from nextbest.training.priors import Prior
+from nextbest.training.build import ModeDraft, score_matrix
+from nextbest.training.calibrate import NO_PAIRS, CalibrationPairs, crossed_reliability, fit_calibration, pairs_of
+from nextbest.training.context import FitContext
+from nextbest.training.examples import seen_of, targets_of
+from nextbest.training.learners import FitTask, Fitted, Learner
+from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable, Moments
-from nextbest.training.transitions import seen_of, targets_of
-from nextbest.training.tune import LEARNED_KERNELS, Effort, Tuner
+from nextbest.training.tune import Tuner
 
-ENTRIES = 2_100_000
-"""Learned weights kept over both modes: about 8 MB of artifact."""
-DENSE_LIMIT = 15_000
-TIME_BUDGET_SECONDS = 300.0
+WEIGHTS_IN_ARTIFACT = 2_100_000
+"""Item weights of both modes together: about 8 MB of artifact."""
 _PER_ACTION = (16, 200)
-_OPERATIONS_PER_SECOND = 5e10
-_TUNING_SHARE, _FITTING_SHARE = 0.3, 0.6
+"""Fewest and most item weights of each action, whatever the artifact's size."""
 _TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
-_JUDGED_USERS, _JUDGED_CELLS = 2_000, 12_000_000
+"""Events read at all examples together (``FitContext``): the search solves for many settings, the fit once each."""
 _CALIBRATION_CELLS = 8_000_000
-# Threads that wait for one another cost small matrices more than they help; on busy cores a hundred times more.
+"""Users times actions that the calibration is fitted on at most."""
+_CALIBRATION_GROUP = 256
+_LEAST_CALIBRATION_GROUPS = 8
+"""Users are scored in groups, to bound memory; a few at least, since reliability is measured across groups."""
 _SMALL_HEAD = 512
-_RIDGE_STEPS, _RIDGE_FACTOR = 3, 3.0
+"""Up to it one thread: threads that wait for one another cost small matrices more than they gain, and on busy cores a
+hundred times more."""
+_RIDGE_STEPS = 3
+_RIDGE_STANDARD_ERRORS = 1.0
 
 LearnFrom = Literal["everyone", "highly_engaged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much work to do for data of one size within a time budget."""
-
-    effort: Effort
-    dense_limit: int
-    judged_users: int
-
-    @classmethod
-    def of(cls, actions: int, time_budget_seconds: float, windows: int = 1) -> Plan:
-        """Solve the cost of the closed forms, about 4 n³ operations each, for n: 8 final fits, about 120 in tuning on
-        each of ``windows``."""
-        tuning = (_TUNING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 120 * windows)) ** (1 / 3)
-        fitting = (_FITTING_SHARE * time_budget_seconds * _OPERATIONS_PER_SECOND / (4 * 8)) ** (1 / 3)
-        kernels = int(np.clip(len(LEARNED_KERNELS) * time_budget_seconds / 120.0, 2, len(LEARNED_KERNELS)))
-        return cls(
-            Effort(kernels, min(actions, max(200, int(tuning)))),
-            min(actions, DENSE_LIMIT, max(500, int(fitting))),
-            int(np.clip(_JUDGED_CELLS // max(actions, 1), 200, _JUDGED_USERS)),
-        )
 
 
 def train(
@@ -83,13 +64,14 @@ def train(
     time_budget_seconds: float = TIME_BUDGET_SECONDS,
     learn_from: LearnFrom = "everyone",
 ) -> Model:
-    """Learn a model of ``program`` from ``events`` (columns user_id, event_type, asset_id, timestamp in seconds).
+    """Learn a model of ``program`` from ``events``: columns user_id, event_type, asset_id, and timestamp (seconds since
+    1970) or timestamp_us (integer microseconds, as the event log holds them).
 
-    ``now`` (seconds) is the time to learn for: later events are left out. Where nothing happened for long before, it is
-    learned for the time of the last event (``moment_of``). ``values`` by asset id turn the ranking
-    into expected value; assets without one count 1. ``learn_from`` chooses whether item weights are learned from all
-    users or from those with at least the program's ``high_engagement_threshold`` events; the report compares both.
-    Deterministic for a ``seed`` and a ``time_budget_seconds``, which decides how many settings are tried (for two
+    ``now`` (seconds) is the time to learn for: later events are left out. Where nothing happened for long before it,
+    the model is learned for the time of the last event (``moment_of``). ``values`` by asset id turn the ranking into
+    expected value; assets without one count 1. ``learn_from`` chooses whether item weights are learned from all users
+    or from those with at least the program's ``high_engagement_threshold`` events; the report compares both.
+    Deterministic for a ``seed`` and a ``time_budget_seconds``, which decides how many settings are tried (sized for two
     cores of 2024; it is not a deadline). Raises InvalidInput for events that are not of that shape.
     """
     table = EventTable.of(events, now)
@@ -149,16 +131,16 @@ class _Trainer:
         engaged = np.diff(table.starts) >= program.high_engagement_threshold
         everyone = np.ones(table.user_count, np.bool_)
         chosen, other = (everyone, engaged) if learn_from == "everyone" else (engaged, everyone)
-        self.learners = chosen
-        self.workshops = self._workshops(chosen, _TUNING_CELLS)
-        self.other_workshops = self._workshops(other, _TUNING_CELLS)
+        self.learn_from = chosen
+        self.contexts = self._contexts(chosen, _TUNING_CELLS)
+        self.other_contexts = self._contexts(other, _TUNING_CELLS)
 
     def run(self) -> tuple[dict[str, Mode], dict[str, Any]]:
         """Both modes, and what the report says of them."""
         drafts = {name: self.draft(name == "repeats") for name in ("repeats", "discoveries")}
         per_action = self.per_action(drafts)
-        before = self._workshops(self.learners, _FITTING_CELLS)
-        after = self._workshop(self.table, self.now, self.learners, _FITTING_CELLS)
+        before = self._contexts(self.learn_from, _FITTING_CELLS)
+        after = self._context(self.table, self.now, self.learn_from, _FITTING_CELLS)
         modes, reports = {}, {}
         for name, (tuner, blend) in drafts.items():
             modes[name], reports[name] = self.finish(tuner, blend, before, after, per_action)
@@ -173,27 +155,27 @@ class _Trainer:
             "modes": reports,
         }
 
-    def _workshops(self, learners: NDArray[np.bool_], cells: int) -> list[Workshop]:
+    def _contexts(self, learn_from: NDArray[np.bool_], cells: int) -> list[FitContext]:
         """What was known before each tuning window."""
-        return [self._workshop(past, cut, learners, cells) for past, cut in zip(self.pasts, self.cuts, strict=True)]
+        return [self._context(past, cut, learn_from, cells) for past, cut in zip(self.pasts, self.cuts, strict=True)]
 
-    def _workshop(self, table: EventTable, now: float, learners: NDArray[np.bool_], cells: int) -> Workshop:
-        return Workshop(table, now, self.program.horizon_days, learners, cells, self.plan.effort.head)
+    def _context(self, table: EventTable, now: float, learn_from: NDArray[np.bool_], cells: int) -> FitContext:
+        return FitContext(table, now, self.program.horizon_days, learn_from, cells, self.plan.effort.head)
 
     def notes(self) -> list[str]:
-        """What the reader of the report should know about data that are few or plain."""
-        found = []
+        """What the reader of the report should know where data are few or of one kind."""
+        notes = []
         if not len(self.pasts[-1].time):
-            found.append("no event before the tuning window: the model is the recent popularity alone")
-        if not len(self.workshops[-1].transitions.moments):
-            found.append("nobody came back before the tuning window: nothing was learned about what comes next")
+            notes.append("no event before the tuning window: the model is the recent popularity alone")
+        if not len(self.contexts[-1].examples.moments):
+            notes.append("nobody came back before the tuning window: nothing was learned about what comes next")
         if len(self.table.actions) < 2:
-            found.append("fewer than two actions: there is nothing to rank")
+            notes.append("fewer than two actions: there is nothing to rank")
         counts = np.diff(self.table.starts)
         distinct = len(np.unique(self.table.user * max(len(self.table.actions), 1) + self.table.action))
         if distinct == int(counts.sum()):
-            found.append("no action was ever repeated")
-        return found
+            notes.append("no action was ever repeated")
+        return notes
 
     def draft(self, allow_repeats: bool) -> tuple[Tuner, Blend]:
         """Search the blend of a mode."""
@@ -204,45 +186,40 @@ class _Trainer:
                 cut,
                 end,
                 allow_repeats=allow_repeats,
-                most_users=self.plan.judged_users,
+                most_users=self.plan.validation_users,
                 random=self.random,
                 visits_per_user=VISITS_PER_USER,
             )
             for cut, end in zip(self.cuts, ends, strict=True)
         ]
-        tuner = Tuner(self.workshops, windows, allow_repeats=allow_repeats, effort=self.plan.effort)
+        tuner = Tuner(self.contexts, windows, allow_repeats=allow_repeats, effort=self.plan.effort)
         return tuner, tuner.search()
 
     def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
-        """How many weights of each action every learned part may keep, so that the artifact keeps its size."""
-        recipes = [
-            part.what
-            for _, blend in drafts.values()
-            for part in blend.parts
-            if isinstance(part.what, Recipe) and part.what.kind != "same_asset"  # a few weights of each action at most
-        ]
-        everything = len(self.table.actions)
-        rows = sum(everything if recipe.kind == "neighbours" else self.plan.dense_limit for recipe in recipes)
-        return int(np.clip(ENTRIES // max(rows, 1), *_PER_ACTION))
+        """How many item weights of each action a learner may have, so that the artifact stays within its size."""
+        learners = [part.learner for _, blend in drafts.values() for part in blend.parts]
+        rows = sum(each.truncated_rows(len(self.table.actions), self.plan.dense_limit) for each in learners)
+        return int(np.clip(WEIGHTS_IN_ARTIFACT // max(rows, 1), *_PER_ACTION))
 
     def finish(
-        self, tuner: Tuner, draft: Blend, before: Sequence[Workshop], after: Workshop, per_action: int
+        self, tuner: Tuner, draft: Blend, before: Sequence[FitContext], after: FitContext, per_action: int
     ) -> tuple[Mode, dict[str, Any]]:
-        """Refine on the whole catalogue with what was known ``before`` each window, calibrate, and learn again from
-        everything (``after``)."""
-        comparison = self._compare_learners(tuner, draft)
-        blend, matrices = self._refine_whole(tuner, draft.parts, before, per_action)
-        held_out = build_mode(before[-1], blend.parts, matrices[-1], fit_calibration(NO_PAIRS))
-        parts, days = self._held_out_pairs(held_out, tuner.allow_repeats)
-        calibration = fit_calibration(Pairs.join(parts))
-        final = self._matrices(after, blend.parts, per_action, tuner.allow_repeats)
-        mode = build_mode(after, blend.parts, final, calibration)
+        """Refine on the whole catalogue with what was known ``before`` each window, calibrate, and fit again on all
+        events (``after``)."""
+        comparison = self._compare_learn_from(tuner, draft)
+        blend, fitted = self._refine_whole(tuner, draft.parts, before, per_action)
+        size = len(self.table.actions)
+        held_out = build_mode(size, blend.parts, fitted[-1], fit_calibration(NO_PAIRS))
+        groups, days = self._held_out_pairs(held_out, tuner.allow_repeats)
+        calibration = fit_calibration(CalibrationPairs.join(groups))
+        final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
+        mode = build_mode(size, blend.parts, final, calibration)
         return mode, {
             "settings_tried": tuner.settings_tried,
-            "rankings_judged": tuner.judge.judged,
-            "judged_users": tuner.judge.user_count,
+            "rankings_judged": tuner.validation.ranking_count,
+            "judged_users": tuner.validation.user_count,
             "ndcg_at_10": blend.value,
-            "held_out": blend.judge.metrics(blend.total),
+            "held_out": blend.validation.metrics(blend.total),
             "parts": [
                 {**part.to_json(), "ndcg_without": without}
                 for part, without in zip(blend.parts, blend.without(), strict=True)
@@ -250,51 +227,50 @@ class _Trainer:
             "search": draft.steps,
             "learners": comparison,
             "calibration_window_days": days,
-            "calibration": crossed_reliability(Pairs.join(parts[::2]), Pairs.join(parts[1::2])),
+            "calibration": crossed_reliability(CalibrationPairs.join(groups[::2]), CalibrationPairs.join(groups[1::2])),
         }
 
     def _refine_whole(
-        self, tuner: Tuner, parts: list[Part], workshops: Sequence[Workshop], per_action: int
-    ) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
+        self, tuner: Tuner, parts: list[Part], contexts: Sequence[FitContext], per_action: int
+    ) -> tuple[Blend, list[dict[Learner, Fitted]]]:
         """The blend refined over the whole catalogue. Where that is more than the search saw, its ridges are raised
-        while the ranking gets better by it, beyond chance: rarer actions have fewer events to learn from."""
+        while the ranking improves by more than chance: rarer actions have fewer events to learn from."""
 
-        def refined(parts: list[Part]) -> tuple[Blend, list[dict[Recipe, sparse.csr_array]]]:
-            matrices = [self._matrices(each, parts, per_action, tuner.allow_repeats) for each in workshops]
-            return tuner.refine_whole(parts, matrices), matrices
+        def refined(parts: list[Part]) -> tuple[Blend, list[dict[Learner, Fitted]]]:
+            fitted = [self._fit(context, parts, per_action, tuner.allow_repeats) for context in contexts]
+            return tuner.refine_whole(parts, fitted), fitted
 
-        found = refined(parts)
+        blend, fitted = refined(parts)
         if self.plan.effort.head == len(self.table.actions):
-            return found
+            return blend, fitted
         for _ in range(_RIDGE_STEPS):
-            stronger = [replace(part, what=_stronger(part.what)) for part in parts]
+            stronger = [replace(part, learner=part.learner.stronger()) for part in parts]
             if stronger == parts:
                 break
-            other = refined(stronger)
-            if not other[0].judge.pays(found[0].total, other[0].total, 1.0):
+            other, other_fitted = refined(stronger)
+            if not other.validation.improves(blend.total, other.total, _RIDGE_STANDARD_ERRORS):
                 break
-            found, parts = other, stronger
-        return found
+            blend, fitted, parts = other, other_fitted, stronger
+        return blend, fitted
 
-    def _compare_learners(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
-        """The blend on the head with weights learned from the users chosen, and from the others' choice."""
-        if not len(tuner.judge.rows):
+    def _compare_learn_from(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
+        """The value of the blend on the head, learned from the users chosen and from the other choice of users."""
+        if not len(tuner.validation.rows):
             return {}
         return {
-            "chosen_users": len(self.workshops[-1].everyone),
+            "chosen_users": len(self.contexts[-1].users_now),
             "chosen_ndcg": draft.value,
-            "other_users": len(self.other_workshops[-1].everyone),
-            "other_ndcg": tuner.value_with(self.other_workshops, draft.parts),
+            "other_users": len(self.other_contexts[-1].users_now),
+            "other_ndcg": tuner.value_with(self.other_contexts, draft.parts),
         }
 
-    def _matrices(
-        self, workshop: Workshop, parts: list[Part], per_action: int, allow_repeats: bool
-    ) -> dict[Recipe, sparse.csr_array]:
-        head = workshop.head(self.plan.dense_limit)
-        recipes = [part.what for part in parts if isinstance(part.what, Recipe)]
-        return {recipe: rounded(workshop.fit(recipe, head, per_action, allow_repeats)) for recipe in recipes}
+    def _fit(
+        self, context: FitContext, parts: Sequence[Part], per_action: int, allow_repeats: bool
+    ) -> dict[Learner, Fitted]:
+        task = FitTask(context, context.head(self.plan.dense_limit), allow_repeats, per_action)
+        return {part.learner: part.learner.fit(task) for part in parts}
 
-    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[Pairs], float]:
+    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[CalibrationPairs], float]:
         """Pairs of users known at the cut and all actions, with what was taken within the horizon after it; in groups
         of users, of which there are several as soon as there are several users."""
         table, cut = self.table, self.cuts[-1]
@@ -304,8 +280,8 @@ class _Trainer:
         limit = max(1, _CALIBRATION_CELLS // max(len(table.actions), 1))
         if len(users) > limit:
             users = np.sort(self.random.choice(users, limit, replace=False))
-        parts = []
-        size = int(np.clip(len(users) // 8, 1, 256))
+        groups = []
+        size = int(np.clip(len(users) // _LEAST_CALIBRATION_GROUPS, 1, _CALIBRATION_GROUP))
         for begin in range(0, len(users), size):
             chunk = users[begin : begin + size]
             moments = Moments.at(table, chunk, cut)
@@ -317,12 +293,15 @@ class _Trainer:
                     for user, last in zip(chunk.tolist(), moments.ends.tolist(), strict=True)
                 ]
             )
-            parts.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
-        return parts, (end - cut) / DAY_SECONDS
+            groups.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
+        return groups, (end - cut) / DAY_SECONDS
 
 
-def _stronger(what: Prior | Kernel | Recipe) -> Prior | Kernel | Recipe:
-    """A closed form with its ridge raised by a step; anything else as it is."""
-    if isinstance(what, Recipe) and what.kind != "neighbours":
-        return replace(what, ridge=what.ridge * _RIDGE_FACTOR)
-    return what
+def build_mode(
+    action_count: int, parts: Sequence[Part], fitted: Mapping[Learner, Fitted], calibration: Calibration
+) -> Mode:
+    """A mode from the weights of its ``parts`` and their ``fitted`` learners."""
+    draft = ModeDraft(action_count)
+    for part in parts:
+        fitted[part.learner].add_to(draft, part.weight)
+    return draft.mode(calibration)

@@ -1,88 +1,79 @@
-"""Between API Gateway and a dialect: the frame that every HTTP function shares. Only ``functions/`` imports it."""
+"""Between API Gateway and a dialect: the frame that every HTTP function shares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from nextbest.aws.clients import SERVICE_FAILURES
 from nextbest.errors import NextbestError, Unavailable
-from nextbest.observability import embedded, log
+from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.web.deadline import in_time
-from nextbest.web.request import Request, from_payload_v2
-
-Event = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An HTTP answer. ``fields`` go into the log line, never into the answer.
-
-    With the field ``program``, which only those answers have whose caller proved to know it, the line records metrics;
-    ``actions`` (how many were recommended) and ``model`` (its version) add to them.
-    """
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
+from nextbest.web.request import Request
+from nextbest.web.response import Response
 
 
-Serve = Callable[[Request, float, str], Response]
-"""Answers a request at ``now`` (seconds since 1970) under a request id; raises NextbestError for what it refuses."""
+class Endpoints(Protocol):
+    """What answers requests, in the words of one dialect. ``now`` is in seconds since 1970."""
 
-Refuse = Callable[[NextbestError, str], Response]
-"""Tells a caller of an error, in the dialect's words; the second argument is the request id."""
+    def serve(self, request: Request, *, now: float) -> Response:
+        """Answer a request. Raises NextbestError for what is refused."""
+        ...
+
+    def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
+        """The answer to a request that ``serve`` raised for: the one place where an error becomes an answer."""
+        ...
 
 
-def respond(
-    event: Event, context: object, serve: Serve, refuse: Refuse, *, clock: Callable[[], float]
-) -> dict[str, Any]:
-    """Answer one gateway event in the time that Lambda's ``context`` leaves: parse, serve, log one line.
+def respond(request: Request, context: object, endpoints: Endpoints, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """The gateway's form of the answer to ``request``, in the time that Lambda's ``context`` leaves; logs one line.
 
     The library's own errors become the dialect's; AWS calls that failed for good become Unavailable. Anything else is a
     defect of ours: it is left to Lambda, which reports it as an error of the function.
     """
     began = clock()
-    request_id = str(event["requestContext"]["requestId"])
-    request = from_payload_v2(event)
+    logger.set_correlation_id(request.request_id)
     try:
         with in_time(context):
-            response = serve(request, began, request_id)
-    except NextbestError as error:
-        response = refuse(error, request_id)
+            try:
+                response = endpoints.serve(request, now=began)
+            except NextbestError as error:
+                response = endpoints.refuse(error, request, began)
     except SERVICE_FAILURES as error:
-        log("error", "a service did not answer", request_id=request_id, error=str(error))
+        logger.error("a service did not answer", error=str(error))
         unavailable = Unavailable("A service that this request needs did not answer; please try again")
-        response = refuse(unavailable, request_id)
-    duration_ms = round((clock() - began) * 1000, 2)
-    log(
-        "info",
-        "request",
-        request_id=request_id,
-        route=event.get("routeKey"),
-        status=response.status,
-        duration_ms=duration_ms,
-        **{name: value for name, value in response.fields.items() if name != "program"},
-        **_metrics(response.fields, duration_ms, began),
-    )
+        response = endpoints.refuse(unavailable, request, began)
+    except Unavailable as error:  # time ran out
+        response = endpoints.refuse(error, request, began)
+    _log(request, response, began, round((clock() - began) * 1000, 2))
     return {
         "statusCode": response.status,
-        "headers": {"content-type": "application/json", **response.headers, "x-request-id": request_id},
+        "headers": {"content-type": "application/json", **response.headers, "x-request-id": request.request_id},
         "body": response.body.decode(),
     }
 
 
+def _log(request: Request, response: Response, began: float, duration_ms: float) -> None:
+    """One line, which records the metrics of a program's request too."""
+    fields = response.fields
+    logger.info(
+        "request",
+        route=request.route,
+        status=response.status,
+        duration_ms=duration_ms,
+        **{name: value for name, value in fields.items() if name != "program"},
+        **_metrics(fields, duration_ms, began),
+    )
+
+
 def _metrics(fields: Mapping[str, Any], duration_ms: float, now: float) -> dict[str, Any]:
-    """Metrics of a program's request, as members of its log line."""
     if "program" not in fields:
         return {}
-    values: dict[str, tuple[float, str]] = {"Requests": (1, "Count"), "Latency": (duration_ms, "Milliseconds")}
+    values = {"Requests": (1.0, MetricUnit.Count), "Latency": (duration_ms, MetricUnit.Milliseconds)}
     if "actions" in fields:
-        values["EmptyAnswers"] = (float(fields["actions"] == 0), "Count")
+        values["EmptyAnswers"] = (float(fields["actions"] == 0), MetricUnit.Count)
     # A version begins with the milliseconds at which its rebase began.
     began_ms = str(fields.get("model", "")).partition("-")[0]
     if began_ms.isdecimal():
-        values["ModelAge"] = (max(0.0, now - int(began_ms) / 1000), "Seconds")
-    return embedded(values, now=now, program=str(fields["program"]))
+        values["ModelAge"] = (max(0.0, now - int(began_ms) / 1000), MetricUnit.Seconds)
+    return program_metrics(values, now=now, program=str(fields["program"]))

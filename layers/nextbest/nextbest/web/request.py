@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+DEFAULT = "$default"
+"""What the gateway calls the route, and the stage, without a name."""
+CONTROL_PLANE = "/personalize/"
+"""Where SDKs post the control plane. No route may end in a slash (template.yaml), so the default route serves it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """An HTTP request, decoded.
 
     ``path`` and ``path_parameters`` are percent-decoded once; ``query`` keeps order, repeats and empty values;
-    ``headers`` has lower-case names; ``body`` is empty where there is none.
+    ``headers`` has lower-case names; ``body`` is empty where there is none. ``path_prefix`` is what preceded ``path``
+    where the gateway saw it: a named stage (``/prod``) or the base path of a custom domain, which clients sign.
+    ``route`` is the gateway's key of the route, such as ``POST /events``; ``account_id`` that of the AWS account which
+    serves the request.
     """
 
     method: str
@@ -23,6 +31,10 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    path_prefix: str = ""
+    route: str = "$default"
+    request_id: str = ""
+    account_id: str = ""
 
 
 def from_payload_v2(event: Mapping[str, Any]) -> Request:
@@ -32,33 +44,61 @@ def from_payload_v2(event: Mapping[str, Any]) -> Request:
     turn ``%2541`` into ``A``. Path parameters are read off that path with the route's template, because the event's own
     ``pathParameters`` do not tell whether they are decoded. The query comes from ``rawQueryString``, which alone keeps
     repeated keys apart (``queryStringParameters`` joins them with commas).
+
+    ``rawPath`` may begin with a named stage, with the base path of a custom domain, or with both, which are no part of
+    the route. No member of the event names a base path, but the route's template tells which segments are the route's.
     """
-    context = event["requestContext"]
-    path = _without_stage(event["rawPath"], context.get("stage", "$default"))
-    _, _, template = event.get("routeKey", "$default").partition(" ")
+    context, raw_path = event["requestContext"], event["rawPath"]
+    method, route = context["http"]["method"], event.get("routeKey", DEFAULT)
+    template = _template(route, method, raw_path)
+    prefix = _prefix(context, template, raw_path)
+    path = raw_path[len(prefix) :]
     return Request(
-        method=context["http"]["method"],
+        method=method,
         path=path,
         path_parameters=_path_parameters(template, path),
         query=tuple(parse_qsl(event.get("rawQueryString") or "", keep_blank_values=True)),
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         body=_body(event),
+        path_prefix=prefix,
+        route=route,
+        request_id=context.get("requestId", ""),
+        account_id=context.get("accountId", ""),
     )
 
 
-def _without_stage(path: str, stage: str) -> str:
-    """``rawPath`` starts with the stage's name unless the stage is ``$default``."""
-    prefix = f"/{stage}/"
-    return path[len(prefix) - 1 :] if stage != "$default" and path.startswith(prefix) else path
+def _template(route_key: str, method: str, path: str) -> str:
+    """The path of the route, ``/users/{user_id}`` for instance; empty for the default route."""
+    _, _, template = route_key.partition(" ")
+    if not template and method == "POST" and path.endswith(CONTROL_PLANE):
+        return CONTROL_PLANE
+    return template
+
+
+def _prefix(context: Mapping[str, Any], template: str, path: str) -> str:
+    """What precedes the route's own path in ``path``."""
+    stage = "" if context.get("stage", DEFAULT) == DEFAULT else f"/{context['stage']}"
+    names, segments = template.split("/")[1:], path.split("/")[1:]
+    start = len(segments) - len(names)
+    if names and start >= 0 and all(map(_fits, names, segments[start:])):
+        prefix = "".join(f"/{segment}" for segment in segments[:start])
+        # The API's own domain has no base path: what else precedes there belongs to an id with slashes.
+        own_domain = context.get("domainName", "").startswith(f"{context.get('apiId')}.execute-api.")
+        if prefix in ("", stage) or not own_domain:
+            return prefix
+    return stage if path.startswith(f"{stage}/") else ""
+
+
+def _fits(name: str, segment: str) -> bool:
+    """Whether a template's segment stands for that of a path."""
+    return name.startswith("{") or name == segment
 
 
 def _path_parameters(template: str, path: str) -> dict[str, str]:
     names, values = template.split("/"), path.split("/")
     if len(names) != len(values):
         return {}
-    return {
-        name[1:-1]: value for name, value in zip(names, values, strict=True) if name.startswith("{") and "+" not in name
-    }
+    return {name[1:-1]: value for name, value in zip(names, values, strict=True) if name.startswith("{")}
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Yardstick, the floor: the least that a function can do which reads one item of a user and answers in JSON."""
+"""The yardstick ``floor``: a minimal function that reads one item of a user and returns JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLE_NAME = os.environ["TABLE_NAME"]
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Get the user's item and tell its size."""
+    """Return the size of the user's item."""
     user_id = event["pathParameters"]["user_id"]
     key = {"pk": {"S": f"floor#{event['headers']['program-id']}#{user_id}"}, "sk": {"S": "item"}}
     item = CLIENT.get_item(TableName=TABLE_NAME, Key=key)["Item"]

@@ -1,4 +1,4 @@
-"""Yardstick, what people build: FastAPI behind Mangum, boto3's resource, and one row for each event.
+"""The yardstick ``usual``, a common design: FastAPI behind Mangum, boto3's resource, and one row for each event.
 
 It answers from the very same model, through the same scoring, so the difference is the way there and back.
 """
@@ -60,7 +60,7 @@ class UserEvents(BaseModel):
 
 
 def opened_program(actionhub_key: str, program_id: str) -> dict[str, Any]:
-    """The program's row, once its key is seen to open it."""
+    """The program's row, after a check of its key."""
     program: dict[str, Any] | None = TABLE.get_item(Key={"pk": f"usual#{program_id}", "sk": "program"}).get("Item")
     if program is None or program["key"] != actionhub_key:
         raise HTTPException(403, "Could not validate API KEY")

@@ -10,21 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, name_in
-from nextbest.personalize.protocol.shapes import Flag, Members, Number, Pairs, Text, Whole
+from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
 from nextbest.personalize.protocol.statuses import ACTIVE, STOPPING, UNFINISHED
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
-
-_CONFIG = Members(
-    {
-        "itemExplorationConfig": Pairs(Text(0, 256), Text(0, 1000), 100),
-        "enableMetadataWithRecommendations": Flag(),
-        "syncWithLatestSolutionVersion": Flag(),
-        "rankingInfluence": Pairs(Text(one_of=("POPULARITY", "FRESHNESS")), Number(0, 1)),
-    }
-)
 
 
 def create_campaign(call: Call) -> Mapping[str, Any]:
@@ -81,7 +71,7 @@ def describe_campaign(call: Call) -> Mapping[str, Any]:
 
 
 def list_campaigns(call: Call) -> Mapping[str, Any]:
-    solution = name_in(call.asked["solutionArn"], SOLUTION, field="solutionArn") if "solutionArn" in call.asked else ""
+    solution = narrowed_to(call, SOLUTION, "solutionArn")
     found = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
     return page(call, found, "campaigns", lambda row: _summary(call, row), scope=solution)
 
@@ -125,26 +115,10 @@ def _settings(call: Call, campaign: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateCampaign": Operation(
-        Members(
-            {
-                "name!": NAME,
-                "solutionVersionArn!": ARN,
-                "minProvisionedTPS": Whole(1),
-                "campaignConfig": _CONFIG,
-                "tags": TAGS,
-            }
-        ),
-        create_campaign,
-    ),
-    "DescribeCampaign": Operation(Members({"campaignArn!": ARN}), describe_campaign),
-    "ListCampaigns": Operation(Members({"solutionArn": ARN, **PAGE}), list_campaigns),
-    "UpdateCampaign": Operation(
-        Members(
-            {"campaignArn!": ARN, "solutionVersionArn": ARN, "minProvisionedTPS": Whole(1), "campaignConfig": _CONFIG}
-        ),
-        update_campaign,
-    ),
-    "DeleteCampaign": Operation(Members({"campaignArn!": ARN}), delete_campaign),
+OPERATIONS: dict[str, Operation] = {
+    "CreateCampaign": create_campaign,
+    "DescribeCampaign": describe_campaign,
+    "ListCampaigns": list_campaigns,
+    "UpdateCampaign": update_campaign,
+    "DeleteCampaign": delete_campaign,
 }

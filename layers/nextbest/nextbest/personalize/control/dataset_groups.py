@@ -8,18 +8,7 @@ from typing import Any
 from nextbest.domain.access_keys import ADMIN
 from nextbest.domain.programs import Program
 from nextbest.errors import AlreadyExists, Forbidden, InUse
-from nextbest.personalize.control.resources import (
-    ARN,
-    NAME,
-    PAGE,
-    ROLE_ARN,
-    TAGS,
-    Call,
-    Operation,
-    Resource,
-    dates,
-    page,
-)
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, narrowing, page
 from nextbest.personalize.protocol.arns import (
     DATASET,
     DATASET_GROUP,
@@ -29,11 +18,8 @@ from nextbest.personalize.protocol.arns import (
     name_in,
     stored_kind,
 )
-from nextbest.personalize.protocol.resource_access import DENIED
-from nextbest.personalize.protocol.shapes import Members, Text
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-DOMAIN = Text(one_of=("ECOMMERCE", "VIDEO_ON_DEMAND"))
 # What must be gone before a dataset group can go, in the order a clean-up meets them.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 
@@ -42,7 +28,7 @@ def create_dataset_group(call: Call) -> Mapping[str, Any]:
     name = call.asked["name"]
     arn = call.arn(DATASET_GROUP, name)
     if not (call.key.opens(name) and call.key.allows(ADMIN)):
-        raise Forbidden(DENIED.format(scope=f"{ADMIN} for every program, or for {name}"))
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
@@ -83,9 +69,11 @@ def group_named(call: Call, arn: str, *, field: str = "datasetGroupArn") -> str:
 
 
 def wanted_group(call: Call) -> dict[str, str]:
-    """What a list asks for where it may name a dataset group."""
-    arn = call.asked.get("datasetGroupArn")
-    return {"program_id": name_in(arn, DATASET_GROUP, field="datasetGroupArn")} if arn else {}
+    """What a list asks for where it may name a dataset group. Raises InvalidInput for one that does not exist."""
+    if "datasetGroupArn" not in call.asked:
+        return {}
+    with narrowing("datasetGroupArn"):
+        return {"program_id": group_named(call, call.asked["datasetGroupArn"])}
 
 
 def _group(call: Call) -> Resource:
@@ -118,20 +106,9 @@ def _render(call: Call, group: Resource, *, with_settings: bool) -> dict[str, An
     return rendered | {key: group[key] for key in keys if key in group}
 
 
-OPERATIONS = {
-    "CreateDatasetGroup": Operation(
-        Members(
-            {
-                "name!": NAME,
-                "roleArn": ROLE_ARN,
-                "kmsKeyArn": Text(0, 2048, r"arn:aws.*:kms:.*:[0-9]{12}:key/.*"),
-                "domain": DOMAIN,
-                "tags": TAGS,
-            }
-        ),
-        create_dataset_group,
-    ),
-    "DescribeDatasetGroup": Operation(Members({"datasetGroupArn!": ARN}), describe_dataset_group),
-    "ListDatasetGroups": Operation(Members(PAGE), list_dataset_groups),
-    "DeleteDatasetGroup": Operation(Members({"datasetGroupArn!": ARN}), delete_dataset_group),
+OPERATIONS: dict[str, Operation] = {
+    "CreateDatasetGroup": create_dataset_group,
+    "DescribeDatasetGroup": describe_dataset_group,
+    "ListDatasetGroups": list_dataset_groups,
+    "DeleteDatasetGroup": delete_dataset_group,
 }

@@ -10,21 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput, QuotaExceeded
-from nextbest.personalize.control.resources import (
-    ARN,
-    NAME,
-    PAGE,
-    ROLE_ARN,
-    TAGS,
-    Call,
-    Operation,
-    Resource,
-    dates,
-    page,
-)
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
-from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, name_in
-from nextbest.personalize.protocol.shapes import Flag, Members, Text
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 
 MAX_UNFINISHED = 5
@@ -35,6 +23,9 @@ def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
     location = call.asked["dataSource"].get("dataLocation", "")
     if not location.startswith("s3://"):
         raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+    if call.asked.get("publishAttributionMetricsToS3"):
+        problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
+        raise InvalidInput(problem, field="publishAttributionMetricsToS3")
     mode = call.asked.get("importMode", FULL)
     jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
     if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
@@ -47,7 +38,6 @@ def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
         "location": location,
         "mode": mode,
         "role": call.asked.get("roleArn"),
-        "publish_metrics": call.asked.get("publishAttributionMetricsToS3", False),
         "status": CREATE_PENDING,
     }
     name = call.asked["jobName"]
@@ -62,7 +52,7 @@ def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
         **_summary(call, job),
         "datasetArn": call.arn(DATASET, job["dataset"]),
         "dataSource": {"dataLocation": job["location"]},
-        "publishAttributionMetricsToS3": job["publish_metrics"],
+        "publishAttributionMetricsToS3": False,
     }
     if job["role"] is not None:
         described["roleArn"] = job["role"]
@@ -72,7 +62,7 @@ def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
 
 
 def list_dataset_import_jobs(call: Call) -> Mapping[str, Any]:
-    dataset = name_in(call.asked["datasetArn"], DATASET, field="datasetArn") if "datasetArn" in call.asked else ""
+    dataset = narrowed_to(call, DATASET, "datasetArn")
     found = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
     return page(call, found, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
 
@@ -89,21 +79,8 @@ def _summary(call: Call, job: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateDatasetImportJob": Operation(
-        Members(
-            {
-                "jobName!": NAME,
-                "datasetArn!": ARN,
-                "dataSource!": Members({"dataLocation": Text(0, 256, r"(s3|http|https)://.+")}),
-                "roleArn": ROLE_ARN,
-                "tags": TAGS,
-                "importMode": Text(one_of=(FULL, INCREMENTAL)),
-                "publishAttributionMetricsToS3": Flag(),
-            }
-        ),
-        create_dataset_import_job,
-    ),
-    "DescribeDatasetImportJob": Operation(Members({"datasetImportJobArn!": ARN}), describe_dataset_import_job),
-    "ListDatasetImportJobs": Operation(Members({"datasetArn": ARN, **PAGE}), list_dataset_import_jobs),
+OPERATIONS: dict[str, Operation] = {
+    "CreateDatasetImportJob": create_dataset_import_job,
+    "DescribeDatasetImportJob": describe_dataset_import_job,
+    "ListDatasetImportJobs": list_dataset_import_jobs,
 }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import group_named, wanted_group
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
 from nextbest.personalize.control.schemas import schema_named
 from nextbest.personalize.control.solution_versions import unfinished_version
 from nextbest.personalize.datasets.removal import clear_dataset
@@ -32,7 +32,6 @@ from nextbest.personalize.protocol.arns import (
     SCHEMA,
     stored_kind,
 )
-from nextbest.personalize.protocol.shapes import Members, Text
 from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
 
 
@@ -150,21 +149,10 @@ def _summary(call: Call, dataset: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateDataset": Operation(
-        Members(
-            {
-                "name!": NAME,
-                "schemaArn!": ARN,
-                "datasetGroupArn!": ARN,
-                "datasetType!": Text(0, 256, r"[A-Za-z_]+"),
-                "tags": TAGS,
-            }
-        ),
-        create_dataset,
-    ),
-    "DescribeDataset": Operation(Members({"datasetArn!": ARN}), describe_dataset),
-    "ListDatasets": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_datasets),
-    "UpdateDataset": Operation(Members({"datasetArn!": ARN, "schemaArn!": ARN}), update_dataset),
-    "DeleteDataset": Operation(Members({"datasetArn!": ARN}), delete_dataset),
+OPERATIONS: dict[str, Operation] = {
+    "CreateDataset": create_dataset,
+    "DescribeDataset": describe_dataset,
+    "ListDatasets": list_datasets,
+    "UpdateDataset": update_dataset,
+    "DeleteDataset": delete_dataset,
 }

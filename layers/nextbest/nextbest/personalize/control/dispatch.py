@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize.control import (
     campaigns,
@@ -18,12 +20,17 @@ from nextbest.personalize.control import (
     unsupported,
 )
 from nextbest.personalize.control.resources import Call, ControlPlane, Operation
-from nextbest.personalize.protocol.caller import Caller, identify
+from nextbest.personalize.protocol.arns import Arns
+from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import Protocol, Refused
-from nextbest.personalize.protocol.wire import TARGET, Answer, failure, read_body, success
+from nextbest.personalize.protocol.model_shapes import input_shape
+from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
+from nextbest.store.bulk import BulkStore
 from nextbest.web.request import Request
+from nextbest.web.response import Response
 
 SERVICE = "AmazonPersonalize"
+MODEL = "personalize"
 OPERATIONS: dict[str, Operation] = {
     **unsupported.OPERATIONS,
     **dataset_groups.OPERATIONS,
@@ -40,21 +47,36 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def answer(deployment: ControlPlane, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
-    """Answer one call of the control plane. ``now`` is seconds since 1970.
+class ControlPlaneEndpoints(PersonalizeEndpoints):
+    """The control plane. Calls that name no operation get the words of the REST protocol: nobody else serves them.
 
-    Calls that name no operation are told so in the words of the REST protocol: they are for paths nobody else serves.
+    ``region`` is the deployment's; ``control_plane`` makes what operations act on from the ARNs of an account.
     """
-    if TARGET not in request.headers:
-        return failure(_misdirected(request.path), protocol=Protocol.REST, request_id=request_id)
-    try:
-        key = identify(deployment.store, caller)
+
+    protocol = Protocol.CONTROL
+
+    def __init__(
+        self, store: BulkStore, region: str, control_plane: Callable[[Arns], ControlPlane], master_secret: str
+    ) -> None:
+        super().__init__(store, master_secret)
+        self._region = region
+        self._control_plane = control_plane
+
+    def serve(self, request: Request, *, now: float) -> Response:
+        """Answer one call of the control plane."""
+        caller = self.caller(request)
+        if TARGET not in request.headers:
+            raise _misdirected(request.path)
+        key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
-        call = Call(deployment, key, operation.members.check(read_body(request.body)), now)
-        members = operation.serve(call)
-    except NextbestError as error:
-        return failure(error, protocol=Protocol.CONTROL, request_id=request_id)
-    return success(members, protocol=Protocol.CONTROL, request_id=request_id, fields={"operation": name})
+        control_plane = self._control_plane(Arns(self._region, request.account_id))
+        call = Call(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
+        members = operation(call)
+        return success(members, protocol=self.protocol, request_id=request.request_id, fields={"operation": name})
+
+    def refuse(self, error: NextbestError, request: Request, _now: float, /) -> Response:
+        protocol = self.protocol if TARGET in request.headers else Protocol.REST
+        return failure(error, protocol=protocol, request_id=request.request_id)
 
 
 def _misdirected(path: str) -> NextbestError:

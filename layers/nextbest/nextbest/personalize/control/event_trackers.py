@@ -8,11 +8,10 @@ from typing import Any
 from nextbest.errors import AlreadyExists
 from nextbest.personalize.control.dataset_groups import group_named, wanted_group
 from nextbest.personalize.control.datasets import new_tracking_id
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER, stored_kind
-from nextbest.personalize.protocol.shapes import Members
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 
@@ -62,11 +61,9 @@ def _summary(call: Call, tracker: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateEventTracker": Operation(
-        Members({"name!": NAME, "datasetGroupArn!": ARN, "tags": TAGS}), create_event_tracker
-    ),
-    "DescribeEventTracker": Operation(Members({"eventTrackerArn!": ARN}), describe_event_tracker),
-    "ListEventTrackers": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_event_trackers),
-    "DeleteEventTracker": Operation(Members({"eventTrackerArn!": ARN}), delete_event_tracker),
+OPERATIONS: dict[str, Operation] = {
+    "CreateEventTracker": create_event_tracker,
+    "DescribeEventTracker": describe_event_tracker,
+    "ListEventTrackers": list_event_trackers,
+    "DeleteEventTracker": delete_event_tracker,
 }

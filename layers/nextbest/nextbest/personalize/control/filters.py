@@ -7,11 +7,11 @@ from typing import Any
 
 from nextbest.errors import AlreadyExists, QuotaExceeded
 from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.dataset_groups import group_named, wanted_group
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
 from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, name_in, stored_kind
-from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, stored_kind
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 MAX_FILTERS = 30
@@ -25,9 +25,7 @@ _DATASETS = {
 
 
 def create_filter(call: Call) -> Mapping[str, Any]:
-    group_arn, expression = call.asked["datasetGroupArn"], call.asked["filterExpression"]
-    program_id = name_in(group_arn, DATASET_GROUP, field="datasetGroupArn")
-    call.program(program_id, arn=group_arn)
+    program_id, expression = group_named(call, call.asked["datasetGroupArn"]), call.asked["filterExpression"]
     name = call.asked["name"]
     if call.store.resource(stored_kind(FILTER), name) is not None:
         raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
@@ -70,9 +68,7 @@ def describe_filter(call: Call) -> Mapping[str, Any]:
 
 
 def list_filters(call: Call) -> Mapping[str, Any]:
-    wanted = {}
-    if "datasetGroupArn" in call.asked:
-        wanted["program_id"] = name_in(call.asked["datasetGroupArn"], DATASET_GROUP, field="datasetGroupArn")
+    wanted = wanted_group(call)
     found = call.resources(FILTER, **wanted)
     # The capital F is AWS's own, here alone.
     return page(call, found, "Filters", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
@@ -92,12 +88,9 @@ def _summary(call: Call, resource: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateFilter": Operation(
-        Members({"name!": NAME, "datasetGroupArn!": ARN, "filterExpression!": Text(1, 2500), "tags": TAGS}),
-        create_filter,
-    ),
-    "DescribeFilter": Operation(Members({"filterArn!": ARN}), describe_filter),
-    "ListFilters": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_filters),
-    "DeleteFilter": Operation(Members({"filterArn!": ARN}), delete_filter),
+OPERATIONS: dict[str, Operation] = {
+    "CreateFilter": create_filter,
+    "DescribeFilter": describe_filter,
+    "ListFilters": list_filters,
+    "DeleteFilter": delete_filter,
 }

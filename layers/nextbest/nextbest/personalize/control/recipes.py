@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.dataset_groups import DOMAIN
-from nextbest.personalize.control.resources import ARN, PAGE, Call, Operation, Resource, dates, page
-from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, name_in
-from nextbest.personalize.protocol.resource_access import missing
-from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, missing, name_in
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 NAME = "aws-next-best-action"
@@ -89,13 +86,9 @@ def _summary(call: Call, recipe: Resource) -> dict[str, Any]:
     return {"name": recipe["name"], "recipeArn": call.arn(RECIPE, recipe["name"]), "status": ACTIVE, **dates(recipe)}
 
 
-OPERATIONS = {
-    "DescribeRecipe": Operation(Members({"recipeArn!": ARN}), describe_recipe),
-    "ListRecipes": Operation(
-        Members({"recipeProvider": Text(one_of=("SERVICE",)), "domain": DOMAIN, **PAGE}), list_recipes
-    ),
-    "DescribeAlgorithm": Operation(Members({"algorithmArn!": ARN}), describe_algorithm),
-    "DescribeFeatureTransformation": Operation(
-        Members({"featureTransformationArn!": ARN}), describe_feature_transformation
-    ),
+OPERATIONS: dict[str, Operation] = {
+    "DescribeRecipe": describe_recipe,
+    "ListRecipes": list_recipes,
+    "DescribeAlgorithm": describe_algorithm,
+    "DescribeFeatureTransformation": describe_feature_transformation,
 }

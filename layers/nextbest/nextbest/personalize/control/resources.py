@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -12,23 +13,15 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.rebase_status import is_lost
-from nextbest.errors import AlreadyExists, InvalidInput
-from nextbest.personalize.protocol.arns import ARN_PATTERN, MAX_ARN_CHARACTERS, Arns, name_in, stored_kind
+from nextbest.errors import AlreadyExists, InvalidInput, NotFound
+from nextbest.logic.authorization import open_program
+from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
 from nextbest.personalize.protocol.errors import Refused
-from nextbest.personalize.protocol.resource_access import missing, open_program, require
-from nextbest.personalize.protocol.shapes import Listing, Members, Shape, Text, Whole
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING, UNFINISHED
 from nextbest.store.base import ProgramState
 from nextbest.store.bulk import BulkStore
 
-NAME = Text(1, 63, r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
-ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
-ROLE_ARN = Text(0, 256, r"arn:([a-z\d-]+):iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
-TAG_KEY = Text(1, 128, r"[\w\s.:/=+\-@]*")
-TAGS = Listing(Members({"tagKey!": TAG_KEY, "tagValue!": Text(0, 256, r"[\w\s.:/=+\-@]*")}), 0, 200)
 MAX_TAGS = 50
-
-PAGE: dict[str, Shape] = {"nextToken": Text(0, 1500, r"[\x00-\x7F]*"), "maxResults": Whole(1, 100)}
 DEFAULT_PAGE = 100
 
 Resource = Mapping[str, Any]
@@ -67,7 +60,7 @@ class Call:
 
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
-        return open_program(self.store, self.key, program_id, ADMIN, unseen=missing(arn))
+        return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
@@ -79,7 +72,7 @@ class Call:
         found = self.store.resource(stored_kind(kind), name)
         if found is None:
             raise missing(arn)
-        require(self.key, found["program_id"], ADMIN, unseen=missing(arn))
+        self.key.require(found["program_id"], ADMIN, hidden=missing(arn))
         return as_of(found, self.now)
 
     def resources(self, kind: str, **wanted: str) -> Iterator[Resource]:
@@ -118,12 +111,25 @@ class Call:
         self.store.delete_resource(stored_kind(kind), resource["name"])
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation: what it takes, and what answers it (None: it has no output)."""
+Operation = Callable[[Call], Mapping[str, Any] | None]
+"""Serves one operation, whose input was checked against AWS's own shapes. None: the operation has no output."""
 
-    members: Members
-    serve: Callable[[Call], Mapping[str, Any] | None]
+
+@contextmanager
+def narrowing(member: str) -> Iterator[None]:
+    """Raise InvalidInput for NotFound: AWS models no ResourceNotFoundException where ``member`` narrows a list."""
+    try:
+        yield
+    except NotFound as error:
+        raise InvalidInput(error.message, field=member) from error
+
+
+def narrowed_to(call: Call, kind: str, member: str) -> str:
+    """The name of the resource that a list is narrowed to; empty where it is not. Raises InvalidInput, Forbidden."""
+    if member not in call.asked:
+        return ""
+    with narrowing(member):
+        return str(call.find(kind, member)["name"])
 
 
 def page(

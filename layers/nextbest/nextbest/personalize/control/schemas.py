@@ -10,12 +10,9 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.errors import Forbidden, InUse, InvalidInput
-from nextbest.personalize.control.dataset_groups import DOMAIN
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
-from nextbest.personalize.protocol.arns import DATASET, SCHEMA, name_in, stored_kind
-from nextbest.personalize.protocol.resource_access import DENIED, missing
-from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, stored_kind
 
 
 def create_schema(call: Call) -> Mapping[str, Any]:
@@ -71,7 +68,7 @@ def _owns(key: AccessKey, schema: Resource) -> bool:
 
 def _require_admin(call: Call) -> None:
     if not call.key.allows(ADMIN):
-        raise Forbidden(DENIED.format(scope=ADMIN))
+        raise Forbidden(f"the access key lacks the scope {ADMIN}")
 
 
 def _summary(call: Call, schema: Resource) -> dict[str, Any]:
@@ -79,9 +76,9 @@ def _summary(call: Call, schema: Resource) -> dict[str, Any]:
     return {"name": schema["name"], "schemaArn": call.arn(SCHEMA, schema["name"]), **domain, **dates(schema)}
 
 
-OPERATIONS = {
-    "CreateSchema": Operation(Members({"name!": NAME, "schema!": Text(0, 20_000), "domain": DOMAIN}), create_schema),
-    "DescribeSchema": Operation(Members({"schemaArn!": ARN}), describe_schema),
-    "ListSchemas": Operation(Members(PAGE), list_schemas),
-    "DeleteSchema": Operation(Members({"schemaArn!": ARN}), delete_schema),
+OPERATIONS: dict[str, Operation] = {
+    "CreateSchema": create_schema,
+    "DescribeSchema": describe_schema,
+    "ListSchemas": list_schemas,
+    "DeleteSchema": delete_schema,
 }

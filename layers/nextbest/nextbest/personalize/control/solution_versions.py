@@ -12,10 +12,8 @@ from typing import Any
 from nextbest.domain.access_keys import ADMIN
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, as_of, dates, page
-from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, name_in, stored_kind
-from nextbest.personalize.protocol.resource_access import missing, require
-from nextbest.personalize.protocol.shapes import Members, Text
+from nextbest.personalize.control.resources import Call, Operation, Resource, as_of, dates, page
+from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, missing, name_in, stored_kind
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
     CREATE_PENDING,
@@ -25,12 +23,14 @@ from nextbest.personalize.protocol.statuses import (
 )
 
 LATEST = "$LATEST"
+FULL = "FULL"
+UPDATE = "UPDATE"
 
 
 def create_solution_version(call: Call) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
-    mode = call.asked.get("trainingMode", "FULL")
-    if mode == "UPDATE":
+    mode = call.asked.get("trainingMode", FULL)
+    if mode == UPDATE:
         raise InvalidInput("trainingMode UPDATE is for User-Personalization only; use FULL", field="trainingMode")
     program_id = solution["program_id"]
     busy = unfinished_version(call, program_id=program_id)
@@ -106,7 +106,7 @@ def find_version(call: Call, member: str) -> Resource:
         found = call.store.resource(stored_kind(VERSION), name)
     if found is None:
         raise missing(arn)
-    require(call.key, found["program_id"], ADMIN, unseen=missing(arn))
+    call.key.require(found["program_id"], ADMIN, hidden=missing(arn))
     return as_of(found, call.now)
 
 
@@ -140,20 +140,10 @@ def version_summary(call: Call, version: Resource) -> dict[str, Any]:
     }
 
 
-OPERATIONS = {
-    "CreateSolutionVersion": Operation(
-        Members(
-            {
-                "solutionArn!": ARN,
-                "name": NAME,
-                "trainingMode": Text(one_of=("FULL", "UPDATE", "AUTOTRAIN")),
-                "tags": TAGS,
-            }
-        ),
-        create_solution_version,
-    ),
-    "DescribeSolutionVersion": Operation(Members({"solutionVersionArn!": ARN}), describe_solution_version),
-    "ListSolutionVersions": Operation(Members({"solutionArn": ARN, **PAGE}), list_solution_versions),
-    "StopSolutionVersionCreation": Operation(Members({"solutionVersionArn!": ARN}), stop_solution_version_creation),
-    "GetSolutionMetrics": Operation(Members({"solutionVersionArn!": ARN}), get_solution_metrics),
+OPERATIONS: dict[str, Operation] = {
+    "CreateSolutionVersion": create_solution_version,
+    "DescribeSolutionVersion": describe_solution_version,
+    "ListSolutionVersions": list_solution_versions,
+    "StopSolutionVersionCreation": stop_solution_version_creation,
+    "GetSolutionMetrics": get_solution_metrics,
 }

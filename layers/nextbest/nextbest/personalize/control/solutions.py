@@ -9,26 +9,22 @@ from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import group_named, wanted_group
 from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
-from nextbest.personalize.control.resources import ARN, NAME, PAGE, TAGS, Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
 from nextbest.personalize.control.solution_versions import (
     latest_version,
     unfinished_version,
     version_summary,
     versions_of,
 )
+from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, SOLUTION, VERSION
-from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Number, Pairs, Text
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-_PARAMETERS = Pairs(Text(0, 256), Text(0, 1000), 100)
-_AUTO_TRAINING = Members({"schedulingExpression": Text(1, 16, r"rate\(\d+ days?\)")})
-_EVENTS = Members(
-    {
-        "eventParametersList": Listing(
-            Members({"eventType": Text(0, 256), "eventValueThreshold": Number(), "weight": Number(0, 1)}), 0, 10
-        )
-    }
+OF_OTHER_RECIPES = (
+    *("hpoConfig", "autoMLConfig", "optimizationObjective", "trainingDataConfig"),
+    *("eventsConfig", "eventValueThreshold"),
 )
+"""Members of ``solutionConfig`` that tune recipes for items; AWS documents none of them for actions."""
 
 
 def create_solution(call: Call) -> Mapping[str, Any]:
@@ -36,9 +32,7 @@ def create_solution(call: Call) -> Mapping[str, Any]:
     if "recipeArn" not in call.asked:
         raise InvalidInput("recipeArn must be given: this service has no AutoML", field="recipeArn")
     require_recipe(call.asked["recipeArn"])
-    for flag in ("performHPO", "performAutoML"):
-        if call.asked.get(flag):
-            raise InvalidInput(f"{flag} is not supported by the recipe {RECIPE_NAME}", field=flag)
+    refuse_other_recipes(call.asked)
     config = call.asked.get("solutionConfig", {})
     if config.get("algorithmHyperParameters"):
         optimization_period_days(call, config["algorithmHyperParameters"])  # raises: the algorithm takes none
@@ -55,6 +49,17 @@ def create_solution(call: Call) -> Mapping[str, Any]:
     }
     call.create(SOLUTION, call.asked["name"], program_id, members)
     return {"solutionArn": call.arn(SOLUTION, call.asked["name"])}
+
+
+def refuse_other_recipes(asked: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for settings of other recipes than the one there is, and event types that no action has."""
+    members = [flag for flag in ("performHPO", "performAutoML") if asked.get(flag)]
+    for config in ("solutionConfig", "solutionUpdateConfig"):
+        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in asked.get(config, {})]
+    if "eventType" in asked:
+        action_event_type(asked["eventType"], path="eventType")
+    if members:
+        raise InvalidInput(f"{members[0]} is not supported by the recipe {RECIPE_NAME}", field=members[0])
 
 
 def describe_solution(call: Call) -> Mapping[str, Any]:
@@ -84,6 +89,7 @@ def list_solutions(call: Call) -> Mapping[str, Any]:
 
 def update_solution(call: Call) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
+    refuse_other_recipes(call.asked)
     given = {
         key: call.asked[key]
         for key in ("performAutoTraining", "performIncrementalUpdate", "solutionUpdateConfig")
@@ -129,46 +135,10 @@ def _summary(call: Call, solution: Resource) -> dict[str, Any]:
     }
 
 
-_CONFIG = Members(
-    {
-        "eventValueThreshold": Text(0, 256),
-        "algorithmHyperParameters": _PARAMETERS,
-        "featureTransformationParameters": _PARAMETERS,
-        "eventsConfig": _EVENTS,
-        "autoTrainingConfig": _AUTO_TRAINING,
-    }
-)
-
-OPERATIONS = {
-    "CreateSolution": Operation(
-        Members(
-            {
-                "name!": NAME,
-                "performHPO": Flag(),
-                "performAutoML": Flag(),
-                "performAutoTraining": Flag(),
-                "performIncrementalUpdate": Flag(),
-                "recipeArn": ARN,
-                "datasetGroupArn!": ARN,
-                "eventType": Text(0, 256),
-                "solutionConfig": _CONFIG,
-                "tags": TAGS,
-            }
-        ),
-        create_solution,
-    ),
-    "DescribeSolution": Operation(Members({"solutionArn!": ARN}), describe_solution),
-    "ListSolutions": Operation(Members({"datasetGroupArn": ARN, **PAGE}), list_solutions),
-    "UpdateSolution": Operation(
-        Members(
-            {
-                "solutionArn!": ARN,
-                "performAutoTraining": Flag(),
-                "performIncrementalUpdate": Flag(),
-                "solutionUpdateConfig": Members({"autoTrainingConfig": _AUTO_TRAINING, "eventsConfig": _EVENTS}),
-            }
-        ),
-        update_solution,
-    ),
-    "DeleteSolution": Operation(Members({"solutionArn!": ARN}), delete_solution),
+OPERATIONS: dict[str, Operation] = {
+    "CreateSolution": create_solution,
+    "DescribeSolution": describe_solution,
+    "ListSolutions": list_solutions,
+    "UpdateSolution": update_solution,
+    "DeleteSolution": delete_solution,
 }

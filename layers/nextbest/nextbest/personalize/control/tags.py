@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.resources import ARN, TAG_KEY, TAGS, Call, Operation, Resource, check_tags, tags_of
+from nextbest.personalize.control.resources import Call, Operation, Resource, check_tags, tags_of
 from nextbest.personalize.protocol.arns import SCHEMA, SOLUTION, VERSION, split_arn
-from nextbest.personalize.protocol.shapes import Listing, Members
 
 
 def tag_resource(call: Call) -> Mapping[str, Any]:
@@ -39,8 +38,8 @@ def _find(call: Call) -> tuple[str, Resource]:
     return kind, call.find_named(kind, name, call.asked["resourceArn"])
 
 
-OPERATIONS = {
-    "TagResource": Operation(Members({"resourceArn!": ARN, "tags!": TAGS}), tag_resource),
-    "UntagResource": Operation(Members({"resourceArn!": ARN, "tagKeys!": Listing(TAG_KEY, 0, 200)}), untag_resource),
-    "ListTagsForResource": Operation(Members({"resourceArn!": ARN}), list_tags_for_resource),
+OPERATIONS: dict[str, Operation] = {
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "ListTagsForResource": list_tags_for_resource,
 }

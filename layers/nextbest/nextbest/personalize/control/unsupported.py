@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.resources import PAGE, Call, Operation
-from nextbest.personalize.protocol.shapes import Members
+from nextbest.personalize.control.dataset_groups import wanted_group
+from nextbest.personalize.control.resources import Call, Operation, narrowed_to, narrowing, page
+from nextbest.personalize.control.solution_versions import find_version
+from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION
 
 _BATCH = "Batch jobs are not supported by the recipe aws-next-best-action"  # as in AWS itself (§7.8)
 _DOMAIN = "Recommenders belong to Domain dataset groups, which this service does not have"
@@ -22,14 +24,34 @@ _REASONS = {
     "DatasetExportJob": "Dataset exports are not supported by this service",
     "DataDeletionJob": "Data deletion jobs are not supported by this service; DELETE /users/{user_id} deletes a user",
 }
-_LISTS = {
-    "ListBatchInferenceJobs": "batchInferenceJobs",
-    "ListBatchSegmentJobs": "batchSegmentJobs",
-    "ListRecommenders": "recommenders",
-    "ListMetricAttributions": "metricAttributions",
-    "ListMetricAttributionMetrics": "metrics",
-    "ListDatasetExportJobs": "datasetExportJobs",
-    "ListDataDeletionJobs": "dataDeletionJobs",
+
+
+def _check_version(call: Call) -> None:
+    if "solutionVersionArn" in call.asked:
+        with narrowing("solutionVersionArn"):
+            find_version(call, "solutionVersionArn")
+
+
+def _check_dataset(call: Call) -> None:
+    narrowed_to(call, DATASET, "datasetArn")
+
+
+def _check_attribution(call: Call) -> None:
+    narrowed_to(call, METRIC_ATTRIBUTION, "metricAttributionArn")
+
+
+# By operation: the key of the list, and what checks the resource that it may be narrowed to.
+_LISTS: dict[str, tuple[str, Callable[[Call], object]]] = {
+    "ListBatchInferenceJobs": ("batchInferenceJobs", _check_version),
+    "ListBatchSegmentJobs": ("batchSegmentJobs", _check_version),
+    "ListRecommenders": ("recommenders", wanted_group),
+    "ListMetricAttributions": ("metricAttributions", wanted_group),
+    "ListMetricAttributionMetrics": (
+        "metrics",
+        _check_attribution,
+    ),
+    "ListDatasetExportJobs": ("datasetExportJobs", _check_dataset),
+    "ListDataDeletionJobs": ("dataDeletionJobs", wanted_group),
 }
 _VERBS = {
     "BatchInferenceJob": ("Create", "Describe"),
@@ -41,22 +63,22 @@ _VERBS = {
 }
 
 
-def _refuse(reason: str) -> Callable[[Call], Mapping[str, Any] | None]:
+def _refuse(reason: str) -> Operation:
     def refuse(_call: Call) -> None:
         raise InvalidInput(reason)
 
     return refuse
 
 
-def _nothing(key: str) -> Callable[[Call], Mapping[str, Any] | None]:
-    return lambda _call: {key: []}
+def _empty(key: str, check: Callable[[Call], object]) -> Operation:
+    def serve(call: Call) -> Mapping[str, Any]:
+        check(call)
+        return page(call, iter(()), key, dict)
+
+    return serve
 
 
-OPERATIONS = {
-    **{
-        f"{verb}{noun}": Operation(Members({}), _refuse(_REASONS[noun]))
-        for noun, verbs in _VERBS.items()
-        for verb in verbs
-    },
-    **{name: Operation(Members(PAGE), _nothing(key)) for name, key in _LISTS.items()},
+OPERATIONS: dict[str, Operation] = {
+    **{f"{verb}{noun}": _refuse(_REASONS[noun]) for noun, verbs in _VERBS.items() for verb in verbs},
+    **{name: _empty(key, check) for name, (key, check) in _LISTS.items()},
 }

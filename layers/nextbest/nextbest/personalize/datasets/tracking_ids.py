@@ -8,9 +8,9 @@ from typing import Any
 
 from nextbest.domain.access_keys import WRITE, AccessKey
 from nextbest.errors import NotFound
+from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema
 from nextbest.personalize.protocol.arns import stored_kind
-from nextbest.personalize.protocol.resource_access import open_program
 from nextbest.store.base import ConfigurationStore, ProgramState
 
 TRACKING_ID = stored_kind("tracking-id")
@@ -39,14 +39,14 @@ def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, da
     Raises NotFound for an id that does not exist, is for other events, or is not the caller's to know of.
     """
     assert dataset_type in (INTERACTIONS, ACTION_INTERACTIONS)
-    unseen = NotFound(f"Tracking id {tracking_id} does not exist.")
+    hidden = NotFound(f"Tracking id {tracking_id} does not exist.")
     found: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
         "program_id": tracking_id,
         "dataset_type": dataset_type,
         "schema": None,
     }
     if found["dataset_type"] != dataset_type:
-        raise unseen
-    state = open_program(store, key, found["program_id"], WRITE, unseen=unseen)
+        raise hidden
+    state = open_program(store, key, found["program_id"], WRITE, hidden=hidden)
     schema = DatasetSchema.from_json(found["schema"]) if found["schema"] is not None else None
     return Tracker(state, schema)

@@ -13,12 +13,12 @@ from typing import Any
 from nextbest.domain.access_keys import WRITE, AccessKey
 from nextbest.domain.assets import Asset, FieldValue
 from nextbest.errors import InvalidInput
+from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.properties import fields_of, read_properties
 from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.datasets.sources import ITEM_ID
 from nextbest.personalize.events.interactions import ID
-from nextbest.personalize.protocol.arns import ARN_PATTERN, DATASET, DATASET_GROUP, name_in, stored_kind
-from nextbest.personalize.protocol.resource_access import missing, open_program
+from nextbest.personalize.protocol.arns import ARN_PATTERN, DATASET, DATASET_GROUP, missing, name_in, stored_kind
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
 from nextbest.store.cache import CatalogueCache
@@ -55,7 +55,7 @@ def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> D
     program_id, _, named_type = name.partition("/")
     if named_type.upper() != dataset_type:
         raise InvalidInput(f"The dataset must be of type {dataset_type}", field="datasetArn")
-    state = open_program(store, key, program_id, WRITE, unseen=missing(arn))
+    state = open_program(store, key, program_id, WRITE, hidden=missing(arn))
     resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
     if resource is not None:
         return Dataset(state, DatasetSchema.from_json(resource["fields"]))

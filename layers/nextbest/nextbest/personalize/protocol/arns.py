@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NotFound
 
 DATASET_GROUP = "dataset-group"
 SCHEMA = "schema"
@@ -20,6 +20,7 @@ SOLUTION = "solution"  # the ARN of a version is that of a solution named <name>
 VERSION = "solution-version"  # only the store names it so
 CAMPAIGN = "campaign"
 FILTER = "filter"
+METRIC_ATTRIBUTION = "metric-attribution"  # there are none
 RECIPE = "recipe"
 ALGORITHM = "algorithm"
 FEATURE_TRANSFORMATION = "feature-transformation"
@@ -67,3 +68,8 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
 def stored_kind(kind: str) -> str:
     """Under which kind the store keeps such resources. No program id holds a colon, so the two never meet."""
     return f"personalize:{kind}"
+
+
+def missing(arn: str) -> NotFound:
+    """A resource that does not exist, or that the caller may not know of: one and the same message."""
+    return NotFound(f"Resource Arn {arn} does not exist.")

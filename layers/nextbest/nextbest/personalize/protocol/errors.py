@@ -37,8 +37,8 @@ class Protocol(Enum):
     REST = "application/json"
 
 
-class Told(NamedTuple):
-    """How a caller is told of an error."""
+class WireError(NamedTuple):
+    """An error as it goes over the wire."""
 
     exception: str
     status: int
@@ -54,27 +54,29 @@ class Refused(NextbestError):
         self.status = status
 
 
-def told(error: NextbestError, protocol: Protocol) -> Told:
+def wire_error(error: NextbestError, protocol: Protocol) -> WireError:
     """The exception, status and message that tell the caller of ``error``."""
     rest = protocol is Protocol.REST
     match error:
         case Refused():
-            return Told(error.exception, error.status, error.message)
+            return WireError(error.exception, error.status, error.message)
         case QuotaExceeded() if not rest:
-            return Told("LimitExceededException", 400, error.message)
+            return WireError("LimitExceededException", 400, error.message)
         case InvalidInput():
-            return Told("InvalidInputException", 400, error.message)
+            return WireError("InvalidInputException", 400, error.message)
         case NotFound():
-            return Told("ResourceNotFoundException", 404 if rest else 400, error.message)
+            return WireError("ResourceNotFoundException", 404 if rest else 400, error.message)
         case AlreadyExists():
-            return Told("ResourceAlreadyExistsException", 400, error.message)
+            return WireError("ResourceAlreadyExistsException", 400, error.message)
         case InUse():
-            return Told("ResourceInUseException", 409 if rest else 400, error.message)
+            return WireError("ResourceInUseException", 409 if rest else 400, error.message)
         case Forbidden():
-            return Told("AccessDeniedException", 400, error.message)
+            return WireError(
+                "AccessDeniedException", 400, f"User is not authorized to perform this action: {error.message}"
+            )
         case TooManyRequests():
-            return Told("ThrottlingException", 400, error.message)
+            return WireError("ThrottlingException", 400, error.message)
         case Unavailable():
-            return Told("ServiceUnavailableException", 503, error.message)
+            return WireError("ServiceUnavailableException", 503, error.message)
         case _:
-            return Told("InternalServerException", 500, "The service cannot read its own data; rebase the program")
+            return WireError("InternalServerException", 500, "The service cannot read its own data; rebase the program")

@@ -143,8 +143,12 @@ class Pairs:
         }
 
 
+@dataclass(init=False, slots=True)
 class Members:
     """The members of a structure by name; a name that ends in ``!`` is required. Null counts as absent."""
+
+    members: Mapping[str, Shape]
+    required: tuple[str, ...]
 
     def __init__(self, members: Mapping[str, Shape]) -> None:
         self.members = {name.rstrip("!"): shape for name, shape in members.items()}

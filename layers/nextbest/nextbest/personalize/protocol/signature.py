@@ -4,9 +4,8 @@
     secret = ...                                             of credential.access_key_id; unknown: UnrecognizedClient
     verify(request, credential, secret, now=now)
 
-Canonical request, string to sign and signature are botocore's own (it is loaded anyway to reach the store), so both
-sides of the wire share one well-kept implementation. What botocore cannot know is checked here: that the signature
-covers what matters, fits this service, and is fresh. A session token is ignored: our keys have none.
+The arithmetic is ``aws/sigv4.py``'s, which signs our own requests too. Checked here is that the signature covers what
+matters, fits this service, and is fresh. A session token is ignored: our keys have none.
 
 Errors carry the code and the words that AWS uses, and never echo what was sent:
 
@@ -20,18 +19,24 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from urllib.parse import quote
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.compat import HTTPHeaders
-from botocore.credentials import Credentials
-
+from nextbest.aws.sigv4 import (
+    ALGORITHM,
+    CONTENT_HASH,
+    DATE,
+    TERMINATOR,
+    TIMESTAMP_FORMAT,
+    canonical_path,
+    canonical_query,
+    canonical_request,
+    signature,
+)
 from nextbest.errors import Forbidden
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.web.request import Request
@@ -39,13 +44,10 @@ from nextbest.web.request import Request
 SERVICE = "personalize"
 MAX_SKEW_SECONDS = 300
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _BASIC_FORMAT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
-_CONTENT_HASH = "x-amz-content-sha256"
 # Headers that change what a request means must be signed wherever they are present.
-_COVERED = ("x-amz-date", "x-amz-target", _CONTENT_HASH)
+_COVERED = (DATE, "x-amz-target", CONTENT_HASH)
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
@@ -107,8 +109,8 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
     algorithm, _, rest = headers.get("authorization", "").strip().partition(" ")
     if not algorithm:
         raise MissingAuthenticationToken("Missing Authentication Token")
-    if algorithm != _ALGORITHM or not rest.isascii():
-        raise IncompleteSignature(f"The Authorization header must begin with {_ALGORITHM}.")
+    if algorithm != ALGORITHM or not rest.isascii():
+        raise IncompleteSignature(f"The Authorization header must begin with {ALGORITHM}.")
     elements = dict(_element(text) for text in rest.split(","))
     lacking = [name for name in ("Credential", "Signature", "SignedHeaders") if not elements.get(name)]
     if lacking:
@@ -122,64 +124,58 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
     access_key_id, date, region, service, terminator = scope
     if service != SERVICE:
         raise InvalidSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
-    if terminator != "aws4_request":
-        raise InvalidSignature("Credential should be scoped with a valid terminator: 'aws4_request'.")
+    if terminator != TERMINATOR:
+        raise InvalidSignature(f"Credential should be scoped with a valid terminator: '{TERMINATOR}'.")
     signed_headers = tuple(elements["SignedHeaders"].lower().split(";"))
     return Credential(access_key_id, date, region, service, signed_headers, elements["Signature"])
 
 
-def verify(
-    request: Request, credential: Credential, secret: str, *, now: float, path_prefixes: Sequence[str] = ("",)
-) -> None:
+def verify(request: Request, credential: Credential, secret: str, *, now: float) -> None:
     """Raise unless ``request`` was signed with ``secret`` within 5 minutes of ``now`` (seconds since 1970).
-
-    ``path_prefixes`` are what may have stood before ``request.path`` where the client saw it: a gateway's named stage
-    (``/prod``) or a base path of a custom domain is part of the path that is signed, but not of the path that is
-    routed. A prefix is ours to know, so trying each weakens nothing.
 
     Raises IncompleteSignature, InvalidSignature. Compares in constant time.
     """
-    signed_at = _signed_at(request.headers)
-    timestamp = f"{signed_at:{_TIMESTAMP}}"
+    timestamp, signed_at = _signed_at(request.headers)
     if credential.date != timestamp[:8]:
         raise InvalidSignature(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."
         )
-    _check_freshness(signed_at.timestamp(), now)
+    _check_freshness(signed_at, now)
     signed_headers = _signed_headers(request.headers, credential)
     sent = credential.signature
     expected = (
-        _signature(request, f"{prefix}{request.path}", signed_headers, credential, secret, timestamp)
-        for prefix in path_prefixes
+        _signature(request, path, signed_headers, credential, secret, timestamp) for path in _signed_paths(request)
     )
-    if not _SIGNATURE.fullmatch(sent) or not any(hmac.compare_digest(signature, sent) for signature in expected):
+    if not _SIGNATURE.fullmatch(sent) or not any(hmac.compare_digest(text, sent) for text in expected):
         raise InvalidSignature(_MISMATCH)
 
 
-class _Verifier(SigV4Auth):
-    """botocore's signer, made to sign just the headers that the client signed."""
+def _signed_paths(request: Request) -> Iterator[str]:
+    """The paths that the client may have signed, decoded, the likeliest first.
 
-    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
-        headers: HTTPHeaders = request.context["signed_headers"]
-        return headers
+    What precedes ``request.path`` is a named stage, a base path of a custom domain, or both. A domain that is mapped
+    to a stage shows clients no stage. Each of them leads to this very route, so trying them all weakens nothing.
+    """
+    prefix = request.path_prefix
+    _, _, after_first = prefix[1:].partition("/")
+    for candidate in dict.fromkeys((prefix, f"/{after_first}" if after_first else "", "")):
+        yield f"{candidate}{request.path}"
 
 
 def _signature(
-    request: Request, path: str, signed_headers: HTTPHeaders, credential: Credential, secret: str, timestamp: str
+    request: Request, path: str, signed_headers: Mapping[str, str], credential: Credential, secret: str, timestamp: str
 ) -> str:
     """The signature this request should have, in hex."""
-    # The gateway decoded the path once, and botocore encodes what was on the wire once more, as SDKs do outside S3.
-    path = quote(path, safe="/~", errors="replace")
-    query = "&".join(
-        f"{quote(name, safe='-_.~', errors='replace')}={quote(value, safe='-_.~', errors='replace')}"
-        for name, value in request.query
+    # The gateway decoded the path once; SDKs encode what goes over the wire once more.
+    canonical = canonical_request(
+        request.method,
+        canonical_path(quote(path, safe="/~", errors="replace")),
+        canonical_query(request.query),
+        signed_headers,
+        # Whatever hash the client claims, the one that counts is that of the body which arrived.
+        sha256(request.body).hexdigest(),
     )
-    # Whatever hash the client claims, the one that counts is that of the body which arrived.
-    headers = {_CONTENT_HASH: sha256(request.body).hexdigest()}
-    signed = AWSRequest(request.method, f"https://localhost{path}?{query}", headers=headers)
-    signed.context.update(timestamp=timestamp, signed_headers=signed_headers)
-    verifier = _Verifier(Credentials(credential.access_key_id, secret), credential.service, credential.region)
-    return verifier.signature(verifier.string_to_sign(signed, verifier.canonical_request(signed)), signed)
+    return signature(canonical, secret, timestamp=timestamp, region=credential.region, service=credential.service)
 
 
 def _element(text: str) -> tuple[str, str]:
@@ -187,18 +183,19 @@ def _element(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _signed_at(headers: Mapping[str, str]) -> datetime:
-    """When the client signed, to the second: X-Amz-Date, else Date."""
-    sent = headers.get("x-amz-date") or headers.get("date")
+def _signed_at(headers: Mapping[str, str]) -> tuple[str, float]:
+    """When the client signed, to the second: X-Amz-Date, else Date; as a timestamp and in seconds since 1970."""
+    sent = headers.get(DATE) or headers.get("date")
     if not sent:
         raise IncompleteSignature(
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         )
     try:
         if _BASIC_FORMAT.fullmatch(sent):
-            return datetime.strptime(sent, _TIMESTAMP).replace(tzinfo=UTC)
+            return sent, datetime.fromisoformat(sent).timestamp()
         moment = parsedate_to_datetime(sent)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return f"{moment:{TIMESTAMP_FORMAT}}", moment.timestamp()
     except (ValueError, OverflowError) as error:
         raise IncompleteSignature("Date must be in ISO-8601 'basic format'.") from error
 
@@ -216,21 +213,21 @@ def _check_freshness(signed_at: float, now: float) -> None:
 
 
 def _stamp(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):{_TIMESTAMP}}"
+    return f"{datetime.fromtimestamp(seconds, UTC):{TIMESTAMP_FORMAT}}"
 
 
-def _signed_headers(headers: Mapping[str, str], credential: Credential) -> HTTPHeaders:
+def _signed_headers(headers: Mapping[str, str], credential: Credential) -> dict[str, str]:
     """The headers that the client signed, with the values that arrived, once they cover all that matters."""
     if "host" not in credential.signed_headers:
         raise InvalidSignature("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     for name in _COVERED:
         if name in headers and name not in credential.signed_headers:
             raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
-    claimed = headers.get(_CONTENT_HASH, "")
+    claimed = headers.get(CONTENT_HASH, "")
     if claimed == "UNSIGNED-PAYLOAD" or claimed.startswith("STREAMING-"):
         # No SDK sends these to this service. Taken, they would let a body be swapped while the signature is fresh.
-        raise IncompleteSignature(f"'{_CONTENT_HASH}' must be the SHA-256 of the body: payloads must be signed.")
-    signed = HTTPHeaders()
+        raise IncompleteSignature(f"'{CONTENT_HASH}' must be the SHA-256 of the body: payloads must be signed.")
+    signed: dict[str, str] = {}
     for name in set(credential.signed_headers):
         # What did not arrive, or has no UTF-8 form to hash, cannot be what was signed.
         if name not in headers or not headers[name].isprintable():

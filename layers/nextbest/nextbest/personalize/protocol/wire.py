@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from nextbest.errors import InvalidInput, NextbestError
-from nextbest.personalize.protocol.errors import Protocol, told
+from nextbest.personalize.protocol.errors import Protocol, wire_error
+from nextbest.web.response import Response
 
 MAX_BODY_BYTES = 1_000_000
 TARGET = "x-amz-target"
 """The header in which the control plane names its operation; the other two clients have a path for each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer. ``fields`` are for the log, never for the caller."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -59,17 +49,17 @@ def success(
     request_id: str,
     headers: Mapping[str, str] | None = None,
     fields: Mapping[str, Any] | None = None,
-) -> Answer:
+) -> Response:
     """200 with ``members``; None for an operation without an output. Members that are None are left out."""
     present = {name: value for name, value in (members or {}).items() if value is not None}
-    return Answer(200, _render(present), {**_headers(protocol, request_id), **(headers or {})}, fields or {})
+    return Response(200, _render(present), {**_headers(protocol, request_id), **(headers or {})}, fields or {})
 
 
-def failure(error: NextbestError, *, protocol: Protocol, request_id: str) -> Answer:
+def failure(error: NextbestError, *, protocol: Protocol, request_id: str) -> Response:
     """The answer that every AWS SDK turns into the right exception."""
-    exception, status, message = told(error, protocol)
+    exception, status, message = wire_error(error, protocol)
     headers = {**_headers(protocol, request_id), "x-amzn-ErrorType": exception}
-    return Answer(status, _render({"__type": exception, "message": message}), headers, {"error": exception})
+    return Response(status, _render({"__type": exception, "message": message}), headers, {"error": exception})
 
 
 def _headers(protocol: Protocol, request_id: str) -> dict[str, str]:

@@ -20,25 +20,26 @@ from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
-from nextbest.errors import InvalidInput, NextbestError
+from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
-from nextbest.logic.recommendations import UNTRAINED, Serving
+from nextbest.logic.authorization import Credentials, Gate
+from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
-from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, name_in, stored_kind
-from nextbest.personalize.protocol.caller import Caller
-from nextbest.personalize.protocol.errors import Protocol
-from nextbest.personalize.protocol.resource_access import missing, require
+from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, missing, name_in, stored_kind
+from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, Pairs, Text, Whole
-from nextbest.personalize.protocol.wire import Answer, failure, read_body, success
+from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import DAY_SECONDS, Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
 from nextbest.store.base import ProgramState, UserRead
-from nextbest.store.cache import Kept
+from nextbest.store.cache import LruCache
 from nextbest.web.request import Request
+from nextbest.web.response import Response
 
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
@@ -54,11 +55,10 @@ GET_ACTION_RECOMMENDATIONS = Members(
     }
 )
 _CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
-_ACTIVE = "ACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
-class Recommended:
+class ActionList:
     """An answer. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
 
     program_id: str
@@ -86,7 +86,7 @@ class Recommended:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Query:
     """A checked request."""
 
     campaign: str
@@ -98,7 +98,7 @@ class _Asked:
     filter_values: Mapping[str, str]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> _Asked:
+    def read(cls, body: Mapping[str, Any]) -> _Query:
         asked = GET_ACTION_RECOMMENDATIONS.check(body)
         filter_arn = asked.get("filterArn", "")
         return cls(
@@ -129,38 +129,45 @@ class _Context:
     """None where candidates that know them are kept."""
 
 
-def answer(recommender: Recommender, request: Request, caller: Caller, *, now: float, request_id: str) -> Answer:
-    """Answer ``POST /action-recommendations``."""
-    try:
-        found = recommender.recommend(read_body(request.body), caller, now=now, request_id=request_id)
-    except NextbestError as error:
-        return failure(error, protocol=Protocol.REST, request_id=request_id)
-    return success(
-        found.members(),
-        protocol=Protocol.REST,
-        request_id=request_id,
-        headers={"x-nextbest-model": found.model_version},
-        fields=found.log_fields(),
-    )
+class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
+    """POST /personalize/action-recommendations."""
+
+    def __init__(self, recommender: Recommender, master_secret: str) -> None:
+        super().__init__(recommender.store, master_secret)
+        self._actions = ActionRecommender(recommender, self.gate)
+
+    def serve(self, request: Request, *, now: float) -> Response:
+        """Recommend actions to the user named in the body."""
+        caller = self.caller(request)
+        body = read_body(request.body)
+        actions = self._actions.recommend(body, caller, now=now, request_id=request.request_id)
+        return success(
+            actions.members(),
+            protocol=self.protocol,
+            request_id=request.request_id,
+            headers={"x-nextbest-model": actions.model_version},
+            fields=actions.log_fields(),
+        )
 
 
-class Recommender:
+class ActionRecommender:
     """Answers GetActionRecommendations; keeps candidates and bound filters between requests."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-        self._programs: Kept[str] = Kept(256)
-        self._candidates: Kept[tuple[str, int, Candidates]] = Kept(16)
-        self._filters: Kept[tuple[Mapping[str, Any], BoundFilter]] = Kept(256)
+    def __init__(self, recommender: Recommender, gate: Gate) -> None:
+        self._recommender = recommender
+        self._gate = gate
+        self._programs: LruCache[str] = LruCache(256)
+        self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
+        self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
-    def recommend(self, body: Mapping[str, Any], caller: Caller, *, now: float, request_id: str) -> Recommended:
+    def recommend(self, body: Mapping[str, Any], caller: Credentials, *, now: float, request_id: str) -> ActionList:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
 
         Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden, TooManyRequests.
         """
-        asked = _Asked.read(body)
+        asked = _Query.read(body)
         context = self._context(asked, caller, now=now)
-        catalogue, served = self._serving.loaded(context.state, now=now)
+        catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
         if model is None:
@@ -196,7 +203,7 @@ class Recommender:
         )
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))
-        return Recommended(
+        return ActionList(
             context.state.program.program_id,
             {candidates.asset_ids[row]: score for row, score in scores.items()},
             f"RID-{uuid5(NAMESPACE_OID, request_id)}",
@@ -204,22 +211,22 @@ class Recommender:
             explored,
         )
 
-    def _context(self, asked: _Asked, caller: Caller, *, now: float) -> _Context:
+    def _context(self, asked: _Query, caller: Credentials, *, now: float) -> _Context:
         """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
         guess = self._programs.get(asked.campaign) or asked.campaign
-        store = self._serving.store
+        store = self._recommender.store
         resources = asked.resources
         kept = self._candidates.get(guess)
         unknown = kept is None or kept[0] == UNTRAINED
         if unknown:
             resources.append((ITEM_EVENTS, guess))
-        read = store.read_user(guess, asked.user_id, access_key_id=caller.access_key_id, resources=resources)
-        key = caller.verified(read.access_key)
+        read = store.read_user(guess, asked.user_id, access_key_id=caller.key_id, resources=resources)
+        key = self._gate.prove(caller, read.access_key, now=now)
         campaign = read.resources[_CAMPAIGN, asked.campaign]
-        # Every program has a campaign of its own name without ceremony.
+        # Every program has a campaign of its own name implicitly.
         program_id = campaign["program_id"] if campaign is not None else asked.campaign
-        require(key, program_id, READ, unseen=missing(asked.campaign_arn))
-        self._serving.quota.take(program_id, now=now)
+        key.require(program_id, READ, hidden=missing(asked.campaign_arn))
+        self._recommender.quota.take(program_id, now=now)
         found: UserRead = read
         if program_id != guess:
             found = store.read_user(program_id, asked.user_id)
@@ -230,7 +237,7 @@ class Recommender:
             ridden = program_id == guess
             item_types = types_in(read.resources[ITEM_EVENTS, guess]) if ridden else item_event_types(store, program_id)
         self._programs.put(asked.campaign, program_id)
-        if campaign is not None and campaign["status"] != _ACTIVE:
+        if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
         bound = None
         if asked.filter is not None:
@@ -241,11 +248,11 @@ class Recommender:
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
         return _Context(found.state, found.history or History.empty(), found.attributes, settings, bound, item_types)
 
-    def _bound_filter(self, asked: _Asked, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
+    def _bound_filter(self, asked: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
         if resource["program_id"] != program_id:
             problem = f"The filter {asked.filter_arn} belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="filterArn")
-        if resource["status"] != _ACTIVE:
+        if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {asked.filter_arn} is not ACTIVE", field="filterArn")
         kept = self._filters.get(resource["name"])
         if kept is None or kept[0] != resource:
@@ -262,7 +269,7 @@ class Recommender:
         if kept is None or kept[:2] != (version, catalogue.revision):
             types = context.item_types
             if types is None:
-                types = item_event_types(self._serving.store, program_id)
+                types = item_event_types(self._recommender.store, program_id)
             kept = (version, catalogue.revision, Candidates.of(model, catalogue, types))
             self._candidates.put(program_id, kept)
         return kept[2]

@@ -37,6 +37,9 @@ class CampaignSettings:
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> CampaignSettings:
         """From a campaignConfig. Raises InvalidInput."""
+        if config.get("rankingInfluence"):
+            field = "campaignConfig.rankingInfluence"
+            raise InvalidInput(f"{field} is not supported by the recipe aws-next-best-action", field=field)
         given = config.get("itemExplorationConfig") or {}
         unknown = given.keys() - {WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES}
         if unknown:

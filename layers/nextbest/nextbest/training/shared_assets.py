@@ -1,7 +1,7 @@
-"""What doing one thing with an asset leads to doing with the same asset, one weight for each pair of event types.
+"""Which actions share an asset, and regression over event types pooled over all assets.
 
-A rare asset has too few events to learn from alone, but who put it into the cart buys it, as with any other asset. The
-diagonal is what having done it is worth for doing it again, by event type: clicks come again, enrolments do not.
+A rare asset has too few events to learn from alone, but users who put it into the cart buy it, as with any other asset.
+The diagonal is what having done it is worth for doing it again, by event type: clicks repeat, enrolments do not.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from nextbest.domain.actions import Action
-from nextbest.training import ridge
+from nextbest.training.ridge import Dense
 
-_MOST_TYPES = 16
+_MOST_PAIRS_PER_ACTION = 16
+"""Pairs of actions with one asset, per action. Beyond, the weights would no longer be sparse, and an asset has events
+enough of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class SameAsset:
+class SharedAssets:
     """Event type and asset of each action as indices, shape (actions,), and the ``pairs`` of actions with one asset."""
 
     types: NDArray[np.int64]
@@ -29,31 +31,31 @@ class SameAsset:
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]]
 
     @classmethod
-    def of(cls, actions: Sequence[Action]) -> SameAsset | None:
-        """None where there is nothing to share: one event type, or assets with so many that each is a world."""
+    def of(cls, actions: Sequence[Action]) -> SharedAssets | None:
+        """None where nothing can be pooled: a single event type, or too many event types for each asset."""
         if not actions:
             return None
         names, types = np.unique([action.event_type for action in actions], return_inverse=True)
         _, assets = np.unique([action.asset_id for action in actions], return_inverse=True)
         of_asset = np.bincount(assets)
-        if len(names) < 2 or int(of_asset @ of_asset) > _MOST_TYPES * len(actions):
+        if len(names) < 2 or int(of_asset @ of_asset) > _MOST_PAIRS_PER_ACTION * len(actions):
             return None
         rows = np.arange(len(actions))
         holds = sparse.csr_array(sparse.coo_array((np.ones(len(actions), np.float32), (rows, assets))))
         pairs = sparse.coo_array(holds @ holds.T)
         return cls(types, assets, len(names), (pairs.row.astype(np.int64), pairs.col.astype(np.int64)))
 
-    def products(self, x: sparse.csr_array, y: sparse.csr_array) -> tuple[ridge.Dense, ridge.Dense]:
+    def products(self, x: sparse.csr_array, y: sparse.csr_array) -> tuple[Dense, Dense]:
         """XᵀX and XᵀY over event types, summed over assets; ``x`` and ``y`` have shape (rows, actions)."""
         done, done_at, done_types = self._by_asset(x)
         taken, taken_at, taken_types = self._by_asset(y)
         opens = np.diff(done_at, prepend=-1) != 0
-        met_at = done_at[opens]
-        shape = (len(met_at), self.type_count)
+        known_at = done_at[opens]
+        shape = (len(known_at), self.type_count)
         inputs = sparse.csr_array(sparse.coo_array((done, (np.cumsum(opens) - 1, done_types)), shape=shape))
-        place = np.searchsorted(met_at, taken_at)
-        met = np.append(met_at, -1)[place] == taken_at
-        entries = (taken[met], (place[met], taken_types[met]))
+        place = np.searchsorted(known_at, taken_at)
+        matched = np.append(known_at, -1)[place] == taken_at
+        entries = (taken[matched], (place[matched], taken_types[matched]))
         targets = sparse.csr_array(sparse.coo_array(entries, shape=shape))
         return (inputs.T @ inputs).toarray(), (inputs.T @ targets).toarray()
 
@@ -68,9 +70,7 @@ class SameAsset:
         actions = order[sorted_x.indices]
         return sorted_x.data, rows * len(order) + self.assets[actions], self.types[actions]
 
-    def weights(
-        self, gram: ridge.Dense, product: ridge.Dense, strength: float, allow_repeats: bool
-    ) -> sparse.csr_array:
+    def weights(self, gram: Dense, product: Dense, strength: float, allow_repeats: bool) -> sparse.csr_array:
         """(XᵀX + strength · diag XᵀX)⁻¹ XᵀY spread over the actions, shape (actions, actions); for discoveries with a
         zero diagonal."""
         shifted = gram.astype(np.float64)
@@ -82,6 +82,6 @@ class SameAsset:
         rows, columns = self.pairs
         size = len(self.types)
         values = by_type[self.types[rows], self.types[columns]].astype(np.float32)
-        found = sparse.csr_array(sparse.coo_array((values, (rows, columns)), shape=(size, size)))
-        found.eliminate_zeros()
-        return found
+        weights = sparse.csr_array(sparse.coo_array((values, (rows, columns)), shape=(size, size)))
+        weights.eliminate_zeros()
+        return weights

@@ -1,4 +1,4 @@
-"""What came next: moments in the past of each user, with the events that followed."""
+"""Training examples: moments in the past of each user, with the actions that followed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from nextbest.training.table import EventTable, Moments, expand
 
 
 @dataclass(frozen=True, slots=True)
-class Transitions:
-    """``moments`` just before something new, and ``targets`` (rows, actions): 1 for each action that followed."""
+class Examples:
+    """``moments`` just before a new event, and ``targets`` (rows, actions): 1 for each action that followed."""
 
     moments: Moments
     targets: sparse.csr_array
 
 
-def transitions_of(
-    table: EventTable, *, horizon_days: float, moments_per_user: int, targets_per_moment: int
-) -> Transitions:
-    """Up to ``moments_per_user`` moments of each user, spread evenly over their events and always with the last.
+def examples_of(table: EventTable, *, horizon_days: float, moments_per_user: int, targets_per_moment: int) -> Examples:
+    """Up to ``moments_per_user`` moments of each user, spread evenly over their events, always including the last.
 
     A moment stands just before the first event of a new time (never inside a basket), at the time of that event, with
     at least one event before it. Its targets are the next ``targets_per_moment`` events within the horizon, and the
@@ -40,8 +38,7 @@ def transitions_of(
     users = user[chosen]
     limit = np.minimum(table.starts[users + 1], chosen + targets_per_moment)
     ends = np.maximum(_within(table, chosen, limit, horizon_days), table.tie_end[chosen])
-    moments = Moments(users, chosen, table.time[chosen])
-    return Transitions(moments, targets_of(table, chosen, ends))
+    return Examples(Moments(users, chosen, table.time[chosen]), targets_of(table, chosen, ends))
 
 
 def targets_of(table: EventTable, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> sparse.csr_array:
@@ -64,19 +61,20 @@ def without_seen(targets: sparse.csr_array, inputs: sparse.csr_array) -> sparse.
     """``targets`` without what the user had done before: the discoveries."""
     seen = inputs.copy()
     seen.data = np.ones_like(seen.data)
-    kept = sparse.csr_array(targets - targets.multiply(seen))
-    kept.eliminate_zeros()
-    return kept
+    discoveries = sparse.csr_array(targets - targets.multiply(seen))
+    discoveries.eliminate_zeros()
+    return discoveries
 
 
 def spread(owners: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """Indices of at most ``limit`` entries of each owner (owners sorted), evenly spread and always with the last."""
+    """Indices of at most ``limit`` entries of each owner (owners sorted), evenly spread, always including the last."""
     begins = np.flatnonzero(np.diff(owners, prepend=-1))
     counts = np.diff(np.append(begins, len(owners)))
     place = np.arange(len(owners)) - np.repeat(begins, counts)
     count = np.repeat(counts, counts)
     from_last = count - 1 - place
-    # The k-th chosen stands k · count / limit from the end: chosen where that multiple enters a new whole number.
+    # The k-th chosen entry stands k · count / limit from the end: it is chosen where that multiple reaches a new whole
+    # number.
     keep = (count <= limit) | ((from_last * limit) // count != ((from_last - 1) * limit) // count)
     return np.flatnonzero(keep)
 

@@ -1,17 +1,16 @@
-"""Latency of the whole way, in one run, as ratios to two yardsticks: ``make bench``.
+"""Latency of requests from gateway event to response, as ratios to two yardsticks: ``./nextbest bench``.
 
 Every function runs under AWS's runtime interface emulator and the Lambda runtime client, against a local DynamoDB
 engine. Measured in turns with ours, request by request:
 
-    floor   a bare function with boto3 that gets one item of the same size and answers in JSON; numpy imported
-    usual   what people build: FastAPI + Mangum + boto3's resource, one row per event, scoring the same model
+    floor   a minimal function that gets one item of the same size with boto3 and returns JSON; numpy imported
+    usual   a common design: FastAPI, Mangum, boto3's resource, one row per event, scoring the same model
 
 Prints a table with its conditions, and writes it to docs/performance.md, docs/performance.json and a chart.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import subprocess
@@ -39,7 +38,7 @@ from tools.local.resources import create_resources, dynamodb_client, s3_client
 from tools.local.template import Application, Function, read_application
 
 ROOT = Path(__file__).resolve().parents[2]
-YARDSTICKS = ROOT / "benchmarks" / "yardsticks"
+YARDSTICKS = Path(__file__).with_name("yardsticks")
 CATALOGUES = (100, 10_000, 100_000)
 HISTORIES = (10, 100, 1000)
 BATCHES = (1, 10, 1000)
@@ -48,7 +47,7 @@ MIDDLE_CATALOGUE, MIDDLE_HISTORY = 10_000, 100
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """What is measured. The yardsticks get the memory and variables of the function they stand beside."""
+    """What is measured. The yardsticks get the memory and variables of the function they are compared with."""
 
     actions: Function
     recommendations: Function
@@ -91,11 +90,11 @@ class Bench:
 
     def reads(self, world: World) -> list[Measured]:
         """Warm reads for every length of history, and the memory they took."""
-        functions, found = self.functions, list[Measured]()
+        functions, measured = self.functions, list[Measured]()
         with latency.environments(functions.all(), self._variables, self._logs) as (running, _):
             for history in HISTORIES:
                 times = latency.warm(running, self._read_calls(world, history), rounds=self._rounds)
-                found += [Measured("warm", name, world.actions, history, taken) for name, taken in times.items()]
+                measured += [Measured("warm", name, world.actions, history, taken) for name, taken in times.items()]
             sizes = {
                 "floor": functions.floor,
                 "usual": functions.usual,
@@ -103,11 +102,11 @@ class Bench:
                 "GetActionRecommendations": functions.recommendations,
             }
             memory = {name: latency.memory_megabytes(function) for name, function in sizes.items()}
-        return [replace(row, memory_megabytes=memory.get(row.request)) for row in found]
+        return [replace(row, memory_megabytes=memory.get(row.request)) for row in measured]
 
     def writes(self, world: World) -> list[Measured]:
-        """Warm ``POST /events`` for every size of batch; the floor stands beside, though it writes nothing."""
-        functions, found = self.functions, list[Measured]()
+        """Warm ``POST /events`` for every size of batch; the floor is measured too, though it writes nothing."""
+        functions, measured = self.functions, list[Measured]()
         with latency.environments(functions.all(), self._variables, self._logs) as (running, _):
             for count in BATCHES:
                 calls = {
@@ -117,11 +116,11 @@ class Bench:
                 }
                 rounds = self._rounds if count < 100 else max(10, self._rounds // 10)
                 times = latency.warm(running, calls, rounds=rounds, settle=3)
-                found += [Measured("write", name, world.actions, count, taken) for name, taken in times.items()]
-        return found
+                measured += [Measured("write", name, world.actions, count, taken) for name, taken in times.items()]
+        return measured
 
     def cold(self, world: World, *, rounds: int) -> list[Measured]:
-        """From the start of a process to its first answer."""
+        """From the start of a process to its first response."""
         calls = self._read_calls(world, MIDDLE_HISTORY)
         times = latency.cold(calls, self._variables, self._logs, rounds=rounds)
         return [Measured("cold", name, world.actions, MIDDLE_HISTORY, taken) for name, taken in times.items()]
@@ -160,7 +159,7 @@ def import_milliseconds(function: Function, variables: Mapping[str, str]) -> flo
 
 
 def conditions(rounds: int, cold_rounds: int) -> dict[str, str]:
-    """What the figures hang on."""
+    """The conditions that the figures depend on."""
     with Path("/proc/cpuinfo").open() as lines:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {
@@ -174,39 +173,29 @@ def conditions(rounds: int, cold_rounds: int) -> dict[str, str]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=300, help="warm requests of each kind")
-    parser.add_argument("--cold-rounds", type=int, default=10, help="cold starts of each function")
-    parser.add_argument("--catalogues", type=int, nargs="+", default=list(CATALOGUES))
-    parser.add_argument("--no-files", dest="files", action="store_false", help="print only; leave docs/ as it is")
-    options = parser.parse_args(arguments)
-    told = conditions(options.rounds, options.cold_rounds)
+def run(*, rounds: int, cold_rounds: int, catalogues: Sequence[int], write_files: bool) -> None:
+    """Measure, print the tables, and write them to docs/ if wanted."""
+    described = conditions(rounds, cold_rounds)
     measured: list[Measured] = []
     processes = Processes()
     with tempfile.TemporaryDirectory(prefix="nextbest-bench-") as folder:
         (Path(folder) / "logs").mkdir()
         try:
-            bench = Bench(Path(folder), processes, rounds=options.rounds, now=time.time())
-            steps = tqdm(total=len(options.catalogues) + 3, unit="step", desc="bench", disable=not sys.stderr.isatty())
-            for actions in options.catalogues:
+            bench = Bench(Path(folder), processes, rounds=rounds, now=time.time())
+            steps = tqdm(total=len(catalogues) + 3, unit="step", desc="bench", disable=not sys.stderr.isatty())
+            for actions in catalogues:
                 world = bench.world(actions)
                 measured += bench.reads(world)
                 steps.update()
                 if actions == MIDDLE_CATALOGUE:
-                    measured += bench.cold(world, rounds=options.cold_rounds)
+                    measured += bench.cold(world, rounds=cold_rounds)
                     steps.update()
                     measured += bench.writes(world)
                     steps.update()
-            measured += bench.imports(rounds=options.cold_rounds)
+            measured += bench.imports(rounds=cold_rounds)
             steps.close()
         finally:
             processes.close()
-    print(report.text(told, measured))
-    if options.files:
-        report.write(ROOT / "docs", told, measured)
-
-
-if __name__ == "__main__":
-    main()
+    print(report.text(described, measured))
+    if write_files:
+        report.write(ROOT / "docs", described, measured)

@@ -1,0 +1,31 @@
+"""What all endpoints of this dialect have in common: the key's header, and errors in the contract's words."""
+
+from __future__ import annotations
+
+from nextbest.actionhub.errors import InvalidRequest, answer
+from nextbest.errors import Forbidden, NextbestError
+from nextbest.logic.authorization import Gate, SecretCredentials
+from nextbest.web.request import Request
+from nextbest.web.response import Response
+
+KEY_HEADER = "actionhub-key"
+
+
+class ActionHubEndpoints:
+    """Endpoints of the ActionHub API; subclasses ``serve`` requests. Implements ``web.frame.Endpoints``."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
+        """The contract's words for an error.
+
+        What is wrong with values is told to callers with a key alone. FastAPI reads the body first, then resolves
+        dependencies, such as the one that checks the key, and raises its list of what is wrong last.
+        """
+        if isinstance(error, InvalidRequest) and not error.is_about_json:
+            try:
+                self.gate.authenticate(SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now)
+            except Forbidden as forbidden:
+                error = forbidden
+        return Response(*answer(error))

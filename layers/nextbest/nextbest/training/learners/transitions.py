@@ -1,0 +1,47 @@
+"""Transitions: what came next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scipy import sparse
+
+from nextbest.training.context import Products
+from nextbest.training.learners.base import FitTask, ItemLearner
+from nextbest.training.ridge import Dense, gram_of, inverse, product_of
+from nextbest.training.table import no_entries
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions(ItemLearner):
+    """W = (XᵀX + λI)⁻¹ XᵀY: ridge regression from the inputs just before an event to what followed.
+
+    The diagonal is free: what having done an action is worth for doing it again. Source: SLIST, Choi et al., WWW 2021.
+    """
+
+    name: ClassVar[str] = "transitions"
+    needs_examples: ClassVar[bool] = True
+
+    FIRST_RIDGE: ClassVar[float] = 0.3
+    FIRST_SHARE: ClassVar[float] = 0.5
+
+    def solve(self, task: FitTask) -> Dense:
+        """The closed form over the columns."""
+        context = task.context
+
+        def products() -> Products:
+            matrices = context.example_matrices(self.kernel, task.allow_repeats)
+            inputs, targets = (sparse.csr_array(matrix[:, task.columns]) for matrix in matrices)
+            return gram_of(inputs), product_of(inputs, targets)
+
+        key = (self.name, self.kernel, len(task.columns), task.allow_repeats)
+        gram, product = context.cached(key, products)
+        return inverse(gram, self.ridge * context.ridge_scale(gram)) @ product
+
+    def weights(self, task: FitTask) -> sparse.csr_array:
+        """The strongest weights of each action; none where nobody came back."""
+        if not self.can_learn(task.context):
+            size = len(task.context.table.actions)
+            return no_entries(size, size)
+        return ItemLearner.weights(self, task)

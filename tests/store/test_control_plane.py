@@ -1,0 +1,211 @@
+"""Operations of the control plane on a store: what is told again by Describe, what is refused, what lists are of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import pytest
+
+from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
+from nextbest.personalize.control.resources import Call, ControlPlane
+from nextbest.personalize.protocol.arns import Arns
+from nextbest.personalize.protocol.errors import Refused
+from nextbest.personalize.protocol.model_shapes import input_shape
+from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.dynamo import DynamoStore
+from tests.store.conftest import PROGRAM
+
+NOW = 1_790_000_000.0
+OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
+STRANGER = AccessKey("NBKSTRANGER", "", ("tea",), (ADMIN,))
+RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
+ROLE = "arn:aws:iam::000000000000:role/Personalize"
+SCHEMA = {
+    "type": "record", "name": "Actions", "namespace": "com.amazonaws.personalize.schema", "version": "1.0",
+    "fields": [{"name": "ACTION_ID", "type": "string"}, {"name": "TIER", "type": "string", "categorical": True}],
+}  # fmt: skip
+
+
+def arn(resource: str) -> str:
+    return f"arn:aws:personalize:us-east-1:000000000000:{resource}"
+
+
+GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
+
+
+class Control:
+    """The control plane as one caller sees it, without HTTP."""
+
+    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR) -> None:
+        self.store = store
+        self._key = key
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7))
+
+    def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
+        checked = input_shape(MODEL, operation).check(members)
+        return OPERATIONS[operation](Call(self._deployment, self._key, checked, NOW)) or {}
+
+    def finish(self, kind: str, name: str) -> None:
+        """End what the rebase function would have done."""
+        resource = self.store.resource(f"personalize:{kind}", name)
+        assert resource is not None
+        self.store.put_resource(f"personalize:{kind}", name, {**resource, "status": ACTIVE})
+
+
+@pytest.fixture
+def control(store: DynamoStore) -> Control:
+    return Control(store)
+
+
+def solution(control: Control, **members: Any) -> str:
+    arguments = {"name": "s", "datasetGroupArn": GROUP, "recipeArn": RECIPE, **members}
+    return str(control("CreateSolution", **arguments)["solutionArn"])
+
+
+def trained_version(control: Control, solution_arn: str, **members: Any) -> str:
+    version = str(control("CreateSolutionVersion", solutionArn=solution_arn, **members)["solutionVersionArn"])
+    control.finish("solution-version", version.partition(":solution/")[2])
+    return version
+
+
+def test_a_solution_tells_all_that_was_set(control: Control) -> None:
+    config = {
+        "featureTransformationParameters": {"action_optimization_period": "14"},
+        "autoTrainingConfig": {"schedulingExpression": "rate(7 days)"},
+    }
+    flags = {
+        "performAutoTraining": False,
+        "performIncrementalUpdate": True,
+        "performHPO": False,
+        "performAutoML": False,
+    }
+    created = solution(control, eventType="taken", solutionConfig=config, **flags)
+
+    described = control("DescribeSolution", solutionArn=created)["solution"]
+    assert described["solutionConfig"] == config
+    assert {name: described[name] for name in (*flags, "eventType")} == {**flags, "eventType": "taken"}
+
+    version = trained_version(control, created, name="first", trainingMode="FULL")
+    told = control("DescribeSolutionVersion", solutionVersionArn=version)["solutionVersion"]
+    assert (told["name"], told["trainingMode"], told["solutionConfig"]) == ("first", "FULL", config)
+
+    update = {"autoTrainingConfig": {"schedulingExpression": "rate(2 days)"}}
+    control("UpdateSolution", solutionArn=created, performAutoTraining=True, solutionUpdateConfig=update)
+    described = control("DescribeSolution", solutionArn=created)["solution"]
+    assert described["performAutoTraining"] is True
+    assert described["solutionConfig"] == config | update
+    assert described["latestSolutionUpdate"]["solutionUpdateConfig"] == update
+
+
+def test_a_campaign_tells_all_that_was_set(control: Control) -> None:
+    version = trained_version(control, solution(control))
+    config = {
+        "itemExplorationConfig": {"explorationWeight": "0.2"},
+        "enableMetadataWithRecommendations": True,
+        "syncWithLatestSolutionVersion": False,
+    }
+    created = control(
+        "CreateCampaign", name="c", solutionVersionArn=version, minProvisionedTPS=3, campaignConfig=config
+    )["campaignArn"]
+
+    described = control("DescribeCampaign", campaignArn=created)["campaign"]
+    assert (described["minProvisionedTPS"], described["campaignConfig"]) == (3, config)
+
+    control("UpdateCampaign", campaignArn=created, minProvisionedTPS=4, campaignConfig={})
+    described = control("DescribeCampaign", campaignArn=created)["campaign"]
+    assert (described["minProvisionedTPS"], described["campaignConfig"]) == (4, {})
+    with pytest.raises(InvalidInput, match="rankingInfluence is not supported"):
+        control("UpdateCampaign", campaignArn=created, campaignConfig={"rankingInfluence": {"POPULARITY": 0.5}})
+
+
+def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -> None:
+    key = "arn:aws:kms:us-east-1:000000000000:key/k"
+    group = control("CreateDatasetGroup", name="g", roleArn=ROLE, kmsKeyArn=key)["datasetGroupArn"]
+    described = control("DescribeDatasetGroup", datasetGroupArn=group)["datasetGroup"]
+    assert (described["roleArn"], described["kmsKeyArn"]) == (ROLE, key)
+
+    schema = control("CreateSchema", name="a", schema=json.dumps(SCHEMA))["schemaArn"]
+    dataset = control("CreateDataset", name="a", schemaArn=schema, datasetGroupArn=group, datasetType="Actions")
+    job = control(
+        "CreateDatasetImportJob",
+        jobName="j",
+        dataSource={"dataLocation": "s3://bucket/key"},
+        roleArn=ROLE,
+        **dataset,
+    )
+    described = control("DescribeDatasetImportJob", **job)["datasetImportJob"]
+    assert (described["roleArn"], described["publishAttributionMetricsToS3"]) == (ROLE, False)
+    with pytest.raises(InvalidInput, match="publishAttributionMetricsToS3 is not supported"):
+        control(
+            "CreateDatasetImportJob",
+            jobName="k",
+            dataSource={"dataLocation": "s3://bucket/key"},
+            publishAttributionMetricsToS3=True,
+            **dataset,
+        )
+
+
+@pytest.mark.parametrize(
+    ("members", "refused"),
+    [
+        ({"performHPO": True}, "performHPO is not supported by the recipe"),
+        ({"performAutoML": True}, "performAutoML is not supported by the recipe"),
+        ({"eventType": "click"}, "'eventType' is 'click'; it must be one of Taken, Not Taken, Viewed"),
+        ({"solutionConfig": {"hpoConfig": {}}}, "solutionConfig.hpoConfig is not supported by the recipe"),
+        ({"solutionConfig": {"autoMLConfig": {}}}, "solutionConfig.autoMLConfig is not supported by the recipe"),
+        ({"solutionConfig": {"algorithmHyperParameters": {"a": "1"}}}, "Provide a hyperparameter that is used"),
+    ],
+)
+def test_a_solution_for_other_recipes_is_refused_whole(control: Control, members: dict[str, Any], refused: str) -> None:
+    with pytest.raises(InvalidInput, match=refused):
+        solution(control, **members)
+
+    assert control("ListSolutions")["solutions"] == []
+
+
+NARROWED = {
+    "ListBatchInferenceJobs": ("batchInferenceJobs", "solutionVersionArn", "solution/none/0a1b2c3d"),
+    "ListBatchSegmentJobs": ("batchSegmentJobs", "solutionVersionArn", "solution/none/0a1b2c3d"),
+    "ListCampaigns": ("campaigns", "solutionArn", "solution/none"),
+    "ListDataDeletionJobs": ("dataDeletionJobs", "datasetGroupArn", "dataset-group/none"),
+    "ListDatasetExportJobs": ("datasetExportJobs", "datasetArn", "dataset/none/ACTIONS"),
+    "ListDatasetImportJobs": ("datasetImportJobs", "datasetArn", "dataset/none/ACTIONS"),
+    "ListDatasets": ("datasets", "datasetGroupArn", "dataset-group/none"),
+    "ListEventTrackers": ("eventTrackers", "datasetGroupArn", "dataset-group/none"),
+    "ListFilters": ("Filters", "datasetGroupArn", "dataset-group/none"),
+    "ListMetricAttributionMetrics": ("metrics", "metricAttributionArn", "metric-attribution/none"),
+    "ListMetricAttributions": ("metricAttributions", "datasetGroupArn", "dataset-group/none"),
+    "ListRecommenders": ("recommenders", "datasetGroupArn", "dataset-group/none"),
+    "ListSolutions": ("solutions", "datasetGroupArn", "dataset-group/none"),
+}
+
+
+@pytest.mark.parametrize("operation", NARROWED)
+def test_a_list_of_what_does_not_exist_is_refused(control: Control, operation: str) -> None:
+    key, member, resource = NARROWED[operation]
+
+    assert control(operation)[key] == []
+    with pytest.raises(InvalidInput, match=r"^Resource Arn \S+ does not exist\.$") as refused:
+        control(operation, **{member: arn(resource)})
+    assert refused.value.field == member
+    with pytest.raises(InvalidInput, match=f"The {member} must be the ARN of a [a-z-]+, not of a recipe"):
+        control(operation, **{member: RECIPE})
+    with pytest.raises(Refused, match="The token is not valid for this list"):
+        control(operation, nextToken="none")
+
+
+def test_the_one_list_that_models_it_raises_not_found(control: Control) -> None:
+    with pytest.raises(NotFound):
+        control("ListSolutionVersions", solutionArn=arn("solution/none"))
+
+
+@pytest.mark.parametrize("operation", [name for name, row in NARROWED.items() if row[1] == "datasetGroupArn"])
+def test_a_list_of_what_exists_is_given_to_those_alone_who_may_see_it(control: Control, operation: str) -> None:
+    assert control(operation, datasetGroupArn=GROUP)[NARROWED[operation][0]] == []
+    with pytest.raises(InvalidInput, match="does not exist"):
+        Control(control.store, STRANGER)(operation, datasetGroupArn=GROUP)

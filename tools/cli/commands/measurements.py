@@ -1,0 +1,144 @@
+"""Commands that measure: the quality of recommendations, latency, load over minutes, and cost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.cli.commands.options import add_command
+
+if TYPE_CHECKING:
+    from tools.cli.commands.options import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this file."""
+    _add_evaluate(commands)
+    _add_bench(commands)
+    _add_bench_training(commands)
+    _add_bench_filters(commands)
+    _add_soak(commands)
+    _add_cost(commands)
+
+
+def _add_evaluate(commands: Commands) -> None:
+    command = add_command(commands, "evaluate", "compare our model with the classic methods on a file of events")
+    command.add_argument("file", type=Path, help="CSV or CSV.gz with user_id, event_type, asset_id, timestamp")
+    command.add_argument("--test-share", type=float, default=0.1, help="share of the events in the test window")
+    command.add_argument("--time-budget-seconds", type=float, help="time to train in (default: that of a rebase)")
+    command.add_argument("--users", type=int, default=3000, help="most users to judge on, drawn at random")
+    command.add_argument(
+        "--targets",
+        choices=("window", "next"),
+        default="window",
+        help="what to predict: all of the test window (default), or the first visit in it",
+    )
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--plots", type=Path, help="folder for the PNG plots")
+    command.add_argument("--json", type=Path, help="file for the table and the training report")
+    command.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from nextbest.training.plan import TIME_BUDGET_SECONDS
+    from tools.evaluation.evaluate import run
+
+    run(
+        options.file,
+        test_share=options.test_share,
+        time_budget_seconds=options.time_budget_seconds or TIME_BUDGET_SECONDS,
+        users=options.users,
+        targets=options.targets,
+        seed=options.seed,
+        plots=options.plots,
+        json_file=options.json,
+    )
+    return 0
+
+
+def _add_bench(commands: Commands) -> None:
+    command = add_command(commands, "bench", "latency of requests, as ratios to two yardsticks measured beside them")
+    command.add_argument("--rounds", type=int, default=300, help="warm requests of each kind (default: %(default)s)")
+    command.add_argument("--cold-rounds", type=int, default=10, help="cold starts of each function (default: 10)")
+    command.add_argument(
+        "--catalogues", type=int, nargs="+", metavar="ACTIONS", help="sizes of catalogue (default: 100 10000 100000)"
+    )
+    _add_no_files(command)
+    command.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tools.benchmarks.bench import CATALOGUES, run
+
+    run(
+        rounds=options.rounds,
+        cold_rounds=options.cold_rounds,
+        catalogues=options.catalogues or CATALOGUES,
+        write_files=options.files,
+    )
+    return 0
+
+
+def _add_bench_training(commands: Commands) -> None:
+    command = add_command(commands, "bench-training", "time and memory of training on synthetic events")
+    command.add_argument("--events", type=int, default=600_000, help="(default: %(default)s)")
+    command.add_argument("--actions", type=int, default=12_000, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=12_000, help="(default: %(default)s)")
+    command.set_defaults(run=_bench_training)
+
+
+def _bench_training(options: argparse.Namespace) -> int:
+    from tools.benchmarks.training import run
+
+    run(events=options.events, actions=options.actions, users=options.users)
+    return 0
+
+
+def _add_bench_filters(commands: Commands) -> None:
+    command = add_command(commands, "bench-filters", "time of one filter expression over a catalogue")
+    command.add_argument("--actions", type=int, default=10_000, help="size of the catalogue (default: %(default)s)")
+    command.add_argument("--rounds", type=int, default=300, help="evaluations of each kind (default: %(default)s)")
+    command.set_defaults(run=_bench_filters)
+
+
+def _bench_filters(options: argparse.Namespace) -> int:
+    from tools.benchmarks.filters import run
+
+    run(actions=options.actions, rounds=options.rounds)
+    return 0
+
+
+def _add_soak(commands: Commands) -> None:
+    command = add_command(commands, "soak", "mixed load on a new local stack, then a check that no event is missing")
+    command.add_argument("--minutes", type=float, default=10.0, help="(default: %(default)s)")
+    command.add_argument("--clients", type=int, default=4, help="clients at the same time (default: %(default)s)")
+    command.set_defaults(run=_soak)
+
+
+def _soak(options: argparse.Namespace) -> int:
+    from tools.benchmarks.soak import run
+
+    return run(minutes=options.minutes, clients=options.clients)
+
+
+def _add_cost(commands: Commands) -> None:
+    command = add_command(commands, "cost", "a million requests in dollars, from what `bench` measured")
+    command.add_argument("--prices", type=Path, help="file of prices (default: tools/benchmarks/prices-2026-11.json)")
+    _add_no_files(command)
+    command.set_defaults(run=_cost)
+
+
+def _cost(options: argparse.Namespace) -> int:
+    from tools.benchmarks.cost import PERFORMANCE, PRICES, run
+
+    if not PERFORMANCE.exists():
+        print("docs/performance.json does not exist yet: run `make bench` first", file=sys.stderr)
+        return 2
+    run(prices=options.prices or PRICES, write_files=options.files)
+    return 0
+
+
+def _add_no_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-files", dest="files", action="store_false", help="print only; leave docs/ as it is")
