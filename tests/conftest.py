@@ -12,10 +12,12 @@ import os
 from pathlib import PurePosixPath
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.coverage_report import lines as coverage_lines
 from tools.local.engines import ACCOUNT_ID
 
 # The gate must say the same of the same commit. To search further: pytest --hypothesis-profile=default
@@ -26,6 +28,14 @@ STACK, ECHO_STACK, DEPLOYMENT = "stack", "echo stack", "deployment"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
 ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
 LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "functions", "unit")
+NOT_TRACED = {"contract", "faults", "property", "quality"}
+"""Folders of tests whose coverage is not measured: they run code in other processes, or so much that tracing it would
+take longer than all other tests."""
+
+NOT_TRACED_FILES = {
+    *("test_interleavings", "test_segments", "test_simulator_population"),
+    *("test_training_same_asset", "test_training_serving", "test_training_small"),
+}
 IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 # Before numpy is imported. What tests learn is small: threads would cost more than they do, above all on busy cores.
@@ -60,9 +70,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In workers, let what takes longest start first."""
+    """In workers, let what takes longest start first; and trace (pytest-cov) only what is quickly traced."""
+    for item in items:
+        if item.path.parent.name in NOT_TRACED or item.path.stem in NOT_TRACED_FILES:
+            item.add_marker(pytest.mark.no_cover)
     if IN_A_WORKER:
         items.sort(key=_place)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With ``--cov``: a line for each package."""
+    data = config.rootpath / ".coverage"
+    if config.getoption("cov_source", None) and data.exists():
+        coverage = Coverage(data_file=str(data))
+        coverage.load()
+        terminalreporter.section("coverage")
+        for line in coverage_lines(coverage):
+            terminalreporter.write_line(line)
 
 
 def _place(item: pytest.Item) -> tuple[int, int]:
