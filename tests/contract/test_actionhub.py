@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nextbest.actionhub.responses import REBASE_COMPLETE
+from nextbest.domain.rebase_status import COMPLETE
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack, wait_until
 
@@ -79,7 +79,7 @@ def rebase(program: Program) -> None:
     answer = program.http.put("/program/rebase")
     assert answer.status_code == 200
     assert answer.json()["result"]
-    wait_until(lambda: get(program, "/program/status")["status_id"] == REBASE_COMPLETE, seconds=60)
+    wait_until(lambda: get(program, "/program/status")["status_id"] == COMPLETE, seconds=60)
 
 
 def test_two_calls_are_enough_to_get_started(program: Program) -> None:

@@ -128,11 +128,11 @@ def table(request: pytest.FixtureRequest, start_engine: Callable[[str], str]) ->
 
 @cache
 def learned(
-    columns: tuple[tuple[str, ...], ...], times: tuple[float, ...], program: Program, now: float, seed: int
+    columns: tuple[tuple[str, ...], ...], times_us: tuple[int, ...], program: Program, now: float, seed: int
 ) -> Model:
     names = ("user_id", "event_type", "asset_id")
     events = {name: np.array(column, dtype=object) for name, column in zip(names, columns, strict=True)}
-    return train({**events, "timestamp": np.array(times)}, program=program, now=now, seed=seed)
+    return train({**events, "timestamp_us": np.array(times_us, np.int64)}, program=program, now=now, seed=seed)
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def each_model_is_learned_once(request: pytest.FixtureRequest, monkeypatch: pyte
 
     def learn(events: Mapping[str, np.ndarray[Any, Any]], *, program: Program, now: float, seed: int) -> Model:
         columns = tuple(tuple(events[name].tolist()) for name in ("user_id", "event_type", "asset_id"))
-        return learned(columns, tuple(events["timestamp"].tolist()), program, now, seed)
+        return learned(columns, tuple(events["timestamp_us"].tolist()), program, now, seed)
 
     if "learned_every_time" not in request.fixturenames:
         monkeypatch.setattr(rebase, "train", learn)

@@ -111,6 +111,11 @@ def key_text(master_secret: str, key: AccessKey) -> str:
     return f"{key.key_id}.{derive_secret(master_secret, key.key_id, key.generation)}"
 
 
+def first_key_text(master_secret: str, key_id: str) -> str:
+    """The text that a key had when it was new."""
+    return f"{key_id}.{derive_secret(master_secret, key_id, 1)}"
+
+
 def rotate_key(master_secret: str, key: AccessKey, *, now: float, overlap_seconds: float) -> AccessKey:
     """The key's next generation. The one before works for ``overlap_seconds`` more."""
     generation = key.generation + 1

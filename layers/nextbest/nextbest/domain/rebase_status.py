@@ -1,5 +1,6 @@
 """What ``GET /program/status`` may say of a rebase, in order."""
 
+CREATED = "program_created"
 QUEUED = "program_rebase_queued"
 STARTED = "program_rebase_started"
 LOADING = "program_events_loading"

@@ -12,6 +12,7 @@
     <program>#T                 <digest of a user id>           tombstone of a deleted user
     key                         <key id>                        access key
     programs                    <program>                       index of programs
+    #idempotency                <route>#<digest>                what a creating call answered
     <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
 Names given by clients are escaped, so that no name can reach into another's keys.
@@ -31,6 +32,7 @@ STATUS = "S"
 SEGMENTS = "G"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
+IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so
 _SORT_KEY_BYTES = 1024  # DynamoDB's limit
 _TIME_DIGITS = 18
 
