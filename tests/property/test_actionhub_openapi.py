@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from nextbest.actionhub.api import actionhub_api
+from nextbest.actionhub.api import document
 from tests.property.actionhub_reference import app
 
-OURS: dict[str, Any] = json.loads(actionhub_api().get_openapi_json_schema())
+OURS: dict[str, Any] = json.loads(document())
 THEIRS = app.openapi()
 OPERATIONS = [(method, path) for path, item in THEIRS["paths"].items() for method in item]
 

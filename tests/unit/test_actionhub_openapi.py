@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nextbest.actionhub.api import actionhub_api
+from nextbest.actionhub.api import actionhub_api, describe
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def page(path: str) -> Response:
-    return actionhub_api().answer(Request("GET", path))
+    api = actionhub_api()
+    describe(api)
+    return api.answer(Request("GET", path))
 
 
 DOCUMENT: dict[str, Any] = json.loads(page("/openapi.json").body)

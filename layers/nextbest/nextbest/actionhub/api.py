@@ -12,11 +12,11 @@ from hashlib import sha256
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
-from aws_lambda_powertools.event_handler.openapi.models import APIKey, Tag
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 import nextbest
 from nextbest.actionhub import assets, hot_routes, keys, labels, programs, segments, users
+from nextbest.actionhub.manage import DOCUMENT_PATH, PAGE_PATH
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.actionhub.resolver import ActionHubResolver
 
@@ -47,8 +47,15 @@ Every call names a program in the header `program-id` and carries a key in the h
 
 
 def actionhub_api() -> ActionHubResolver:
-    """Every route of the API, and the two pages that describe it, which need no key."""
-    api = ActionHubResolver(ROUTERS)
+    """Every route of the API."""
+    return ActionHubResolver(ROUTERS)
+
+
+def describe(api: ActionHubResolver) -> None:
+    """Add the two pages that describe the API; they need no key."""
+    # Imported here: Powertools' models of OpenAPI take longer to import than most calls to answer.
+    from aws_lambda_powertools.event_handler.openapi.models import APIKey, Tag
+
     api.configure_openapi(
         title="Nextbest: ActionHub API",
         version=nextbest.__version__,
@@ -57,13 +64,18 @@ def actionhub_api() -> ActionHubResolver:
         security_schemes={KEY_HEADER: APIKey.model_validate({"name": KEY_HEADER, "in": "header"})},
         security=[{KEY_HEADER: []}],
     )
-    api.enable_swagger(path="/docs", middlewares=[_secure_page])
+    api.enable_swagger(path=PAGE_PATH, middlewares=[_secure_page])
 
-    @api.get("/openapi.json", include_in_schema=False)
+    @api.get(DOCUMENT_PATH, include_in_schema=False)
     def get_document() -> HttpResponse[str]:
         return HttpResponse(200, "application/json", api.get_openapi_json_schema())
 
-    return api
+
+def document() -> str:
+    """The OpenAPI document, as the committed file has it."""
+    api = actionhub_api()
+    describe(api)
+    return json.dumps(json.loads(api.get_openapi_json_schema()), indent=2, ensure_ascii=False)
 
 
 def _secure_page(app: EventHandlerInstance, page: NextMiddleware) -> HttpResponse[str]:
@@ -84,4 +96,4 @@ def _secure_page(app: EventHandlerInstance, page: NextMiddleware) -> HttpRespons
 
 
 if __name__ == "__main__":
-    print(json.dumps(json.loads(actionhub_api().get_openapi_json_schema()), indent=2, ensure_ascii=False))
+    print(document())

@@ -57,7 +57,7 @@ class AssetPage(BaseModel):
     size: int
 
 
-@router.endpoint("GET", "/assets", "Find assets", scope=READ)
+@router.endpoint("GET", "/assets", READ, "Find assets")
 def get_assets(program_id: ProgramId, search: Search = "", page: PageNumber = 1, size: PageSize = 50) -> AssetPage:
     assets = find_assets(router.call.catalogue, search)
     items = [
@@ -67,9 +67,7 @@ def get_assets(program_id: ProgramId, search: Search = "", page: PageNumber = 1,
     return AssetPage(items=items, total=len(assets), page=page, size=size)
 
 
-@router.endpoint(
-    "POST", "/assets", "Create or change assets", scope=WRITE, conflict="Too many change the assets at once"
-)
+@router.endpoint("POST", "/assets", WRITE, "Create or change assets", conflict="Too many change the assets at once")
 def post_assets(program_id: ProgramId, body: AssetList) -> Result:
     call = router.call
     changes = [asset.to_domain() for asset in body.assets]

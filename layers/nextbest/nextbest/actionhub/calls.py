@@ -71,15 +71,15 @@ class ResourceRouter(Router):
         self,
         method: str,
         path: str,
+        scope: str,
         summary: str,
         *,
-        scope: str,
         of_program: bool = True,
         not_found: str | None = PROGRAM_NOT_FOUND,
         conflict: str | None = None,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
-        """Register a handler for callers whose key has ``scope``; a handler's parameter ``body`` is the request's.
+        """Register a handler for callers whose key has ``scope``; its parameter ``body`` is the request's body.
 
         Without ``of_program`` any key is let in, and the handler decides what it may do. ``not_found`` and ``conflict``
         describe the 404 and the 409, None: there is none.

@@ -85,11 +85,7 @@ class UserNextActionList(BaseModel):
 
 
 @actions_router.endpoint(
-    "GET",
-    "/users/{user_id}/actions",
-    "The user's next best actions",
-    scope=READ,
-    not_found=USER_HISTORY_NOT_FOUND,
+    "GET", "/users/{user_id}/actions", READ, "The user's next best actions", not_found=USER_HISTORY_NOT_FOUND
 )
 def get_actions(
     user_id: UserId,
@@ -170,7 +166,7 @@ class EventsResult(Result):
     queued: int | None = None
 
 
-@events_router.endpoint("POST", "/events", "Add events to users' histories", scope=WRITE)
+@events_router.endpoint("POST", "/events", WRITE, "Add events to users' histories")
 def post_events(
     program_id: ProgramId,
     body: UserEventList,

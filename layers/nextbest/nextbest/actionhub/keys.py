@@ -103,7 +103,7 @@ def _keyring() -> Keyring:
     return Keyring(call.deployment.store, call.key, call.deployment.master_secret)
 
 
-@router.endpoint("GET", "/keys", "The keys that this one may manage", scope=ADMIN, of_program=False, not_found=None)
+@router.endpoint("GET", "/keys", ADMIN, "The keys that this one may manage", of_program=False, not_found=None)
 def get_keys() -> KeyList:
     return KeyList(keys=[_details(key) for key in _keyring().managed()])
 
@@ -111,8 +111,8 @@ def get_keys() -> KeyList:
 @router.endpoint(
     "POST",
     "/keys",
+    ADMIN,
     "Create a key",
-    scope=ADMIN,
     of_program=False,
     not_found=PROGRAM_NOT_FOUND,
     conflict="The call is being made already",
@@ -137,8 +137,8 @@ def _create_key(body: NewKey) -> KeyWithSecret:
 @router.endpoint(
     "PUT",
     "/keys/{key_id}",
+    ADMIN,
     "Give a key a new secret; the old one works on for a while",
-    scope=ADMIN,
     of_program=False,
     not_found=KEY_NOT_FOUND,
     conflict="The key is revoked",
@@ -155,8 +155,8 @@ def rotate_key(
 @router.endpoint(
     "DELETE",
     "/keys/{key_id}",
+    ADMIN,
     "End a key",
-    scope=ADMIN,
     of_program=False,
     not_found=KEY_NOT_FOUND,
     conflict="The key is the one that the call was made with",

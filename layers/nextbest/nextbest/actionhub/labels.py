@@ -46,7 +46,7 @@ class LabelPage(BaseModel):
     size: int
 
 
-@router.endpoint("GET", "/labels", "Find labels", scope=READ)
+@router.endpoint("GET", "/labels", READ, "Find labels")
 def get_labels(program_id: ProgramId, search: Search = "", page: PageNumber = 1, size: PageSize = 50) -> LabelPage:
     labels = find_labels(router.call.state, router.call.catalogue, search)
     # Personalize's labels may break the bounds for new ones.
@@ -54,7 +54,7 @@ def get_labels(program_id: ProgramId, search: Search = "", page: PageNumber = 1,
     return LabelPage.model_construct(items=items, total=len(labels), page=page, size=size)
 
 
-@router.endpoint("PUT", "/labels", "Create labels or change their weights", scope=WRITE)
+@router.endpoint("PUT", "/labels", WRITE, "Create labels or change their weights")
 def put_labels(program_id: ProgramId, body: LabelList) -> Result:
     weights = {label.label: label.weight for label in body.labels}
     router.call.deployment.store.put_label_weights(program_id, weights)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nextbest.actionhub.resolver import ActionHubResolver
 
 
+DOCUMENT_PATH = "/openapi.json"
+PAGE_PATH = "/docs"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What the endpoints act on.
@@ -50,12 +54,21 @@ class ManageEndpoints(ActionHubEndpoints):
         super().__init__(deployment.gate)
         self._deployment = deployment
 
+    def serve(self, request: Request, *, now: float) -> Response:
+        """Answer a request. Raises NextbestError."""
+        api = self._described_api if request.path.rstrip("/") in (DOCUMENT_PATH, PAGE_PATH) else self._api
+        return api.answer(request, deployment=self._deployment, now=now)
+
     @cached_property
     def _api(self) -> ActionHubResolver:
         from nextbest.actionhub.api import actionhub_api
 
         return actionhub_api()
 
-    def serve(self, request: Request, *, now: float) -> Response:
-        """Answer a request. Raises NextbestError."""
-        return self._api.answer(request, deployment=self._deployment, now=now)
+    @cached_property
+    def _described_api(self) -> ActionHubResolver:
+        """The same, which has the pages from now on."""
+        from nextbest.actionhub.api import describe
+
+        describe(self._api)
+        return self._api

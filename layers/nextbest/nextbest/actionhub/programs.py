@@ -98,7 +98,7 @@ class ProgramStatus(BaseModel):
     ts_logged: datetime
 
 
-@router.endpoint("GET", "/programs", "The programs the key opens", scope=READ, of_program=False)
+@router.endpoint("GET", "/programs", READ, "The programs the key opens", of_program=False)
 def get_programs(
     program_id: Annotated[
         str | None, Header(alias="program-id", description="Only this program, of those that the key opens.")
@@ -112,8 +112,8 @@ def get_programs(
 @router.endpoint(
     "POST",
     "/programs",
+    ADMIN,
     "Create a program",
-    scope=ADMIN,
     of_program=False,
     not_found=None,
     conflict="There is a program of this id, or the call is being made already",
@@ -136,25 +136,25 @@ def _create_program(body: NewProgram) -> ProgramKey:
     return ProgramKey(api_key=text, program_id=program_id)
 
 
-@router.endpoint("GET", "/program", "The program's settings", scope=READ)
+@router.endpoint("GET", "/program", READ, "The program's settings")
 def get_program(program_id: ProgramId) -> ProgramSettings:
     return ProgramSettings.of(router.call.state.program)
 
 
-@router.endpoint("PUT", "/program", "Change the program's settings", scope=ADMIN)
+@router.endpoint("PUT", "/program", ADMIN, "Change the program's settings")
 def put_program(program_id: ProgramId, body: NewProgram) -> Result:
     router.call.deployment.store.update_program(body.applied_to(router.call.state.program))
     return Result(result=f"program {program_id} was changed")
 
 
-@router.endpoint("PUT", "/program/rebase", "Start to learn the program's model again", scope=ADMIN)
+@router.endpoint("PUT", "/program/rebase", ADMIN, "Start to learn the program's model again")
 def rebase_program(program_id: ProgramId) -> Result:
     call, deployment = router.call, router.call.deployment
     programs.start_rebase(deployment.store, deployment.start_rebase, program_id, now=call.now)
     return Result(result=f"the rebase of program {program_id} was started; GET /program/status tells its end")
 
 
-@router.endpoint("GET", "/program/status", "How far the rebase is", scope=READ)
+@router.endpoint("GET", "/program/status", READ, "How far the rebase is")
 def get_program_status(program_id: ProgramId) -> ProgramStatus:
     status = programs.rebase_status(router.call.deployment.store, program_id, now=router.call.now)
     return ProgramStatus(
@@ -165,7 +165,7 @@ def get_program_status(program_id: ProgramId) -> ProgramStatus:
     )
 
 
-@router.endpoint("PUT", "/program/reset", "Clear what is cached and computed; events stay", scope=ADMIN)
+@router.endpoint("PUT", "/program/reset", ADMIN, "Clear what is cached and computed; events stay")
 def reset_program(program_id: ProgramId) -> Result:
     deployment = router.call.deployment
     removed = programs.reset_program(deployment.store, deployment.artifacts, program_id)

@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from email.message import Message
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
@@ -26,10 +26,8 @@ from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
     OpenAPIResponseValidationMiddleware,
 )
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Schema
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic.json_schema import models_json_schema
 
 from nextbest.actionhub.documentation import HTTPValidationError
 from nextbest.actionhub.errors import (
@@ -44,6 +42,9 @@ from nextbest.actionhub.errors import (
 from nextbest.actionhub.parsing import MAX_BODY_BYTES
 from nextbest.web.request import Request
 from nextbest.web.response import Response
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.openapi.models import OpenAPI
 
 # Powertools takes a body of None for a missing one; this stands for the null that was sent.
 _NULL = ...
@@ -104,10 +105,12 @@ class ActionHubResolver(APIGatewayHttpResolver):
 
     def get_openapi_schema(self, **settings: Any) -> OpenAPI:
         """The OpenAPI document, with the 422 that we send: Powertools' lacks ``msg``, ``input`` and ``ctx``."""
+        from aws_lambda_powertools.event_handler.openapi.models import Schema
+        from pydantic.json_schema import models_json_schema
+
         document = super().get_openapi_schema(**settings)
-        _, errors = models_json_schema(
-            [(HTTPValidationError, "validation")], ref_template="#/components/schemas/{model}"
-        )
+        template = "#/components/schemas/{model}"
+        _, errors = models_json_schema([(HTTPValidationError, "validation")], ref_template=template)
         schemas = document.components.schemas if document.components is not None else None
         if schemas is not None:
             schemas.update({name: Schema.model_validate(schema) for name, schema in errors["$defs"].items()})

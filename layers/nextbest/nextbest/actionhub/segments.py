@@ -51,7 +51,7 @@ class SegmentPage(BaseModel):
     size: int
 
 
-@router.endpoint("GET", "/segment", "The users of one segment, by line", scope=READ, media_type="text/plain")
+@router.endpoint("GET", "/segment", READ, "The users of one segment, by line", media_type="text/plain")
 def get_segment(
     program_id: ProgramId,
     asset_ids: Annotated[str, Query(description="Assets, separated by commas. They win over labels.")] = "",
@@ -81,7 +81,7 @@ def get_segment(
     return HttpResponse(200, "text/plain; charset=utf-8", text)
 
 
-@router.endpoint("GET", "/segments", "All segments, in pages", scope=READ)
+@router.endpoint("GET", "/segments", READ, "All segments, in pages")
 def get_segments(
     program_id: ProgramId,
     segment_type: _SegmentType = "growth",

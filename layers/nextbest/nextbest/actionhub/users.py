@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+from aws_lambda_powertools.event_handler import Response as HttpResponse
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ProgramId, Result, UserId
+from nextbest.actionhub.errors import render
 from nextbest.actionhub.segments import SegmentType
 from nextbest.domain.access_keys import ADMIN, READ, WRITE
 from nextbest.domain.catalogue import Catalogue
@@ -114,8 +116,8 @@ def time_of(microseconds: int) -> datetime:
 @router.endpoint(
     "GET",
     "/users/{user_id}/labels",
+    READ,
     "The labels that the user's events and their assets carry, weighted",
-    scope=READ,
     not_found=USER_NOT_FOUND,
 )
 def get_user_labels(user_id: UserId, program_id: ProgramId) -> UserLabelWeights:
@@ -124,7 +126,7 @@ def get_user_labels(user_id: UserId, program_id: ProgramId) -> UserLabelWeights:
     return UserLabelWeights(labels=users.label_weights(call.state, call.catalogue, events, now=call.now))
 
 
-@router.endpoint("GET", "/users/{user_id}/events", "The user's history", scope=READ, not_found=USER_NOT_FOUND)
+@router.endpoint("GET", "/users/{user_id}/events", READ, "The user's history", not_found=USER_NOT_FOUND)
 def get_user_events(user_id: UserId, program_id: ProgramId) -> UserHistory:
     events = users.events_of_user(router.call.deployment.store, program_id, user_id)
     catalogue = router.call.catalogue
@@ -132,26 +134,22 @@ def get_user_events(user_id: UserId, program_id: ProgramId) -> UserHistory:
 
 
 @router.endpoint(
-    "PUT",
-    "/users/{user_id}/rebase",
-    "Recalculate one user from the event log",
-    scope=WRITE,
-    not_found=USER_NOT_FOUND,
+    "PUT", "/users/{user_id}/rebase", WRITE, "Recalculate one user from the event log", not_found=USER_NOT_FOUND
 )
 def rebase_user(user_id: UserId, program_id: ProgramId) -> Result:
     users.rebuild_user(router.call.deployment.store, router.call.state.program, user_id)
     return Result(result=f"user {user_id} was recalculated from the event log")
 
 
-@router.endpoint(
-    "GET", "/random/user_id", "Some user's id, for checking a set-up", scope=READ, not_found=USER_NOT_FOUND
-)
-def get_random_user_id(program_id: ProgramId) -> str:
+@router.endpoint("GET", "/random/user_id", READ, "Some user's id, for checking a set-up", not_found=USER_NOT_FOUND)
+def get_random_user_id(program_id: ProgramId) -> HttpResponse[str]:
     deployment = router.call.deployment
-    return users.random_user_id(deployment.store, program_id, random=deployment.random)
+    user_id = users.random_user_id(deployment.store, program_id, random=deployment.random)
+    # The resolver takes a text for JSON that is written already.
+    return HttpResponse(200, "application/json", render(user_id).decode())
 
 
-@router.endpoint("GET", "/users/{user_id}/export", "All that is held on a user", scope=ADMIN, not_found=USER_NOT_FOUND)
+@router.endpoint("GET", "/users/{user_id}/export", ADMIN, "All that is held on a user", not_found=USER_NOT_FOUND)
 def export_user(
     user_id: UserId,
     program_id: ProgramId,
@@ -175,7 +173,7 @@ def export_user(
     )
 
 
-@router.endpoint("DELETE", "/users/{user_id}", "Forget a user, for good", scope=ADMIN, not_found=USER_NOT_FOUND)
+@router.endpoint("DELETE", "/users/{user_id}", ADMIN, "Forget a user, for good", not_found=USER_NOT_FOUND)
 def delete_user(user_id: UserId, program_id: ProgramId) -> UserDeletion:
     call, deployment = router.call, router.call.deployment
     deletion = users.delete_user(deployment.store, deployment.artifacts, program_id, user_id, now=call.now)
