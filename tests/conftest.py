@@ -16,6 +16,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tools.local.engines import ACCOUNT_ID
+
 # The gate must say the same of the same commit. To search further: pytest --hypothesis-profile=default
 settings.register_profile("gate", derandomize=True)
 settings.load_profile("gate")
@@ -23,11 +25,13 @@ settings.load_profile("gate")
 STACK, ECHO_STACK, DEPLOYMENT = "stack", "echo stack", "deployment"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
 ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
-LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "unit")
+LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "functions", "unit")
 IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 # Before numpy is imported. What tests learn is small: threads would cost more than they do, above all on busy cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before moto is imported: resources have the account of the local stack, which ARNs are resolved with.
+os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
 
 
 def group_of(node_id: str) -> str:

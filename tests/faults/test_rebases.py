@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,9 @@ from nextbest.store.base import ModelPointer, ProgramState
 from tests.faults.deployment import Deployment, Tenant, some_events
 from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
+from tests.functions.conftest import load
 from tests.infrastructure.cloudformation import Document, translate
-from tests.infrastructure.test_events_answered import load
+from tests.lambda_context import LambdaContext
 from tools.local.key import operator_key
 
 NOW = time.time()
@@ -133,7 +133,6 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
     for name, value in {**deployment.engines.variables(), "TABLE_NAME": "none", "ARTIFACT_BUCKET": "none"}.items():
         monkeypatch.setenv(name, value)
     app = load("rebase")
-    sys.modules.pop(app.__name__)  # others load it with engines of their own
     monkeypatch.setattr(app, "Rebase", Learned)
     store = SimpleNamespace(
         list_programs=lambda: [state.program for state in states.values()], program_state=states.get
@@ -142,7 +141,7 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
 
     # Then the schedule hears of it at the end, and every other was learned, the oldest models first
     with pytest.raises(Unavailable, match=r"1 of 4 programs .* failing first"):
-        app.handler({"programs": "all"}, None)
+        app.handler({"programs": "all"}, LambdaContext())
     assert begun == ["none", "failing", "empty", "new"]
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
 ENGINES = ("dynoxide", "ministack", "moto")
 NOT_ON_MOTO = {
-    "test_items_are_those_of_the_sdk": "moto answers no reads that go over HTTP without botocore",
     "test_settings_changed_after_a_rebase_count_at_once": "moto takes ten seconds for the many events of one user",
     "test_users_whose_history_lacks_events_are_found": "moto takes ten seconds for the many users",
 }
@@ -126,25 +124,27 @@ def table(request: pytest.FixtureRequest, start_engine: Callable[[str], str]) ->
         yield create_table(dynamodb(url), f"test-{uuid.uuid4().hex}")
 
 
-@cache
-def learned(
-    columns: tuple[tuple[str, ...], ...], times_us: tuple[int, ...], program: Program, now: float, seed: int
-) -> Model:
-    names = ("user_id", "event_type", "asset_id")
-    events = {name: np.array(column, dtype=object) for name, column in zip(names, columns, strict=True)}
-    return train({**events, "timestamp_us": np.array(times_us, np.int64)}, program=program, now=now, seed=seed)
+@pytest.fixture(scope="session")
+def models() -> dict[Hashable, Model]:
+    """What was learned so far, by what it was learned from."""
+    return {}
 
 
 @pytest.fixture(autouse=True)
-def each_model_is_learned_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def each_model_is_learned_once(
+    models: dict[Hashable, Model], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rebases of the same events at the same time share one model: what is tested here is the store around it.
 
     Not where ``learned_every_time`` is asked for.
     """
 
-    def learn(events: Mapping[str, np.ndarray[Any, Any]], *, program: Program, now: float, seed: int) -> Model:
-        columns = tuple(tuple(events[name].tolist()) for name in ("user_id", "event_type", "asset_id"))
-        return learned(columns, tuple(events["timestamp_us"].tolist()), program, now, seed)
+    def learn(events: Mapping[str, np.ndarray[Any, Any]], **settings: Any) -> Model:
+        columns = tuple((name, tuple(column.tolist())) for name, column in events.items())
+        key = (columns, *settings.items())
+        if key not in models:
+            models[key] = train(events, **settings)
+        return models[key]
 
     if "learned_every_time" not in request.fixturenames:
         monkeypatch.setattr(rebase, "train", learn)

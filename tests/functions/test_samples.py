@@ -1,0 +1,221 @@
+"""Every sample event through its function: answered as the contract says, with what the function's role allows.
+
+So the samples are true, and the roles of the template suffice: a permission that a function needs and does not have
+would show only after a deployment.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from nextbest.domain.access_keys import READ, issue_key
+from tests.functions.conftest import PROGRAM, Functions
+from tests.infrastructure.permissions import ALLOWED
+from tests.infrastructure.test_events import names_of_kind, sample
+from tools.local.engines import REGION
+from tools.local.key import MASTER_SECRET, operator_key
+
+PAGE = {"items", "total", "page", "size"}
+PROGRAM_SETTINGS = {
+    *("program_id", "program_name", "description"),
+    *("high_engagement_threshold", "event_relevance_decay", "action_weight_floor"),
+}
+KEY = {"key_id", "name", "programs", "scopes", "generation", "active", "ts_created", "ts_previous_expires"}
+MEMBERS = {
+    "actions/get-actions": {"actions"},
+    "collect/post-events": {"result", "accepted", "duplicates"},
+    "collect/put-action-interactions": set[str](),
+    "collect/put-actions": set[str](),
+    "collect/put-events": set[str](),
+    "collect/put-items": set[str](),
+    "collect/put-users": set[str](),
+    "manage/delete-key": KEY,
+    "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
+    "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_skip"},
+    "manage/get-assets": PAGE,
+    "manage/get-keys": {"keys"},
+    "manage/get-labels": PAGE,
+    "manage/get-program": PROGRAM_SETTINGS,
+    "manage/get-program-status": {"program_id", "status_id", "message", "ts_logged"},
+    "manage/get-programs": {"programs"},
+    "manage/get-segments": PAGE,
+    "manage/get-user-events": {"history"},
+    "manage/get-user-labels": {"labels"},
+    "manage/otherwise": {"detail"},
+    "manage/personalize-control-plane": {"filterArn"},
+    "manage/post-assets": {"result"},
+    "manage/post-keys": KEY | {"api_key"},
+    "manage/post-programs": {"program_id", "api_key"},
+    "manage/put-key": KEY | {"api_key"},
+    "manage/put-labels": {"result"},
+    "manage/put-program": {"result"},
+    "manage/rebase-program": {"result"},
+    "manage/rebase-user": {"result"},
+    "manage/reset-program": {"result"},
+    "recommendations/get-action-recommendations": {"actionList", "recommendationId"},
+}
+"""The members of the JSON object that answers each sample."""
+
+OTHER_BODIES = {
+    "manage/get-docs": ("text/html", "<!doctype html>"),
+    "manage/get-openapi": ("application/json", '{"openapi":'),
+    "manage/get-random-user-id": ("application/json", '"ada"'),
+    "manage/get-segment": ("text/plain", "ada"),
+}
+"""Content type and beginning of the answers that are documents or no JSON object."""
+
+STATUSES = {"manage/otherwise": 404}
+AFTER_A_REBASE = {"manage/get-program-status", "manage/get-segment", "manage/get-segments", "manage/reset-program"}
+
+
+Change = Callable[[Any], Any]
+
+
+def run(functions: Functions, name: str, change: Change = lambda event: event) -> Any:
+    """What the sample's function answers to the sample, or to what ``change`` makes of it."""
+    return functions.answer(name.split("/")[0], signed_now(change(sample(name))))
+
+
+def signed_now(event: Any) -> Any:
+    """The event, signed again as an AWS SDK does where it is signed: the signatures in the files are out of date."""
+    headers = event.get("headers", {})
+    if "authorization" not in headers:
+        return event
+    body = event["body"]
+    request = AWSRequest(
+        method=event["requestContext"]["http"]["method"],
+        url=f"https://{headers['host']}{event['rawPath']}",
+        data=base64.b64decode(body) if event["isBase64Encoded"] else body.encode(),
+        headers={name: headers[name] for name in ("content-type", "x-amz-target") if name in headers},
+    )
+    key_id, _, secret = operator_key()[1].partition(".")
+    SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(request)
+    return {**event, "headers": headers | {name.lower(): value for name, value in request.headers.items()}}
+
+
+@pytest.fixture
+def used(functions: Functions) -> Functions:
+    """The functions, when the user of the samples has events, and the asset and the key of the samples are there."""
+    run(functions, "collect/post-events")
+    run(functions, "manage/post-assets")
+    key_id = sample("manage/put-key")["pathParameters"]["key_id"]
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))
+    functions.store.put_access_key(key)
+    return functions
+
+
+@pytest.mark.parametrize("name", names_of_kind("HttpApi"))
+def test_an_http_sample_is_answered_with_what_the_role_allows(used: Functions, name: str) -> None:
+    if name in AFTER_A_REBASE:
+        run(used, "rebase/program")
+
+    answer = run(used, name)
+
+    assert answer["statusCode"] == STATUSES.get(name, 200), answer
+    if name in OTHER_BODIES:
+        content_type, beginning = OTHER_BODIES[name]
+        assert answer["headers"]["content-type"].partition(";")[0] == content_type
+        assert answer["body"].lower().startswith(beginning)
+    else:
+        assert json.loads(answer["body"]).keys() == MEMBERS[name]
+    assert used.permissions() <= ALLOWED[name.split("/")[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("actions/get-actions", "actions"), ("recommendations/get-action-recommendations", "actionList")],
+)
+def test_the_user_of_the_samples_gets_recommendations_of_the_model(used: Functions, name: str, member: str) -> None:
+    model = run(used, "rebase/program")["model"]
+    run(used, name)
+    answer = run(used, name)
+
+    assert answer["statusCode"] == 200, answer
+    assert answer["headers"]["x-nextbest-model"] == model
+    assert json.loads(answer["body"])[member]
+    assert used.permissions() == {"dynamodb:BatchGetItem"}  # warm: one kind of call, and it reads
+
+
+def behind(prefix: str, *, stage: str = "$default", domain: str = "api.example.com") -> Change:
+    """Moves an event behind a path that precedes its route's, as a named stage or a custom domain's base path does."""
+
+    def moved(event: Any) -> Any:
+        headers = {**event["headers"], "host": domain}
+        context = {**event["requestContext"], "stage": stage, "domainName": domain}
+        return {**event, "rawPath": prefix + event["rawPath"], "headers": headers, "requestContext": context}
+
+    return moved
+
+
+def as_list_filters(event: Any) -> Any:
+    """The control plane's sample as another operation, posted where SDKs post it."""
+    headers = {**event["headers"], "x-amz-target": "AmazonPersonalize.ListFilters"}
+    changes = {"routeKey": "$default", "rawPath": "/personalize/", "body": "{}", "isBase64Encoded": False}
+    return {**event, **changes, "headers": headers}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        behind("/prod", stage="prod", domain="a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"),
+        behind("/v1"),
+        behind("/prod/next/best", stage="prod"),
+    ],
+    ids=["stage", "base path", "both"],
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "actions/get-actions",
+        "collect/post-events",
+        "collect/put-action-interactions",
+        "manage/get-docs",
+        "manage/get-program",
+        "manage/get-user-events",
+        "recommendations/get-action-recommendations",
+    ],
+)
+def test_what_precedes_a_route_changes_no_answer(used: Functions, name: str, change: Change) -> None:
+    answer = run(used, name, change)
+
+    assert answer["statusCode"] == 200, answer
+
+
+@pytest.mark.parametrize("change", [behind("/prod", stage="prod"), behind("/v1")], ids=["stage", "base path"])
+def test_the_control_plane_answers_wherever_sdks_post_it(used: Functions, change: Change) -> None:
+    for posted in (as_list_filters, lambda event: change(as_list_filters(event))):
+        answer = run(used, "manage/personalize-control-plane", posted)
+
+        assert answer["statusCode"] == 200, answer
+        assert "Filters" in json.loads(answer["body"])
+
+
+def test_the_queued_sample_is_stored(functions: Functions) -> None:
+    assert run(functions, "ingest/queued-events") == {"batchItemFailures": []}
+
+    assert functions.permissions() <= ALLOWED["ingest"]
+    assert list(functions.store.scan_events(PROGRAM.program_id))
+
+
+def test_the_bus_sample_is_stored(functions: Functions) -> None:
+    assert run(functions, "ingest/bus-events") == {}
+
+    assert functions.permissions() <= ALLOWED["ingest"]
+    assert list(functions.store.scan_events(PROGRAM.program_id))
+
+
+@pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])
+def test_a_rebase_sample_rebases(used: Functions, name: str) -> None:
+    answer = run(used, name)
+
+    assert answer["model"] if name == "rebase/program" else answer["models"][PROGRAM.program_id]
+    assert "s3:PutObject" in used.permissions()
+    assert used.permissions() <= ALLOWED["rebase"]
