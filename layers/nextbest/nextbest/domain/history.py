@@ -32,7 +32,7 @@ from nextbest.domain.events import Event, to_microseconds
 from nextbest.errors import HistoryCorrupt
 
 WINDOW = 1000
-"""How many of the newest events are kept one by one (design §4)."""
+"""How many of the newest events are kept one by one."""
 
 _VERSION = 1
 _ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body

@@ -1,6 +1,6 @@
 """From syntax tree to a filter that can be evaluated: every check that needs to know the program's datasets.
 
-Source: the semantic checks at the end of personalize-actions §3.7, the restrictions of §3.3, the register §11.
+Source: docs/contracts/personalize.md: the checks at the end of section 3.7, the restrictions of section 3.3, and 11.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class BoundFilter:
     """A filter that fits its program's datasets.
 
     ``required`` are the placeholders of INCLUDE parts; ``optional`` those that occur in EXCLUDE parts only, whose part
-    falls away without a value (§3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
+    falls away without a value (section 3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
     """
 
     target: Target
@@ -115,7 +115,7 @@ def bind(tree: Filter, schema: Schema) -> BoundFilter:
 
 
 def check_dataset_group(filters: Iterable[BoundFilter]) -> None:
-    """Raise QuotaExceeded where all filters of a program together name over 20 distinct fields (§3.3)."""
+    """Raise QuotaExceeded where all filters of a program together name over 20 distinct fields (section 3.3)."""
     fields = frozenset[str]().union(*(bound.fields for bound in filters))
     if len(fields) > MAX_FIELDS_PER_DATASET_GROUP:
         raise QuotaExceeded(

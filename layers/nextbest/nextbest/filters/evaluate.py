@@ -5,7 +5,7 @@
 
 A part is inactive when its IF is false, or when it is an EXCLUDE and one of its placeholders has no value. A field is a
 set of values (none for null, several for ``A|B``): IN asks whether it meets the list, NOT IN whether it does not, and a
-comparison is false for null. Source: personalize-actions §3.4 to §3.6 and register §11, points 1 to 12.
+comparison is false for null. Source: docs/contracts/personalize.md, sections 3.4 to 3.6 and 11 (rows 1 to 12).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""From text to syntax tree: a tokenizer and a recursive descent over the grammar of personalize-actions §3.7.
+"""From text to syntax tree: a tokenizer and a recursive-descent parser.
+
+The grammar is that of docs/contracts/personalize.md, section 3.7.
 
 Keywords, targets and dataset names are read in any case, dataset names also in the singular, ``NOT_IN`` for ``NOT IN``,
-single quotes for double ones (§3.5, §11). What the grammar leaves open to a schema is checked in ``bind.py``.
+single quotes for double ones (sections 3.5 and 11). What the grammar leaves open to a schema is checked in ``bind.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Values of placeholders, as a request gives them.
 
 On the wire one string holds one or more values: ``"a","b"``, each in double quotes, separated by commas. Numbers and
-single words also come without quotes. Source: personalize-actions §3.6.
+single words also come without quotes. Source: docs/contracts/personalize.md, section 3.6.
 """
 
 from __future__ import annotations

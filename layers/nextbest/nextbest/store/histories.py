@@ -1,4 +1,4 @@
-"""Events and histories in DynamoDB (design §4).
+"""Events and histories in DynamoDB (docs/decisions/0001 and 0002).
 
 An accepted event is two writes, both idempotent and commuting, in this order:
 

@@ -1,4 +1,4 @@
-"""Campaigns: what GetActionRecommendations asks (personalize-actions §8.3).
+"""Campaigns: what GetActionRecommendations queries (docs/contracts/personalize.md, section 8.3).
 
 A campaign answers from the program's current model, which is that of the latest training: a new version is in service
 as soon as it is trained, whether or not the campaign asked to be kept in step.

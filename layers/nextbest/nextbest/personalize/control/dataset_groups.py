@@ -1,4 +1,4 @@
-"""Dataset groups: each is a program, and every program is one (personalize-actions §8.3)."""
+"""Dataset groups: each is a program, and every program is one (docs/contracts/personalize.md, section 8.3)."""
 
 from __future__ import annotations
 

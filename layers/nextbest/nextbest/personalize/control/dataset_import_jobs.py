@@ -1,4 +1,4 @@
-"""Dataset import jobs: CreateDatasetImportJob, Describe and List (personalize-actions §6.6). ``jobs`` runs them.
+"""Dataset import jobs: Create, Describe and List (docs/contracts/personalize.md, section 6.6). ``jobs`` runs them.
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
 ``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.

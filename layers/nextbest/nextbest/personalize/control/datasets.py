@@ -1,4 +1,4 @@
-"""Datasets: a schema for one kind of data of a dataset group (personalize-actions §6)."""
+"""Datasets: a schema for one kind of data of a dataset group (docs/contracts/personalize.md, section 6)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def update_dataset(call: Call) -> Mapping[str, Any]:
 
 
 def delete_dataset(call: Call) -> None:
-    """Filters go first, and event trackers before what they feed (§8.3). Removes the data too."""
+    """Filters go first, and event trackers before what they feed (section 8.3). Removes the data too."""
     dataset = call.find(DATASET, "datasetArn")
     program_id = dataset["program_id"]
     blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]

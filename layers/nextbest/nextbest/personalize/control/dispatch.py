@@ -1,4 +1,7 @@
-"""The control plane: one operation per ``X-Amz-Target``, looked up in one table (personalize-actions §8)."""
+"""The control plane: one operation per ``X-Amz-Target``, looked up in one table.
+
+Source: docs/contracts/personalize.md, section 8.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
 
 
 def _misdirected(path: str) -> NextbestError:
-    """The other two operations of the runtime are for items (§2.4); beyond them there is nothing."""
+    """The other two operations of the runtime are for items (section 2.4); beyond them there is nothing."""
     if path.rstrip("/").endswith(("/recommendations", "/personalize-ranking")):
         return InvalidInput("This service recommends actions: call GetActionRecommendations")
     return Refused("UnknownOperationException", f"There is no operation at {path[:200]}", status=404)

@@ -1,4 +1,7 @@
-"""Event trackers: ids to put item events with (personalize-actions §6.5). A dataset group has at most one."""
+"""Event trackers: ids to put item events with. A dataset group has at most one.
+
+Source: docs/contracts/personalize.md, section 6.5.
+"""
 
 from __future__ import annotations
 

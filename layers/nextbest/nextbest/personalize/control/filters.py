@@ -1,4 +1,4 @@
-"""Filters: CreateFilter, DescribeFilter, ListFilters, DeleteFilter (personalize-actions §4)."""
+"""Filters: CreateFilter, DescribeFilter, ListFilters, DeleteFilter (docs/contracts/personalize.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one recipe there is: aws-next-best-action (personalize-actions §7.1)."""
+"""The one recipe there is: aws-next-best-action (docs/contracts/personalize.md, section 7.1)."""
 
 from __future__ import annotations
 

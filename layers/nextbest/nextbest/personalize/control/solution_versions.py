@@ -1,4 +1,4 @@
-"""Solution versions: each is one rebase of the program (personalize-actions §8.3).
+"""Solution versions: each is one rebase of the program (docs/contracts/personalize.md, section 8.3).
 
 A version is PENDING until its rebase begins, IN_PROGRESS while it runs, and then ACTIVE or FAILED with the reason.
 """

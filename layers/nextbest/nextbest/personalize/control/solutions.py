@@ -1,4 +1,4 @@
-"""Solutions: what to learn, and how far ahead (personalize-actions §7.1, §8.3)."""
+"""Solutions: what to learn, and how far ahead (docs/contracts/personalize.md, sections 7.1 and 8.3)."""
 
 from __future__ import annotations
 

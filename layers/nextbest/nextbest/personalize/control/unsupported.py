@@ -1,6 +1,7 @@
 """Operations of Personalize that have no meaning for next-best-action, or none here: refused, with the reason.
 
 Their lists are empty rather than refused: clean-up scripts walk over all of them.
+Source: docs/contracts/personalize.md, sections 2.4, 7.8 and 8.3.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from nextbest.personalize.control.resources import Call, Operation, narrowed_to,
 from nextbest.personalize.control.solution_versions import find_version
 from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION
 
-_BATCH = "Batch jobs are not supported by the recipe aws-next-best-action"  # as in AWS itself (§7.8)
+_BATCH = "Batch jobs are not supported by the recipe aws-next-best-action"  # as in AWS itself (section 7.8)
 _DOMAIN = "Recommenders belong to Domain dataset groups, which this service does not have"
 _REASONS = {
     "BatchInferenceJob": _BATCH,

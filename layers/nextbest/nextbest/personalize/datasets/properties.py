@@ -1,4 +1,7 @@
-"""The ``properties`` of events, actions, users and items: JSON text with camelCase names (personalize-actions §5.2)."""
+"""The ``properties`` of events, actions, users and items: JSON text with camelCase names.
+
+Source: docs/contracts/personalize.md, section 5.2.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from nextbest.personalize.protocol.wire import parse_json
 RESERVED = ("userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-# What a dataset nobody declared still knows of actions: these are numbers (§6.3).
+# Even without a declared dataset these fields of an action are numbers (section 6.3).
 _KNOWN = {
     name: Field(name, kind, nullable=True)
     for name, kind in {CREATION: "long", VALUE: "double", EXPIRY: "long", REPEAT_FREQUENCY: "double"}.items()

@@ -1,4 +1,7 @@
-"""Avro schemas of Personalize datasets, and the values they allow (personalize-actions §6.2 to §6.4)."""
+"""Avro schemas of Personalize datasets, and the values they allow.
+
+Source: docs/contracts/personalize.md, sections 6.2 to 6.4.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
 VALUE = "VALUE"
 CREATION = "CREATION_TIMESTAMP"
 
-# The guide spells the field in both ways; the long name is the canonical one (§6.2).
+# The guide spells the field in both ways; the long name is the canonical one (section 6.2).
 ALIASES = {"EXPIRATION_TIMESTAMP": EXPIRY}
 
 MAX_VALUE_CHARACTERS = 1000
@@ -70,7 +73,7 @@ class Field:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise InvalidInput(f"{self.name} must be a string")
         text = str(value)
-        # Every value of a list of categories may be that long (§6.3).
+        # Every value of a list of categories may be that long (section 6.3).
         longest = max(map(len, text.split("|"))) if self.categorical else len(text)
         if longest > MAX_VALUE_CHARACTERS and not self.textual:
             raise InvalidInput(f"Length cannot be more than {MAX_VALUE_CHARACTERS} characters for {self.name}")
@@ -102,7 +105,7 @@ class DatasetSchema:
     fields: tuple[Field, ...]
 
     def field(self, key: str) -> Field | None:
-        """The field that a property ``key`` or a column names, whatever its case and underscores (§5.2)."""
+        """The field that a property ``key`` or a column names, whatever its case and underscores (section 5.2)."""
         wanted = squeezed(key)
         return next((field for field in self.fields if squeezed(field.name) == wanted), None)
 
@@ -129,7 +132,7 @@ def squeezed(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DatasetType:
-    """What §6.2 asks of the schema of a dataset: ``metadata`` is the least and most number of fields of one's own."""
+    """What section 6.2 requires of a dataset's schema. ``metadata``: the least and most number of custom fields."""
 
     schema_name: str
     required: Mapping[str, str]

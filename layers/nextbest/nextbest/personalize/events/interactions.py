@@ -1,4 +1,6 @@
-"""PutActionInteractions and PutEvents: what users did, one to ten events a call (personalize-actions §5).
+"""PutActionInteractions and PutEvents: what users did, one to ten events a call.
+
+Source: docs/contracts/personalize.md, section 5.
 
 Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; they
 teach the model and are never recommended as actions, so a program remembers their types (``item_events.py``).
@@ -142,7 +144,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
-    # Checked and not kept: this recipe does not use contextual columns (§7.2).
+    # Checked and not kept: this recipe does not use contextual columns (section 7.2).
     path = f"{path}.properties"
     check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
 
@@ -158,7 +160,7 @@ def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: It
 
 
 def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
-    """The events whose eventId was not used by another event of the same user: only the first of them counts (§5.3).
+    """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
 
     The store itself drops events that are equal altogether, such as those of a client's retry.
     """

@@ -1,7 +1,7 @@
 """PutActions, PutUsers and PutItems: what is known of actions, users and items, one to ten records a call.
 
 An action or an item becomes an asset with fields, a user's record the attributes of the user. A record replaces the
-one before (personalize-actions §5.3); the name and labels that an asset was given elsewhere stay.
+one before (docs/contracts/personalize.md, section 5.3); the name and labels that an asset was given elsewhere stay.
 """
 
 from __future__ import annotations

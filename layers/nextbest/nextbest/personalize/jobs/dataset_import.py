@@ -1,4 +1,4 @@
-"""A dataset import: every row of its files is checked, then stored (personalize-actions §6.6).
+"""A dataset import: every row of its files is checked, then stored (docs/contracts/personalize.md, section 6.6).
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
 ``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.

@@ -1,7 +1,7 @@
 """Amazon resource names of Personalize: how a name becomes an ARN and an ARN a name.
 
 Clients build ARNs from names, with the region and account they believe in, so only the resource part counts when one
-is read. Source: personalize-actions §8.2.
+is read. Source: docs/contracts/personalize.md, section 8.2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Shapes of request members, and the check of a request against them.
 
-SDKs check little before they send (no maximum, no pattern, no enumeration; personalize-actions §1.5), so all of it is
-checked here, in the words AWS uses. Hot path: standard library alone.
+SDKs check little before they send (no maximum, no pattern, no enumeration; docs/contracts/personalize.md, section 1.5),
+so all of it is checked here, in the words AWS uses. Hot path: standard library alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GetActionRecommendations (personalize-actions §2). Hot path: standard library and numpy.
+"""GetActionRecommendations (docs/contracts/personalize.md, section 2). Hot path: standard library and numpy.
 
 One round trip to the store brings user, program, campaign and filter; the rest is arithmetic on what a warm environment
 keeps. Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks
@@ -68,7 +68,7 @@ class ActionList:
     explored: Explored
 
     def members(self) -> dict[str, Any]:
-        """The response: the list is there even when it is empty (§1.2)."""
+        """The response: the list is there even when it is empty (section 1.2)."""
         actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
         return {"actionList": actions, "recommendationId": self.recommendation_id}
 
@@ -298,7 +298,10 @@ def _interactions(context: _Context) -> Interactions:
 def _unlearned(
     candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, settings: CampaignSettings, now: float
 ) -> list[int]:
-    """Rows that may be explored: allowed, unknown to the model, and young enough. Of unknown age is new (§6.3)."""
+    """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
+
+    An action of unknown age counts as new (section 6.3).
+    """
     pool = allowed & ~ranked.scored
     if settings.exploration_age_days is not None:
         pool &= candidates.created_at >= now - settings.exploration_age_days * DAY_SECONDS

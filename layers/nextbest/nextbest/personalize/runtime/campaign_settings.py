@@ -1,7 +1,7 @@
 """Campaign settings that answering needs: exploration, and what starts the pause of REPEAT_FREQUENCY.
 
-Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text. Hot path: standard library and
-numpy.
+Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text (docs/contracts/personalize.md,
+section 7.6). Hot path: standard library and numpy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WEIGHT = "explorationWeight"
 AGE_DAYS = "explorationItemAgeCutOff"
 REPEAT_EVENT_TYPES = "repeatFrequencyEventTypes"
 
-DEFAULT_WEIGHT = 0.3  # AWS's own default (§7.6)
+DEFAULT_WEIGHT = 0.3  # AWS's own default (section 7.6)
 _FIELD = "campaignConfig.itemExplorationConfig"
 
 

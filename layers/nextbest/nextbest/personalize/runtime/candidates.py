@@ -1,7 +1,8 @@
 """The actions that GetActionRecommendations chooses from, as arrays: made once per model and catalogue.
 
 An asset is a candidate when the model knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
-item's, or when the catalogue holds it and it is no item. Hot path: standard library and numpy.
+item's, or when the catalogue holds it and it is no item. Source: docs/contracts/personalize.md, section 7. Hot path:
+standard library and numpy.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Candidates:
     def available(
         self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None
     ) -> NDArray[np.bool_]:
-        """Which assets may be recommended to the user at all: neither expired nor held back (§7.5).
+        """Which assets may be recommended to the user at all: neither expired nor held back (section 7.5).
 
         ``repeat_event_types`` (normalised) are the interactions that hold an action back; None: any.
         """
