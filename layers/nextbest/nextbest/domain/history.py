@@ -199,8 +199,8 @@ class History:
 
     def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
         """The events of the window at any of these times: the only ones that new events can equal."""
-        wanted = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
-        begins, ends = (np.searchsorted(self.timestamps_us, wanted, side=side) for side in ("left", "right"))
+        times = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        begins, ends = (np.searchsorted(self.timestamps_us, times, side=side) for side in ("left", "right"))
         places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
         return {
             HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))

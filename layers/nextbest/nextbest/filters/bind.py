@@ -172,16 +172,16 @@ class _Binder:
             raise self.invalid(f"{dataset} can be filtered by EVENT_TYPE only, not by {field.name}", field)
         if dataset is Dataset.ACTIONS and name in _APPLIED_BY_THE_SERVICE:
             raise self.invalid(f"{field.name} cannot be filtered by; the service applies it by itself", field)
-        found = self.schema.type_of(field)
-        if found is None:
+        field_type = self.schema.type_of(field)
+        if field_type is None:
             raise self.invalid(f"the schema of the {dataset} dataset has no field {field.name}", field)
-        if found in (FieldType.BOOLEAN, FieldType.FREE_TEXT):
-            raise self.invalid(f"{field.name} is of type {found}, which cannot be filtered by", field)
+        if field_type in (FieldType.BOOLEAN, FieldType.FREE_TEXT):
+            raise self.invalid(f"{field.name} is of type {field_type}, which cannot be filtered by", field)
         self.fields.add(f"{dataset}.{name}")
         if len(self.fields) > MAX_FIELDS_PER_FILTER:
             problem = f"a filter uses at most {MAX_FIELDS_PER_FILTER} distinct dataset fields; this is one more"
             raise self.invalid(problem, field)
-        return FieldType.STRING if dataset in _INTERACTIONS else found
+        return FieldType.STRING if dataset in _INTERACTIONS else field_type
 
     def check_type(self, field: Field, field_type: FieldType, test: Test) -> None:
         if field_type is FieldType.STRING and isinstance(test, Comparison) and test.operator.orders:

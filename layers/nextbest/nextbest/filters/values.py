@@ -25,20 +25,20 @@ def parse_values(name: str, text: str) -> tuple[str, ...]:
     offset = 0
     more = True
     while more:
-        found = _VALUE.match(text, offset)
-        if found is None:
+        match = _VALUE.match(text, offset)
+        if match is None:
             raise InvalidInput(
                 f"The value of parameter {name} cannot be read at character {offset + 1}: values are separated by "
                 'commas and each stands in double quotes, for example "gold","silver"',
                 field="filterValues",
             )
-        quoted, bare = found["quoted"], found["bare"]
+        quoted, bare = match["quoted"], match["bare"]
         if quoted is not None:
             values.append(_ESCAPE.sub(r"\1", quoted))
         elif bare:
             values.append(bare.rstrip())
-        offset = found.end()
-        more = found["comma"] == ","
+        offset = match.end()
+        more = match["comma"] == ","
     return tuple(values)
 
 

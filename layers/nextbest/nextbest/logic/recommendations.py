@@ -78,9 +78,9 @@ class Recommender:
             return None
         version, model = served
         program = state.program
-        kept = self._adapted.get(program.program_id)
-        if kept is not None and kept[0] == version:
-            model = kept[1]
+        adapted = self._adapted.get(program.program_id)
+        if adapted is not None and adapted[0] == version:
+            model = adapted[1]
         model = model.with_settings(
             half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
         )

@@ -56,8 +56,8 @@ def explain(
     scores = score_all(mode, inputs)
     base = history.base_weight_vector(model.half_life_days, now)
     explanations = []
-    wanted = [Action(*action) for action in actions]
-    targets = np.array([_position(model, action) for action in wanted], np.int64)
+    explained = [Action(*action) for action in actions]
+    targets = np.array([_position(model, action) for action in explained], np.int64)
     shares = np.zeros((targets.shape[0], inputs.known.shape[0]))
     for term in mode.terms if inputs.known.shape[0] else ():
         x = inputs.weights(term)
@@ -68,7 +68,7 @@ def explain(
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
-    for row, action in enumerate(wanted):
+    for row, action in enumerate(explained):
         order = np.argsort(-np.abs(shares[row]), kind="stable")
         listed = [slot for slot in order[:strongest].tolist() if shares[row, slot] != 0.0]
         contributions = tuple(

@@ -71,9 +71,9 @@ class Segments:
         strongest = np.full(len(self.users), np.nan)
         for action in actions:
             here = slice(self.starts[action], self.starts[action + 1])
-            kept = self.weights[here] >= min_weight
-            members = self.members[here][kept]
-            strongest[members] = np.fmax(strongest[members], self.weights[here][kept])
+            above = self.weights[here] >= min_weight
+            members = self.members[here][above]
+            strongest[members] = np.fmax(strongest[members], self.weights[here][above])
         return strongest
 
     def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
@@ -96,20 +96,22 @@ class Segments:
             return []
         entries = np.flatnonzero(self.members == self.users.index(user_id))
         actions = np.searchsorted(self.starts, entries, side="right") - 1
-        found = zip([self.actions[action] for action in actions.tolist()], self.weights[entries].tolist(), strict=True)
-        return sorted(found, key=lambda membership: (-membership[1], membership[0]))
+        memberships = zip(
+            [self.actions[action] for action in actions.tolist()], self.weights[entries].tolist(), strict=True
+        )
+        return sorted(memberships, key=lambda membership: (-membership[1], membership[0]))
 
     def without(self, user_ids: Container[str]) -> Segments:
         """The same for all other users."""
         stay = np.array([user_id not in user_ids for user_id in self.users], np.bool_)
         if stay.all():
             return self
-        kept = stay[self.members]
-        ends = np.concatenate([[0], np.cumsum(kept)])
+        remaining = stay[self.members]
+        ends = np.concatenate([[0], np.cumsum(remaining)])
         renamed = (np.cumsum(stay) - 1).astype(np.uint32)
         users = [user_id for user_id, stays in zip(self.users, stay.tolist(), strict=True) if stays]
         starts = ends[self.starts].astype(np.int64)
-        return Segments(users, self.actions, starts, renamed[self.members[kept]], self.weights[kept])
+        return Segments(users, self.actions, starts, renamed[self.members[remaining]], self.weights[remaining])
 
     def encode(self) -> bytes:
         """Bytes of the file (layout: ``nextbest.scoring.artifact``)."""
@@ -178,8 +180,8 @@ def recommended(
         eligible[inputs.known] = -np.inf
     chosen = strongest(eligible, RECOMMENDED_ACTIONS, model)
     weights = mode.calibration.growth(scores[chosen], activity)
-    kept = weights >= model.action_weight_floor
-    return chosen[kept], weights[kept]
+    above = weights >= model.action_weight_floor
+    return chosen[above], weights[above]
 
 
 class _Entries:

@@ -38,8 +38,8 @@ class Inputs:
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
         moment = model.moment(history, now)
-        found = map(model.position.get, history.actions, repeat(-1))
-        indices = np.fromiter(found, np.int64, len(history.actions))
+        positions = map(model.position.get, history.actions, repeat(-1))
+        indices = np.fromiter(positions, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])
@@ -71,9 +71,9 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
-            targets, given, _ = influence_shares(term.influence, inputs.known, x)
+            targets, amounts, _ = influence_shares(term.influence, inputs.known, x)
             columns.append(targets)
-            shares.append(given)
+            shares.append(amounts)
     if columns:  # one pass over the catalogue, however many terms there are
         scores += np.bincount(np.concatenate(columns), np.concatenate(shares), minlength=scores.shape[0])
     return scores

@@ -51,13 +51,15 @@ class Erasure:
 
     def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
         """Those of ``user_ids`` who were erased at ``since_us`` (microseconds since 1970) or later."""
-        wanted = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
-        if len(wanted) <= _KEYS_PER_READ:
-            found = list(self._table.get_many(list(wanted)).values()) if wanted else []
+        user_of = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
+        if len(user_of) <= _KEYS_PER_READ:
+            tombstones = list(self._table.get_many(list(user_of)).values()) if user_of else []
         else:
-            found = list(self._table.query(keys.tombstones_pk(program_id)))
-        erased = (ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in found if number(item, "erased_us") >= since_us)
-        return {wanted[key] for key in erased if key in wanted}
+            tombstones = list(self._table.query(keys.tombstones_pk(program_id)))
+        erased = (
+            ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in tombstones if number(item, "erased_us") >= since_us
+        )
+        return {user_of[key] for key in erased if key in user_of}
 
 
 def _tombstone_key(program_id: str, user_id: str) -> ItemKey:

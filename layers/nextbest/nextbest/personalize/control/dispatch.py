@@ -22,7 +22,7 @@ from nextbest.personalize.control import (
     tags,
     unsupported,
 )
-from nextbest.personalize.control.resources import Call, ControlPlane, Operation
+from nextbest.personalize.control.resources import ControlCall, ControlPlane, Operation
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import Protocol, Refused
@@ -73,7 +73,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
         key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
         control_plane = self._control_plane(Arns(self._region, request.account_id))
-        call = Call(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
+        call = ControlCall(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
         members = operation(call)
         return success(members, protocol=self.protocol, request_id=request.request_id, fields={"operation": name})
 

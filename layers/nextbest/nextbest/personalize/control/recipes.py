@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, missing, name_in
 from nextbest.personalize.protocol.statuses import ACTIVE
 
@@ -19,7 +19,7 @@ _CREATED = 1691712000.0  # 2023-08-11
 _RECIPE: Resource = {"name": NAME, "created": _CREATED, "updated": _CREATED}
 
 
-def describe_recipe(call: Call) -> Mapping[str, Any]:
+def describe_recipe(call: ControlCall) -> Mapping[str, Any]:
     _require(call, RECIPE, "recipeArn")
     return {
         "recipe": {
@@ -32,18 +32,18 @@ def describe_recipe(call: Call) -> Mapping[str, Any]:
     }
 
 
-def list_recipes(call: Call) -> Mapping[str, Any]:
+def list_recipes(call: ControlCall) -> Mapping[str, Any]:
     # The recipe is for custom dataset groups; domains have recipes of their own, none of them here.
-    recipes: Iterator[Resource] = iter(() if "domain" in call.asked else (_RECIPE,))
-    return page(call, recipes, "recipes", lambda row: _summary(call, row), scope=call.asked.get("domain", ""))
+    recipes: Iterator[Resource] = iter(() if "domain" in call.request else (_RECIPE,))
+    return page(call, recipes, "recipes", lambda row: _summary(call, row), scope=call.request.get("domain", ""))
 
 
-def describe_algorithm(call: Call) -> Mapping[str, Any]:
+def describe_algorithm(call: ControlCall) -> Mapping[str, Any]:
     _require(call, ALGORITHM, "algorithmArn")
     return {"algorithm": {"name": NAME, "algorithmArn": call.arn(ALGORITHM, NAME), **dates(_RECIPE)}}
 
 
-def describe_feature_transformation(call: Call) -> Mapping[str, Any]:
+def describe_feature_transformation(call: ControlCall) -> Mapping[str, Any]:
     _require(call, FEATURE_TRANSFORMATION, "featureTransformationArn")
     return {
         "featureTransformation": {
@@ -62,7 +62,7 @@ def require_recipe(arn: str) -> None:
         raise missing(arn)
 
 
-def optimization_period_days(call: Call, parameters: Mapping[str, str]) -> int:
+def optimization_period_days(call: ControlCall, parameters: Mapping[str, str]) -> int:
     """The days ahead that a solution learns for. Raises InvalidInput for other parameters and other numbers."""
     if parameters.keys() - {OPTIMIZATION_PERIOD}:
         raise InvalidInput(f"Provide a hyperparameter that is used in the algorithm: {call.arn(ALGORITHM, NAME)}")
@@ -76,13 +76,13 @@ def optimization_period_days(call: Call, parameters: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _require(call: Call, kind: str, member: str) -> None:
-    arn = call.asked[member]
+def _require(call: ControlCall, kind: str, member: str) -> None:
+    arn = call.request[member]
     if name_in(arn, kind, field=member) != NAME:
         raise missing(arn)
 
 
-def _summary(call: Call, recipe: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, recipe: Resource) -> dict[str, Any]:
     return {"name": recipe["name"], "recipeArn": call.arn(RECIPE, recipe["name"]), "status": ACTIVE, **dates(recipe)}
 
 

@@ -18,7 +18,7 @@ from nextbest.personalize.datasets.schema import (
     REPEAT_FREQUENCY,
     VALUE,
     DatasetSchema,
-    Field,
+    SchemaField,
 )
 from nextbest.personalize.protocol.wire import parse_json
 
@@ -27,7 +27,7 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 # Even without a declared dataset these fields of an action are numbers (section 6.3).
 _KNOWN = {
-    name: Field(name, kind, nullable=True)
+    name: SchemaField(name, kind, nullable=True)
     for name, kind in {CREATION: "long", VALUE: "double", EXPIRY: "long", REPEAT_FREQUENCY: "double"}.items()
 }
 
@@ -76,15 +76,15 @@ def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> t
         raise InvalidInput(f"'{path}': {error.message}", field=path) from error
 
 
-def field_name(field: Field) -> str:
+def field_name(field: SchemaField) -> str:
     """The upper-case name under which a field is kept."""
     upper = field.name.upper()
     return ALIASES.get(upper, upper)
 
 
-def _undeclared(key: str, value: Any) -> Field:
+def _undeclared(key: str, value: Any) -> SchemaField:
     """The field of a dataset without a schema: reserved names are typed, all others have the type of their value."""
     name = _WORD.sub("_", key).upper()
     name = ALIASES.get(name, name)
     kind = "boolean" if isinstance(value, bool) else "double" if isinstance(value, int | float) else "string"
-    return _KNOWN.get(name) or Field(name, kind, nullable=True)
+    return _KNOWN.get(name) or SchemaField(name, kind, nullable=True)

@@ -39,7 +39,7 @@ _WHOLE = ("int", "long")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SchemaField:
     """One field. ``type`` is one of Avro's primitive types other than null."""
 
     name: str
@@ -102,17 +102,17 @@ class Field:
 class DatasetSchema:
     """The fields of a dataset, in the schema's order."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[SchemaField, ...]
 
-    def field(self, key: str) -> Field | None:
+    def field(self, key: str) -> SchemaField | None:
         """The field that a property ``key`` or a column names, whatever its case and underscores (section 5.2)."""
-        wanted = squeezed(key)
-        return next((field for field in self.fields if squeezed(field.name) == wanted), None)
+        spelling = normalised_name(key)
+        return next((field for field in self.fields if normalised_name(field.name) == spelling), None)
 
     def without(self, names: Iterable[str]) -> DatasetSchema:
         """The schema without some fields, such as the id that stands outside the properties."""
-        dropped = {squeezed(name) for name in names}
-        return DatasetSchema(tuple(field for field in self.fields if squeezed(field.name) not in dropped))
+        dropped = {normalised_name(name) for name in names}
+        return DatasetSchema(tuple(field for field in self.fields if normalised_name(field.name) not in dropped))
 
     def to_json(self) -> list[list[Any]]:
         """As a resource keeps it."""
@@ -121,10 +121,10 @@ class DatasetSchema:
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[Any]]) -> DatasetSchema:
         """Inverse of ``to_json``."""
-        return cls(tuple(Field(*row) for row in rows))
+        return cls(tuple(SchemaField(*row) for row in rows))
 
 
-def squeezed(name: str) -> str:
+def normalised_name(name: str) -> str:
     """What two spellings of one field share: camelCase, UPPER_SNAKE and the short name of the expiry field."""
     upper = name.upper().replace("_", "")
     return "ACTIONEXPIRATIONTIMESTAMP" if upper == "EXPIRATIONTIMESTAMP" else upper
@@ -194,11 +194,11 @@ def parse_schema(text: str) -> tuple[str, DatasetSchema]:
 
 def dataset_type_named(name: str) -> str | None:
     """The dataset type with this name, in any case, with or without underscores."""
-    wanted = squeezed(name)
-    return next((entry for entry in DATASET_TYPES if squeezed(entry) == wanted), None)
+    spelling = normalised_name(name)
+    return next((entry for entry in DATASET_TYPES if normalised_name(entry) == spelling), None)
 
 
-def _field(row: Any) -> Field:
+def _field(row: Any) -> SchemaField:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise _invalid("every field needs a name")
     name = row["name"]
@@ -212,7 +212,7 @@ def _field(row: Any) -> Field:
     values = [kind for kind in kinds if kind != "null"]
     if len(values) != 1 or len(kinds) > 2:
         raise _invalid(f"field {name}: a type is one primitive, or one primitive with null")
-    return Field(name, values[0], "null" in kinds, _attribute(row, "categorical"), _attribute(row, "textual"))
+    return SchemaField(name, values[0], "null" in kinds, _attribute(row, "categorical"), _attribute(row, "textual"))
 
 
 def _attribute(row: Mapping[str, Any], attribute: str) -> bool:
@@ -225,7 +225,7 @@ def _attribute(row: Mapping[str, Any], attribute: str) -> bool:
 def _check_names(schema: DatasetSchema) -> None:
     seen: dict[str, str] = {}
     for field in schema.fields:
-        earlier = seen.setdefault(squeezed(field.name), field.name)
+        earlier = seen.setdefault(normalised_name(field.name), field.name)
         if earlier != field.name or [entry.name for entry in schema.fields].count(field.name) > 1:
             raise _invalid(f"fields {earlier} and {field.name}: names must differ by more than underscores and case")
 

@@ -39,14 +39,14 @@ PUT_ITEMS = _records("itemId", "items", 32_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class OpenDataset:
     """A dataset that the caller may write to. ``schema`` is None where nobody declared it: then any field is taken."""
 
     state: ProgramState
     schema: DatasetSchema | None
 
 
-def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> Dataset:
+def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> OpenDataset:
     """The dataset that ``arn`` names. Raises InvalidInput for one of another type, NotFound, Forbidden.
 
     A program that was not made as a dataset group has datasets of all types without ceremony.
@@ -58,38 +58,38 @@ def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> D
     state = open_program(store, key, program_id, WRITE, hidden=missing(arn))
     resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
     if resource is not None:
-        return Dataset(state, DatasetSchema.from_json(resource["fields"]))
+        return OpenDataset(state, DatasetSchema.from_json(resource["fields"]))
     if store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
         raise missing(arn)
-    return Dataset(state, None)
+    return OpenDataset(state, None)
 
 
 def put_actions(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
     """Store actions; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_ACTIONS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], ACTIONS)
-    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(asked)}
+    request = PUT_ACTIONS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], ACTIONS)
+    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(request)}
     put_assets(store, catalogues, dataset.state, rows)
-    return len(asked["actions"])
+    return len(request["actions"])
 
 
 def put_items(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
     """Store items; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_ITEMS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], ITEMS)
+    request = PUT_ITEMS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], ITEMS)
     rows = {
         row["itemId"]: {**_fields(row, dataset, ITEMS, f"items.{n}.member"), ITEM_ID: row["itemId"]}
-        for n, row in _numbered(asked)
+        for n, row in _numbered(request)
     }
     put_assets(store, catalogues, dataset.state, rows)
-    return len(asked["items"])
+    return len(request["items"])
 
 
 def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
     """Store attributes of users; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_USERS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], USERS)
-    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(asked)]
+    request = PUT_USERS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], USERS)
+    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(request)]
     for user_id, fields in rows:
         store.put_user_attributes(dataset.state.program.program_id, user_id, fields)
     return len(rows)
@@ -104,12 +104,12 @@ def put_assets(
     store.put_assets(state.program.program_id, assets)
 
 
-def _numbered(asked: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    (rows,) = (value for value in asked.values() if isinstance(value, list))
+def _numbered(request: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    (rows,) = (value for value in request.values() if isinstance(value, list))
     return list(enumerate(rows, 1))
 
 
-def _fields(row: Mapping[str, Any], dataset: Dataset, dataset_type: str, path: str) -> dict[str, FieldValue]:
+def _fields(row: Mapping[str, Any], dataset: OpenDataset, dataset_type: str, path: str) -> dict[str, FieldValue]:
     schema = dataset.schema.without(TYPES[dataset_type].id_names) if dataset.schema is not None else None
     path = f"{path}.properties"
     return fields_of(read_properties(row.get("properties"), path=path), schema, path=path)

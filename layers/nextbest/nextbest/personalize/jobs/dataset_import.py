@@ -116,9 +116,9 @@ def _check(files: _Files) -> int:
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
     if count:
-        told = "; ".join(map(str, refused))
+        reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
-        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {told}{more}")
+        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {reasons}{more}")
     if not read:
         raise InvalidInput("There are no rows to import")
     return read

@@ -40,22 +40,22 @@ class CampaignSettings:
         if config.get("rankingInfluence"):
             field = "campaignConfig.rankingInfluence"
             raise InvalidInput(f"{field} is not supported by the recipe aws-next-best-action", field=field)
-        given = config.get("itemExplorationConfig") or {}
-        unknown = given.keys() - {WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES}
+        settings = config.get("itemExplorationConfig") or {}
+        unknown = settings.keys() - {WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES}
         if unknown:
             known = ", ".join((WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES))
             raise InvalidInput(f"{_FIELD} holds {min(unknown)}; it may hold {known}", field=_FIELD)
-        types = given.get(REPEAT_EVENT_TYPES, "")
+        types = settings.get(REPEAT_EVENT_TYPES, "")
         names = frozenset(normalised_event_type(name.strip()) for name in types.split("|"))
         return cls(
-            _number(given, WEIGHT, DEFAULT_WEIGHT, 0.0, 1.0),
-            _number(given, AGE_DAYS, 1.0, 1.0, 100_000.0) if AGE_DAYS in given else None,
+            _number(settings, WEIGHT, DEFAULT_WEIGHT, 0.0, 1.0),
+            _number(settings, AGE_DAYS, 1.0, 1.0, 100_000.0) if AGE_DAYS in settings else None,
             names if types.strip() else None,
         )
 
 
-def _number(given: Mapping[str, str], name: str, default: float, minimum: float, maximum: float) -> float:
-    text = given.get(name)
+def _number(settings: Mapping[str, str], name: str, default: float, minimum: float, maximum: float) -> float:
+    text = settings.get(name)
     if text is None:
         return default
     try:
