@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
-from nextbest.domain.decayed_sums import DAY_US, FoldedSums
-from nextbest.domain.events import Event, to_microseconds
+from nextbest.domain.decayed_sums import FoldedSums
+from nextbest.domain.events import DAY_US, MICROSECONDS, Event, to_microseconds
 from nextbest.errors import HistoryCorrupt
 
 WINDOW = 1000
@@ -118,7 +118,7 @@ class History:
     @property
     def timestamps(self) -> NDArray[np.float64]:
         """Times of the recent events, in seconds since 1970, ascending."""
-        return self.timestamps_us / 1e6
+        return self.timestamps_us / MICROSECONDS
 
     @property
     def folded_until_us(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from nextbest.domain.assets import EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY
 from nextbest.errors import FilterSyntaxError, QuotaExceeded
 from nextbest.filters.diagnostics import invalid_expression
 from nextbest.filters.grammar import (
@@ -38,7 +39,7 @@ _DATASETS_OF = {
     Target.USER: (Dataset.USERS,),
 }
 _INTERACTIONS = (Dataset.ACTION_INTERACTIONS, Dataset.INTERACTIONS)
-_APPLIED_BY_THE_SERVICE = ("ACTION_EXPIRATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY")
+_APPLIED_BY_THE_SERVICE = (EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY)
 
 
 @dataclass(frozen=True, slots=True)

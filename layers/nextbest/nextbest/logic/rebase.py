@@ -14,6 +14,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import InvalidInput, NotFound
@@ -117,7 +118,7 @@ class Rebase:
             "user_id": np.array(users, dtype=object),
             "event_type": np.array(event_types, dtype=object),
             "asset_id": np.array(asset_ids, dtype=object),
-            "timestamp": np.array(times_us, np.int64) / 1e6,
+            "timestamp": np.array(times_us, np.int64) / MICROSECONDS,
         }
 
     def _train(self, program: Program, events: Events) -> Model:
@@ -135,7 +136,7 @@ class Rebase:
     def _refresh_histories(self, program: Program, events: Events) -> int:
         """Make anew the histories that lack events of the log: back-filled ones, and of writers that were ended."""
         logged: dict[str, list[int]] = {}
-        times_us = np.rint(events["timestamp"].astype(np.float64) * 1e6).astype(np.int64)
+        times_us = np.rint(events["timestamp"].astype(np.float64) * MICROSECONDS).astype(np.int64)
         for user_id, time_us in zip(events["user_id"].tolist(), times_us.tolist(), strict=True):
             logged.setdefault(user_id, []).append(time_us)
         users = list(self._store.outdated_users(program.program_id, logged))

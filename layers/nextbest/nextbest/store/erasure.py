@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from nextbest.aws.table import Item, ItemKey, Table, number
-from nextbest.domain.events import to_microseconds
+from nextbest.domain.events import DAY_SECONDS, to_microseconds
 from nextbest.store import keys
 from nextbest.store.base import Erased
 
@@ -35,7 +35,7 @@ class Erasure:
         """
         tombstone: Item = {
             "erased_us": {"N": str(to_microseconds(now))},
-            "ttl": {"N": str(int(now) + TOMBSTONE_DAYS * 86_400)},
+            "ttl": {"N": str(int(now) + int(TOMBSTONE_DAYS * DAY_SECONDS))},
         }
         self._table.put(_tombstone_key(program_id, user_id), tombstone)
         events = histories = attributes = 0

@@ -13,7 +13,7 @@ from nextbest.errors import AlreadyExists, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
 from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
-from nextbest.personalize.protocol.statuses import ACTIVE, STOPPING, UNFINISHED
+from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
 
@@ -44,7 +44,7 @@ def _version(call: ControlCall, config: Mapping[str, Any]) -> Resource:
     if config.get("syncWithLatestSolutionVersion") and not arn.endswith(f"/{LATEST}"):
         problem = f"With syncWithLatestSolutionVersion the solutionVersionArn must end in /{LATEST}"
         raise InvalidInput(problem, field="solutionVersionArn")
-    if version["status"] in (*UNFINISHED, STOPPING):
+    if version["status"] in BUSY:
         raise InUse(f"The solution version is in the state {version['status']}; wait until it is ACTIVE")
     if version["status"] != ACTIVE:
         problem = f"The solution version is in the state {version['status']}; a campaign needs an ACTIVE one"

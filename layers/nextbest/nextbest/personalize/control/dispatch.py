@@ -25,7 +25,7 @@ from nextbest.personalize.control import (
 from nextbest.personalize.control.resources import ControlCall, ControlPlane, Operation
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
-from nextbest.personalize.protocol.errors import Protocol, Refused
+from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Protocol, Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
 from nextbest.store.bulk import BulkStore
@@ -86,12 +86,12 @@ def _misdirected(path: str) -> NextbestError:
     """The other two operations of the runtime are for items (section 2.4); beyond them there is nothing."""
     if path.rstrip("/").endswith(("/recommendations", "/personalize-ranking")):
         return InvalidInput("This service recommends actions: call GetActionRecommendations")
-    return Refused("UnknownOperationException", f"There is no operation at {path[:200]}", status=404)
+    return Refused(UNKNOWN_OPERATION, f"There is no operation at {path[:200]}", status=404)
 
 
 def _operation(target: str) -> tuple[str, Operation]:
     service, _, name = target.partition(".")
     operation = OPERATIONS.get(name) if service == SERVICE else None
     if operation is None:
-        raise Refused("UnknownOperationException", f"The operation {target[:200] or '(none)'} is not known")
+        raise Refused(UNKNOWN_OPERATION, f"The operation {target[:200] or '(none)'} is not known")
     return name, operation

@@ -17,7 +17,7 @@ from nextbest.errors import AlreadyExists, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
 from nextbest.personalize.protocol.errors import Refused
-from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING, UNFINISHED
+from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.store.base import ProgramState
 from nextbest.store.bulk import BulkStore
 
@@ -172,7 +172,7 @@ def _bad_token() -> Refused:
 def as_of(resource: Resource, now: float) -> Resource:
     """The resource, ended if a function was working on it that must have been ended itself; it blocks nothing then."""
     status = resource.get("status")
-    if status in (*UNFINISHED, STOPPING) and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
+    if status in BUSY and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
         if status == STOPPING:
             return {**resource, "status": STOPPED}
         return {**resource, "status": CREATE_FAILED, "failure": "It was interrupted; please create another"}

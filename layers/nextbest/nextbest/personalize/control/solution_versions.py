@@ -11,11 +11,20 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, as_of, dates, page
-from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    DATASET_GROUP,
+    RECIPE,
+    RECIPE_NAME,
+    SOLUTION,
+    VERSION,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
+    BUSY,
     CREATE_PENDING,
     STOPPED,
     STOPPING,
@@ -123,8 +132,7 @@ def latest_version(call: ControlCall, solution: str) -> Resource | None:
 
 def unfinished_version(call: ControlCall, **criteria: str) -> str | None:
     """The ARN of a version that waits or is trained."""
-    unfinished = (*UNFINISHED, STOPPING)
-    busy = next((row for row in call.resources(VERSION, **criteria) if row["status"] in unfinished), None)
+    busy = next((row for row in call.resources(VERSION, **criteria) if row["status"] in BUSY), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 
 

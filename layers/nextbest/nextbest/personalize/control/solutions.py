@@ -7,7 +7,6 @@ from typing import Any
 
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import group_criteria, group_named
-from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.control.solution_versions import (
@@ -17,7 +16,7 @@ from nextbest.personalize.control.solution_versions import (
     versions_of,
 )
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, SOLUTION, VERSION
+from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 OF_OTHER_RECIPES = (

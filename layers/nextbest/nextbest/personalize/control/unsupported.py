@@ -13,9 +13,9 @@ from nextbest.errors import InvalidInput
 from nextbest.personalize.control.dataset_groups import group_criteria
 from nextbest.personalize.control.resources import ControlCall, Operation, narrowed_to, narrowing, page
 from nextbest.personalize.control.solution_versions import find_version
-from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION
+from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION, RECIPE_NAME
 
-_BATCH = "Batch jobs are not supported by the recipe aws-next-best-action"  # as in AWS itself (section 7.8)
+_BATCH = f"Batch jobs are not supported by the recipe {RECIPE_NAME}"  # as in AWS itself (section 7.8)
 _DOMAIN = "Recommenders belong to Domain dataset groups, which this service does not have"
 _REASONS = {
     "BatchInferenceJob": _BATCH,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from nextbest.errors import InvalidInput
+from nextbest.personalize.datasets.sources import NOT_TAKEN, TAKEN, VIEWED
 
-TAKEN = "TAKEN"
-NOT_TAKEN = "NOT_TAKEN"
-VIEWED = "VIEWED"
 EVENT_TYPES = (TAKEN, NOT_TAKEN, VIEWED)
 
 

@@ -9,17 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nextbest.domain.assets import FieldValue
+from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, FieldValue
 from nextbest.errors import InvalidInput
-from nextbest.personalize.datasets.schema import (
-    ALIASES,
-    CREATION,
-    EXPIRY,
-    REPEAT_FREQUENCY,
-    VALUE,
-    DatasetSchema,
-    SchemaField,
-)
+from nextbest.personalize.datasets.schema import ALIASES, DatasetSchema, SchemaField
 from nextbest.personalize.protocol.wire import parse_json
 
 RESERVED = ("userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression")

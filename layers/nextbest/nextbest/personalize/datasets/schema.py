@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nextbest.domain.assets import FieldValue
+from nextbest.domain.assets import CREATION, EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY, VALUE, FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.filters import FieldType
 from nextbest.filters.values import to_number
@@ -23,13 +23,8 @@ INTERACTIONS = "INTERACTIONS"
 ITEMS = "ITEMS"
 DATASET_TYPES = (INTERACTIONS, ITEMS, USERS, ACTIONS, ACTION_INTERACTIONS)
 
-EXPIRY = "ACTION_EXPIRATION_TIMESTAMP"
-REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
-VALUE = "VALUE"
-CREATION = "CREATION_TIMESTAMP"
-
 # The guide spells the field in both ways; the long name is the canonical one (section 6.2).
-ALIASES = {"EXPIRATION_TIMESTAMP": EXPIRY}
+ALIASES = {EXPIRY_ALIAS: EXPIRY}
 
 MAX_VALUE_CHARACTERS = 1000
 NUMBERS = ("int", "long", "float", "double")
@@ -151,7 +146,7 @@ TYPES: Mapping[str, DatasetType] = {
     ACTIONS: DatasetType(
         "Actions",
         {"ACTION_ID": "string"},
-        {CREATION: _LONG, VALUE: _LONG, EXPIRY: _LONG, "EXPIRATION_TIMESTAMP": _LONG, REPEAT_FREQUENCY: _LONG,
+        {CREATION: _LONG, VALUE: _LONG, EXPIRY: _LONG, EXPIRY_ALIAS: _LONG, REPEAT_FREQUENCY: _LONG,
          "TYPE": _STRING},
         (0, 10),
     ),

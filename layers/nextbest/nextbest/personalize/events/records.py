@@ -18,14 +18,20 @@ from nextbest.personalize.datasets.properties import fields_of, read_properties
 from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.datasets.sources import ITEM_ID
 from nextbest.personalize.events.interactions import ID
-from nextbest.personalize.protocol.arns import ARN_PATTERN, DATASET, DATASET_GROUP, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    ARN_PATTERN,
+    DATASET,
+    DATASET_GROUP,
+    MAX_ARN_CHARACTERS,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
 from nextbest.store.cache import CatalogueCache
 
-"""The field that marks an asset as an item: it is never recommended as an action."""
-
-_DATASET_ARN = Text(0, 256, ARN_PATTERN)
+_DATASET_ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
 
 
 def _records(id_name: str, list_name: str, characters: int) -> Members:

@@ -25,6 +25,9 @@ RECIPE = "recipe"
 ALGORITHM = "algorithm"
 FEATURE_TRANSFORMATION = "feature-transformation"
 
+RECIPE_NAME = "aws-next-best-action"
+"""The one recipe there is; its algorithm and its feature transformation have the same name."""
+
 ARN_PATTERN = r"arn:([a-z\d-]+):personalize:.*:.*:.+"
 MAX_ARN_CHARACTERS = 256
 

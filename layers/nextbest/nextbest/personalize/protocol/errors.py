@@ -29,6 +29,8 @@ from nextbest.errors import (
     Unavailable,
 )
 
+UNKNOWN_OPERATION = "UnknownOperationException"
+
 
 class Protocol(Enum):
     """Which of the two wire protocols a request came by; the value is the Content-Type of its answers."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
@@ -26,13 +27,21 @@ from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
-from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    ARN_PATTERN,
+    CAMPAIGN,
+    FILTER,
+    MAX_ARN_CHARACTERS,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
-from nextbest.personalize.runtime.candidates import DAY_SECONDS, Candidates, is_recommended
+from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
@@ -44,7 +53,7 @@ from nextbest.web.response import Response
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
 
-_ARN = Text(0, 256, ARN_PATTERN)
+_ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
 GET_ACTION_RECOMMENDATIONS = Members(
     {
         "campaignArn!": _ARN,

@@ -12,6 +12,7 @@ from typing import Any
 
 from nextbest.errors import InvalidInput
 from nextbest.filters.interactions import normalised_event_type
+from nextbest.personalize.protocol.arns import RECIPE_NAME
 
 WEIGHT = "explorationWeight"
 AGE_DAYS = "explorationItemAgeCutOff"
@@ -39,7 +40,7 @@ class CampaignSettings:
         """From a campaignConfig. Raises InvalidInput."""
         if config.get("rankingInfluence"):
             field = "campaignConfig.rankingInfluence"
-            raise InvalidInput(f"{field} is not supported by the recipe aws-next-best-action", field=field)
+            raise InvalidInput(f"{field} is not supported by the recipe {RECIPE_NAME}", field=field)
         settings = config.get("itemExplorationConfig") or {}
         unknown = settings.keys() - {WEIGHT, AGE_DAYS, REPEAT_EVENT_TYPES}
         if unknown:
