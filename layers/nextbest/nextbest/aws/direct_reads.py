@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from weakref import finalize
 from zlib import crc32
 
-from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import Item, ItemKey, Table, key_of
 from nextbest.observability import logger
 
@@ -49,7 +49,7 @@ class Endpoint:
     """
 
     def __init__(
-        self, service: str, url: str, region: str, credentials: Callable[[], Credentials], clock: Callable[[], float]
+        self, service: str, url: str, region: str, credentials: Callable[[], AwsCredentials], clock: Callable[[], float]
     ) -> None:
         parts = urlsplit(url)
         self._service = service
@@ -134,18 +134,18 @@ class DirectTable(Table):
     def _batch_get_item(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
         """The items under ``keys`` in the form of botocore's client; None when DynamoDB did not answer for all."""
         body = json.dumps({"RequestItems": {self.name: {"Keys": list(keys), "ConsistentRead": True}}}).encode()
-        found = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
-        if found is None:
+        response = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
+        if response is None:
             return None
-        content, headers = found
+        content, headers = response
         checksum = headers.get("x-amz-crc32")
         if checksum is not None and int(checksum) != crc32(content):
             logger.warning("an answer was damaged on its way; the SDK reads", aws_service="dynamodb")
             return None
-        answer = json.loads(content)
-        if answer.get("UnprocessedKeys"):
+        reply = json.loads(content)
+        if reply.get("UnprocessedKeys"):
             return None
-        return [_with_bytes(item) for item in answer["Responses"].get(self.name, ())]
+        return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
 
 
 def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:

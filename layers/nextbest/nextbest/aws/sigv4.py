@@ -26,7 +26,7 @@ DATE = "x-amz-date"
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AwsCredentials:
     """What requests are signed with. ``token`` is empty for long-lived keys."""
 
     access_key: str
@@ -39,7 +39,7 @@ def signed_headers(
     path: str,
     headers: Mapping[str, str],
     body: bytes,
-    credentials: Credentials,
+    credentials: AwsCredentials,
     *,
     region: str,
     service: str,

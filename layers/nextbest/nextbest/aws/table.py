@@ -102,18 +102,18 @@ class Table:
 
     def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
         """Up to 100 items in one round trip, strongly consistent; those that exist."""
-        wanted: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
-        found: dict[ItemKey, Item] = {}
+        pending: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
+        items: dict[ItemKey, Item] = {}
         for _ in self._backoff.tries():
-            answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
-            for item in answer["Responses"].get(self.name, ()):
-                found[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
+            response = self.client.batch_get_item(RequestItems={self.name: {"Keys": pending, "ConsistentRead": True}})
+            for item in response["Responses"].get(self.name, ()):
+                items[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
             # A throttled part comes back unprocessed; botocore's own retries do not see it.
-            unprocessed = answer.get("UnprocessedKeys", {}).get(self.name)
+            unprocessed = response.get("UnprocessedKeys", {}).get(self.name)
             if not unprocessed:
-                return found
-            wanted = list(unprocessed["Keys"])
-        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone; please try again")
+                return items
+            pending = list(unprocessed["Keys"])
+        raise Unavailable(f"DynamoDB left {len(pending)} of {len(keys)} reads undone; please try again")
 
     def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
         """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
@@ -133,7 +133,7 @@ class Table:
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         if values:
             extra["ExpressionAttributeValues"] = values
-        answer = self._write(
+        response = self._write(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=key_of(key),
@@ -142,7 +142,7 @@ class Table:
                 **extra,
             )
         )
-        return answer.get("Attributes", {})
+        return response.get("Attributes", {})
 
     def delete(self, key: ItemKey) -> bool:
         """Delete one item; whether it existed."""
@@ -167,22 +167,22 @@ class Table:
         new = [False] * len(items)
         pending = list(range(len(items)))
         for _ in self._backoff.tries():
-            answer = self.client.batch_execute_statement(
+            response = self.client.batch_execute_statement(
                 Statements=[self._insert_statement(*items[index]) for index in pending]
             )
-            undone = []
-            for index, response in zip(pending, answer["Responses"], strict=True):
-                code = response.get("Error", {}).get("Code")
+            retried = []
+            for index, result in zip(pending, response["Responses"], strict=True):
+                code = result.get("Error", {}).get("Code")
                 if code in _PASSING:
-                    undone.append(index)
+                    retried.append(index)
                 elif code in (None, "DuplicateItem"):
                     new[index] = code is None
                 else:
-                    message = response["Error"].get("Message", "Unknown")
+                    message = result["Error"].get("Message", "Unknown")
                     raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
-            if not undone:
+            if not retried:
                 return new
-            pending = undone
+            pending = retried
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
@@ -263,8 +263,8 @@ class Table:
 
     def _write_batch(self, requests: Sequence[WriteRequestUnionTypeDef]) -> None:
         for _ in self._backoff.tries():
-            answer = self.client.batch_write_item(RequestItems={self.name: requests})
-            requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+            response = self.client.batch_write_item(RequestItems={self.name: requests})
+            requests = response.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
                 return
         raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")

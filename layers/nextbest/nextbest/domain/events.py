@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MICROSECONDS = 1_000_000
+"""Microseconds in a second."""
+
+DAY_SECONDS = 86_400.0
+DAY_US = 86_400 * MICROSECONDS
 # 9999-12-31T23:59:59.999999Z: the last instant that ISO 8601 clients can write.
 LATEST_TIMESTAMP_US = 253_402_300_799_999_999
 

@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
-from nextbest.domain.decayed_sums import DAY_US, FoldedSums
-from nextbest.domain.events import Event, to_microseconds
+from nextbest.domain.decayed_sums import FoldedSums
+from nextbest.domain.events import DAY_US, MICROSECONDS, Event, to_microseconds
 from nextbest.errors import HistoryCorrupt
 
 WINDOW = 1000
-"""How many of the newest events are kept one by one (design §4)."""
+"""How many of the newest events are kept one by one."""
 
 _VERSION = 1
 _ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
@@ -118,7 +118,7 @@ class History:
     @property
     def timestamps(self) -> NDArray[np.float64]:
         """Times of the recent events, in seconds since 1970, ascending."""
-        return self.timestamps_us / 1e6
+        return self.timestamps_us / MICROSECONDS
 
     @property
     def folded_until_us(self) -> int:
@@ -199,8 +199,8 @@ class History:
 
     def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
         """The events of the window at any of these times: the only ones that new events can equal."""
-        wanted = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
-        begins, ends = (np.searchsorted(self.timestamps_us, wanted, side=side) for side in ("left", "right"))
+        times = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        begins, ends = (np.searchsorted(self.timestamps_us, times, side=side) for side in ("left", "right"))
         places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
         return {
             HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))

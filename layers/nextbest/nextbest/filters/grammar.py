@@ -5,7 +5,7 @@
     conditions  = conjunctions joined by OR; conditions of one conjunction joined by AND (AND binds tighter)
 
 The nesting is fixed by the grammar, so a tree is never deeper than this. Positions are 0-based character offsets into
-the source; they serve error messages and take no part in equality. Source: personalize-actions §3.7.
+the source; they serve error messages and take no part in equality. Source: docs/contracts/personalize.md, section 3.7.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class StringLiteral:
-    """A quoted string, unescaped. Never of the form ``$WORD``: that is a placeholder even when quoted (§3.11)."""
+    """A quoted string, unescaped. Never of the form ``$WORD``: a placeholder even when quoted (section 3.11)."""
 
     text: str
     position: int = field(default=0, compare=False)

@@ -11,6 +11,7 @@ from nextbest.store.base import ConfigurationStore, ProgramState
 from nextbest.store.cache import AccessKeyCache
 
 REFUSED = "The access key is not known, or does not open this"
+PROGRAM_NOT_FOUND = "Program not found"
 
 
 class Credentials(Protocol):
@@ -105,7 +106,7 @@ def open_program(
         raise hidden or Forbidden(REFUSED)
     state = store.program_state(program_id)
     if state is None:
-        raise hidden or NotFound("Program not found")
+        raise hidden or NotFound(PROGRAM_NOT_FOUND)
     return state
 
 

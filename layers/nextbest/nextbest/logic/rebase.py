@@ -1,4 +1,4 @@
-"""Rebase: from the event log to a served model (design §2).
+"""Rebase: from the event log to a served model.
 
 Everything a rebase makes is derived. It writes an artifact under a new name and then moves one pointer, so readers see
 either the old model or the new one, whole; a rebase that dies half-way leaves nothing but an unused file. Of two

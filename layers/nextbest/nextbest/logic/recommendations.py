@@ -15,7 +15,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import Forbidden, NotFound
-from nextbest.logic.authorization import REFUSED, Credentials, Gate
+from nextbest.logic.authorization import PROGRAM_NOT_FOUND, REFUSED, Credentials, Gate
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.explain import Contribution, Explanation
@@ -59,7 +59,7 @@ class Recommender:
         key.require(program_id, READ)
         self.quota.take(program_id, now=now)
         if read.state is None:
-            raise NotFound("Program not found")
+            raise NotFound(PROGRAM_NOT_FOUND)
         return read, read.state
 
     def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:
@@ -78,9 +78,9 @@ class Recommender:
             return None
         version, model = served
         program = state.program
-        kept = self._adapted.get(program.program_id)
-        if kept is not None and kept[0] == version:
-            model = kept[1]
+        adapted = self._adapted.get(program.program_id)
+        if adapted is not None and adapted[0] == version:
+            model = adapted[1]
         model = model.with_settings(
             half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
         )

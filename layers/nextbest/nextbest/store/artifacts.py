@@ -59,5 +59,5 @@ class DirectArtifacts(S3Artifacts):
 
     def get(self, key: str) -> bytes:
         """Read one artifact. Raises ArtifactError when it is not there."""
-        found = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
-        return found[0] if found is not None else super().get(key)
+        response = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
+        return response[0] if response is not None else super().get(key)

@@ -51,9 +51,9 @@ class BulkRemoval:
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and make the histories of their users anew; how many events."""
-        found = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
-        removed = self._table.delete_many(found)
-        in_parallel(lambda user_id: self._make_anew(program, user_id), set(found.values()))
+        user_of = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
+        removed = self._table.delete_many(user_of)
+        in_parallel(lambda user_id: self._rebuild(program, user_id), set(user_of.values()))
         return removed
 
     def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:
@@ -62,7 +62,7 @@ class BulkRemoval:
             key = ItemKey(item["pk"]["S"], item["sk"]["S"])
             yield key, _event(keys.parse_user_pk(key.pk), key.sk, item)
 
-    def _make_anew(self, program: Program, user_id: str) -> None:
+    def _rebuild(self, program: Program, user_id: str) -> None:
         """Replace a history by what the log still holds.
 
         The tail goes first: in between, the user's newest events show a little late, and none is counted twice.

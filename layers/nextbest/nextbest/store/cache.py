@@ -54,13 +54,13 @@ class ModelCache(Generic[T]):
     def __init__(self, artifacts: ArtifactStore, load: Callable[[bytes], T], *, capacity: int = 16) -> None:
         self._artifacts = artifacts
         self._load = load
-        self._kept: LruCache[tuple[str, T]] = LruCache(capacity)
+        self._cache: LruCache[tuple[str, T]] = LruCache(capacity)
         self._tried: LruCache[tuple[str, float]] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
         """Whether nothing has to be fetched."""
-        kept = self._kept.get(state.program.program_id)
-        return state.model is None or (kept is not None and kept[0] == state.model.version)
+        cached = self._cache.get(state.program.program_id)
+        return state.model is None or (cached is not None and cached[0] == state.model.version)
 
     def model_of(self, state: ProgramState, *, now: float) -> tuple[str, T] | None:
         """The version and model that serve a program; None before its first rebase.
@@ -73,18 +73,18 @@ class ModelCache(Generic[T]):
         pointer = state.model
         if pointer is None:
             return None
-        kept = self._kept.get(program_id)
-        if kept is not None and (kept[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
-            return kept
+        cached = self._cache.get(program_id)
+        if cached is not None and (cached[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
+            return cached
         # Noted before, because time may run out in between (nextbest.web.deadline).
         self._tried.put(program_id, (pointer.version, now))
-        for wanted in (pointer, state.previous_model):
-            found = self._read(program_id, wanted) if wanted is not None else None
-            if found is not None:
-                self._kept.put(program_id, found)
-                return found
-            if kept is not None:
-                return kept
+        for candidate in (pointer, state.previous_model):
+            loaded = self._read(program_id, candidate) if candidate is not None else None
+            if loaded is not None:
+                self._cache.put(program_id, loaded)
+                return loaded
+            if cached is not None:
+                return cached
         raise Unavailable("The model of the program cannot be read just now; please try again")
 
     def _tried_lately(self, program_id: str, pointer: ModelPointer, now: float) -> bool:
@@ -106,37 +106,37 @@ class CatalogueCache:
     def __init__(self, store: ConfigurationStore, artifacts: ArtifactStore, *, capacity: int = 16) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: LruCache[Catalogue] = LruCache(capacity)
+        self._cache: LruCache[Catalogue] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
         """Whether nothing has to be fetched."""
-        kept = self._kept.get(state.program.program_id)
-        return state.catalogue_revision <= (kept.revision if kept is not None else 0)
+        cached = self._cache.get(state.program.program_id)
+        return state.catalogue_revision <= (cached.revision if cached is not None else 0)
 
     def catalogue_of(self, state: ProgramState) -> Catalogue:
         """The program's catalogue at exactly ``state.catalogue_revision`` or later."""
         program_id = state.program.program_id
-        kept = self._kept.get(program_id) or Catalogue()
-        if kept.revision >= state.catalogue_revision:
-            return kept
-        current = self._with_changes(program_id, self._start(state, kept), state.catalogue_revision)
+        cached = self._cache.get(program_id) or Catalogue()
+        if cached.revision >= state.catalogue_revision:
+            return cached
+        current = self._with_changes(program_id, self._start(state, cached), state.catalogue_revision)
         if current is None:
             # Changes that are not there any more: read the assets themselves.
             assets = {asset.asset_id: asset for asset in self._store.assets(program_id)}
             current = Catalogue(state.catalogue_revision, assets)
-        self._kept.put(program_id, current)
+        self._cache.put(program_id, current)
         return current
 
-    def _start(self, state: ProgramState, kept: Catalogue) -> Catalogue:
+    def _start(self, state: ProgramState, cached: Catalogue) -> Catalogue:
         """The written catalogue, where it is ahead of what is kept."""
-        if state.catalogue is None or state.catalogue.revision <= kept.revision:
-            return kept
+        if state.catalogue is None or state.catalogue.revision <= cached.revision:
+            return cached
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
         except (ArtifactError, *SERVICE_FAILURES) as error:
             logger.error("the catalogue cannot be read; its changes are", program_id=state.program.program_id,
                 key=state.catalogue.key, error=str(error))  # fmt: skip
-            return kept
+            return cached
 
     def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:
         if start.revision >= until:
@@ -154,13 +154,13 @@ class AccessKeyCache:
 
     def __init__(self, *, ttl_seconds: float = 5.0, capacity: int = 256) -> None:
         self._ttl_seconds = ttl_seconds
-        self._kept: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
+        self._cache: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
 
     def get(self, key_id: str, *, now: float) -> AccessKey | None:
         """The key, if it was read lately."""
-        entry = self._kept.get(key_id)
+        entry = self._cache.get(key_id)
         return entry[1] if entry is not None and now - entry[0] < self._ttl_seconds else None
 
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""
-        self._kept.put(key.key_id, (now, key))
+        self._cache.put(key.key_id, (now, key))

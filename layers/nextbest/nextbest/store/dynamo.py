@@ -43,12 +43,12 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
         """
         pk = keys.user_pk(program_id, user_id)
         snapshot_key, tail_key = ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)
-        wanted = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
+        item_keys = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
         if with_state:
-            wanted.append(program_key(program_id))
+            item_keys.append(program_key(program_id))
         if access_key_id is not None:
-            wanted.append(access_key_key(access_key_id))
-        items = self._table.get_many(wanted)
+            item_keys.append(access_key_key(access_key_id))
+        items = self._table.get_many(item_keys)
         state = decode_program(items.get(program_key(program_id))) if with_state else None
         snapshot, tail = items.get(snapshot_key), items.get(tail_key)
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session
 from nextbest.aws.direct_reads import DirectTable, Endpoint
-from nextbest.aws.sigv4 import Credentials
+from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
 
@@ -45,7 +45,7 @@ def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
     return Endpoint(service, url, region, current_credentials, clock)
 
 
-def current_credentials() -> Credentials:
+def current_credentials() -> AwsCredentials:
     """Those of the environment, which stay valid as long as it lasts; else what the SDK finds and renews.
 
     Lambda gives a function that was restored from a snapshot no keys but a place to fetch them. Raises
@@ -54,16 +54,16 @@ def current_credentials() -> Credentials:
     variables = os.environ
     if "AWS_SECRET_ACCESS_KEY" in variables and "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in variables:
         token = variables.get("AWS_SESSION_TOKEN", "")
-        return Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], token)
-    found = _sdk_credentials().get_frozen_credentials()
-    return Credentials(found.access_key or "", found.secret_key or "", found.token or "")
+        return AwsCredentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], token)
+    credentials = _sdk_credentials().get_frozen_credentials()
+    return AwsCredentials(credentials.access_key or "", credentials.secret_key or "", credentials.token or "")
 
 
 @cache
 def _sdk_credentials() -> SdkCredentials:
     from botocore.exceptions import NoCredentialsError
 
-    found = shared_session().get_credentials()
-    if found is None:
+    credentials = shared_session().get_credentials()
+    if credentials is None:
         raise NoCredentialsError
-    return found
+    return credentials

@@ -1,4 +1,4 @@
-"""Events and histories in DynamoDB (design §4).
+"""Events and histories in DynamoDB (docs/decisions/0001 and 0002).
 
 An accepted event is two writes, both idempotent and commuting, in this order:
 
@@ -50,9 +50,9 @@ class Histories:
     @staticmethod
     def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
-        kept = {name: value for name, value in extras.items() if value}
+        body = {name: value for name, value in extras.items() if value}
         key = ItemKey(keys.user_pk(program.program_id, event.user_id), keys.event_sk(event))
-        return key, {"body_json": to_json(kept)} if kept else {}
+        return key, {"body_json": to_json(body)} if body else {}
 
     def _append_to_history(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
         packed = [HistoryEvent.of(event) for event in events]

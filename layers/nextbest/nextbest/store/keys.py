@@ -1,4 +1,4 @@
-"""Keys of the one table, in one place (design §4).
+"""Keys of the one table, in one place.
 
     pk                          sk                              holds
     <program>#U#<user>          E#<time>#<type>#<asset>[#<id>]  one event: the truth

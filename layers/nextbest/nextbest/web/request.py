@@ -10,7 +10,10 @@ from urllib.parse import parse_qsl
 
 DEFAULT = "$default"
 """What the gateway calls the route, and the stage, without a name."""
-CONTROL_PLANE = "/personalize/"
+PERSONALIZE = "/personalize"
+"""What the paths of Personalize's clients begin with."""
+
+CONTROL_PLANE = f"{PERSONALIZE}/"
 """Where SDKs post the control plane. No route may end in a slash (template.yaml), so the default route serves it."""
 
 
@@ -32,7 +35,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     path_prefix: str = ""
-    route: str = "$default"
+    route: str = DEFAULT
     request_id: str = ""
     account_id: str = ""
 

@@ -1,4 +1,7 @@
-"""CSV files of a bulk import: the rows of a dataset, each read by its schema (personalize-actions §6.6)."""
+"""CSV files of a bulk import: the rows of a dataset, each read by its schema.
+
+Source: docs/contracts/personalize.md, section 6.6.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import ConfigurationStore
 
@@ -25,9 +26,9 @@ def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
 def remember_item_events(store: ConfigurationStore, program_id: str, event_types: AbstractSet[str]) -> None:
     """Add event types, but for TAKEN, which is always an action's.
 
-    Writers that meet can lose one another's type; the next event of that type brings it back.
+    Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """
     known = item_event_types(store, program_id)
-    current = known | (event_types - {"TAKEN"})
+    current = known | (event_types - {TAKEN})
     if current != known:
         store.put_resource(ITEM_EVENTS, program_id, {"event_types": sorted(current)})

@@ -40,13 +40,13 @@ def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, da
     """
     assert dataset_type in (INTERACTIONS, ACTION_INTERACTIONS)
     hidden = NotFound(f"Tracking id {tracking_id} does not exist.")
-    found: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
+    resource: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
         "program_id": tracking_id,
         "dataset_type": dataset_type,
         "schema": None,
     }
-    if found["dataset_type"] != dataset_type:
+    if resource["dataset_type"] != dataset_type:
         raise hidden
-    state = open_program(store, key, found["program_id"], WRITE, hidden=hidden)
-    schema = DatasetSchema.from_json(found["schema"]) if found["schema"] is not None else None
+    state = open_program(store, key, resource["program_id"], WRITE, hidden=hidden)
+    schema = DatasetSchema.from_json(resource["schema"]) if resource["schema"] is not None else None
     return Tracker(state, schema)

@@ -1,4 +1,6 @@
-"""Anonymous visitors: what a session did before its user was known becomes the user's (personalize-actions §5.3).
+"""Anonymous visitors: what a session did before its user was known becomes the user's.
+
+Source: docs/contracts/personalize.md, section 5.3.
 
 A visitor without a user id is stored as a user whose id is the session's. The first event with both ids joins them:
 the session's anonymous events are added to the user's, at once rather than at the next training.

@@ -1,4 +1,4 @@
-"""A dataset import: every row of its files is checked, then stored (personalize-actions §6.6).
+"""A dataset import: every row of its files is checked, then stored (docs/contracts/personalize.md, section 6.6).
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
 ``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
@@ -116,9 +116,9 @@ def _check(files: _Files) -> int:
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
     if count:
-        told = "; ".join(map(str, refused))
+        reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
-        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {told}{more}")
+        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {reasons}{more}")
     if not read:
         raise InvalidInput("There are no rows to import")
     return read

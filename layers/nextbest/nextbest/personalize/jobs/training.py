@@ -1,4 +1,7 @@
-"""Training a solution version: one rebase of the program, with how it went on record (personalize-actions §8.3)."""
+"""Training a solution version: one rebase of the program, whose outcome is recorded.
+
+Source: docs/contracts/personalize.md, sections 7.7 and 8.3.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def run_version(
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in a model's report under the keys of §7.7; none where there was nobody to judge on."""
+    """The metrics in a model's report under the keys of section 7.7; empty where no user could be evaluated."""
     held_out: Mapping[str, float] = report.get("modes", {}).get("repeats", {}).get("held_out", {})
     return {name.replace("ndcg", "normalized_discounted_cumulative_gain"): value for name, value in held_out.items()}
 

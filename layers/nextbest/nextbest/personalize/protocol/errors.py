@@ -1,4 +1,4 @@
-"""The one map from the library's errors to Personalize's wire contract (personalize-actions §1.3).
+"""The one map from the library's errors to Personalize's wire contract (docs/contracts/personalize.md, section 1.3).
 
 InvalidInput, FilterSyntaxError    InvalidInputException            400
 QuotaExceeded                      LimitExceededException           400; InvalidInputException on the REST paths
@@ -28,6 +28,8 @@ from nextbest.errors import (
     TooManyRequests,
     Unavailable,
 )
+
+UNKNOWN_OPERATION = "UnknownOperationException"
 
 
 class Protocol(Enum):

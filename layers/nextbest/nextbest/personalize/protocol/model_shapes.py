@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from nextbest.aws.clients import service_model
-from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Moment, Number, Pairs, Shape, Text, Whole
+from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Moment, Number, Shape, StringMap, Text, Whole
 
 # Where ours is not the model's. The model is written for Java, whose character classes Python's ``re`` does not know.
 PATTERNS = {
@@ -48,7 +48,7 @@ def _shape(name: str, shapes: Mapping[str, Any]) -> Shape:
         case "map":
             key = _shape(shape["key"]["shape"], shapes)
             assert isinstance(key, Text)
-            return Pairs(key, _shape(shape["value"]["shape"], shapes), maximum)
+            return StringMap(key, _shape(shape["value"]["shape"], shapes), maximum)
         case "structure":
             return _members(shape, shapes)
         case other:

@@ -39,6 +39,7 @@ from nextbest.aws.sigv4 import (
 )
 from nextbest.errors import Forbidden
 from nextbest.personalize.protocol.errors import Refused
+from nextbest.personalize.protocol.wire import TARGET
 from nextbest.web.request import Request
 
 SERVICE = "personalize"
@@ -47,7 +48,7 @@ MAX_SKEW_SECONDS = 300
 _BASIC_FORMAT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 # Headers that change what a request means must be signed wherever they are present.
-_COVERED = (DATE, "x-amz-target", CONTENT_HASH)
+_COVERED = (DATE, TARGET, CONTENT_HASH)
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."

@@ -1,4 +1,4 @@
-"""Bodies in, answers out: the JSON of both protocols (personalize-actions §1.2, §1.3)."""
+"""Request and response bodies: the JSON of both protocols (docs/contracts/personalize.md, sections 1.2 and 1.3)."""
 
 from __future__ import annotations
 

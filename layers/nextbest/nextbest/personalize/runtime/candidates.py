@@ -1,7 +1,8 @@
 """The actions that GetActionRecommendations chooses from, as arrays: made once per model and catalogue.
 
 An asset is a candidate when the model knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
-item's, or when the catalogue holds it and it is no item. Hot path: standard library and numpy.
+item's, or when the catalogue holds it and it is no item. Source: docs/contracts/personalize.md, section 7. Hot path:
+standard library and numpy.
 """
 
 from __future__ import annotations
@@ -15,21 +16,16 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.assets import Asset
+from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.filters import FilterColumns
 from nextbest.filters.interactions import normalised_event_type
-from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.personalize.datasets.sources import ITEM_ID, NOT_TAKEN, VIEWED
 from nextbest.scoring import Model
 
-EXPIRY = "ACTION_EXPIRATION_TIMESTAMP"
-REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
-VALUE = "VALUE"
-CREATION = "CREATION_TIMESTAMP"
-
-DAY_SECONDS = 86_400.0
-NOT_RECOMMENDED = frozenset({"not_taken", "viewed"})
+_NOT_RECOMMENDED = frozenset(map(normalised_event_type, (NOT_TAKEN, VIEWED)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +96,7 @@ class Candidates:
     def available(
         self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None
     ) -> NDArray[np.bool_]:
-        """Which assets may be recommended to the user at all: neither expired nor held back (§7.5).
+        """Which assets may be recommended to the user at all: neither expired nor held back (section 7.5).
 
         ``repeat_event_types`` (normalised) are the interactions that hold an action back; None: any.
         """
@@ -123,7 +119,7 @@ class Candidates:
 
 def is_recommended(event_type: str, item_event_types: AbstractSet[str]) -> bool:
     """Whether actions of this event type can be recommended."""
-    return event_type not in item_event_types and normalised_event_type(event_type) not in NOT_RECOMMENDED
+    return event_type not in item_event_types and normalised_event_type(event_type) not in _NOT_RECOMMENDED
 
 
 def _recommended_assets(model: Model | None, item_event_types: AbstractSet[str]) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""Exploration: a chance for actions that the model knows nothing of yet (personalize-actions §7.6).
+"""Exploration: a chance for actions that the model knows nothing of yet (docs/contracts/personalize.md, section 7.6).
 
 Every choice has a known probability, its propensity, so that what explored actions earned can later be judged without
 bias. Hot path: standard library alone.

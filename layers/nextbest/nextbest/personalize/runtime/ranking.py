@@ -1,4 +1,7 @@
-"""Ranking the candidates for one user. Hot path: standard library and numpy."""
+"""Ranking the candidates for one user (docs/contracts/personalize.md, sections 7.4 and 11).
+
+Hot path: standard library and numpy.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def _strongest(
     candidates: Candidates,
     limit: int,
 ) -> NDArray[np.int64]:
-    """Places in ``rows`` of the best ``limit``: by likelihood, then VALUE (§11, 21), then the uncalibrated score."""
+    """Places in ``rows`` of the best ``limit``: by likelihood, VALUE (section 7.4), then the uncalibrated score."""
     places = _reaching(likelihoods, limit)
     reached = rows[places]
     keys = (candidates.tie_break[reached], -scores[reached], -candidates.value[reached], -likelihoods[places])
