@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import (
     AssetId,
+    ContractModel,
     LabelName,
     PageNumber,
     PageSize,
@@ -25,7 +26,7 @@ from nextbest.logic.assets import AssetChange, change_assets, find_assets
 router = ResourceRouter("assets")
 
 
-class NewAsset(BaseModel):
+class NewAsset(ContractModel):
     """An asset to create or change. A field that is missing or null is left as it is stored."""
 
     asset_id: AssetId
@@ -36,7 +37,7 @@ class NewAsset(BaseModel):
         return AssetChange(self.asset_id, self.asset_name, None if self.labels is None else tuple(self.labels))
 
 
-class AssetList(BaseModel):
+class AssetList(ContractModel):
     """One to a thousand assets."""
 
     model_config = example(assets=[{"asset_id": "latte", "asset_name": "Caffè latte", "labels": ["milk", "hot"]}])
@@ -44,13 +45,13 @@ class AssetList(BaseModel):
     assets: Annotated[list[NewAsset], Field(min_length=1, max_length=MAX_ENTRIES)]
 
 
-class AssetItem(BaseModel):
+class AssetItem(ContractModel):
     asset_id: str
     asset_name: str
     labels: list[str]
 
 
-class AssetPage(BaseModel):
+class AssetPage(ContractModel):
     items: list[AssetItem]
     total: int
     page: int

@@ -38,19 +38,26 @@ PageSize = Annotated[int, Query(description="How many entries a page has.", ge=1
 _RIGHTS = {"read": "read", "write": "write", "admin": "administer"}
 
 
-class Result(BaseModel):
+class ContractModel(BaseModel):
+    """A body of the contract: one description validates it, renders it and documents it."""
+
+    # A call needs two or three of all models: they are made ready at their first use.
+    model_config = ConfigDict(defer_build=True)
+
+
+class Result(ContractModel):
     """What a call that changes something did."""
 
     result: str
 
 
-class Refusal(BaseModel):
+class Refusal(ContractModel):
     """Why a request was refused."""
 
     detail: str
 
 
-class ValidationError(BaseModel):
+class ValidationError(ContractModel):
     """One thing that is wrong with a request, and where."""
 
     loc: Annotated[
@@ -62,7 +69,7 @@ class ValidationError(BaseModel):
     ctx: dict[str, Any] = Field(default_factory=dict)
 
 
-class HTTPValidationError(BaseModel):
+class HTTPValidationError(ContractModel):
     """Everything that is wrong with a request."""
 
     detail: list[ValidationError]

@@ -26,7 +26,6 @@ from nextbest.errors import (
 )
 
 USER_HISTORY_NOT_FOUND = "User history not found"
-USER_NOT_FOUND = "User not found"
 PROGRAM_NOT_FOUND = "Program not found"
 KEY_NOT_FOUND = "Key not found"
 BAD_KEY = "Could not validate API KEY"

@@ -14,12 +14,13 @@ from typing import Annotated
 
 import pydantic
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticKnownError
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import (
     AssetId,
+    ContractModel,
     EventType,
     LabelName,
     ProgramId,
@@ -44,7 +45,7 @@ actions_router = ResourceRouter("users")
 events_router = ResourceRouter("events")
 
 
-class ScoreContribution(BaseModel):
+class ScoreContribution(ContractModel):
     """What one action of the user's history adds to a score."""
 
     event_type: str
@@ -53,7 +54,7 @@ class ScoreContribution(BaseModel):
     share: float
 
 
-class ScoreExplanation(BaseModel):
+class ScoreExplanation(ContractModel):
     """A score in parts: prior_share + the contributions' shares + other_share = score."""
 
     score: float
@@ -62,7 +63,7 @@ class ScoreExplanation(BaseModel):
     other_share: float
 
 
-class UserNextAction(BaseModel):
+class UserNextAction(ContractModel):
     event_type: str
     asset_id: str
     asset_name: str
@@ -78,7 +79,7 @@ class UserNextAction(BaseModel):
     ] = None
 
 
-class UserNextActionList(BaseModel):
+class UserNextActionList(ContractModel):
     """Strongest growth weight first."""
 
     actions: list[UserNextAction]
@@ -119,7 +120,7 @@ def _iso(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-class UserEvent(BaseModel):
+class UserEvent(ContractModel):
     """At *event_timestamp*, *user_id* did *event_type* with *asset_id*."""
 
     user_id: UserIdText
@@ -137,7 +138,7 @@ class UserEvent(BaseModel):
         return Event(self.user_id, time_us, self.event_type, self.asset_id, labels=tuple(self.labels))
 
 
-class UserEventList(BaseModel):
+class UserEventList(ContractModel):
     """One to a thousand events. The same event sent again is one event."""
 
     model_config = example(

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, example
+from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
@@ -34,7 +34,7 @@ def _distinct(entries: Sequence[Entry]) -> list[Entry]:
     return list(dict.fromkeys(entries))
 
 
-class NewKey(BaseModel):
+class NewKey(ContractModel):
     """What a new key opens, and for what."""
 
     model_config = example(programs=["coffee"], scopes=["read", "write"], name="web shop")
@@ -54,7 +54,7 @@ class NewKey(BaseModel):
     ] = ""
 
 
-class KeyDetails(BaseModel):
+class KeyDetails(ContractModel):
     """A key, without its secret. ``active`` is false once it is revoked or expired."""
 
     key_id: str
@@ -69,7 +69,7 @@ class KeyDetails(BaseModel):
     ]
 
 
-class KeyList(BaseModel):
+class KeyList(ContractModel):
     keys: list[KeyDetails]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import (
+    ContractModel,
     LabelName,
     PageNumber,
     PageSize,
@@ -24,14 +25,14 @@ from nextbest.logic.assets import find_labels
 router = ResourceRouter("labels")
 
 
-class Label(BaseModel):
+class Label(ContractModel):
     """A label and its weight: how much events with it count in label weights."""
 
     label: LabelName
     weight: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class LabelList(BaseModel):
+class LabelList(ContractModel):
     """One to a thousand labels."""
 
     model_config = example(labels=[{"label": "milk", "weight": 2.0}])
@@ -39,7 +40,7 @@ class LabelList(BaseModel):
     labels: Annotated[list[Label], Field(min_length=1, max_length=MAX_ENTRIES)]
 
 
-class LabelPage(BaseModel):
+class LabelPage(ContractModel):
     items: list[Label]
     total: int
     page: int

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Header
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import ProgramId, Result, example
+from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, READ
@@ -22,7 +22,7 @@ from nextbest.logic.authorization import require_operator
 router = ResourceRouter("programs")
 
 
-class NewProgram(BaseModel):
+class NewProgram(ContractModel):
     """The settings of a program."""
 
     model_config = example(program_name="Coffee shop", event_relevance_decay=90)
@@ -58,7 +58,7 @@ class NewProgram(BaseModel):
         )
 
 
-class ProgramSettings(BaseModel):
+class ProgramSettings(ContractModel):
     program_id: str
     program_name: str
     high_engagement_threshold: int
@@ -78,18 +78,18 @@ class ProgramSettings(BaseModel):
         )
 
 
-class ProgramList(BaseModel):
+class ProgramList(ContractModel):
     programs: list[ProgramSettings]
 
 
-class ProgramKey(BaseModel):
+class ProgramKey(ContractModel):
     """The key is shown this once."""
 
     api_key: str
     program_id: str
 
 
-class ProgramStatus(BaseModel):
+class ProgramStatus(ContractModel):
     """``status_id`` is ``program_user_graph_complete`` once a rebase is done."""
 
     program_id: str

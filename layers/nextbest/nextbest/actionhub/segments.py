@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import PageNumber, PageSize, ProgramId, page_of
+from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize, ProgramId, page_of
 from nextbest.domain.access_keys import READ
 from nextbest.errors import QuotaExceeded
 from nextbest.logic.segments import members_of, refresh_segments, summaries_of
@@ -33,7 +33,7 @@ _ForceRefresh = Annotated[bool, Query(description="Compute again instead of answ
 router = ResourceRouter("segments")
 
 
-class SegmentItem(BaseModel):
+class SegmentItem(ContractModel):
     segment_type: SegmentType
     segment_basis: SegmentBasis
     segment_basis_id: str
@@ -44,7 +44,7 @@ class SegmentItem(BaseModel):
     min_weight: float
 
 
-class SegmentPage(BaseModel):
+class SegmentPage(ContractModel):
     items: list[SegmentItem]
     total: int
     page: int

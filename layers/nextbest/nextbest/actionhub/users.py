@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import ProgramId, Result, UserId
+from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, UserId
 from nextbest.actionhub.errors import render
 from nextbest.actionhub.segments import SegmentType
 from nextbest.domain.access_keys import ADMIN, READ, WRITE
@@ -22,13 +22,13 @@ from nextbest.logic.users import USER_NOT_FOUND
 router = ResourceRouter("users")
 
 
-class UserLabelWeights(BaseModel):
+class UserLabelWeights(ContractModel):
     """Highest first."""
 
     labels: dict[str, float]
 
 
-class UserHistoryEvent(BaseModel):
+class UserHistoryEvent(ContractModel):
     timestamp: datetime
     event_type: str
     asset_id: str
@@ -49,13 +49,13 @@ class UserHistoryEvent(BaseModel):
         )
 
 
-class UserHistory(BaseModel):
+class UserHistory(ContractModel):
     """Latest first."""
 
     history: list[UserHistoryEvent]
 
 
-class ExportedEvent(BaseModel):
+class ExportedEvent(ContractModel):
     timestamp: datetime
     event_type: str
     asset_id: str
@@ -77,7 +77,7 @@ class ExportedEvent(BaseModel):
         )
 
 
-class SegmentMembership(BaseModel):
+class SegmentMembership(ContractModel):
     """One action for which the last rebase put the user into segments, and the weight."""
 
     segment_type: SegmentType
@@ -86,7 +86,7 @@ class SegmentMembership(BaseModel):
     weight: float
 
 
-class UserExport(BaseModel):
+class UserExport(ContractModel):
     """All that is held on one user, in parts where it is much; attributes and memberships are in the first."""
 
     program_id: str
@@ -97,7 +97,7 @@ class UserExport(BaseModel):
     next_skip: Annotated[int | None, Field(description="The skip of the next part; null in the last.")]
 
 
-class UserDeletion(BaseModel):
+class UserDeletion(ContractModel):
     """What was removed."""
 
     program_id: str
