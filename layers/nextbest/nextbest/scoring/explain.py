@@ -48,7 +48,7 @@ def explain(
 ) -> list[Explanation]:
     """Why the user's ``actions`` score as they do at ``now``; one explanation each, in their order.
 
-    ``actions`` are usually those of the recommendations just given. ``strongest`` bounds the contributions listed.
+    ``actions`` are usually those that were just recommended. ``strongest`` bounds the contributions listed.
     Raises NotFound for an action that the model does not know.
     """
     inputs = Inputs.of(model, history, now)

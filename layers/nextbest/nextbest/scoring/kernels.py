@@ -23,8 +23,8 @@ STALE_DAYS = 7.0
 def moment_of(now: float, last_event_at: float) -> float:
     """The time to weigh events at: ``now``, or the last event's where nothing happened for ``STALE_DAYS``.
 
-    Years after the last event every decayed weight is nothing, and nothing could be told apart; what was next then is
-    the best answer there is. Both in seconds since 1970.
+    Years after the last event every decayed weight is zero, and all actions would be tied; what was likely at the last
+    event is then the best answer there is. Both in seconds since 1970.
     """
     return now if now - last_event_at <= STALE_DAYS * DAY_SECONDS else last_event_at
 

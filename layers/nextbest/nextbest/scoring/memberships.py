@@ -1,6 +1,6 @@
-"""Segments: every user's weights for every action, turned round so that the users of an action are one slice.
+"""Segments: every user's weights for every action, inverted so that the users of an action are one slice.
 
-A rebase scores all users once; what comes of it answers every ``GET /segment`` and ``GET /segments`` until the next.
+A rebase scores all users once; the result serves every ``GET /segment`` and ``GET /segments`` until the next rebase.
 There are three kinds, each a file of its own:
 
     growth      what the user is recommended: GET /users/{user_id}/actions?limit=100
@@ -31,7 +31,7 @@ BASE = "base"
 SEGMENT_TYPES = (GROWTH, DISCOVERY, BASE)
 
 RECOMMENDED_ACTIONS = 100
-"""How many actions of a user count as recommended: as many as the users' own endpoint answers at most."""
+"""How many actions of a user count as recommended: as many as ``GET /users/{user_id}/actions`` returns at most."""
 
 Events = Mapping[str, NDArray[np.object_] | NDArray[np.float64]]
 
@@ -42,7 +42,7 @@ class Segments:
 
     The users of ``actions[k]`` are ``users[members[i]]`` with the weight ``weights[i]``, for i from ``starts[k]`` to
     ``starts[k + 1]``. ``users`` and ``actions`` are sorted, ``members`` (uint32) ascend within an action; ``weights``
-    are float64, so that a threshold tells here what it tells at the users' own endpoint.
+    are float64, so that a threshold has the same effect here as in ``GET /users/{user_id}/actions``.
     """
 
     users: Sequence[str]
@@ -144,8 +144,8 @@ class Segments:
 def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:
     """The segments of all users of a log at ``now`` (seconds since 1970), by kind.
 
-    ``events`` are the columns user_id, event_type, asset_id and timestamp (seconds). Weights are to the bit those that
-    ``recommend`` and the user's stored history give one by one.
+    ``events`` are the columns user_id, event_type, asset_id and timestamp (seconds). Weights are equal to the bit to
+    those that ``recommend`` and the user's stored history give user by user.
     """
     users, histories = histories_of(events, half_life_days=half_life_days)
     actions = sorted({*model.actions, *(action for history in histories for action in history.actions)})
@@ -169,7 +169,7 @@ def recommended(
     model: Model, history: History, *, now: float, allow_repeats: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: indices of the model's actions, and
-    their growth weights. The same arithmetic, without a Python object for each of a hundred answers."""
+    their growth weights. The same arithmetic, without a Python object for each of a hundred actions."""
     inputs = Inputs.of(model, history, now)
     mode = model.mode(allow_repeats)
     scores = score_all(mode, inputs)
@@ -185,7 +185,7 @@ def recommended(
 
 
 class _Entries:
-    """Entries on their way into segments: user by user, in order."""
+    """Collects the entries of segments, user by user, in order."""
 
     def __init__(self) -> None:
         self._actions: list[NDArray[np.uint32]] = []

@@ -80,9 +80,9 @@ class Mode:
 class Model:
     """A trained model. Read-only and safe to share between threads.
 
-    ``actions`` stands in the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
-    ``report`` is the rebase's account of itself, JSON-able. ``last_event_at`` is the time of the newest event that was
-    learned from, infinite where that does not matter.
+    ``actions`` are in the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
+    ``report`` describes the rebase, JSON-able. ``last_event_at`` is the time of the newest event that was learned from,
+    infinite where that does not matter.
     """
 
     actions: Sequence[Action]
@@ -108,7 +108,7 @@ class Model:
         return np.fromiter(names, np.uint32, len(self.actions))
 
     def moment(self, history: History, now: float) -> float:
-        """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
+        """The time to score a user at: ``now``, unless neither the program nor the user has recent events."""
         last_us = history.timestamps_us[-1:].tolist()
         return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
 
@@ -119,7 +119,7 @@ class Model:
     def with_settings(self, *, half_life_days: float, action_weight_floor: float) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
-        They are about what is told, not about what was learned: the half-life of base weights, and the floor.
+        They affect what is reported, not what was learned: the half-life of base weights, and the floor.
         """
         if (self.half_life_days, self.action_weight_floor) == (half_life_days, action_weight_floor):
             return self

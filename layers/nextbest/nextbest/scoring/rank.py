@@ -30,8 +30,8 @@ def recommend(
     ``allow_repeats`` false leaves out every action of the history. ``allowed`` (actions,) is a mask over
     ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
     replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
-    program's floor are left out. Equal scores are ordered by a number drawn from the action's name. Actions of the
-    history that the model does not know count for nothing. Raises InvalidInput.
+    program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions of the history that
+    the model does not know are ignored. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
     inputs = Inputs.of(model, history, now)
@@ -42,7 +42,7 @@ def recommend(
     values = model.values if values is None else values
     if values is not None:
         likely = mode.calibration.growth(scores, activity)
-        # Without values the floor can wait: who is under it comes last.
+        # Without values the floor can be applied later: actions under it come last.
         eligible = np.where(likely >= model.action_weight_floor, likely * values, -np.inf)
     if allowed is not None:
         eligible[~allowed] = -np.inf
@@ -75,7 +75,7 @@ def recommend_many(
     allowed: NDArray[np.bool_] | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> Iterator[list[Recommendation]]:
-    """``recommend`` for many users, one list each, lazily and in their order: the very same arithmetic."""
+    """``recommend`` for many users, one list each, lazily and in their order."""
     for history in histories:
         yield recommend(
             model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values

@@ -23,7 +23,7 @@ class Inputs:
 
     ``known`` (n,) are model indices of the history's actions that the model knows, ``seen`` their positions in
     ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``. Ages count from ``moment``
-    (seconds), which is long before now where nothing happened for long (``Model.moment``).
+    (seconds), which is long before now where there are no recent events (``Model.moment``).
     """
 
     known: NDArray[np.int64]
