@@ -1,4 +1,4 @@
-"""One DynamoDB table: the few calls the store makes, and nothing of what the items mean.
+"""One DynamoDB table: the few calls that the store makes. Does not know what the items mean.
 
 Structured values are kept as JSON text in one string attribute: no Decimals, one attribute to parse, and numbers
 survive unchanged.
@@ -46,7 +46,7 @@ _PASSING = frozenset(
         "TransactionConflict",
     }
 )
-"""Codes of parts of a call that DynamoDB could not do just now. botocore does not try these parts again."""
+"""Codes of parts of a call that DynamoDB could not process at the moment. botocore does not retry these parts."""
 
 
 class ItemKey(NamedTuple):
@@ -57,7 +57,7 @@ class ItemKey(NamedTuple):
 
 
 class WriteRefused(Exception):
-    """A conditional write found another state than it asked for. Never leaves the store."""
+    """The condition of a write was false. Never leaves the store."""
 
 
 def to_json(value: object) -> str:
@@ -87,8 +87,8 @@ def key_of(key: ItemKey) -> dict[str, AttributeValueTypeDef]:
 class Table:
     """A table, through a botocore client.
 
-    Methods raise ClientError for what the service refuses whole (throttled calls and failures of the service after
-    botocore's own tries), and Unavailable where it kept refusing parts of a call.
+    Methods raise ClientError where the service rejects a whole call (throttling and failures of the service, after
+    botocore's own retries), and Unavailable where it kept rejecting parts of one.
     """
 
     def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
@@ -153,16 +153,16 @@ class Table:
     def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
 
-        PartiQL's INSERT is a conditional put, 25 to a call, where BatchWriteItem would overwrite and tell nothing.
+        PartiQL's INSERT is a conditional put, 25 to a call; BatchWriteItem would overwrite without reporting it.
         Attributes are strings.
         """
         chunks = [items[start : start + STATEMENTS_PER_CALL] for start in range(0, len(items), STATEMENTS_PER_CALL)]
         return [new for answers in in_parallel(self._insert_chunk, chunks) for new in answers]
 
     def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
-        """Each statement succeeds or fails alone. One that failed inside DynamoDB may have been done all the same.
+        """Each statement succeeds or fails on its own. One that failed inside DynamoDB may have been executed anyway.
 
-        It then counts as one that was there already when it is tried again: told wrongly, but stored once.
+        When retried, it then counts as a duplicate: reported wrongly, but stored once.
         """
         new = [False] * len(items)
         pending = list(range(len(items)))
@@ -217,7 +217,7 @@ class Table:
             yield from page["Items"]
 
     def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
-        """Items of all partitions whose keys begin so. Reads the whole table: for a rebase, never for a request."""
+        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
             FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
@@ -234,7 +234,7 @@ class Table:
         self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
-        """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
+        """Run ``call``, and retry it on a conflict or throttling. Raises WriteRefused for a failed condition."""
         for _ in self._backoff.tries():
             try:
                 return call()
@@ -245,10 +245,10 @@ class Table:
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error
-        raise Unavailable("DynamoDB kept refusing a write that others were in the way of; please try again") from last
+        raise Unavailable("DynamoDB kept rejecting a contended write; please try again") from last
 
     def delete_many(self, keys: Iterable[ItemKey]) -> int:
-        """Delete items in batches; how many were asked for."""
+        """Delete items in batches; the number of ``keys``, whether or not the items existed."""
         count = 0
         batch: list[WriteRequestTypeDef] = []
         for key in keys:
@@ -271,10 +271,10 @@ class Table:
 
 
 def _reasons(error: ClientError) -> set[str]:
-    """Why DynamoDB would not do a write, where that is about its condition or about others; empty otherwise.
+    """Why DynamoDB rejected a write, where its condition or other writers are the reason; empty otherwise.
 
     A transaction is cancelled for failed conditions as well as for conflicts and throttling; only its list of reasons,
-    one for each operation, tells.
+    one for each operation, says which.
     """
     code = error.response["Error"]["Code"]
     if code == "TransactionCanceledException":

@@ -18,7 +18,7 @@ class Event:
     """One event of one user.
 
     The identity of an event is (user, time, type, asset, client's event id): the same event sent twice is one event.
-    ``timestamp_us`` is whole microseconds since 1970, so that identity never hangs on a float. Labels, source and
+    ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source and
     recommendation id describe the event and are not part of its identity.
     """
 

@@ -58,8 +58,9 @@ BoundConjunction = tuple[BoundCondition, ...]
 class BoundPart:
     """One ``|`` part. ``placeholders`` are those of the whole part, in order of appearance, each once.
 
-    ``mask_key`` tells apart what parts ask of the catalogue (all but IF); ``mask_placeholders`` are the placeholders
-    in it. The answer to a part depends on the user where ``reads_interactions`` or where it has ``user_conditions``.
+    ``mask_key`` identifies a part's conditions on the catalogue (all but IF); ``mask_placeholders`` are the
+    placeholders in them. A part's result depends on the user where ``reads_interactions`` is true or where it has
+    ``user_conditions``.
     """
 
     verb: Verb
@@ -80,8 +81,8 @@ class BoundPart:
 class BoundFilter:
     """A filter that fits its program's datasets.
 
-    ``required`` are the placeholders of INCLUDE parts; ``optional`` those that occur in EXCLUDE parts only, whose part
-    falls away without a value (section 3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
+    ``required`` are the placeholders of INCLUDE parts; ``optional`` those that occur in EXCLUDE parts only, which are
+    dropped without a value (section 3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
     """
 
     target: Target
@@ -92,12 +93,12 @@ class BoundFilter:
 
     @property
     def reads_interactions(self) -> bool:
-        """Whether the answer depends on what the requested user did."""
+        """Whether the result depends on what the requested user did."""
         return any(part.reads_interactions for part in self.parts)
 
     @property
     def reads_user(self) -> bool:
-        """Whether the answer depends on the requested user's row of Users."""
+        """Whether the result depends on the requested user's row of Users."""
         return any(part.user_conditions for part in self.parts)
 
 
@@ -165,7 +166,7 @@ class _Binder:
         return BoundCondition(replace(field, name=field.name.upper()), field_type, test)
 
     def known(self, field: Field) -> FieldType:
-        """The type of ``field``, once it is known to exist and to be open to filters."""
+        """The type of ``field``. Raises FilterSyntaxError where it does not exist or cannot be filtered by."""
         dataset, name = field.dataset.stored, field.name.upper()
         if not self.schema.has(dataset):
             raise self.invalid(f"the dataset group has no {dataset} dataset", field)

@@ -50,8 +50,8 @@ def evaluate(
     """Which rows of the catalogue pass, as a new boolean array with one entry per row.
 
     ``values`` are the request's filterValues as they came; keys the filter does not name are ignored. ``user`` is the
-    requested user's row of Users (upper-case names), None where there is none: then every IF is false. What parts ask
-    of the catalogue alone is kept in ``columns.masks``.
+    requested user's row of Users (upper-case names), None where there is none: then every IF is false. Results that
+    depend on the catalogue alone are cached in ``columns.masks``.
 
     Raises InvalidInput for a filter that does not select actions, a missing value of an INCLUDE part, several values
     for a comparison, and text where a number is needed.
@@ -96,7 +96,7 @@ def _arguments(bound: BoundFilter, values: Mapping[str, str]) -> dict[str, tuple
 
 
 def _check_value(condition: BoundCondition, arguments: Values) -> None:
-    """Raise InvalidInput where a value does not fit its condition, whether or not the condition comes to count."""
+    """Raise InvalidInput where a value does not fit its condition, even if the condition's part is inactive."""
     test = condition.test
     if not isinstance(test.operand, Placeholder):
         return
@@ -174,7 +174,7 @@ def _operands(condition: BoundCondition, arguments: Values) -> tuple[str, ...]:
 
 
 def _compare(operation: Operator, field_type: FieldType, operand: str, column: Column) -> Mask:
-    """Which distinct values of ``column`` compare so with ``operand``; null compares with nothing."""
+    """Which distinct values of ``column`` satisfy the comparison with ``operand``; null satisfies none."""
     if operation.orders or _as_numbers(field_type, (operand,), column):
         hits: Mask = _COMPARE[operation](column.numbers, _number(operand))
         return hits & ~np.isnan(column.numbers)
@@ -183,7 +183,7 @@ def _compare(operation: Operator, field_type: FieldType, operand: str, column: C
 
 
 def _as_numbers(field_type: FieldType, operands: tuple[str, ...], column: Column) -> bool:
-    """Whether equality is between numbers. A field nobody declared takes the type of its values."""
+    """Whether equality is between numbers. An undeclared field takes the type of its values."""
     if field_type is FieldType.ANY:
         return column.is_number and all(to_number(operand) is not None for operand in operands)
     return field_type is FieldType.NUMBER
@@ -191,5 +191,5 @@ def _as_numbers(field_type: FieldType, operands: tuple[str, ...], column: Column
 
 def _number(text: str) -> float:
     number = to_number(text)
-    assert number is not None, "bind checks literals, _check_value what a request gives"
+    assert number is not None, "bind checks literals, _check_value the request's values"
     return number

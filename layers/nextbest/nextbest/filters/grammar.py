@@ -31,7 +31,7 @@ class Target(StrEnum):
 
 
 class Dataset(StrEnum):
-    """What stands before the dot. The last two are not datasets but one row of Users and of Items."""
+    """What precedes the dot. The last two are not datasets but one row of Users and of Items."""
 
     ACTIONS = "Actions"
     ACTION_INTERACTIONS = "Action_Interactions"
@@ -62,7 +62,7 @@ class Operator(StrEnum):
 
     @property
     def orders(self) -> bool:
-        """Whether it asks for an order, which only numbers have here."""
+        """Whether it compares by order, which only numbers have here."""
         return self not in (Operator.EQUAL, Operator.NOT_EQUAL)
 
 
@@ -93,7 +93,7 @@ class StringLiteral:
 
 @dataclass(frozen=True, slots=True)
 class NumberLiteral:
-    """An unquoted number, kept as written so that no digit is lost."""
+    """An unquoted number, stored as written so that no digit is lost."""
 
     text: str
     position: int = field(default=0, compare=False)
@@ -123,7 +123,7 @@ Test = Membership | Comparison
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One field and what is asked of it."""
+    """One field and the test on it."""
 
     field: Field
     test: Test
@@ -162,7 +162,7 @@ def print_filter(tree: Filter) -> str:
 
 
 def print_alternatives(alternatives: Iterable[Conjunction]) -> str:
-    """What stands between WHERE and IF."""
+    """The text between WHERE and IF."""
     return " OR ".join(_conjunction(conjunction) for conjunction in alternatives)
 
 

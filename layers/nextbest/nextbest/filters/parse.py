@@ -1,9 +1,8 @@
 """From text to syntax tree: a tokenizer and a recursive-descent parser.
 
-The grammar is that of docs/contracts/personalize.md, section 3.7.
-
-Keywords, targets and dataset names are read in any case, dataset names also in the singular, ``NOT_IN`` for ``NOT IN``,
-single quotes for double ones (sections 3.5 and 11). What the grammar leaves open to a schema is checked in ``bind.py``.
+The grammar is that of docs/contracts/personalize.md, section 3.7. Keywords, targets and dataset names are accepted in
+any case, dataset names also in the singular, ``NOT_IN`` for ``NOT IN``, single quotes for double ones (sections 3.5 and
+11). What depends on a schema is checked in ``bind.py``.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class _Token(NamedTuple):
 def parse(text: str) -> Filter:
     """Read a filter expression of 1 to 2,500 characters.
 
-    Raises FilterSyntaxError, whose message names the character where reading failed, and nothing else.
+    Raises FilterSyntaxError, whose message names the character where reading failed, and no other exception.
     """
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
@@ -265,7 +264,7 @@ class _Parser:
         return Placeholder(name, position)
 
     def item_field(self, expectation: str) -> Field:
-        """CurrentItem.NAME, the one field that may stand on a right-hand side."""
+        """CurrentItem.NAME, the one field that is allowed on a right-hand side."""
         if _DATASETS.get(self.next.keyword) is not Dataset.CURRENT_ITEM:
             raise self.expected(expectation)
         return self.field("CurrentItem")

@@ -29,7 +29,7 @@ def parse_values(name: str, text: str) -> tuple[str, ...]:
         if match is None:
             raise InvalidInput(
                 f"The value of parameter {name} cannot be read at character {offset + 1}: values are separated by "
-                'commas and each stands in double quotes, for example "gold","silver"',
+                'commas and each is in double quotes, for example "gold","silver"',
                 field="filterValues",
             )
         quoted, bare = match["quoted"], match["bare"]

@@ -1,8 +1,8 @@
-"""Forgetting users: deleting what is held on them, and remembering for a while that it was.
+"""Erasure: deletes all data of a user, and records the deletion for a while.
 
-What was queued before a deletion may arrive after it. So a deletion leaves a tombstone, and ``ingest`` drops what was
-sent before it; what the person does later makes them known anew. A tombstone holds a digest instead of the user's id,
-and DynamoDB removes it once no queue can hold anything as old (its TTL attribute, ``ttl``).
+Events that were queued before a deletion may arrive after it. So a deletion leaves a tombstone, and ``ingest`` drops
+events that were sent before it; events sent later are stored as those of a new user. A tombstone holds a digest instead
+of the user's id, and DynamoDB removes it once no queue can hold messages as old (its TTL attribute, ``ttl``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Erasure:
     def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
         """Delete the user's log, history and attributes, and leave a tombstone; what was removed.
 
-        Sweeps until nothing is found, so that a fold or an event that was under way does not survive.
+        Repeats until nothing is left, so that concurrent writes do not survive.
         """
         tombstone: Item = {
             "erased_us": {"N": str(to_microseconds(now))},

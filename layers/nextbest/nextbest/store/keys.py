@@ -15,7 +15,7 @@
     #idempotency                <route>#<digest>                what a creating call answered
     <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
-Names given by clients are escaped, so that no name can reach into another's keys.
+Names from clients are escaped, so that no name can collide with the keys of another.
 """
 
 from __future__ import annotations

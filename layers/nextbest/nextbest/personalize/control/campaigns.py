@@ -1,7 +1,7 @@
-"""Campaigns: what GetActionRecommendations queries (docs/contracts/personalize.md, section 8.3).
+"""Campaigns: what recommendations are requested from (docs/contracts/personalize.md, section 8.3).
 
-A campaign answers from the program's current model, which is that of the latest training: a new version is in service
-as soon as it is trained, whether or not the campaign asked to be kept in step.
+A campaign uses the program's current model, which is that of the latest training: a new version is in service as soon
+as it is trained, whether or not the campaign has ``syncWithLatestSolutionVersion``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
     version = _version(call, config)
     program_id = version["program_id"]
     if name != program_id and call.store.program_state(name) is not None:
-        # Each program has a campaign of its own name without ceremony, which nobody else may take.
+        # Each program implicitly has a campaign of its own name, which no other program may use.
         raise AlreadyExists(f"Another resource with Arn {call.arn(CAMPAIGN, name)} already exists.")
     members = {
         "solution": version["solution"],
@@ -37,7 +37,7 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
 
 
 def _version(call: ControlCall, config: Mapping[str, Any]) -> Resource:
-    """The version a campaign is to serve. Raises InvalidInput for one that failed, InUse while it is trained."""
+    """The version for a campaign. Raises InvalidInput for one that failed, InUse while it is being trained."""
     CampaignSettings.read(config)
     arn = call.request["solutionVersionArn"]
     version = find_version(call, "solutionVersionArn")

@@ -20,7 +20,7 @@ from nextbest.personalize.protocol.arns import (
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-# What must be gone before a dataset group can go, in the order a clean-up meets them.
+# What must be deleted before a dataset group, in the order in which clean-up scripts delete.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 
 
@@ -32,7 +32,7 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
-    # First, so that the new program's data sets are never taken for ones that nobody needs to declare.
+    # Created first, so that the new program's datasets are never taken for implicit ones.
     settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
     call.create(DATASET_GROUP, name, name, settings)
     try:
@@ -62,14 +62,14 @@ def delete_dataset_group(call: ControlCall) -> None:
 
 
 def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> str:
-    """The program id in a dataset group's ARN, once the caller is seen to administer it."""
+    """The program id in a dataset group's ARN. Raises NotFound, Forbidden unless the caller administers it."""
     program_id = name_in(arn, DATASET_GROUP, field=field)
     call.program(program_id, arn=arn)
     return program_id
 
 
 def group_criteria(call: ControlCall) -> dict[str, str]:
-    """What a list asks for where it may name a dataset group. Raises InvalidInput for one that does not exist."""
+    """The criteria of a list that may name a dataset group. Raises InvalidInput for one that does not exist."""
     if "datasetGroupArn" not in call.request:
         return {}
     with narrowing("datasetGroupArn"):
@@ -91,7 +91,7 @@ def _groups(call: ControlCall) -> Iterator[Resource]:
 
 
 def _implicit(program_id: str) -> Resource:
-    """The dataset group of a program that was made through ActionHub, which keeps no record of when."""
+    """The dataset group of a program that was created through ActionHub, which does not record the time."""
     return {"name": program_id, "program_id": program_id, "created": 0.0, "updated": 0.0}
 
 

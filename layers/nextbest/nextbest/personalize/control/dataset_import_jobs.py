@@ -1,7 +1,7 @@
 """Dataset import jobs: Create, Describe and List (docs/contracts/personalize.md, section 6.6). ``jobs`` runs them.
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
-``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
+``failureReason`` names the rows that were refused. DescribeDatasetImportJob has the counts in ``nextbestCounts``.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def update_dataset(call: ControlCall) -> Mapping[str, Any]:
 
 
 def delete_dataset(call: ControlCall) -> None:
-    """Filters go first, and event trackers before what they feed (section 8.3). Removes the data too."""
+    """Remove a dataset with its data. Its filters and event trackers must be deleted first (section 8.3)."""
     dataset = call.find(DATASET, "datasetArn")
     program_id = dataset["program_id"]
     blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]

@@ -51,7 +51,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class ControlPlaneEndpoints(PersonalizeEndpoints):
-    """The control plane. Calls that name no operation get the words of the REST protocol: nobody else serves them.
+    """The control plane. Calls that name no operation are refused in the REST protocol: no other function serves them.
 
     ``region`` is the deployment's; ``control_plane`` makes what operations act on from the ARNs of an account.
     """
@@ -66,7 +66,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
         self._control_plane = control_plane
 
     def serve(self, request: Request, *, now: float) -> Response:
-        """Answer one call of the control plane."""
+        """The response to one call of the control plane."""
         caller = self.caller(request)
         if TARGET not in request.headers:
             raise _misdirected(request.path)
@@ -83,7 +83,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
 
 
 def _misdirected(path: str) -> NextbestError:
-    """The other two operations of the runtime are for items (section 2.4); beyond them there is nothing."""
+    """The refusal of an unknown path. The other two operations of the runtime are for items (section 2.4)."""
     if path.rstrip("/").endswith(("/recommendations", "/personalize-ranking")):
         return InvalidInput("This service recommends actions: call GetActionRecommendations")
     return Refused(UNKNOWN_OPERATION, f"There is no operation at {path[:200]}", status=404)

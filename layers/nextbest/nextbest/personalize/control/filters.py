@@ -46,7 +46,7 @@ def _bound(resource: Resource) -> BoundFilter:
 def _schema_of(call: ControlCall, program_id: str) -> Schema:
     """What a filter of the program may name: the datasets that were created.
 
-    A program that was not made as a dataset group has every dataset without ceremony; its actions have the fields that
+    A program that was not created as a dataset group implicitly has every dataset; its actions have the fields that
     occur among its assets, or any where there are none yet.
     """
     declared = {

@@ -62,7 +62,7 @@ def require_recipe(arn: str) -> None:
 
 
 def optimization_period_days(call: ControlCall, parameters: Mapping[str, str]) -> int:
-    """The days ahead that a solution learns for. Raises InvalidInput for other parameters and other numbers."""
+    """How many days ahead a solution predicts. Raises InvalidInput for other parameters and other numbers."""
     if parameters.keys() - {OPTIMIZATION_PERIOD}:
         raise InvalidInput(
             f"Provide a hyperparameter that is used in the algorithm: {call.arn(ALGORITHM, RECIPE_NAME)}"

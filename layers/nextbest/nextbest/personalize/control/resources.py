@@ -1,4 +1,4 @@
-"""What operations of the control plane have in common: their input, the resources they name, pages of lists."""
+"""What operations of the control plane have in common: their request, the resources they name, pages of lists."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True)
 class ControlCall:
-    """One call whose input was checked and whose caller is known."""
+    """One call, whose caller is authenticated. ``request`` has the members of the request, checked."""
 
     deployment: ControlPlane
     key: AccessKey
@@ -76,7 +76,7 @@ class ControlCall:
         return as_of(resource, self.now)
 
     def resources(self, kind: str, **criteria: str) -> Iterator[Resource]:
-        """All resources of ``kind`` that the caller may see, whose members are as ``wanted``, in order of names."""
+        """All resources of ``kind`` that the caller may see and whose members match ``criteria``, in order of names."""
         for resource in self.store.list_resources(stored_kind(kind)):
             if self.sees(resource) and all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
@@ -85,7 +85,7 @@ class ControlCall:
         return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
 
     def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
-        """Store a new resource of a program with what every resource has. Raises AlreadyExists, Refused."""
+        """Store a new resource of a program, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
             "program_id": program_id,
@@ -112,7 +112,7 @@ class ControlCall:
 
 
 Operation = Callable[[ControlCall], Mapping[str, Any] | None]
-"""Serves one operation, whose input was checked against AWS's own shapes. None: the operation has no output."""
+"""Serves one operation, whose request was checked against AWS's own shapes. None: the operation has no output."""
 
 
 @contextmanager
@@ -140,9 +140,9 @@ def page(
     *,
     scope: str = "",
 ) -> dict[str, Any]:
-    """One page of a list in order of names. ``scope`` is what the list was asked for.
+    """One page of a list in order of names. ``scope`` is what the list was narrowed to.
 
-    A token holds the list it is for and the last name told. Raises InvalidNextTokenException for any other.
+    A token contains the list it is for and the last name returned. Raises InvalidNextTokenException for any other.
     """
     last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ""
     size = call.request.get("maxResults", DEFAULT_PAGE)
@@ -170,7 +170,7 @@ def _bad_token() -> Refused:
 
 
 def as_of(resource: Resource, now: float) -> Resource:
-    """The resource, ended if a function was working on it that must have been ended itself; it blocks nothing then."""
+    """The resource, as stopped or failed if the function that worked on it must have died; it then blocks nothing."""
     status = resource.get("status")
     if status in BUSY and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
         if status == STOPPING:
@@ -197,7 +197,7 @@ def tags_of(tags: list[dict[str, str]]) -> dict[str, str]:
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidInput for keys that AWS keeps for itself, TooManyTagsException for more than 50 tags."""
+    """Raise InvalidInput for keys that AWS reserves, TooManyTagsException for more than 50 tags."""
     reserved = [key for key in tags if key.lower().startswith("aws:")]
     if reserved:
         raise InvalidInput(f"The tag key {reserved[0]} begins with aws:, which is reserved", field="tags")

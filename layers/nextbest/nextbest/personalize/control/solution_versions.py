@@ -57,7 +57,7 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     call.create(VERSION, name, program_id, members)
-    # The days ahead that probabilities are for are the program's, and this training is the first to learn for them.
+    # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
     call.deployment.start_rebase(program_id, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
@@ -89,7 +89,7 @@ def list_solution_versions(call: ControlCall) -> Mapping[str, Any]:
 
 
 def stop_solution_version_creation(call: ControlCall) -> None:
-    """Stop a version. A training that has begun runs to its end, since a model is whole or not at all."""
+    """Stop a version. A training that has begun runs to its end, but the version ends as stopped."""
     version = find_version(call, "solutionVersionArn")
     if version["status"] not in UNFINISHED:
         raise InUse(f"The solution version is in the state {version['status']} and cannot be stopped")
@@ -106,7 +106,7 @@ def get_solution_metrics(call: ControlCall) -> Mapping[str, Any]:
 
 
 def find_version(call: ControlCall, member: str) -> Resource:
-    """The solution version whose ARN was given as ``member``, ``$LATEST`` included. A bare solution is none."""
+    """The solution version whose ARN is ``member``, which may end in ``$LATEST``. A solution's ARN is not enough."""
     arn = call.request[member]
     name = name_in(arn, SOLUTION, field=member)
     solution, slash, version = name.partition("/")
@@ -131,7 +131,7 @@ def latest_version(call: ControlCall, solution: str) -> Resource | None:
 
 
 def unfinished_version(call: ControlCall, **criteria: str) -> str | None:
-    """The ARN of a version that waits or is trained."""
+    """The ARN of a version that is waiting or being trained."""
     busy = next((row for row in call.resources(VERSION, **criteria) if row["status"] in BUSY), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 

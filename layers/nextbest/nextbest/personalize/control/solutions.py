@@ -1,4 +1,4 @@
-"""Solutions: what to learn, and how far ahead (docs/contracts/personalize.md, sections 7.1 and 8.3)."""
+"""Solutions: the recipe and the horizon of trainings (docs/contracts/personalize.md, sections 7.1 and 8.3)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def create_solution(call: ControlCall) -> Mapping[str, Any]:
 
 
 def refuse_other_recipes(request: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for settings of other recipes than the one there is, and event types that no action has."""
+    """Raise InvalidInput for settings that belong to other recipes, and for event types that no action has."""
     members = [flag for flag in ("performHPO", "performAutoML") if request.get(flag)]
     for config in ("solutionConfig", "solutionUpdateConfig"):
         members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in request.get(config, {})]

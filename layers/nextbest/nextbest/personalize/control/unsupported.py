@@ -1,4 +1,4 @@
-"""Operations of Personalize that have no meaning for next-best-action, or none here: refused, with the reason.
+"""Operations of Personalize that do not apply to next-best-action, or are not supported: refused, with the reason.
 
 Their lists are empty rather than refused: clean-up scripts walk over all of them.
 Source: docs/contracts/personalize.md, sections 2.4, 7.8 and 8.3.

@@ -1,4 +1,4 @@
-"""Which event types of a program are about items: those are learned from, and never recommended as actions."""
+"""The event types of a program that are about items: learned from, and never recommended as actions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def item_event_types(store: ConfigurationStore, program_id: str) -> frozenset[st
 
 
 def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
-    """The event types that the resource of a program holds; none where there is no such resource yet."""
+    """The event types in a program's resource; none where there is no such resource yet."""
     return frozenset(resource["event_types"]) if resource is not None else frozenset()
 
 
 def remember_item_events(store: ConfigurationStore, program_id: str, event_types: AbstractSet[str]) -> None:
-    """Add event types, but for TAKEN, which is always an action's.
+    """Add event types, except TAKEN, which is always an action's.
 
     Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """

@@ -46,7 +46,7 @@ def check_event_properties(properties: Mapping[str, Any], schema: DatasetSchema 
 
 
 def fields_of(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> dict[str, FieldValue]:
-    """Properties as fields under their upper-case names, typed by the schema; no schema takes any key.
+    """Properties as fields under their upper-case names, typed by the schema; without a schema any key is allowed.
 
     Raises InvalidInput for keys the schema lacks, values of the wrong type, and fields that are missing and not
     nullable.
@@ -69,13 +69,13 @@ def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> t
 
 
 def field_name(field: SchemaField) -> str:
-    """The upper-case name under which a field is kept."""
+    """The upper-case name under which a field is stored."""
     upper = field.name.upper()
     return ALIASES.get(upper, upper)
 
 
 def _undeclared(key: str, value: Any) -> SchemaField:
-    """The field of a dataset without a schema: reserved names are typed, all others have the type of their value."""
+    """The field of a dataset without a schema: reserved names have their own types, others the type of their value."""
     name = _WORD.sub("_", key).upper()
     name = ALIASES.get(name, name)
     kind = "boolean" if isinstance(value, bool) else "double" if isinstance(value, int | float) else "string"

@@ -45,7 +45,7 @@ class SchemaField:
 
     @property
     def filter_type(self) -> FieldType:
-        """What a filter may ask of the field."""
+        """The type of the field in filters."""
         if self.type in NUMBERS:
             return FieldType.NUMBER
         if self.type == "boolean":
@@ -53,7 +53,7 @@ class SchemaField:
         return FieldType.FREE_TEXT if self.textual else FieldType.STRING
 
     def read(self, value: Any) -> FieldValue:
-        """``value`` as this field holds it. Numbers may come as text, as the guide's examples have them.
+        """``value`` as this field stores it. Numbers may come as text, as in the guide's examples.
 
         Raises InvalidInput, which names the field.
         """
@@ -105,12 +105,12 @@ class DatasetSchema:
         return next((field for field in self.fields if normalised_name(field.name) == spelling), None)
 
     def without(self, names: Iterable[str]) -> DatasetSchema:
-        """The schema without some fields, such as the id that stands outside the properties."""
+        """The schema without some fields, such as the id, which is not among the properties."""
         dropped = {normalised_name(name) for name in names}
         return DatasetSchema(tuple(field for field in self.fields if normalised_name(field.name) not in dropped))
 
     def to_json(self) -> list[list[Any]]:
-        """As a resource keeps it."""
+        """As it is stored in a resource."""
         return [[field.name, field.type, field.nullable, field.categorical, field.textual] for field in self.fields]
 
     @classmethod
@@ -120,7 +120,7 @@ class DatasetSchema:
 
 
 def normalised_name(name: str) -> str:
-    """What two spellings of one field share: camelCase, UPPER_SNAKE and the short name of the expiry field."""
+    """One spelling for all spellings of a field: camelCase, UPPER_SNAKE and the short name of the expiry field."""
     upper = name.upper().replace("_", "")
     return "ACTIONEXPIRATIONTIMESTAMP" if upper == "EXPIRATIONTIMESTAMP" else upper
 
@@ -168,7 +168,7 @@ TYPES: Mapping[str, DatasetType] = {
 
 
 def parse_schema(text: str) -> tuple[str, DatasetSchema]:
-    """The dataset type that a schema is for, and its fields. Raises InvalidInput with what is wrong and where."""
+    """The dataset type that a schema is for, and its fields. Raises InvalidInput, which says what is wrong."""
     try:
         tree = parse_json(text)
     except ValueError as error:

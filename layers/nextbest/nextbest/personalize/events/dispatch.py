@@ -28,7 +28,7 @@ class PersonalizeEventsEndpoints(PersonalizeEndpoints):
         self._catalogues = catalogues
 
     def serve(self, request: Request, *, now: float) -> Response:
-        """Answer one Put."""
+        """The response to one Put."""
         key = self.authenticate(request, now=now)
         path = request.path.removeprefix(PERSONALIZE)
         fields = self._put(key, path, read_body(request.body))

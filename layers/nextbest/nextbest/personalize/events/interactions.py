@@ -1,9 +1,8 @@
 """PutActionInteractions and PutEvents: what users did, one to ten events a call.
 
-Source: docs/contracts/personalize.md, section 5.
-
-Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; they
-teach the model and are never recommended as actions, so a program remembers their types (``item_events.py``).
+Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; the
+model learns from them, but they are never recommended as actions, so a program records their types
+(``datasets/item_event_types.py``). Source: docs/contracts/personalize.md, section 5.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ PUT_EVENTS = Members(
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of the events of one call."""
+    """The outcome of one call."""
 
     accepted: int
     duplicates: int
@@ -112,9 +111,9 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) 
 
 
 def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: nothing else is modelled here.
+    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
 
-    An event without an item has nothing to learn from and is not kept.
+    Events without an item are not stored, since nothing can be learned from them.
     """
     request = PUT_EVENTS.check(body)
     try:
@@ -138,13 +137,13 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
         for row in rows
         if "itemId" in row
     ]
-    # Before the events themselves, so that no model can have learned of a type that is not known to be of items.
+    # Before the events themselves, so that no model learns a type before it is known to be about items.
     remember_item_events(store, tracker.state.program.program_id, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
-    # Checked and not kept: this recipe does not use contextual columns (section 7.2).
+    # Checked and not stored: this recipe does not use contextual columns (section 7.2).
     path = f"{path}.properties"
     check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
 
@@ -162,7 +161,7 @@ def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: It
 def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
     """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
 
-    The store itself drops events that are equal altogether, such as those of a client's retry.
+    The store itself drops identical events, such as those of a client's retry.
     """
     first: dict[tuple[str, str], Event] = {}
     for event in events:

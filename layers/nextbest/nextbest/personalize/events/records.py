@@ -1,7 +1,7 @@
-"""PutActions, PutUsers and PutItems: what is known of actions, users and items, one to ten records a call.
+"""PutActions, PutUsers and PutItems: one to ten records of actions, users and items a call.
 
 An action or an item becomes an asset with fields, a user's record the attributes of the user. A record replaces the
-one before (docs/contracts/personalize.md, section 5.3); the name and labels that an asset was given elsewhere stay.
+previous one (docs/contracts/personalize.md, section 5.3); an asset's name and labels, set through ActionHub, stay.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PUT_ITEMS = _records("itemId", "items", 32_000)
 
 @dataclass(frozen=True, slots=True)
 class OpenDataset:
-    """A dataset that the caller may write to. ``schema`` is None where nobody declared it: then any field is taken."""
+    """A dataset that the caller may write to. ``schema`` is None where none was declared: then any field is allowed."""
 
     state: ProgramState
     schema: DatasetSchema | None
@@ -55,7 +55,7 @@ class OpenDataset:
 def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> OpenDataset:
     """The dataset that ``arn`` names. Raises InvalidInput for one of another type, NotFound, Forbidden.
 
-    A program that was not made as a dataset group has datasets of all types without ceremony.
+    A program that was not created as a dataset group implicitly has datasets of all types.
     """
     name = name_in(arn, DATASET, field="datasetArn")
     program_id, _, named_type = name.partition("/")
@@ -104,7 +104,7 @@ def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
 def put_assets(
     store: Store, catalogues: CatalogueCache, state: ProgramState, rows: Mapping[str, Mapping[str, FieldValue]]
 ) -> None:
-    """Give assets these fields, in place of the ones they had."""
+    """Replace the fields of assets."""
     known = catalogues.catalogue_of(state).assets
     assets = [replace(known.get(asset_id, Asset(asset_id)), fields=dict(fields)) for asset_id, fields in rows.items()]
     store.put_assets(state.program.program_id, assets)

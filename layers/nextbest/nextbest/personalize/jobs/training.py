@@ -32,10 +32,10 @@ def run_version(
     *,
     clock: Callable[[], float],
 ) -> ModelPointer | None:
-    """Train the version ``name`` by ``rebase`` and record how it went; None for a version that is not to be trained.
+    """Train the version ``name`` by ``rebase`` and record the outcome; None for a version that is not to be trained.
 
-    A version that was stopped or deleted while it waited is left alone, and so is one that an earlier attempt ended.
-    What the library refuses is recorded, not raised; whatever else goes wrong is recorded and raised.
+    A version that was stopped or deleted while it waited is not trained, nor is one that an earlier attempt finished.
+    The library's own errors are recorded, not raised; any other error is recorded and raised.
     """
     version = store.resource(stored_kind(VERSION), name)
     if version is None or version["status"] not in UNFINISHED:

@@ -1,7 +1,7 @@
 """Amazon resource names of Personalize: how a name becomes an ARN and an ARN a name.
 
-Clients build ARNs from names, with the region and account they believe in, so only the resource part counts when one
-is read. Source: docs/contracts/personalize.md, section 8.2.
+Clients build ARNs from names, with a region and account of their own, so only the resource part counts when one is
+read. Source: docs/contracts/personalize.md, section 8.2.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
 
 
 def stored_kind(kind: str) -> str:
-    """Under which kind the store keeps such resources. No program id holds a colon, so the two never meet."""
+    """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
     return f"personalize:{kind}"
 
 
 def missing(arn: str) -> NotFound:
-    """A resource that does not exist, or that the caller may not know of: one and the same message."""
+    """The error for a resource that does not exist, and for one that the caller may not know of."""
     return NotFound(f"Resource Arn {arn} does not exist.")

@@ -33,7 +33,7 @@ UNKNOWN_OPERATION = "UnknownOperationException"
 
 
 class Protocol(Enum):
-    """Which of the two wire protocols a request came by; the value is the Content-Type of its answers."""
+    """The two wire protocols; the value is the Content-Type of responses."""
 
     CONTROL = "application/x-amz-json-1.1"
     REST = "application/json"
@@ -57,7 +57,7 @@ class Refused(NextbestError):
 
 
 def wire_error(error: NextbestError, protocol: Protocol) -> WireError:
-    """The exception, status and message that tell the caller of ``error``."""
+    """The exception, status and message for ``error``."""
     rest = protocol is Protocol.REST
     match error:
         case Refused():

@@ -2,7 +2,7 @@
 
 The model is the JSON that botocore makes its clients from. It is read when an operation is first called, so only
 functions that serve the control plane pay for it; the hot operations have their shapes written out, and
-``tests/unit/test_hot_shapes.py`` holds those to the model.
+``tests/unit/test_hot_shapes.py`` compares those with the model.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _members(structure: Mapping[str, Any], shapes: Mapping[str, Any]) -> Members
 
 
 def _pattern(pattern: str | None) -> str | None:
-    """The pattern without its anchors: the whole of a text must match in any case."""
+    """The pattern without its anchors: the whole text has to match anyway."""
     if pattern is None:
         return None
     return PATTERNS.get(pattern) or pattern.removeprefix("^").removesuffix("$")

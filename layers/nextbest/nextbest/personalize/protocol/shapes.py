@@ -46,7 +46,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number; 5.0 is one too, since some JSON writers know no other numbers."""
+    """A whole number; 5.0 is one too, since some JSON writers have no integers."""
 
     minimum: int | None = None
     maximum: int | None = None

@@ -1,8 +1,8 @@
 """GetActionRecommendations (docs/contracts/personalize.md, section 2). Hot path: standard library and numpy.
 
-One round trip to the store brings user, program, campaign and filter; the rest is arithmetic on what a warm environment
-keeps. Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks
-ties; explored actions follow with score 0.
+One round trip to the store returns user, program, campaign and filter; the rest is arithmetic on what is in memory.
+Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks ties;
+explored actions follow with score 0.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
 
 @dataclass(frozen=True, slots=True)
 class ActionList:
-    """An answer. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
 
     program_id: str
     scores: Mapping[str, float]
@@ -77,12 +77,12 @@ class ActionList:
     explored: Explored
 
     def members(self) -> dict[str, Any]:
-        """The response: the list is there even when it is empty (section 1.2)."""
+        """The members of the response: the list is present even when it is empty (section 1.2)."""
         actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
         return {"actionList": actions, "recommendationId": self.recommendation_id}
 
     def log_fields(self) -> dict[str, Any]:
-        """What later judges exploration: which actions were drawn, from how many, with which propensity."""
+        """For the log line; exploration is evaluated by which actions were drawn, from how many, how likely."""
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
@@ -127,7 +127,7 @@ class _Query:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """Everything that the store brought for one request."""
+    """Everything that was read from the store for one request."""
 
     state: ProgramState
     history: History
@@ -135,7 +135,7 @@ class _Context:
     settings: CampaignSettings
     filter: BoundFilter | None
     item_types: frozenset[str] | None
-    """None where candidates that know them are kept."""
+    """None where they are already part of cached candidates."""
 
 
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
@@ -160,7 +160,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
 
 
 class ActionRecommender:
-    """Answers GetActionRecommendations; keeps candidates and bound filters between requests."""
+    """Serves GetActionRecommendations; caches candidates and bound filters between requests."""
 
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
@@ -172,7 +172,8 @@ class ActionRecommender:
     def recommend(self, body: Mapping[str, Any], caller: Credentials, *, now: float, request_id: str) -> ActionList:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
 
-        Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden, TooManyRequests.
+        Raises InvalidInput, NotFound (no such campaign or filter, or it is not the caller's), Forbidden,
+        TooManyRequests.
         """
         query = _Query.read(body)
         context = self._context(query, caller, now=now)
@@ -221,7 +222,7 @@ class ActionRecommender:
         )
 
     def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
+        """Read everything at once. The program of a campaign is cached, so a second read is rare."""
         guess = self._programs.get(query.campaign) or query.campaign
         store = self._recommender.store
         resources = query.resources
@@ -232,7 +233,7 @@ class ActionRecommender:
         read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources)
         key = self._gate.prove(caller, read.access_key, now=now)
         campaign = read.resources[_CAMPAIGN, query.campaign]
-        # Every program has a campaign of its own name implicitly.
+        # Every program implicitly has a campaign of its own name.
         program_id = campaign["program_id"] if campaign is not None else query.campaign
         key.require(program_id, READ, hidden=missing(query.campaign_arn))
         self._recommender.quota.take(program_id, now=now)
@@ -287,7 +288,7 @@ class ActionRecommender:
 
 
 def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:
-    """Before the first rebase only the history knows assets that are not in the catalogue. Revision -1: one user's."""
+    """The catalogue with assets that only a history knows, before the first rebase. Revision -1: one user's."""
     unknown = {
         asset_id: Asset(asset_id)
         for event_type, asset_id in history.actions

@@ -1,4 +1,4 @@
-"""Campaign settings that answering needs: exploration, and what starts the pause of REPEAT_FREQUENCY.
+"""Campaign settings that recommendations need: exploration, and what starts the pause of REPEAT_FREQUENCY.
 
 Clients give them in ``campaignConfig.itemExplorationConfig``, a map from text to text (docs/contracts/personalize.md,
 section 7.6). Hot path: standard library and numpy.
@@ -26,7 +26,7 @@ _FIELD = "campaignConfig.itemExplorationConfig"
 class CampaignSettings:
     """Settings of one campaign.
 
-    ``exploration_weight`` (0..1) is the chance that an action nobody took yet stands in the last place of a full list;
+    ``exploration_weight`` (0..1) is the chance that an action unknown to the model gets the last place of a full list;
     0 switches exploration off. Actions created more than ``exploration_age_days`` ago are not explored. Interactions
     of ``repeat_event_types`` start the pause of REPEAT_FREQUENCY; None: all do.
     """
