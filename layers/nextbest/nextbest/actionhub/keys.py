@@ -88,7 +88,7 @@ def _details(key: AccessKey) -> KeyDetails:
         programs=list(key.programs),
         scopes=list(key.scopes),
         generation=key.generation,
-        active=key.stands(now=now),
+        active=key.is_active(now=now),
         ts_created=time_of(to_microseconds(key.created_at)) if key.created_at else None,
         ts_previous_expires=time_of(to_microseconds(key.previous_expires_at)) if overlaps else None,
     )

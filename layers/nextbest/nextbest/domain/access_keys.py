@@ -52,16 +52,16 @@ class AccessKey:
         digest = hash_secret(secret)
         current = hmac.compare_digest(digest, self.secret_hash)
         previous = hmac.compare_digest(digest, self.previous_hash) and now < self.previous_expires_at
-        return (current or previous) and self.stands(now=now)
+        return (current or previous) and self.is_active(now=now)
 
     def generations(self, *, now: float) -> tuple[int, ...]:
         """The generations whose secrets work, newest first: for signatures, which do not say which one they used."""
-        if not self.stands(now=now):
+        if not self.is_active(now=now):
             return ()
         overlaps = bool(self.previous_hash) and now < self.previous_expires_at
         return (self.generation, self.generation - 1) if overlaps else (self.generation,)
 
-    def stands(self, *, now: float) -> bool:
+    def is_active(self, *, now: float) -> bool:
         """Neither revoked nor expired."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
 

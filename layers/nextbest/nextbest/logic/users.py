@@ -10,7 +10,7 @@ from typing import Any
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import Event
+from nextbest.domain.events import DAY_SECONDS, Event
 from nextbest.domain.programs import Program
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_user, memberships_of
@@ -63,7 +63,7 @@ def label_weights(
     weight set by the operator multiplies. Source: docs/contracts/actionhub.md, section 6.
     """
     weights: dict[str, float] = {}
-    half_life_seconds = state.program.half_life_days * 86_400.0
+    half_life_seconds = state.program.half_life_days * DAY_SECONDS
     for event in events:
         asset = catalogue.assets.get(event.asset_id)
         weight = 0.5 ** ((now - event.timestamp) / half_life_seconds)
