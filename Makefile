@@ -19,7 +19,7 @@ export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check audit evaluate bench soak cost format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -49,8 +49,13 @@ start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, 
 test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)
 	.venv/bin/ruff format --check $(PACKAGES)
-	.venv/bin/mypy $(PACKAGES)
-	.venv/bin/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 types tests
+
+types:
+	@.venv/bin/mypy $(PACKAGES)
+
+tests: # two workers; tests/conftest.py says what they share
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 audit: install-dev ## known vulnerabilities in what a deployment runs
 	@.ci/audit

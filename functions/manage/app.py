@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from random import SystemRandom
 from typing import Any
 
-from nextbest.actionhub.calls import Deployment
-from nextbest.actionhub.manage import ManageEndpoints
-from nextbest.aws.clients import lambda_client, lazily
+from nextbest.actionhub.manage import Deployment, ManageEndpoints
+from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
@@ -17,6 +17,7 @@ from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.idempotency import idempotency_records
 from nextbest.web.frame import respond
 from nextbest.web.request import from_payload_v2
 
@@ -35,6 +36,7 @@ ACTIONHUB = ManageEndpoints(
         start_rebase=lambda program_id: REBASE.start({"program_id": program_id}),
         start_segments=lambda program_id: REBASE.start({"program_id": program_id, "only": "segments"}),
         pause=time.sleep,
+        idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
         master_secret=MASTER_SECRET,
         random=RANDOM,
     )

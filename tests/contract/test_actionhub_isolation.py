@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +14,12 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.actionhub.routes import ROUTES, Route
 from tests.contract.personalize_clients import Personalize, arn, error_of
 from tests.contract.stacks import RunningStack
 
 pytestmark = pytest.mark.stack
 
+OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 USER = "ada"
 EVENTS = [
     {"user_id": USER, "event_timestamp": "2026-01-01T00:00:00Z", "event_type": "order", "asset_id": "t", "labels": []}
@@ -32,6 +33,23 @@ BODIES: dict[str, Any] = {
     "put_program": {"program_name": "stolen"},
     "post_programs": {"program_name": "stolen"},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the document."""
+
+    method: str
+    template: str
+    name: str
+    tag: str
+
+
+ROUTES = [
+    Route(method.upper(), path, operation["operationId"], *operation["tags"])
+    for path, operations in json.loads(OPENAPI.read_text())["paths"].items()
+    for method, operation in operations.items()
+]
 # The others are about no one program; the tests further down are theirs.
 ROUTES_OF_A_PROGRAM = [
     route for route in ROUTES if route.name not in ("post_programs", "post_keys") and route.tag != "keys"

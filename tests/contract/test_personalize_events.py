@@ -1,4 +1,7 @@
-"""What clients put, what becomes of it, and lists page by page (personalize-actions §5.3 and checklist §12)."""
+"""What clients put, what becomes of it, and lists page by page.
+
+Source: docs/contracts/personalize.md, section 5.3 and the checklist of section 12.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""GetActionRecommendations with stock clients against the running stack (personalize-actions §2 and checklist §12)."""
+"""GetActionRecommendations with stock clients against the running stack.
+
+Source: docs/contracts/personalize.md, section 2 and the checklist of section 12.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The script of personalize-actions §8.4 against the running stack: as written for AWS, but for ``endpoint_url``.
+"""The script of docs/contracts/personalize.md, section 8.4, against the running stack.
+
+It is as written for AWS, but for ``endpoint_url``.
 
 The data: everybody who took "welcome" took "join-club" a day later; "get-app" is rare; "new-offer" is new.
 """

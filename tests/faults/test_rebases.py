@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
 from nextbest.errors import InvalidInput, Unavailable
-from nextbest.personalize.control.resources import Call, ControlPlane
+from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns, stored_kind
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
@@ -154,8 +154,8 @@ def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_i
     arns = Arns("us-east-1", "000000000000")
     plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0))
 
-    def call(now: float) -> Call:
-        return Call(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)
+    def call(now: float) -> ControlCall:
+        return ControlCall(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)
 
     # Then it counts as running while it could be, and as failed afterwards
     assert unfinished_version(call(NOW + RUN_SECONDS), program_id=tenant.program_id) is not None

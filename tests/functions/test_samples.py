@@ -66,7 +66,7 @@ MEMBERS = {
 
 OTHER_BODIES = {
     "manage/get-docs": ("text/html", "<!doctype html>"),
-    "manage/get-openapi": ("application/json", '{"openapi":'),
+    "manage/get-openapi": ("application/json", '{\n  "openapi":'),
     "manage/get-random-user-id": ("application/json", '"ada"'),
     "manage/get-segment": ("text/plain", "ada"),
 }

@@ -125,6 +125,16 @@ def test_no_import_points_upward(path: Path) -> None:
     assert folders_imported(path) <= MAY_IMPORT.get(folder, set()) | SHARED | {folder}
 
 
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(LIBRARY)))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_only_aws_and_the_store_know_aws(path: Path) -> None:
     aws = {name for name in imports(path, with_types=False) if name.split(".")[0] in AWS}

@@ -18,9 +18,8 @@ from detect_secrets.settings import transient_settings
 from tests.infrastructure.cloudformation import ROOT
 
 BY_GUESS = {"HexHighEntropyString", "Base64HighEntropyString", "KeywordDetector"}
-DETECTORS: list[type[RegexBasedDetector]] = [
-    kind for kind in get_mapping_from_secret_type_to_class().values() if kind.__name__ not in BY_GUESS
-]
+KINDS: list[type[RegexBasedDetector]] = list(get_mapping_from_secret_type_to_class().values())
+DETECTORS = [kind for kind in KINDS if kind.__name__ not in BY_GUESS]
 
 
 def patterns() -> list[re.Pattern[str]]:

@@ -169,9 +169,12 @@ async def get_programs(program_id: Annotated[str | None, Header()] = None) -> An
     return {"program_id": program_id}
 
 
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+
+
 @app.post("/programs")
-async def post_programs(body: NewProgram) -> Any:
-    return {"settings": body.model_dump()}
+async def post_programs(body: NewProgram, idempotency_key: IdempotencyKey = None) -> Any:
+    return {"settings": body.model_dump(), "idempotency_key": idempotency_key}
 
 
 @app.put("/program")
@@ -249,8 +252,9 @@ async def get_keys() -> Any:
 
 
 @app.post("/keys")
-async def post_keys(body: NewKey) -> Any:
-    return {"settings": {**body.model_dump(), "programs": unique(body.programs), "scopes": unique(body.scopes)}}
+async def post_keys(body: NewKey, idempotency_key: IdempotencyKey = None) -> Any:
+    settings = {**body.model_dump(), "programs": unique(body.programs), "scopes": unique(body.scopes)}
+    return {"settings": settings, "idempotency_key": idempotency_key}
 
 
 def unique(values: Iterable[str]) -> list[str]:

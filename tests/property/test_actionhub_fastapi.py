@@ -5,21 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from inspect import signature
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from aws_lambda_powertools.event_handler import Response as HttpResponse
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from nextbest.actionhub import errors
-from nextbest.actionhub.routes import ROUTES, Found, MethodNotAllowed, Redirected, match
-from nextbest.domain.events import Event
+from nextbest.actionhub.api import ROUTERS
+from nextbest.actionhub.hot_routes import UserEventList, up_to
+from nextbest.actionhub.resolver import ActionHubResolver
 from nextbest.errors import NextbestError
 from nextbest.web.request import from_payload_v2
-from tests.property.actionhub_reference import NOW, Call, Reference, Reply
+from tests.property.actionhub_reference import LATEST, Call, Reference, Reply
 
+DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
 JSON_HEADERS = (("program-id", "cafe"), ("content-type", "application/json"))
 THOROUGH = settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -48,38 +55,48 @@ def gateway_event(call: Call) -> dict[str, Any]:
     }
 
 
+@cache
+def resolver() -> ActionHubResolver:
+    """Every route, answered with the values that its handler would get."""
+    made = ActionHubResolver(ROUTERS)
+    made.use([echo])
+    return made
+
+
+def echo(app: EventHandlerInstance, _handler: NextMiddleware) -> HttpResponse[Any]:
+    app.context["values"].update(app.context["_route_args"])
+    return HttpResponse(200, "text/plain", "")
+
+
 def dialect(call: Call) -> Reply:
     """What our functions answer; where a request is accepted, what it was read as."""
     request = dataclasses.replace(from_payload_v2(gateway_event(call)), body=call.body)
-    matched = match(request)
-    if isinstance(matched, MethodNotAllowed):
-        return Reply(405, {"detail": errors.METHOD_NOT_ALLOWED})
-    if isinstance(matched, Redirected):
-        return Reply(307, None)
-    if not isinstance(matched, Found):
-        return Reply(404, {"detail": errors.NOT_FOUND})
-    request = dataclasses.replace(request, path_parameters=matched.path_parameters)
+    values: dict[str, Any] = {}
     try:
-        parsed = matched.route.parse(request, now=NOW.timestamp())
+        with up_to(LATEST):
+            response = resolver().answer(request, values=values)
     except NextbestError as error:
         status, body = errors.answer(error)
         return Reply(status, json.loads(body))
-    return Reply(200, json.loads(json.dumps(plain(parsed))))
+    if response.status != 200:
+        return Reply(response.status, json.loads(response.body) if response.body else None)
+    return Reply(200, json.loads(json.dumps(dict(plain(name, value) for name, value in values.items()))))
 
 
-def plain(value: Any) -> Any:
-    if isinstance(value, Event):
-        return [value.user_id, value.timestamp_us, value.event_type, value.asset_id, list(value.labels)]
-    if isinstance(value, tuple):
-        return [
-            list(dataclasses.astuple(row))
-            if dataclasses.is_dataclass(row) and not isinstance(row, Event | type)
-            else plain(row)
-            for row in value
+def plain(name: str, value: Any) -> tuple[str, Any]:
+    """A value of a handler, as the reference names and shows it."""
+    if not isinstance(value, BaseModel):
+        return name, value
+    content = value.model_dump(mode="json")
+    ((member, rows), *others) = content.items()
+    if others:
+        return "settings", content
+    if isinstance(value, UserEventList):
+        return member, [
+            [event.user_id, event.timestamp_us, event.event_type, event.asset_id, list(event.labels)]
+            for event in value.to_domain()
         ]
-    if dataclasses.is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    return value
+    return member, [list(row.values()) for row in rows]
 
 
 def check(reference: Reference, call: Call) -> None:
@@ -113,7 +130,12 @@ NUMBERS = [
 FLOATS = ["0.5", "-0.1", "nan", "inf", "-inf", "1e999", ".5", "5.", "1e-400", "0x1", "1,5"]
 WORDS = ["true", "True", "TRUE", "1", "0", "f", "N", "off", "OFF", "yes", "maybe", "2", " true", "null", "any", "all"]
 WORDS += ["growth", "discovery", "base", "assets", "labels", "Growth"]
-NAMES = sorted({name for route in ROUTES for name in signature(route.input_type).parameters} | {"Limit", "x", ""})
+ROUTES = [
+    (method.upper(), path, [parameter["name"].replace("-", "_") for parameter in operation.get("parameters", ())])
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+]
+NAMES = sorted({name for _, _, names_ in ROUTES for name in names_} | {"Limit", "x", ""})
 
 values = st.one_of(st.sampled_from(NUMBERS + FLOATS + WORDS), st.text(max_size=8))
 query_strings = st.one_of(
@@ -137,7 +159,7 @@ user_ids = st.one_of(
     st.text(min_size=1, max_size=12),
     st.sampled_from(["u" * 256, "u" * 257, "a%2Fb", "é\n"]),
 )
-GETS = [route.template for route in ROUTES if route.method == "GET"]
+GETS = [path for method, path, _ in ROUTES if method == "GET"]
 
 
 @THOROUGH
@@ -152,10 +174,10 @@ def test_given_any_parameters_when_read_then_the_answer_is_fastapis(
 def test_given_one_value_for_any_parameter_when_read_then_the_answer_is_fastapis(
     reference: Reference, value: str
 ) -> None:
-    for route in ROUTES:
-        for name in signature(route.input_type).parameters:
-            path = route.template.replace("{user_id}", "ann").replace("{key_id}", "NBK")
-            check(reference, Call(route.method, path, urlencode({name: value}), JSON_HEADERS[:1]))
+    for method, template, parameters in ROUTES:
+        for name in parameters:
+            path = template.replace("{user_id}", "ann").replace("{key_id}", "NBK")
+            check(reference, Call(method, path, urlencode({name: value}), JSON_HEADERS[:1]))
 
 
 segments = st.sampled_from(
@@ -163,7 +185,7 @@ segments = st.sampled_from(
 )
 paths = st.one_of(
     st.lists(segments, max_size=5).map(lambda parts: "/" + "/".join(parts)),
-    st.tuples(st.sampled_from([route.template for route in ROUTES]), st.sampled_from(["", "/", "//", "\n", "/x"])).map(
+    st.tuples(st.sampled_from([path for _, path, _ in ROUTES]), st.sampled_from(["", "/", "//", "\n", "/x"])).map(
         "".join
     ),
 )

@@ -10,9 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nextbest.actionhub.errors import InvalidRequest
-from nextbest.actionhub.inputs import PostEvents
-from nextbest.actionhub.parsing import FUTURE_SKEW_SECONDS, parse_post_events
-from nextbest.actionhub.validation import parse
+from nextbest.actionhub.hot_routes import read_post_events
+from nextbest.actionhub.parsing import FUTURE_SKEW_SECONDS, PostEvents, parse_post_events
 from nextbest.web.request import Request
 from tests.property.actionhub_reference import NOW
 
@@ -67,7 +66,7 @@ def outcome_by_hand(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
 
 def outcome_by_pydantic(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
     try:
-        return parse(request_of(row), PostEvents, context={"latest": LATEST})
+        return read_post_events(request_of(row), LATEST)
     except InvalidRequest as error:
         return error.detail
 

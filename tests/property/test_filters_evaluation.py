@@ -1,7 +1,7 @@
 """Evaluation over random catalogues equals a naive reading of the contract, row by row.
 
 The generator makes filters as plain tuples, writes them as text, and the oracle evaluates the tuples with the words of
-personalize-actions §3.4 to §3.6 and §11: no parser, no columns, no masks.
+docs/contracts/personalize.md, sections 3.4 to 3.6 and 11: no parser, no columns, no masks.
 """
 
 from __future__ import annotations

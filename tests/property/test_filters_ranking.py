@@ -1,4 +1,4 @@
-"""Filters come before the cut: a filter never shortens a list that enough actions qualify for (design §6)."""
+"""Filters come before the cut: a filter never shortens a list that enough actions qualify for."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.personalize.protocol.signature import InvalidSignature, parse_authorization, verify
 from nextbest.web.request import Request
 
@@ -94,7 +94,7 @@ def test_our_signer_writes_what_botocore_s_does(request: Request) -> None:
         quote(request.path, safe="/~"),
         {"host": HOST, **request.headers},
         request.body,
-        Credentials(KEY_ID, SECRET),
+        AwsCredentials(KEY_ID, SECRET),
         region=REGION,
         service=SERVICE,
         now=NOW,

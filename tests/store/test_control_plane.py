@@ -12,7 +12,7 @@ import pytest
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
-from nextbest.personalize.control.resources import Call, ControlPlane
+from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
@@ -48,7 +48,7 @@ class Control:
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
-        return OPERATIONS[operation](Call(self._deployment, self._key, checked, NOW)) or {}
+        return OPERATIONS[operation](ControlCall(self._deployment, self._key, checked, NOW)) or {}
 
     def finish(self, kind: str, name: str) -> None:
         """End what the rebase function would have done."""

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextbest.aws.direct_reads import DirectTable, Endpoint
-from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import ItemKey, Table
 from nextbest.errors import ArtifactError
 from nextbest.store.artifacts import DirectArtifacts, S3Artifacts
 from tests.store.conftest import s3
 from tools.local.engines import REGION
 
-CREDENTIALS = Credentials("local", "local", "token")
+CREDENTIALS = AwsCredentials("local", "local", "token")
 NOW = 1_790_000_000.0
 A, B, MISSING = ItemKey("p", "a"), ItemKey("p", "b"), ItemKey("p", "c")
 BUCKET = "direct"
@@ -187,7 +187,7 @@ def test_signatures_are_botocore_s(
 ) -> None:
     path = "/" if service == "dynamodb" else f"/bucket/{quote(key, safe='/~')}"
     headers = {"host": "example.com:8000", "content-type": "application/x-amz-json-1.0"}
-    credentials = Credentials("id", "secret", token)
+    credentials = AwsCredentials("id", "secret", token)
     ours = signed_headers("POST", path, headers, body, credentials, region=REGION, service=service, now=now)
 
     theirs = AWSRequest("POST", f"http://example.com:8000{path}", headers, body)

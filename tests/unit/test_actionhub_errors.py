@@ -56,13 +56,6 @@ def test_given_an_error_when_answered_then_status_and_body_are_the_contracts(
     assert (actual_status, json.loads(actual_body)) == (status, body)
 
 
-def test_given_the_endpoints_own_words_when_nothing_is_found_then_they_are_told() -> None:
-    assert answer(library.NotFound("user ann"), not_found="User history not found") == (
-        404,
-        b'{"detail":"User history not found"}',
-    )
-
-
 def test_given_a_defect_of_ours_when_answered_then_no_internals_are_told() -> None:
     for error in library.ArtifactError("models/cafe/7: bad magic"), library.HistoryCorrupt("byte 3"):
         status, body = answer(error)

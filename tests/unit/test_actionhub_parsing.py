@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody, answer
-from nextbest.actionhub.inputs import GetActions, PostEvents
-from nextbest.actionhub.parsing import parse_get_actions, parse_post_events
+from nextbest.actionhub.parsing import GetActions, PostEvents, parse_get_actions, parse_post_events
 from nextbest.domain.events import Event
 from nextbest.web.request import Request
 
@@ -209,7 +208,7 @@ def test_given_a_plain_request_when_parsed_then_pydantic_is_not_imported(call: s
     code = (
         "import sys\n"
         "from nextbest.actionhub.parsing import parse_get_actions, parse_post_events\n"
-        "from nextbest.actionhub import errors, responses\n"
+        "from nextbest.actionhub import actions, errors, events\n"
         "from nextbest.web.request import Request, from_payload_v2\n"
         f"{call}\n"
         "print([name for name in sys.modules if name.partition('.')[0].startswith('pydantic')])\n"

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from nextbest.actionhub import answer_schemas, responses
-from nextbest.actionhub.inputs import LabelWeight
+from nextbest.actionhub.actions import user_actions
+from nextbest.actionhub.assets import AssetItem
+from nextbest.actionhub.hot_routes import UserNextActionList
+from nextbest.actionhub.programs import ProgramSettings
+from nextbest.actionhub.segments import SegmentItem
+from nextbest.actionhub.users import UserHistory, UserHistoryEvent, time_of
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
+from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
+from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
+from nextbest.store.base import ProgramState
 
 LATTE = Asset("latte", "Caffè latte", ("milk",))
 ORDER = Recommendation("order", "latte", growth_weight=0.75, base_weight=1.5, score=2.0)
 REVIEW = Recommendation("review", "mocha", growth_weight=0.25, base_weight=0.0, score=1.0)
 NAMES = {"latte": "Caffè latte"}
 EXPLANATION = Explanation(Action("order", "latte"), 2.0, 0.5, (Contribution(Action("order", "tea"), 0.25, 1.25),), 0.25)
-SEGMENT = responses.Segment("growth", "labels", "milk", "order", "order milk", 2, 0.75, 0.5)
 
 
 def name_of(asset_id: str) -> str:
@@ -28,7 +34,7 @@ def name_of(asset_id: str) -> str:
 
 
 def test_given_recommendations_when_answered_then_all_five_fields_are_there_in_order() -> None:
-    assert responses.user_actions([ORDER, REVIEW], name_of) == {
+    assert user_actions([ORDER, REVIEW], name_of) == {
         "actions": [
             {
                 "event_type": "order",
@@ -49,7 +55,7 @@ def test_given_recommendations_when_answered_then_all_five_fields_are_there_in_o
 
 
 def test_given_explanations_when_answered_then_each_action_has_its_own_or_null() -> None:
-    order, review = responses.user_actions([ORDER, REVIEW], name_of, [EXPLANATION])["actions"]
+    order, review = user_actions([ORDER, REVIEW], name_of, [EXPLANATION])["actions"]
     assert order["explanation"] == {
         "score": 2.0,
         "prior_share": 0.5,
@@ -60,16 +66,19 @@ def test_given_explanations_when_answered_then_each_action_has_its_own_or_null()
 
 
 def test_given_label_weights_when_answered_then_the_highest_is_first_and_ties_go_by_label() -> None:
-    body = responses.user_labels({"a": 0.5, "c": 2.0, "b": 2.0})
-    assert list(body["labels"].items()) == [("b", 2.0), ("c", 2.0), ("a", 0.5)]
-
-
-def test_given_a_history_when_answered_then_the_latest_event_is_first_with_what_is_known_of_its_asset() -> None:
     events = [
-        Event("ann", 1_000_000, "order", "latte", labels=("am",)),
-        Event("ann", 1_500_000, "order", "tea"),
+        Event("ann", 0, "order", "x", labels=("b", "c")),
+        Event("ann", 0, "order", "x", labels=("c", "b", "a")),
     ]
-    assert responses.user_history(events, {"latte": LATTE}) == {
+    weights = label_weights(ProgramState(Program("cafe")), Catalogue(), events, now=0.0)
+    assert list(weights.items()) == [("b", 2.0), ("c", 2.0), ("a", 1.0)]
+
+
+def test_given_a_history_when_answered_then_each_event_has_what_is_known_of_its_asset() -> None:
+    catalogue = Catalogue(1, {"latte": LATTE})
+    events = [Event("ann", 1_500_000, "order", "tea"), Event("ann", 1_000_000, "order", "latte", labels=("am",))]
+    history = UserHistory(history=[UserHistoryEvent.of(event, catalogue) for event in events])
+    assert history.model_dump(mode="json") == {
         "history": [
             {
                 "timestamp": "1970-01-01T00:00:01.500000Z",
@@ -102,41 +111,49 @@ def test_given_a_history_when_answered_then_the_latest_event_is_first_with_what_
     ],
 )
 def test_given_any_time_when_written_then_it_is_iso_8601_to_the_microsecond(microseconds: int, text: str) -> None:
-    assert responses.timestamp(microseconds) == text
+    assert TypeAdapter(datetime).dump_python(time_of(microseconds), mode="json") == text
 
 
-def test_given_members_when_answered_then_there_is_one_user_a_line() -> None:
-    assert responses.segment_members(["ann", "bö"]) == "ann\nbö\n".encode()
-    assert responses.segment_members([]) == b""
-
-
-def page(items: list[dict[str, Any]]) -> dict[str, Any]:
-    return responses.page(items, total=1, page=1, size=50)
+@pytest.mark.parametrize("explanations", [None, [EXPLANATION]])
+def test_given_recommendations_when_compared_with_their_model_then_fields_and_types_are_the_documents(
+    explanations: list[Explanation] | None,
+) -> None:
+    body = user_actions([ORDER, REVIEW], name_of, explanations)
+    strict = UserNextActionList.model_validate(body, extra="forbid", strict=True)
+    assert strict.model_dump(exclude_unset=True) == body
 
 
 @pytest.mark.parametrize(
-    ("schema", "body"),
+    ("model", "members"),
     [
-        (answer_schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of)),
-        (answer_schemas.UserNextActionList, responses.user_actions([ORDER, REVIEW], name_of, [EXPLANATION])),
-        (answer_schemas.UserLabelWeights, responses.user_labels({"a": 0.5})),
-        (answer_schemas.UserHistory, responses.user_history([Event("ann", 1, "order", "latte")], {"latte": LATTE})),
-        (answer_schemas.Result, responses.result("done")),
-        (answer_schemas.AssetPage, page([responses.asset(LATTE)])),
-        (answer_schemas.LabelPage, page([responses.label(LabelWeight("milk", 2))])),
-        (answer_schemas.ProgramList, responses.programs([Program("cafe")])),
-        (answer_schemas.Program, responses.program(Program("cafe"))),
-        (answer_schemas.ProgramKey, responses.program_key(api_key="k", program_id="cafe")),
+        (AssetItem, ["asset_id", "asset_name", "labels"]),
         (
-            answer_schemas.ProgramStatus,
-            responses.program_status(program_id="cafe", status_id="x", message="y", logged_us=1_500_000),
+            ProgramSettings,
+            [
+                "program_id",
+                "program_name",
+                "high_engagement_threshold",
+                "event_relevance_decay",
+                "action_weight_floor",
+                "description",
+            ],
         ),
-        (answer_schemas.SegmentPage, page([responses.segment(SEGMENT)])),
+        (
+            SegmentItem,
+            [
+                "segment_type",
+                "segment_basis",
+                "segment_basis_id",
+                "action_type",
+                "name",
+                "user_count",
+                "strength",
+                "min_weight",
+            ],
+        ),
     ],
 )
-def test_given_an_answer_when_compared_with_its_schema_then_fields_and_types_are_the_documents(
-    schema: type[BaseModel], body: dict[str, Any]
+def test_given_an_entry_of_the_contract_when_compared_then_its_members_are_in_order(
+    model: type[BaseModel], members: list[str]
 ) -> None:
-    strict = schema.model_validate(body, extra="forbid")
-    assert strict.model_dump(exclude_unset=True).keys() == body.keys()
-    assert all(field in body for field, item in schema.model_fields.items() if item.is_required())
+    assert list(model.model_fields) == members

@@ -1,12 +1,19 @@
-"""The route table: what the contract lists, found as Starlette finds it."""
+"""The routes: what the contract lists, found as Starlette finds it, and answered in the order that FastAPI has."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from nextbest.actionhub.inputs import GetSegment, PutLabels, comma_list
-from nextbest.actionhub.routes import ROUTES, Found, MethodNotAllowed, Redirected, Unknown, match
+from nextbest.actionhub import labels, segments, users
+from nextbest.actionhub.api import actionhub_api, document
+from nextbest.actionhub.labels import LabelList
+from nextbest.actionhub.resolver import validated
+from nextbest.actionhub.segments import comma_list
 from nextbest.web.request import Request
+from nextbest.web.response import Response
 
 CONTRACT = {
     "GET /users/{user_id}/actions",
@@ -39,45 +46,56 @@ EXTENSIONS = {
 }
 
 
+def answer(request: Request) -> Response:
+    """What is answered without looking at the request's values."""
+    return actionhub_api().answer(request)
+
+
+def content(response: Response) -> Any:
+    return json.loads(response.body)
+
+
 def test_given_the_contract_when_compared_then_every_row_has_its_route() -> None:
-    assert {f"{route.method} {route.template}" for route in ROUTES} == CONTRACT | EXTENSIONS
+    paths = json.loads(document())["paths"]
+    routes = {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
+    assert routes == CONTRACT | EXTENSIONS
 
 
 def test_given_a_path_with_a_parameter_when_matched_then_the_parameter_is_read() -> None:
-    found = match(Request("GET", "/users/a b/labels"))
-    assert isinstance(found, Found)
-    assert (found.route.name, found.path_parameters) == ("get_user_labels", {"user_id": "a b"})
+    request = Request("GET", "/users/a b/labels", headers={"program-id": "cafe"})
+    assert validated(users.router, request) == {"user_id": "a b", "program_id": "cafe"}
 
 
 @pytest.mark.parametrize("path", ["/", "/user", "/users//actions", "/users/a/b/actions", "/programs/x"])
 def test_given_a_path_of_no_route_when_matched_then_it_is_unknown(path: str) -> None:
-    assert match(Request("GET", path)) == Unknown()
+    response = answer(Request("GET", path))
+    assert (response.status, content(response)) == (404, {"detail": "Not Found"})
 
 
-def test_given_another_method_when_matched_then_the_allowed_ones_are_told() -> None:
-    assert match(Request("DELETE", "/assets")) == MethodNotAllowed(("GET", "POST"))
+def test_given_another_method_when_matched_then_the_allowed_ones_are_in_the_header() -> None:
+    response = answer(Request("DELETE", "/assets"))
+    assert (response.status, content(response)) == (405, {"detail": "Method Not Allowed"})
+    assert response.headers["allow"] == "GET, POST"
 
 
 def test_given_a_final_slash_when_matched_then_the_caller_is_sent_to_the_path_without() -> None:
-    request = Request("GET", "/users/ä/labels/", query=(("a", "1 2"), ("a", "")))
-    assert match(request) == Redirected("/users/%C3%A4/labels?a=1+2&a=")
+    response = answer(Request("GET", "/users/ä/labels/", query=(("a", "1 2"), ("a", ""))))
+    assert (response.status, response.body) == (307, b"")
+    assert response.headers["location"] == "/users/%C3%A4/labels?a=1+2&a="
 
 
-def test_given_a_request_when_its_route_parses_it_then_the_input_is_typed() -> None:
-    found = match(Request("GET", "/segment"))
-    assert isinstance(found, Found)
-    request = Request("GET", "/segment", {}, (("match_type", "all"), ("min_weight", "0.25")), {"program-id": "cafe"})
-    assert found.route.parse(request, now=0.0) == GetSegment("cafe", match_type="all", min_weight=0.25)
+def test_given_a_request_when_its_route_reads_it_then_the_values_are_typed() -> None:
+    query = (("match_type", "all"), ("min_weight", "0.25"))
+    values = validated(segments.router, Request("GET", "/segment", {}, query, {"program-id": "cafe"}))
+    assert (values["match_type"], values["min_weight"], values["force_refresh"]) == ("all", 0.25, False)
 
 
-def test_given_labels_when_parsed_then_their_weights_are_floats() -> None:
-    found = match(Request("PUT", "/labels"))
-    assert isinstance(found, Found)
+def test_given_labels_when_read_then_their_weights_are_floats() -> None:
     body = b'{"labels":[{"label":"milk","weight":2}]}'
     headers = {"program-id": "cafe", "content-type": "application/json"}
-    parsed = found.route.parse(Request("PUT", "/labels", headers=headers, body=body), now=0.0)
-    assert isinstance(parsed, PutLabels)
-    assert [(row.label, row.weight, type(row.weight)) for row in parsed.labels] == [("milk", 2.0, float)]
+    read = validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))["body"]
+    assert isinstance(read, LabelList)
+    assert [(row.label, row.weight, type(row.weight)) for row in read.labels] == [("milk", 2.0, float)]
 
 
 def test_given_a_comma_list_when_read_then_entries_are_distinct_and_stripped() -> None:

@@ -16,7 +16,7 @@ from nextbest.personalize.control import unsupported
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.solutions import refuse_other_recipes
 from nextbest.personalize.protocol.model_shapes import PATTERNS, input_shape
-from nextbest.personalize.protocol.shapes import Listing, Members, Pairs, Shape, Text
+from nextbest.personalize.protocol.shapes import Listing, Members, Shape, StringMap, Text
 
 # Members that change what the service does or answers.
 ACTING = {
@@ -112,7 +112,7 @@ def texts_in(shape: Shape) -> Iterator[Text]:
                 yield from texts_in(member)
         case Listing():
             yield from texts_in(shape.of)
-        case Pairs():
+        case StringMap():
             yield from (shape.key, *texts_in(shape.of))
         case Text():
             yield shape

@@ -21,7 +21,7 @@ from nextbest.filters.grammar import (
     Verb,
 )
 
-# Every documented example (personalize-actions §3.8), with its canonical spelling.
+# Every documented example (docs/contracts/personalize.md, section 3.8), with its canonical spelling.
 DOCUMENTED = [
     ("INCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ($EVENT_TYPE)", None),
     ('EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("NOT_TAKEN")', None),
@@ -65,7 +65,7 @@ DOCUMENTED = [
     ("EXCLUDE UserID WHERE Users.AGE < $AGE", None),
 ]
 
-# Spellings seen in AWS material or granted by the register (§3.5, §3.11, §11 point 13).
+# Spellings seen in AWS material (sections 3.5 and 3.11) or accepted by our choice (section 11, row 13).
 LENIENT = [
     ('include actionid where action.tier in ("a")', 'INCLUDE ActionID WHERE Actions.tier IN ("a")'),
     ("INCLUDE actionId WHERE ACTIONS.Tier IN ('yes')", 'INCLUDE ActionID WHERE Actions.Tier IN ("yes")'),
@@ -148,7 +148,7 @@ def test_given_a_chained_filter_when_parsed_then_every_node_stands_in_the_tree()
     )
 
 
-# What is illegal (§3.2, §3.3, §3.7): the text up to where reading must stop, the rest, and a word of the message.
+# What is illegal (sections 3.2, 3.3 and 3.7): the text up to where the error is, the rest, and a word of the message.
 ILLEGAL = [
     ("", "", "INCLUDE or EXCLUDE"),
     ("   ", "", "the expression ends"),

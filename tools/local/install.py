@@ -179,11 +179,18 @@ def install_packages(requirements: Path) -> None:
         install_with_pip(requirements)
 
 
+def pin_count(requirements: Path) -> int:
+    """How many packages a requirements file pins."""
+    return sum(" --hash=" not in line and "==" in line for line in requirements.read_text().splitlines())
+
+
 def install_with_uv(requirements: Path) -> None:
-    """Install uv into .venv, then the requirements with it; uv shows its progress. Raises InstallFailed."""
+    """Install uv into .venv, then the requirements with it. Raises InstallFailed."""
     run([*PIP, "install", *PIP_OPTIONS, "--only-binary", ":all:", "-r", str(ROOT / "requirements" / "uv.txt")])
     settings = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False, cwd=ROOT).stdout
-    command = ["pip", "install", "--python", str(VENV_PYTHON), "--no-deps", "--require-hashes", "-r", str(requirements)]
+    print(f"Packages: installing {pin_count(requirements)}", flush=True)
+    command = ["pip", "install", "--quiet", "--python", str(VENV_PYTHON)]
+    command += ["--no-deps", "--require-hashes", "-r", str(requirements)]
     result = subprocess.run([str(UV), *command], cwd=ROOT, env={**uv_variables(settings), **os.environ}, check=False)
     if result.returncode:
         raise InstallFailed(f"uv ended with status {result.returncode}")
@@ -210,7 +217,7 @@ def uv_variables(pip_settings: str) -> dict[str, str]:
 
 def install_with_pip(requirements: Path) -> None:
     """Install the requirements with pip and show how many packages it has collected. Raises InstallFailed."""
-    total = sum(" --hash=" not in line and "==" in line for line in requirements.read_text().splitlines())
+    total = pin_count(requirements)
     command = [*PIP, "install", *PIP_OPTIONS, "-r", str(requirements)]
     output: list[str] = []
     done, began, shown = 0, time.monotonic(), 0.0

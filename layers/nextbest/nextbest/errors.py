@@ -8,7 +8,7 @@
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
-    ├── TooManyRequests       the program asks faster than it may; try again later
+    ├── TooManyRequests       the program exceeds its request rate; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
     └── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
@@ -65,7 +65,7 @@ class Forbidden(NextbestError):
 
 
 class TooManyRequests(NextbestError):
-    """The program asks faster than it may. The caller may try again later."""
+    """The program exceeds its request rate. The caller may try again later."""
 
 
 class ArtifactError(NextbestError):
@@ -77,4 +77,4 @@ class HistoryCorrupt(NextbestError):
 
 
 class Unavailable(NextbestError):
-    """A service that we depend on did not answer, or asked to slow down. The caller may try again."""
+    """A service that we depend on did not answer, or throttled us. The caller may try again."""

@@ -97,15 +97,15 @@ def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
-    from nextbest.actionhub.responses import exported_event
+    from nextbest.actionhub.users import ExportedEvent
     from nextbest.logic.users import export_user
 
     store, artifacts = deployment.store(), deployment.artifacts()
     part = export_user(store, artifacts, options.program, options.user)
-    first, events = part, [exported_event(event) for event in part.events]
+    first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     while part.next_skip is not None:
         part = export_user(store, artifacts, options.program, options.user, skip=part.next_skip)
-        events += [exported_event(event) for event in part.events]
+        events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
-from nextbest.actionhub.responses import user_actions
+from nextbest.domain.actions import Action, Recommendation
 from nextbest.errors import NotFound
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.recommendations import Recommender
 from nextbest.web.request import Request
 from nextbest.web.response import Response
+
+if TYPE_CHECKING:
+    from nextbest.scoring import Explanation
 
 
 class ActionsEndpoint(ActionHubEndpoints):
@@ -41,3 +47,46 @@ class ActionsEndpoint(ActionHubEndpoints):
             {"x-nextbest-model": actions.model_version},
             {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
         )
+
+
+def user_actions(
+    recommendations: Sequence[Recommendation],
+    name_of: Callable[[str], str],
+    explanations: Sequence[Explanation] | None = None,
+) -> dict[str, Any]:
+    """The body of the response. ``name_of`` gives an asset's name.
+
+    ``explanations`` are there where the caller asked for them (not None): null for an action without one.
+    """
+    actions: list[dict[str, Any]] = [
+        {
+            "event_type": recommendation.event_type,
+            "asset_id": recommendation.asset_id,
+            "asset_name": name_of(recommendation.asset_id),
+            "growth_weight": float(recommendation.growth_weight),
+            "base_weight": float(recommendation.base_weight),
+        }
+        for recommendation in recommendations
+    ]
+    if explanations is not None:
+        explained = {explanation.action: _explanation(explanation) for explanation in explanations}
+        for action in actions:
+            action["explanation"] = explained.get(Action(action["event_type"], action["asset_id"]))
+    return {"actions": actions}
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "score": explanation.score,
+        "prior_share": explanation.prior_share,
+        "contributions": [
+            {
+                "event_type": contribution.action.event_type,
+                "asset_id": contribution.action.asset_id,
+                "base_weight": contribution.base_weight,
+                "share": contribution.share,
+            }
+            for contribution in explanation.contributions
+        ],
+        "other_share": explanation.other_share,
+    }

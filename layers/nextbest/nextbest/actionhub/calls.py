@@ -1,58 +1,43 @@
-"""What the endpoints of the ``manage`` function act on, and what a call brings them."""
+"""From a validated request to a handler: who calls, about which program, and what there is to act on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar, cast
 
+from aws_lambda_powertools.event_handler import Response as HttpResponse
+from aws_lambda_powertools.event_handler.api_gateway import Router
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.types import EventHandlerInstance
+
+from nextbest.actionhub.documentation import responses, right_needed
+from nextbest.actionhub.errors import PROGRAM_NOT_FOUND
+from nextbest.actionhub.manage import Deployment
+from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
-from nextbest.logic.authorization import Gate
-from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, ProgramState, Store
-from nextbest.store.cache import CatalogueCache
+from nextbest.logic.authorization import SecretCredentials
+from nextbest.store.base import ProgramState
 
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What the endpoints act on.
-
-    ``start_rebase`` and ``start_segments`` take a program id and return at once; ``pause`` waits for some seconds.
-    """
-
-    store: Store
-    artifacts: ArtifactStore
-    catalogues: CatalogueCache
-    segments: SegmentCache
-    gate: Gate
-    start_rebase: Callable[[str], None]
-    start_segments: Callable[[str], None]
-    pause: Callable[[float], None]
-    master_secret: str
-    random: Random
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class KeyCall:
-    """A call that is about no one program: its input was read, and its caller holds a key."""
+    """A call about no one program, by somebody who holds ``key``. ``now`` is in seconds since 1970."""
 
     deployment: Deployment
-    asked: Any
     key: AccessKey
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call about a program: its input was read, and its caller was let in."""
+class ProgramCall(KeyCall):
+    """A call about a program that ``key`` opens."""
 
-    deployment: Deployment
-    asked: Any
-    key: AccessKey
     state: ProgramState
-    now: float
 
     @property
     def program_id(self) -> str:
@@ -61,3 +46,80 @@ class Call:
     @property
     def catalogue(self) -> Catalogue:
         return self.deployment.catalogues.catalogue_of(self.state)
+
+
+class ResourceRouter(Router):
+    """The routes of one resource; ``tag`` groups them in the document."""
+
+    def __init__(self, tag: str) -> None:
+        cast(Callable[[], None], super().__init__)()  # it has no types
+        self._tag = tag
+
+    @property
+    def call(self) -> ProgramCall:
+        """The call that is being answered, by a route of a program."""
+        call: ProgramCall = self.context["call"]
+        return call
+
+    @property
+    def key_call(self) -> KeyCall:
+        """The call that is being answered, by any route."""
+        call: KeyCall = self.context["call"]
+        return call
+
+    def endpoint(
+        self,
+        method: str,
+        path: str,
+        scope: str,
+        summary: str,
+        *,
+        of_program: bool = True,
+        not_found: str | None = PROGRAM_NOT_FOUND,
+        conflict: str | None = None,
+        media_type: str = "application/json",
+    ) -> Callable[[Handler], Handler]:
+        """Register a handler for callers whose key has ``scope``; its parameter ``body`` is the request's body.
+
+        Without ``of_program`` any key is let in, and the handler decides what it may do. ``not_found`` and ``conflict``
+        describe the 404 and the 409, None: there is none.
+        """
+
+        def register(handler: Handler) -> Handler:
+            described = responses(
+                has_body="body" in signature(handler).parameters,
+                not_found=not_found,
+                conflict=conflict,
+                media_type=media_type,
+            )
+            route = self.route(
+                path.replace("{", "<").replace("}", ">"),
+                method,
+                summary=summary,
+                description=right_needed(scope),
+                responses=described,
+                tags=[self._tag],
+                operation_id=handler.__name__,
+                middlewares=[_authorizing(scope) if of_program else _authenticate],
+            )
+            return route(handler)
+
+        return register
+
+
+def _authorizing(scope: str) -> Callable[[EventHandlerInstance, NextMiddleware], HttpResponse[Any]]:
+    def authorize(app: EventHandlerInstance, handler: NextMiddleware) -> HttpResponse[Any]:
+        deployment, request, now = (app.context[name] for name in ("deployment", "request", "now"))
+        credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
+        key, state = deployment.gate.authorize(credentials, request.headers["program-id"], scope, now=now)
+        app.context["call"] = ProgramCall(deployment, key, now, state)
+        return handler(app)
+
+    return authorize
+
+
+def _authenticate(app: EventHandlerInstance, handler: NextMiddleware) -> HttpResponse[Any]:
+    deployment, request, now = (app.context[name] for name in ("deployment", "request", "now"))
+    key = deployment.gate.authenticate(SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now)
+    app.context["call"] = KeyCall(deployment, key, now)
+    return handler(app)

@@ -26,7 +26,6 @@ from nextbest.errors import (
 )
 
 USER_HISTORY_NOT_FOUND = "User history not found"
-USER_NOT_FOUND = "User not found"
 PROGRAM_NOT_FOUND = "Program not found"
 KEY_NOT_FOUND = "Key not found"
 BAD_KEY = "Could not validate API KEY"
@@ -69,12 +68,11 @@ class BodyTooLarge(InvalidInput):
         super().__init__("Content Too Large")
 
 
-def answer(error: NextbestError, *, not_found: str | None = None) -> tuple[int, bytes]:
+def answer(error: NextbestError) -> tuple[int, bytes]:
     """The status and the JSON body that tell the caller of ``error``.
 
-    ``not_found`` is the contract's 404 text of the endpoint; without it the error's own message is told. Every
-    ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist. What is
-    not the caller's fault is a 503 that names no internals.
+    Every ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist.
+    What is not the caller's fault is a 503 that names no internals.
     """
     match error:
         case InvalidRequest():
@@ -89,7 +87,7 @@ def answer(error: NextbestError, *, not_found: str | None = None) -> tuple[int, 
             loc = ["body", *error.field.split(".")] if error.field else ["body"]
             return 422, render_detail([{"type": "value_error", "loc": loc, "msg": error.message, "input": None}])
         case NotFound():
-            return 404, refusal(not_found or error.message)
+            return 404, refusal(error.message)
         case AlreadyExists() | InUse():
             return 409, refusal(error.message)
         case Forbidden():

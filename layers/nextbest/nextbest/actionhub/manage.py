@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from typing import TYPE_CHECKING
 
-from nextbest.actionhub.calls import Deployment
-from nextbest.actionhub.endpoints import serve
-from nextbest.actionhub.errors import answer, render
-from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
-from nextbest.actionhub.routes import DOCUMENT_PATH, PAGES, Found, MethodNotAllowed, Redirected, match
-from nextbest.errors import NextbestError, NotFound
+from nextbest.actionhub.protocol import ActionHubEndpoints
+from nextbest.logic.authorization import Gate
+from nextbest.logic.segments import SegmentCache
+from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.idempotency import BasePersistenceLayer
+
+    from nextbest.actionhub.resolver import ActionHubResolver
+
+
+DOCUMENT_PATH = "/openapi.json"
+PAGE_PATH = "/docs"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the endpoints act on.
+
+    ``start_rebase`` and ``start_segments`` take a program id and return at once; ``pause`` waits for some seconds;
+    ``idempotency`` opens the records of calls that may be repeated.
+    """
+
+    store: Store
+    artifacts: ArtifactStore
+    catalogues: CatalogueCache
+    segments: SegmentCache
+    gate: Gate
+    start_rebase: Callable[[str], None]
+    start_segments: Callable[[str], None]
+    pause: Callable[[float], None]
+    idempotency: Callable[[], BasePersistenceLayer]
+    master_secret: str
+    random: Random
+
 
 class ManageEndpoints(ActionHubEndpoints):
-    """Finds the route as Starlette would, and serves it."""
+    """Hands requests to the resolver. It is made at the first one: Personalize's control plane does without it."""
 
     def __init__(self, deployment: Deployment) -> None:
         super().__init__(deployment.gate)
@@ -24,38 +56,19 @@ class ManageEndpoints(ActionHubEndpoints):
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Answer a request. Raises NextbestError."""
-        if request.method == "GET" and request.path in PAGES:
-            return page(request.path)
-        match match(request):
-            case Found(route, path_parameters):
-                located = replace(request, path_parameters=path_parameters)
-                parsed = route.parse(located, now=now)
-                content = serve(self._deployment, route, parsed, request.headers.get(KEY_HEADER), now=now)
-                if isinstance(content, bytes):
-                    return Response(200, content, {"content-type": "text/plain; charset=utf-8"})
-                return Response(200, render(content))
-            case MethodNotAllowed(allow):
-                return Response(405, render({"detail": "Method Not Allowed"}), {"allow": ", ".join(allow)})
-            case Redirected(location):
-                return Response(307, b"", {"location": location})
-            case _:
-                return Response(404, render({"detail": "Not Found"}))
+        api = self._described_api if request.path.rstrip("/") in (DOCUMENT_PATH, PAGE_PATH) else self._api
+        return api.answer(request, deployment=self._deployment, now=now)
 
-    def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
-        found = match(request)
-        if isinstance(error, NotFound) and isinstance(found, Found):
-            return Response(*answer(error, not_found=found.route.not_found))
-        return super().refuse(error, request, now)
+    @cached_property
+    def _api(self) -> ActionHubResolver:
+        from nextbest.actionhub.api import actionhub_api
 
+        return actionhub_api()
 
-@cache
-def page(path: str) -> Response:
-    """The OpenAPI document, or the page made of it: the same for everyone, so without a key."""
-    # Imported late: nothing else needs the generator.
-    from nextbest.actionhub.docs_page import docs_page
-    from nextbest.actionhub.openapi import VERSION, document
+    @cached_property
+    def _described_api(self) -> ActionHubResolver:
+        """The same, which has the pages from now on."""
+        from nextbest.actionhub.api import describe
 
-    content = document(version=VERSION)
-    if path == DOCUMENT_PATH:
-        return Response(200, render(content))
-    return Response(200, docs_page(content).encode(), {"content-type": "text/html; charset=utf-8"})
+        describe(self._api)
+        return self._api

@@ -20,7 +20,7 @@ class ActionHubEndpoints:
     def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
         """The contract's words for an error.
 
-        What is wrong with values is told to callers with a key alone. FastAPI reads the body first, then resolves
+        Only callers with a key learn what is wrong with values. FastAPI reads the body first, then resolves
         dependencies, such as the one that checks the key, and raises its list of what is wrong last.
         """
         if isinstance(error, InvalidRequest) and not error.is_about_json:

@@ -1,6 +1,6 @@
-"""Asking again what a service could not do just now: later and later, at random moments, and not for ever.
+"""Retries with exponential backoff, for calls that a service could not serve at the moment.
 
-Pauses are exponential with full jitter, so that callers who collided do not meet again. Source: M. Brooker,
+Pauses grow exponentially, with full jitter, so that callers who collided do not collide again. Source: M. Brooker,
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 def _draw() -> float:
-    """From the kernel, because a generator of the process would draw the same in every copy of a snapshot."""
+    """A random number from the kernel: a generator in the process would repeat itself in every copy of a snapshot."""
     return int.from_bytes(os.urandom(4), "big") / 2**32
 
 

@@ -1,8 +1,8 @@
 """AWS clients, made once per process and tuned for short calls.
 
 botocore alone is enough (boto3's resource layer costs import time and gives Decimals). Parameter validation is off:
-what we send is typed here and tested, and it costs a tenth of every call. botocore is imported where a client is made,
-because hot reads do without one (``direct.py``) and its import is half of a cold start.
+what we send is typed and tested, and validation costs a tenth of every call. botocore is imported where a client is
+made, because hot reads need none (``direct_reads.py``) and its import is half of a cold start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SERVICE_FAILURES = (ClientError, BotoCoreError)
-"""What a call to AWS raises when it was refused after all retries, or found nobody."""
+"""What a call to AWS raises when it was refused after all retries, or got no response."""
 
 
 @cache
@@ -56,8 +56,8 @@ class _Lazy:
 def _client(service: str, **settings: Any) -> Any:
     """A client whose call ends after 12 s at the worst: three tries of 1 + 2 s and up to 1 and 2 s between.
 
-    A healthy service answers in milliseconds, and a function lives for 10 to 60 s: what takes longer than two seconds
-    is better asked again, of another host.
+    A healthy service answers in milliseconds, and a function may run for 10 to 60 s: a call that takes longer than two
+    seconds is better retried, on another host.
     """
     from botocore.config import Config
 
@@ -77,7 +77,7 @@ def dynamodb_client() -> DynamoDBClient:
 
 
 def s3_client() -> S3Client:
-    """An S3 client, with one try less: while S3 is away, reads wait for it before the last good model serves on."""
+    """An S3 client with one try fewer: in an outage of S3, reads wait for it before they use the last good model."""
     retries = {"mode": "standard", "total_max_attempts": 2}
     return cast("S3Client", _client("s3", s3={"addressing_style": "path"}, read_timeout=3, retries=retries))
 

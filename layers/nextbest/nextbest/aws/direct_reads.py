@@ -1,9 +1,9 @@
-"""Reads of DynamoDB and S3 without an SDK, for the answers that users wait for.
+"""Reads of DynamoDB and S3 without an SDK, for the requests that users wait for.
 
 Importing botocore and making its clients is most of a cold start, and its layers cost more than a millisecond of every
-call (measured: docs/performance.md). Here is just what the hot reads need: BatchGetItem, and GET of an object. Whatever
-does not go plainly well is left to botocore, which knows throttling, retries and errors. A read may be repeated, so
-nothing is lost by asking twice.
+call (measured: docs/performance.md). This module has only what the hot reads need: BatchGetItem, and GET of an object.
+Whenever a call does not succeed at once, botocore repeats it, with its handling of throttling, retries and errors.
+Reads may be repeated, so that is safe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from weakref import finalize
 from zlib import crc32
 
-from nextbest.aws.sigv4 import Credentials, signed_headers
+from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import Item, ItemKey, Table, key_of
 from nextbest.observability import logger
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TIMEOUT_SECONDS = 1.0
-"""Of connecting, and of every read from the connection."""
+"""For connecting, and for every read from the connection."""
 
 _OK = 200
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
@@ -43,13 +43,13 @@ class _IdleConnection:
 
 
 class Endpoint:
-    """One service at one URL: sends signed requests over connections that are kept alive. Safe to share by threads.
+    """One service at one URL: sends signed requests over persistent connections. Thread-safe.
 
-    ``credentials`` gives those that are valid now; ``clock`` seconds since 1970.
+    ``credentials`` returns those that are valid now, ``clock`` the time in seconds since 1970.
     """
 
     def __init__(
-        self, service: str, url: str, region: str, credentials: Callable[[], Credentials], clock: Callable[[], float]
+        self, service: str, url: str, region: str, credentials: Callable[[], AwsCredentials], clock: Callable[[], float]
     ) -> None:
         parts = urlsplit(url)
         self._service = service
@@ -64,7 +64,7 @@ class Endpoint:
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[bytes, Message] | None:
-        """The body and headers of an answer with status 200; None for any other answer, or none."""
+        """The body and headers of a response with status 200; None for any other response, or none."""
         signed = signed_headers(
             method,
             path,
@@ -96,7 +96,7 @@ class Endpoint:
         return content, response.headers
 
     def _connection(self) -> HTTPConnection:
-        """One that is idle, if it has not been for too long; else a new one, not connected yet."""
+        """An idle connection, if it has not been idle for too long; otherwise a new one, not connected yet."""
         while self._idle:
             try:
                 idle = self._idle.pop()
@@ -134,18 +134,18 @@ class DirectTable(Table):
     def _batch_get_item(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
         """The items under ``keys`` in the form of botocore's client; None when DynamoDB did not answer for all."""
         body = json.dumps({"RequestItems": {self.name: {"Keys": list(keys), "ConsistentRead": True}}}).encode()
-        found = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
-        if found is None:
+        response = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
+        if response is None:
             return None
-        content, headers = found
+        content, headers = response
         checksum = headers.get("x-amz-crc32")
         if checksum is not None and int(checksum) != crc32(content):
-            logger.warning("an answer was damaged on its way; the SDK reads", aws_service="dynamodb")
+            logger.warning("a response failed its checksum; the SDK reads", aws_service="dynamodb")
             return None
-        answer = json.loads(content)
-        if answer.get("UnprocessedKeys"):
+        reply = json.loads(content)
+        if reply.get("UnprocessedKeys"):
             return None
-        return [_with_bytes(item) for item in answer["Responses"].get(self.name, ())]
+        return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
 
 
 def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ _CALLS_AT_ONCE = 8
 
 
 def in_parallel(call: Callable[[T], R], values: Iterable[T]) -> list[R]:
-    """``call`` of each value, in order. When one fails, those that have not begun are given up, and it is raised.
+    """``call`` of each value, in order. When one fails, those that have not started are cancelled, and it is raised.
 
-    Waits for those under way, unless it is interrupted itself (``nextbest.web.deadline``).
+    Waits for those that have started, unless it is interrupted itself (``nextbest.web.deadline``).
     """
     values = list(values)
     if len(values) <= 1:
@@ -30,5 +30,5 @@ def in_parallel(call: Callable[[T], R], values: Iterable[T]) -> list[R]:
         waited = True
     finally:
         pool.shutdown(wait=waited, cancel_futures=True)
-    # Calls begin in order, so the one that failed stands before those given up.
+    # Calls start in order, so the one that failed comes before those that were cancelled.
     return [future.result() for future in futures]

@@ -21,6 +21,6 @@ class SqsQueue:
     def send(self, messages: Sequence[str]) -> None:
         """Send messages one by one: each is near the size that a whole batch may have. Raises ClientError."""
         for message in messages:
-            answer = self._client.send_message(QueueUrl=self._url, MessageBody=message)
-            if "MessageId" not in answer:
+            response = self._client.send_message(QueueUrl=self._url, MessageBody=message)
+            if "MessageId" not in response:
                 raise ClientError({"Error": {"Code": "SendFailed", "Message": "no message id"}}, "SendMessage")

@@ -40,13 +40,13 @@ class S3Files:
         if parts.scheme != "s3" or not bucket:
             raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
         keys = self._folder(bucket, key) if not key or key.endswith("/") else iter((key,))
-        found = False
+        empty = True
         for name in keys:
-            found = True
+            empty = False
             with closing(self._open(bucket, name)) as body:
                 # "utf-8-sig" also reads files that begin with a byte order mark.
                 yield name, io.TextIOWrapper(io.BufferedReader(body, _BUFFER_BYTES), "utf-8-sig", newline="")
-        if not found:
+        if empty:
             raise InvalidInput(f"Invalid Data location: there is no file in {location}")
 
     def _folder(self, bucket: str, prefix: str) -> Iterator[str]:
@@ -65,7 +65,7 @@ class S3Files:
 
 
 def _unreadable(location: str, error: ClientError) -> Exception:
-    """InvalidInput for what the caller can mend; anything else as it came."""
+    """InvalidInput for what the caller can fix; any other error unchanged."""
     code = error.response["Error"]["Code"]
     if code in ("NoSuchKey", "NoSuchBucket", "AccessDenied", "PermanentRedirect", "403", "404"):
         return InvalidInput(f"Invalid Data location: {location} cannot be read ({code})")

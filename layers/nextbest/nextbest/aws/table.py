@@ -1,4 +1,4 @@
-"""One DynamoDB table: the few calls the store makes, and nothing of what the items mean.
+"""One DynamoDB table: the few calls that the store makes. Does not know what the items mean.
 
 Structured values are kept as JSON text in one string attribute: no Decimals, one attribute to parse, and numbers
 survive unchanged.
@@ -46,7 +46,7 @@ _PASSING = frozenset(
         "TransactionConflict",
     }
 )
-"""Codes of parts of a call that DynamoDB could not do just now. botocore does not try these parts again."""
+"""Codes of parts of a call that DynamoDB could not process at the moment. botocore does not retry these parts."""
 
 
 class ItemKey(NamedTuple):
@@ -57,7 +57,7 @@ class ItemKey(NamedTuple):
 
 
 class WriteRefused(Exception):
-    """A conditional write found another state than it asked for. Never leaves the store."""
+    """The condition of a write was false. Never leaves the store."""
 
 
 def to_json(value: object) -> str:
@@ -87,8 +87,8 @@ def key_of(key: ItemKey) -> dict[str, AttributeValueTypeDef]:
 class Table:
     """A table, through a botocore client.
 
-    Methods raise ClientError for what the service refuses whole (throttled calls and failures of the service after
-    botocore's own tries), and Unavailable where it kept refusing parts of a call.
+    Methods raise ClientError where the service rejects a whole call (throttling and failures of the service, after
+    botocore's own retries), and Unavailable where it kept rejecting parts of one.
     """
 
     def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
@@ -102,18 +102,18 @@ class Table:
 
     def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
         """Up to 100 items in one round trip, strongly consistent; those that exist."""
-        wanted: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
-        found: dict[ItemKey, Item] = {}
+        pending: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
+        items: dict[ItemKey, Item] = {}
         for _ in self._backoff.tries():
-            answer = self.client.batch_get_item(RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}})
-            for item in answer["Responses"].get(self.name, ()):
-                found[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
+            response = self.client.batch_get_item(RequestItems={self.name: {"Keys": pending, "ConsistentRead": True}})
+            for item in response["Responses"].get(self.name, ()):
+                items[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
             # A throttled part comes back unprocessed; botocore's own retries do not see it.
-            unprocessed = answer.get("UnprocessedKeys", {}).get(self.name)
+            unprocessed = response.get("UnprocessedKeys", {}).get(self.name)
             if not unprocessed:
-                return found
-            wanted = list(unprocessed["Keys"])
-        raise Unavailable(f"DynamoDB left {len(wanted)} of {len(keys)} reads undone; please try again")
+                return items
+            pending = list(unprocessed["Keys"])
+        raise Unavailable(f"DynamoDB left {len(pending)} of {len(keys)} reads undone; please try again")
 
     def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
         """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
@@ -133,7 +133,7 @@ class Table:
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         if values:
             extra["ExpressionAttributeValues"] = values
-        answer = self._write(
+        response = self._write(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=key_of(key),
@@ -142,7 +142,7 @@ class Table:
                 **extra,
             )
         )
-        return answer.get("Attributes", {})
+        return response.get("Attributes", {})
 
     def delete(self, key: ItemKey) -> bool:
         """Delete one item; whether it existed."""
@@ -153,36 +153,36 @@ class Table:
     def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
 
-        PartiQL's INSERT is a conditional put, 25 to a call, where BatchWriteItem would overwrite and tell nothing.
+        PartiQL's INSERT is a conditional put, 25 to a call; BatchWriteItem would overwrite without reporting it.
         Attributes are strings.
         """
         chunks = [items[start : start + STATEMENTS_PER_CALL] for start in range(0, len(items), STATEMENTS_PER_CALL)]
         return [new for answers in in_parallel(self._insert_chunk, chunks) for new in answers]
 
     def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
-        """Each statement succeeds or fails alone. One that failed inside DynamoDB may have been done all the same.
+        """Each statement succeeds or fails on its own. One that failed inside DynamoDB may have been executed anyway.
 
-        It then counts as one that was there already when it is tried again: told wrongly, but stored once.
+        When retried, it then counts as a duplicate: reported wrongly, but stored once.
         """
         new = [False] * len(items)
         pending = list(range(len(items)))
         for _ in self._backoff.tries():
-            answer = self.client.batch_execute_statement(
+            response = self.client.batch_execute_statement(
                 Statements=[self._insert_statement(*items[index]) for index in pending]
             )
-            undone = []
-            for index, response in zip(pending, answer["Responses"], strict=True):
-                code = response.get("Error", {}).get("Code")
+            retried = []
+            for index, result in zip(pending, response["Responses"], strict=True):
+                code = result.get("Error", {}).get("Code")
                 if code in _PASSING:
-                    undone.append(index)
+                    retried.append(index)
                 elif code in (None, "DuplicateItem"):
                     new[index] = code is None
                 else:
-                    message = response["Error"].get("Message", "Unknown")
+                    message = result["Error"].get("Message", "Unknown")
                     raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
-            if not undone:
+            if not retried:
                 return new
-            pending = undone
+            pending = retried
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
@@ -217,7 +217,7 @@ class Table:
             yield from page["Items"]
 
     def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
-        """Items of all partitions whose keys begin so. Reads the whole table: for a rebase, never for a request."""
+        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
             FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
@@ -234,7 +234,7 @@ class Table:
         self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
-        """Run ``call``, again where others were in its way. Raises WriteRefused for a failed condition."""
+        """Run ``call``, and retry it on a conflict or throttling. Raises WriteRefused for a failed condition."""
         for _ in self._backoff.tries():
             try:
                 return call()
@@ -245,10 +245,10 @@ class Table:
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error
-        raise Unavailable("DynamoDB kept refusing a write that others were in the way of; please try again") from last
+        raise Unavailable("DynamoDB kept rejecting a contended write; please try again") from last
 
     def delete_many(self, keys: Iterable[ItemKey]) -> int:
-        """Delete items in batches; how many were asked for."""
+        """Delete items in batches; the number of ``keys``, whether or not the items existed."""
         count = 0
         batch: list[WriteRequestTypeDef] = []
         for key in keys:
@@ -263,18 +263,18 @@ class Table:
 
     def _write_batch(self, requests: Sequence[WriteRequestUnionTypeDef]) -> None:
         for _ in self._backoff.tries():
-            answer = self.client.batch_write_item(RequestItems={self.name: requests})
-            requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+            response = self.client.batch_write_item(RequestItems={self.name: requests})
+            requests = response.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
                 return
         raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")
 
 
 def _reasons(error: ClientError) -> set[str]:
-    """Why DynamoDB would not do a write, where that is about its condition or about others; empty otherwise.
+    """Why DynamoDB rejected a write, where its condition or other writers are the reason; empty otherwise.
 
     A transaction is cancelled for failed conditions as well as for conflicts and throttling; only its list of reasons,
-    one for each operation, tells.
+    one for each operation, says which.
     """
     code = error.response["Error"]["Code"]
     if code == "TransactionCanceledException":

@@ -1,9 +1,9 @@
-"""Access keys: what opens a program, and for what.
+"""Access keys: which programs a caller may use, and for what.
 
-A key has a public id and a secret. At rest only the SHA-256 of the secret is kept (the secret has 256 random bits, so
-a slow hash would add cost and no safety). The same pair serves both dialects: some clients send
-``<key id>.<secret>`` in one header, AWS SDKs use the id as access key id and sign with the secret. So that signatures
-can be checked without storing secrets, a secret is derived from the deployment's master secret.
+A key has a public id and a secret. Only the SHA-256 of the secret is stored (the secret has 256 random bits, so a slow
+hash would add cost and no safety). The same pair serves all clients: some send ``<key id>.<secret>`` in one header, AWS
+SDKs use the id as access key id and sign with the secret. So that signatures can be checked without storing secrets, a
+secret is derived from the deployment's master secret.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ADMIN = "admin"
 SCOPES = (READ, WRITE, ADMIN)
 
 PROGRAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-"""Every id that a program can have. Others are refused before anything is read: the store has no place for them."""
+"""The form of a program's id. Others are refused before anything is read: no program can have them."""
 
 _KEY_TEXT = re.compile(r"([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 
@@ -48,20 +48,20 @@ class AccessKey:
     previous_expires_at: float = 0.0
 
     def accepts(self, secret: str, *, now: float) -> bool:
-        """Whether ``secret`` is this key's, and the key still stands."""
+        """Whether ``secret`` is this key's, and the key is active."""
         digest = hash_secret(secret)
         current = hmac.compare_digest(digest, self.secret_hash)
         previous = hmac.compare_digest(digest, self.previous_hash) and now < self.previous_expires_at
-        return (current or previous) and self.stands(now=now)
+        return (current or previous) and self.is_active(now=now)
 
     def generations(self, *, now: float) -> tuple[int, ...]:
-        """The generations whose secrets work, newest first: for signatures, which do not tell their generation."""
-        if not self.stands(now=now):
+        """The generations whose secrets work, newest first: for signatures, which do not say which one they used."""
+        if not self.is_active(now=now):
             return ()
         overlaps = bool(self.previous_hash) and now < self.previous_expires_at
         return (self.generation, self.generation - 1) if overlaps else (self.generation,)
 
-    def stands(self, *, now: float) -> bool:
+    def is_active(self, *, now: float) -> bool:
         """Neither revoked nor expired."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
 
@@ -70,7 +70,7 @@ class AccessKey:
         return program_id in self.programs or (not self.programs and ADMIN in self.scopes)
 
     def require(self, program_id: str, scope: str, *, hidden: NextbestError | None = None) -> None:
-        """Raise Forbidden unless the key opens ``program_id`` for ``scope``; says nothing of whether it exists.
+        """Raise Forbidden unless the key opens ``program_id`` for ``scope``, whether or not the program exists.
 
         ``hidden`` is raised instead where the key does not open the program at all.
         """
@@ -111,6 +111,11 @@ def key_text(master_secret: str, key: AccessKey) -> str:
     return f"{key.key_id}.{derive_secret(master_secret, key.key_id, key.generation)}"
 
 
+def first_key_text(master_secret: str, key_id: str) -> str:
+    """The text that a key had when it was new."""
+    return f"{key_id}.{derive_secret(master_secret, key_id, 1)}"
+
+
 def rotate_key(master_secret: str, key: AccessKey, *, now: float, overlap_seconds: float) -> AccessKey:
     """The key's next generation. The one before works for ``overlap_seconds`` more."""
     generation = key.generation + 1
@@ -124,7 +129,7 @@ def rotate_key(master_secret: str, key: AccessKey, *, now: float, overlap_second
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """Key id and secret of a key's text. Raises Forbidden where it cannot be one."""
+    """The key id and secret in a key's text. Raises Forbidden for text of another form."""
     parts = _KEY_TEXT.fullmatch(text)
     if parts is None:
         raise Forbidden("this cannot be the text of an access key")

@@ -27,7 +27,7 @@ class Catalogue:
         return len(self.assets)
 
     def name_of(self, asset_id: str) -> str:
-        """The asset's name; the id stands in where it has none."""
+        """The asset's name, or its id where it has none."""
         asset = self.assets.get(asset_id)
         return asset.asset_name or asset_id if asset else asset_id
 

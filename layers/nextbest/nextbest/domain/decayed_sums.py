@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.domain.events import DAY_US
 from nextbest.errors import HistoryCorrupt
 
-DAY_US = 86_400_000_000
 _MANTISSA_BITS = 52
 _HEADER = struct.Struct("<Idq")  # actions, half-life in days, newest folded time
 _INT64 = np.dtype("<i8")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MICROSECONDS = 1_000_000
+"""Microseconds in a second."""
+
+DAY_SECONDS = 86_400.0
+DAY_US = 86_400 * MICROSECONDS
 # 9999-12-31T23:59:59.999999Z: the last instant that ISO 8601 clients can write.
 LATEST_TIMESTAMP_US = 253_402_300_799_999_999
 
@@ -14,7 +18,7 @@ class Event:
     """One event of one user.
 
     The identity of an event is (user, time, type, asset, client's event id): the same event sent twice is one event.
-    ``timestamp_us`` is whole microseconds since 1970, so that identity never hangs on a float. Labels, source and
+    ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source and
     recommendation id describe the event and are not part of its identity.
     """
 

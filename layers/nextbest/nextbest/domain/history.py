@@ -1,4 +1,4 @@
-"""The history of one user: what they did, packed so that one read brings all of it.
+"""The history of one user: what they did, packed so that one read returns all of it.
 
 A history is a pure function of the *set* of a user's events. Order of arrival, duplicates and batching never change
 it, to the bit: recent events are kept one by one in a canonical order, and what is older is folded into one exact
@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
-from nextbest.domain.decayed_sums import DAY_US, FoldedSums
-from nextbest.domain.events import Event, to_microseconds
+from nextbest.domain.decayed_sums import FoldedSums
+from nextbest.domain.events import DAY_US, MICROSECONDS, Event, to_microseconds
 from nextbest.errors import HistoryCorrupt
 
 WINDOW = 1000
-"""How many of the newest events are kept one by one (design §4)."""
+"""How many of the newest events are kept one by one."""
 
 _VERSION = 1
 _ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
@@ -84,9 +84,9 @@ def unpack_event(packed: bytes) -> HistoryEvent:
 class History:
     """All that is known of one user's actions.
 
-    ``actions`` are the distinct actions, sorted. The newest ``WINDOW`` events stand in ``action_index`` (int32, into
-    ``actions``), ``timestamps_us`` (int64, microseconds, ascending) and ``identities`` (uint64). Events older than
-    those are either still whole (``older_index``, ``older_timestamps_us``) or folded into ``folded``.
+    ``actions`` are the distinct actions, sorted. The newest ``WINDOW`` events are in ``action_index`` (int32, into
+    ``actions``), ``timestamps_us`` (int64, microseconds, ascending) and ``identities`` (uint64). Older events are
+    either still separate (``older_index``, ``older_timestamps_us``) or folded into ``folded``.
     """
 
     actions: tuple[Action, ...]
@@ -118,15 +118,15 @@ class History:
     @property
     def timestamps(self) -> NDArray[np.float64]:
         """Times of the recent events, in seconds since 1970, ascending."""
-        return self.timestamps_us / 1e6
+        return self.timestamps_us / MICROSECONDS
 
     @property
     def folded_until_us(self) -> int:
-        """Events at or before this time can no longer be told from ones already folded; -1 when none are."""
+        """Events up to this time cannot be distinguished from ones already folded; -1 when none are folded."""
         return self.folded.until_us if self.folded is not None else -1
 
     def folded_for(self, half_life_days: float) -> bool:
-        """Whether base weights for this half-life can be had; if not, rebuild the history from the log."""
+        """Whether base weights can be computed for this half-life; if not, rebuild the history from the log."""
         return self.folded is None or self.folded.half_life_days == half_life_days
 
     def __bool__(self) -> bool:
@@ -135,7 +135,7 @@ class History:
     def base_weight_vector(self, half_life_days: float, now: float) -> NDArray[np.float64]:
         """Σ 0.5^(age_days / half_life_days) over all events, one entry for each of ``actions``.
 
-        ``now`` in seconds since 1970. Source: ActionHub contract, worked example for base weights. Raises
+        ``now`` in seconds since 1970. Source: docs/contracts/actionhub.md, section 3.1, with an example. Raises
         HistoryCorrupt when older events were folded with another half-life (the caller rebuilds from the log).
         """
         now_us = to_microseconds(now)
@@ -171,8 +171,8 @@ class History:
     def merge(self, events: Iterable[HistoryEvent]) -> History:
         """This history and ``events``; those already in the window are not counted again.
 
-        Raises HistoryCorrupt for an event from the folded past: whether it was counted cannot be told from here, so
-        the caller rebuilds from the log.
+        Raises HistoryCorrupt for an event from the folded past: the history cannot know whether it was counted, so the
+        caller rebuilds from the log.
         """
         sent = set(events)
         new = sorted(sent - self._window_events_at({event.timestamp_us for event in sent}))
@@ -199,8 +199,8 @@ class History:
 
     def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
         """The events of the window at any of these times: the only ones that new events can equal."""
-        wanted = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
-        begins, ends = (np.searchsorted(self.timestamps_us, wanted, side=side) for side in ("left", "right"))
+        times = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        begins, ends = (np.searchsorted(self.timestamps_us, times, side=side) for side in ("left", "right"))
         places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
         return {
             HistoryEvent(int(self.timestamps_us[n]), self.actions[self.action_index[n]], int(self.identities[n]))
@@ -285,7 +285,7 @@ class History:
 
 
 def _transposed(values: NDArray[np.int64] | NDArray[np.int32]) -> bytes:
-    """Little-endian bytes of ``values``, all first bytes first: what repeats stands together."""
+    """Little-endian bytes of ``values``, all first bytes first, so that repeated bytes are adjacent."""
     width = values.dtype.itemsize
     return values.astype(f"<i{width}").view(np.uint8).reshape(-1, width).T.tobytes()
 

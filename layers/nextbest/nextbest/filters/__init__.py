@@ -4,7 +4,7 @@
     columns = FilterColumns(assets)                      once per catalogue version
     mask = evaluate(bound, filter_values, columns, interactions=interactions, user=user_fields)
 
-Contract: personalize-actions §3; the choices where it is silent are those of its register, §11.
+Contract: docs/contracts/personalize.md, section 3. Choices where AWS is silent: section 11.
 """
 
 from nextbest.filters.bind import BoundFilter, bind, check_dataset_group

@@ -1,6 +1,6 @@
 """From syntax tree to a filter that can be evaluated: every check that needs to know the program's datasets.
 
-Source: the semantic checks at the end of personalize-actions §3.7, the restrictions of §3.3, the register §11.
+Source: docs/contracts/personalize.md: the checks at the end of section 3.7, the restrictions of section 3.3, and 11.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from nextbest.domain.assets import EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY
 from nextbest.errors import FilterSyntaxError, QuotaExceeded
 from nextbest.filters.diagnostics import invalid_expression
 from nextbest.filters.grammar import (
@@ -38,7 +39,7 @@ _DATASETS_OF = {
     Target.USER: (Dataset.USERS,),
 }
 _INTERACTIONS = (Dataset.ACTION_INTERACTIONS, Dataset.INTERACTIONS)
-_APPLIED_BY_THE_SERVICE = ("ACTION_EXPIRATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY")
+_APPLIED_BY_THE_SERVICE = (EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ BoundConjunction = tuple[BoundCondition, ...]
 class BoundPart:
     """One ``|`` part. ``placeholders`` are those of the whole part, in order of appearance, each once.
 
-    ``mask_key`` tells apart what parts ask of the catalogue (all but IF); ``mask_placeholders`` are the placeholders
-    in it. The answer to a part depends on the user where ``reads_interactions`` or where it has ``user_conditions``.
+    ``mask_key`` identifies a part's conditions on the catalogue (all but IF); ``mask_placeholders`` are the
+    placeholders in them. A part's result depends on the user where ``reads_interactions`` is true or where it has
+    ``user_conditions``.
     """
 
     verb: Verb
@@ -79,8 +81,8 @@ class BoundPart:
 class BoundFilter:
     """A filter that fits its program's datasets.
 
-    ``required`` are the placeholders of INCLUDE parts; ``optional`` those that occur in EXCLUDE parts only, whose part
-    falls away without a value (§3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
+    ``required`` are the placeholders of INCLUDE parts; ``optional`` those that occur in EXCLUDE parts only, which are
+    dropped without a value (section 3.6). ``fields`` are the distinct dataset fields, as ``Dataset.NAME``.
     """
 
     target: Target
@@ -91,12 +93,12 @@ class BoundFilter:
 
     @property
     def reads_interactions(self) -> bool:
-        """Whether the answer depends on what the requested user did."""
+        """Whether the result depends on what the requested user did."""
         return any(part.reads_interactions for part in self.parts)
 
     @property
     def reads_user(self) -> bool:
-        """Whether the answer depends on the requested user's row of Users."""
+        """Whether the result depends on the requested user's row of Users."""
         return any(part.user_conditions for part in self.parts)
 
 
@@ -115,7 +117,7 @@ def bind(tree: Filter, schema: Schema) -> BoundFilter:
 
 
 def check_dataset_group(filters: Iterable[BoundFilter]) -> None:
-    """Raise QuotaExceeded where all filters of a program together name over 20 distinct fields (§3.3)."""
+    """Raise QuotaExceeded where all filters of a program together name over 20 distinct fields (section 3.3)."""
     fields = frozenset[str]().union(*(bound.fields for bound in filters))
     if len(fields) > MAX_FIELDS_PER_DATASET_GROUP:
         raise QuotaExceeded(
@@ -164,7 +166,7 @@ class _Binder:
         return BoundCondition(replace(field, name=field.name.upper()), field_type, test)
 
     def known(self, field: Field) -> FieldType:
-        """The type of ``field``, once it is known to exist and to be open to filters."""
+        """The type of ``field``. Raises FilterSyntaxError where it does not exist or cannot be filtered by."""
         dataset, name = field.dataset.stored, field.name.upper()
         if not self.schema.has(dataset):
             raise self.invalid(f"the dataset group has no {dataset} dataset", field)
@@ -172,16 +174,16 @@ class _Binder:
             raise self.invalid(f"{dataset} can be filtered by EVENT_TYPE only, not by {field.name}", field)
         if dataset is Dataset.ACTIONS and name in _APPLIED_BY_THE_SERVICE:
             raise self.invalid(f"{field.name} cannot be filtered by; the service applies it by itself", field)
-        found = self.schema.type_of(field)
-        if found is None:
+        field_type = self.schema.type_of(field)
+        if field_type is None:
             raise self.invalid(f"the schema of the {dataset} dataset has no field {field.name}", field)
-        if found in (FieldType.BOOLEAN, FieldType.FREE_TEXT):
-            raise self.invalid(f"{field.name} is of type {found}, which cannot be filtered by", field)
+        if field_type in (FieldType.BOOLEAN, FieldType.FREE_TEXT):
+            raise self.invalid(f"{field.name} is of type {field_type}, which cannot be filtered by", field)
         self.fields.add(f"{dataset}.{name}")
         if len(self.fields) > MAX_FIELDS_PER_FILTER:
             problem = f"a filter uses at most {MAX_FIELDS_PER_FILTER} distinct dataset fields; this is one more"
             raise self.invalid(problem, field)
-        return FieldType.STRING if dataset in _INTERACTIONS else found
+        return FieldType.STRING if dataset in _INTERACTIONS else field_type
 
     def check_type(self, field: Field, field_type: FieldType, test: Test) -> None:
         if field_type is FieldType.STRING and isinstance(test, Comparison) and test.operator.orders:

@@ -28,8 +28,8 @@ class Column:
 
     ``codes`` (int32, one per row) point at ``distinct``, the distinct values. A string is split at ``|``; a tuple is
     several strings as they are. An absent value, an empty string and an empty part between two ``|`` are null: no
-    string at all. What is known of the distinct values is worked out when first asked for: many fields are only ever
-    compared as numbers, or only as strings.
+    string at all. Views of the distinct values are computed on first use: many fields are only ever compared as
+    numbers, or only as strings.
     """
 
     def __init__(self, codes: NDArray[np.int32], distinct: Sequence[Value]) -> None:
@@ -80,7 +80,7 @@ class Column:
 
 
 class FieldTable:
-    """Rows of fields (upper-case names) as columns, each built when first asked for and kept."""
+    """Rows of fields (upper-case names) as columns, each built on first use."""
 
     def __init__(self, rows: Sequence[Mapping[str, FieldValue]]) -> None:
         self._rows = rows
@@ -102,7 +102,7 @@ class FilterColumns(FieldTable):
 
     Beside the assets' own fields there are ACTION_ID, and ASSET_NAME and LABELS where an asset brings no field of that
     name. For actions whose asset has no row in the catalogue, pass a bare ``Asset(asset_id)``: its fields are null.
-    ``rows`` maps asset ids to rows; ``masks`` keeps what the filters' parts last answered.
+    ``rows`` maps asset ids to rows; ``masks`` caches the results of filters' parts.
     """
 
     def __init__(self, assets: Sequence[Asset], *, mask_cache_bytes: int = MASK_CACHE_BYTES) -> None:
@@ -115,7 +115,7 @@ class FilterColumns(FieldTable):
         return len(self._assets)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """A field's number in every row, NaN where there is none: for what the service itself asks of actions."""
+        """A field's number in every row, NaN where there is none: for fields that the service itself acts on."""
         column = self.column(name)
         return column.numbers[column.codes]
 
@@ -140,14 +140,14 @@ class MaskCache:
         return len(self._masks)
 
     def get(self, key: Hashable) -> Mask | None:
-        """The mask under ``key``, which thereby becomes the last to go."""
+        """The mask under ``key``, which becomes the most recently used."""
         mask = self._masks.get(key)
         if mask is not None:
             self._masks.move_to_end(key)
         return mask
 
     def put(self, key: Hashable, mask: Mask) -> None:
-        """Keep ``mask``; the ones used longest ago make room."""
+        """Store ``mask``, and drop the least recently used ones where there is no room."""
         replaced = self._masks.pop(key, None)
         self._bytes += mask.nbytes - (replaced.nbytes if replaced is not None else 0)
         mask.setflags(write=False)

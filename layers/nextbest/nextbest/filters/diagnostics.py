@@ -11,7 +11,8 @@ _REACH = 38
 def invalid_expression(problem: str, source: str, position: int) -> FilterSyntaxError:
     """The error for ``problem`` at ``position`` (0-based) of ``source``, with an excerpt and a caret under the place.
 
-    The message counts characters from 1, as people do. Begins with the documented text of personalize-actions §3.9.
+    The message counts characters from 1, as people do. It begins with AWS's own text (docs/contracts/personalize.md,
+    section 3.9).
     """
     message = f"Could not create filter. Invalid Expression: {problem} (at character {position + 1})"
     if source:
@@ -20,7 +21,7 @@ def invalid_expression(problem: str, source: str, position: int) -> FilterSyntax
 
 
 def placeholder_after_not_in(name: str, position: int) -> FilterSyntaxError:
-    """The error for ``NOT IN ($name)``, in the documented words of personalize-actions §3.9."""
+    """The error for ``NOT IN ($name)``, in AWS's own words (section 3.9)."""
     return FilterSyntaxError(
         f"Could not create filter. Invalid input symbol: ${name}. Placeholders are not allowed with NOT_IN operator.",
         position=position,

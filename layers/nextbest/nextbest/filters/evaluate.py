@@ -5,7 +5,7 @@
 
 A part is inactive when its IF is false, or when it is an EXCLUDE and one of its placeholders has no value. A field is a
 set of values (none for null, several for ``A|B``): IN asks whether it meets the list, NOT IN whether it does not, and a
-comparison is false for null. Source: personalize-actions §3.4 to §3.6 and register §11, points 1 to 12.
+comparison is false for null. Source: docs/contracts/personalize.md, sections 3.4 to 3.6 and 11 (rows 1 to 12).
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ def evaluate(
     """Which rows of the catalogue pass, as a new boolean array with one entry per row.
 
     ``values`` are the request's filterValues as they came; keys the filter does not name are ignored. ``user`` is the
-    requested user's row of Users (upper-case names), None where there is none: then every IF is false. What parts ask
-    of the catalogue alone is kept in ``columns.masks``.
+    requested user's row of Users (upper-case names), None where there is none: then every IF is false. Results that
+    depend on the catalogue alone are cached in ``columns.masks``.
 
     Raises InvalidInput for a filter that does not select actions, a missing value of an INCLUDE part, several values
     for a comparison, and text where a number is needed.
     """
     if bound.target is not Target.ACTION:
         raise InvalidInput(f"The filter selects {bound.target}, not ActionID", field="filterArn")
-    given = _given(bound, values)
+    arguments = _arguments(bound, values)
     for part in bound.parts:
         for condition in part.conditions:
-            _check_value(condition, given)
+            _check_value(condition, arguments)
     user_table = FieldTable([user]) if user is not None else None
     included: Mask | None = None
     excluded: Mask | None = None
     for part in bound.parts:
-        if not all(name in given for name in part.placeholders):
+        if not all(name in arguments for name in part.placeholders):
             continue
-        if not _if_holds(part.user_conditions, given, user_table):
+        if not _if_holds(part.user_conditions, arguments, user_table):
             continue
-        mask = _part_mask(part, given, columns, interactions)
+        mask = _part_mask(part, arguments, columns, interactions)
         if part.verb is Verb.INCLUDE:
             included = mask if included is None else included | mask
         else:
@@ -81,27 +81,27 @@ def evaluate(
     return result
 
 
-def _given(bound: BoundFilter, values: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _arguments(bound: BoundFilter, values: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The values of each placeholder that has any. Raises InvalidInput where a required one has none."""
     parsed = {name: parse_values(name, values[name]) for name in (*bound.required, *bound.optional) if name in values}
-    given = {name: several for name, several in parsed.items() if several}
-    missing = [name for name in bound.required if name not in given]
+    arguments = {name: several for name, several in parsed.items() if several}
+    missing = [name for name in bound.required if name not in arguments]
     if missing:
         raise InvalidInput(
             f"A value must be given in filterValues for: {', '.join(missing)}. "
             "Every parameter of an INCLUDE expression needs one.",
             field="filterValues",
         )
-    return given
+    return arguments
 
 
-def _check_value(condition: BoundCondition, given: Values) -> None:
-    """Raise InvalidInput where a value does not fit its condition, whether or not the condition comes to count."""
+def _check_value(condition: BoundCondition, arguments: Values) -> None:
+    """Raise InvalidInput where a value does not fit its condition, even if the condition's part is inactive."""
     test = condition.test
     if not isinstance(test.operand, Placeholder):
         return
     name = test.operand.name
-    texts = given.get(name, ())
+    texts = arguments.get(name, ())
     if isinstance(test, Comparison) and len(texts) > 1:
         problem = f"Parameter {name} is compared with a field and takes one value, not several"
         raise InvalidInput(problem, field="filterValues")
@@ -110,32 +110,32 @@ def _check_value(condition: BoundCondition, given: Values) -> None:
         raise InvalidInput(f"The value of parameter {name} must be a number", field="filterValues")
 
 
-def _if_holds(conditions: BoundConjunction, given: Values, user: FieldTable | None) -> bool:
+def _if_holds(conditions: BoundConjunction, arguments: Values, user: FieldTable | None) -> bool:
     if not conditions:
         return True
     if user is None:
         return False
-    return all(bool(_mask(condition, given, user.column(condition.field.name))[0]) for condition in conditions)
+    return all(bool(_mask(condition, arguments, user.column(condition.field.name))[0]) for condition in conditions)
 
 
-def _part_mask(part: BoundPart, given: Values, columns: FilterColumns, interactions: Interactions) -> Mask:
+def _part_mask(part: BoundPart, arguments: Values, columns: FilterColumns, interactions: Interactions) -> Mask:
     if part.reads_interactions:
         event_types = interactions.column(columns.rows)
-        return _alternatives_mask(part, given, lambda _: event_types)
-    key = (part.mask_key, tuple(given[name] for name in part.mask_placeholders))
+        return _alternatives_mask(part, arguments, lambda _: event_types)
+    key = (part.mask_key, tuple(arguments[name] for name in part.mask_placeholders))
     mask = columns.masks.get(key)
     if mask is None:
-        mask = _alternatives_mask(part, given, columns.column)
+        mask = _alternatives_mask(part, arguments, columns.column)
         columns.masks.put(key, mask)
     return mask
 
 
-def _alternatives_mask(part: BoundPart, given: Values, column: Callable[[str], Column]) -> Mask:
+def _alternatives_mask(part: BoundPart, arguments: Values, column: Callable[[str], Column]) -> Mask:
     either: Mask | None = None
     for conjunction in part.alternatives:
         every: Mask | None = None
         for condition in conjunction:
-            mask = _mask(condition, given, column(condition.field.name))
+            mask = _mask(condition, arguments, column(condition.field.name))
             every = mask if every is None else every & mask
         assert every is not None, "a conjunction has at least one condition"
         either = every if either is None else either | every
@@ -143,10 +143,10 @@ def _alternatives_mask(part: BoundPart, given: Values, column: Callable[[str], C
     return either
 
 
-def _mask(condition: BoundCondition, given: Values, column: Column) -> Mask:
+def _mask(condition: BoundCondition, arguments: Values, column: Column) -> Mask:
     """Which rows meet one condition."""
     test = condition.test
-    operands = _operands(condition, given)
+    operands = _operands(condition, arguments)
     if isinstance(test, Comparison):
         return column.spread(_compare(test.operator, condition.type, operands[0], column))
     if condition.field.dataset is Dataset.ACTION_INTERACTIONS and ANY_EVENT_TYPE in operands:
@@ -158,12 +158,12 @@ def _mask(condition: BoundCondition, given: Values, column: Column) -> Mask:
     return column.spread(~hits if test.negated else hits)
 
 
-def _operands(condition: BoundCondition, given: Values) -> tuple[str, ...]:
+def _operands(condition: BoundCondition, arguments: Values) -> tuple[str, ...]:
     """The texts on the right-hand side."""
     operand = condition.test.operand
     assert not isinstance(operand, Field), "bind refuses CurrentItem for actions"
     if isinstance(operand, Placeholder):
-        texts = given[operand.name]
+        texts = arguments[operand.name]
     elif isinstance(operand, tuple):
         texts = tuple(literal.text for literal in operand)
     else:
@@ -174,7 +174,7 @@ def _operands(condition: BoundCondition, given: Values) -> tuple[str, ...]:
 
 
 def _compare(operation: Operator, field_type: FieldType, operand: str, column: Column) -> Mask:
-    """Which distinct values of ``column`` compare so with ``operand``; null compares with nothing."""
+    """Which distinct values of ``column`` satisfy the comparison with ``operand``; null satisfies none."""
     if operation.orders or _as_numbers(field_type, (operand,), column):
         hits: Mask = _COMPARE[operation](column.numbers, _number(operand))
         return hits & ~np.isnan(column.numbers)
@@ -183,7 +183,7 @@ def _compare(operation: Operator, field_type: FieldType, operand: str, column: C
 
 
 def _as_numbers(field_type: FieldType, operands: tuple[str, ...], column: Column) -> bool:
-    """Whether equality is between numbers. A field nobody declared takes the type of its values."""
+    """Whether equality is between numbers. An undeclared field takes the type of its values."""
     if field_type is FieldType.ANY:
         return column.is_number and all(to_number(operand) is not None for operand in operands)
     return field_type is FieldType.NUMBER
@@ -191,5 +191,5 @@ def _as_numbers(field_type: FieldType, operands: tuple[str, ...], column: Column
 
 def _number(text: str) -> float:
     number = to_number(text)
-    assert number is not None, "bind checks literals, _check_value what a request gives"
+    assert number is not None, "bind checks literals, _check_value the request's values"
     return number

@@ -5,7 +5,7 @@
     conditions  = conjunctions joined by OR; conditions of one conjunction joined by AND (AND binds tighter)
 
 The nesting is fixed by the grammar, so a tree is never deeper than this. Positions are 0-based character offsets into
-the source; they serve error messages and take no part in equality. Source: personalize-actions §3.7.
+the source; they serve error messages and take no part in equality. Source: docs/contracts/personalize.md, section 3.7.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Target(StrEnum):
 
 
 class Dataset(StrEnum):
-    """What stands before the dot. The last two are not datasets but one row of Users and of Items."""
+    """What precedes the dot. The last two are not datasets but one row of Users and of Items."""
 
     ACTIONS = "Actions"
     ACTION_INTERACTIONS = "Action_Interactions"
@@ -62,7 +62,7 @@ class Operator(StrEnum):
 
     @property
     def orders(self) -> bool:
-        """Whether it asks for an order, which only numbers have here."""
+        """Whether it compares by order, which only numbers have here."""
         return self not in (Operator.EQUAL, Operator.NOT_EQUAL)
 
 
@@ -85,7 +85,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class StringLiteral:
-    """A quoted string, unescaped. Never of the form ``$WORD``: that is a placeholder even when quoted (§3.11)."""
+    """A quoted string, unescaped. Never of the form ``$WORD``: a placeholder even when quoted (section 3.11)."""
 
     text: str
     position: int = field(default=0, compare=False)
@@ -93,7 +93,7 @@ class StringLiteral:
 
 @dataclass(frozen=True, slots=True)
 class NumberLiteral:
-    """An unquoted number, kept as written so that no digit is lost."""
+    """An unquoted number, stored as written so that no digit is lost."""
 
     text: str
     position: int = field(default=0, compare=False)
@@ -123,7 +123,7 @@ Test = Membership | Comparison
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One field and what is asked of it."""
+    """One field and the test on it."""
 
     field: Field
     test: Test
@@ -162,7 +162,7 @@ def print_filter(tree: Filter) -> str:
 
 
 def print_alternatives(alternatives: Iterable[Conjunction]) -> str:
-    """What stands between WHERE and IF."""
+    """The text between WHERE and IF."""
     return " OR ".join(_conjunction(conjunction) for conjunction in alternatives)
 
 

@@ -1,4 +1,7 @@
-"""The requested user's interactions, as far as filters see them: the newest 300 of each event type (§3.3)."""
+"""The requested user's interactions, as far as filters see them: the newest 300 of each event type.
+
+Source: docs/contracts/personalize.md, section 3.3.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ _BLANKS = str.maketrans(" -", "__")
 
 
 def normalised_event_type(event_type: str) -> str:
-    """Event types match whatever their case, and a blank, a hyphen and an underscore are one: ``Not Taken`` is
-    ``NOT_TAKEN`` (§3.11)."""
+    """``event_type`` in the form in which two spellings of it are equal (section 3.11).
+
+    Case does not count, and a blank, a hyphen and an underscore are the same: ``Not Taken`` is ``NOT_TAKEN``.
+    """
     return event_type.casefold().translate(_BLANKS)
 
 

@@ -1,7 +1,8 @@
-"""From text to syntax tree: a tokenizer and a recursive descent over the grammar of personalize-actions §3.7.
+"""From text to syntax tree: a tokenizer and a recursive-descent parser.
 
-Keywords, targets and dataset names are read in any case, dataset names also in the singular, ``NOT_IN`` for ``NOT IN``,
-single quotes for double ones (§3.5, §11). What the grammar leaves open to a schema is checked in ``bind.py``.
+The grammar is that of docs/contracts/personalize.md, section 3.7. Keywords, targets and dataset names are accepted in
+any case, dataset names also in the singular, ``NOT_IN`` for ``NOT IN``, single quotes for double ones (sections 3.5 and
+11). What depends on a schema is checked in ``bind.py``.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class _Token(NamedTuple):
 def parse(text: str) -> Filter:
     """Read a filter expression of 1 to 2,500 characters.
 
-    Raises FilterSyntaxError, whose message names the character where reading failed, and nothing else.
+    Raises FilterSyntaxError, whose message names the character where reading failed, and no other exception.
     """
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
@@ -87,12 +88,12 @@ def _tokens(text: str) -> list[_Token]:
     tokens: list[_Token] = []
     offset = 0
     while not tokens or tokens[-1].kind != "end":
-        found = _TOKEN.match(text, offset)
-        if found is None:
+        match = _TOKEN.match(text, offset)
+        if match is None:
             raise _unreadable(text, offset)
-        kind = str(found.lastgroup)
-        tokens.append(_Token(kind, found[kind], found.start(kind)))
-        offset = found.end()
+        kind = str(match.lastgroup)
+        tokens.append(_Token(kind, match[kind], match.start(kind)))
+        offset = match.end()
     return tokens
 
 
@@ -171,11 +172,11 @@ class _Parser:
             raise self.invalid("conditions of IF are joined by AND only", self.next.position)
         return tuple(conditions)
 
-    def field(self, wanted: str) -> Field:
+    def field(self, expectation: str) -> Field:
         position = self.next.position
         if self.next.text == "(":
             raise self.invalid("parentheses do not group conditions in this language", position)
-        dataset = self.choice(_DATASETS, wanted)
+        dataset = self.choice(_DATASETS, expectation)
         if not self.accept("."):
             raise self.expected(f'"." and a field name after {dataset}')
         # Whatever word follows the dot is a name, even one that spells a keyword.
@@ -262,10 +263,10 @@ class _Parser:
             raise self.invalid(problem, position)
         return Placeholder(name, position)
 
-    def item_field(self, wanted: str) -> Field:
-        """CurrentItem.NAME, the one field that may stand on a right-hand side."""
+    def item_field(self, expectation: str) -> Field:
+        """CurrentItem.NAME, the one field that is allowed on a right-hand side."""
         if _DATASETS.get(self.next.keyword) is not Dataset.CURRENT_ITEM:
-            raise self.expected(wanted)
+            raise self.expected(expectation)
         return self.field("CurrentItem")
 
     def accept(self, text: str) -> bool:
@@ -276,24 +277,24 @@ class _Parser:
         self.index += 1
         return True
 
-    def take(self, kind: str, wanted: str) -> _Token:
+    def take(self, kind: str, expectation: str) -> _Token:
         token = self.next
         if token.kind != kind:
-            raise self.expected(wanted)
+            raise self.expected(expectation)
         self.index += 1
         return token
 
-    def choice(self, choices: dict[str, Choice], wanted: str) -> Choice:
+    def choice(self, choices: dict[str, Choice], expectation: str) -> Choice:
         chosen = choices.get(self.next.keyword)
         if chosen is None:
-            raise self.expected(wanted)
+            raise self.expected(expectation)
         self.index += 1
         return chosen
 
-    def expected(self, wanted: str) -> FilterSyntaxError:
+    def expected(self, expectation: str) -> FilterSyntaxError:
         token = self.next
-        found = "the expression ends" if token.kind == "end" else f"found {shown(token.text[:40])}"
-        return self.invalid(f"expected {wanted}, but {found}", token.position)
+        actual = "the expression ends" if token.kind == "end" else f"found {shown(token.text[:40])}"
+        return self.invalid(f"expected {expectation}, but {actual}", token.position)
 
     def invalid(self, problem: str, position: int) -> FilterSyntaxError:
         return invalid_expression(problem, self.text, position)

@@ -16,7 +16,7 @@ EVENT_TYPE = "EVENT_TYPE"
 
 
 class FieldType(StrEnum):
-    """What a filter can ask of a field. ``ANY`` is a field nobody declared: it takes the type of its values."""
+    """How a filter can test a field. ``ANY`` is for undeclared fields, which take the type of their values."""
 
     STRING = "string"
     NUMBER = "number"
@@ -34,9 +34,9 @@ Fields = Mapping[str, FieldType]
 class Schema:
     """The datasets of a program, each with its fields (upper-case names) and their types.
 
-    A dataset that is absent does not exist. One that maps to None exists, but nobody declared its fields: any may be
-    named, and one without values is null everywhere. ACTION_ID, ASSET_NAME and LABELS of Actions always exist, since
-    every asset has them.
+    A dataset that is absent does not exist. One that maps to None exists without declared fields: any may be named, and
+    one without values is null everywhere. ACTION_ID, ASSET_NAME and LABELS of Actions always exist, since every asset
+    has them.
     """
 
     datasets: Mapping[Dataset, Fields | None]
@@ -48,7 +48,7 @@ class Schema:
 
     @classmethod
     def undeclared(cls) -> Schema:
-        """Every dataset exists and any field may be named: for a program that was never given a schema."""
+        """Every dataset exists and any field may be named: for a program without schemas."""
         return cls(dict.fromkeys(Dataset))
 
     @classmethod

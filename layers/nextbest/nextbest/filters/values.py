@@ -1,7 +1,7 @@
 """Values of placeholders, as a request gives them.
 
 On the wire one string holds one or more values: ``"a","b"``, each in double quotes, separated by commas. Numbers and
-single words also come without quotes. Source: personalize-actions §3.6.
+single words also come without quotes. Source: docs/contracts/personalize.md, section 3.6.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ def parse_values(name: str, text: str) -> tuple[str, ...]:
     offset = 0
     more = True
     while more:
-        found = _VALUE.match(text, offset)
-        if found is None:
+        match = _VALUE.match(text, offset)
+        if match is None:
             raise InvalidInput(
                 f"The value of parameter {name} cannot be read at character {offset + 1}: values are separated by "
-                'commas and each stands in double quotes, for example "gold","silver"',
+                'commas and each is in double quotes, for example "gold","silver"',
                 field="filterValues",
             )
-        quoted, bare = found["quoted"], found["bare"]
+        quoted, bare = match["quoted"], match["bare"]
         if quoted is not None:
             values.append(_ESCAPE.sub(r"\1", quoted))
         elif bare:
             values.append(bare.rstrip())
-        offset = found.end()
-        more = found["comma"] == ","
+        offset = match.end()
+        more = match["comma"] == ","
     return tuple(values)
 
 

@@ -1,6 +1,6 @@
 """Managing access keys: listing, creating, rotating, revoking.
 
-A key manages the keys that open no more than it does itself. Everything beyond is told as if it did not exist, so the
+A key manages the keys that open no more than it does itself. Everything beyond looks as if it did not exist, so the
 holder of one program's key learns nothing of other programs, not even their keys' ids.
 """
 
@@ -35,7 +35,7 @@ class Keyring:
     def create(
         self, *, programs: tuple[str, ...], scopes: tuple[str, ...], name: str, now: float, random: Random
     ) -> tuple[AccessKey, str]:
-        """A new key and its text, told only now.
+        """A new key and its text, shown only now.
 
         No programs, with the scope admin, is a key that opens every program; only a holder of such a key may make one.
         Raises Forbidden for programs that the holder does not open, NotFound for those that do not exist, InvalidInput.

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may: one gate for every route of both dialects."""
+"""Authentication and authorization: one gate for every route of both dialects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nextbest.store.base import ConfigurationStore, ProgramState
 from nextbest.store.cache import AccessKeyCache
 
 REFUSED = "The access key is not known, or does not open this"
+PROGRAM_NOT_FOUND = "Program not found"
 
 
 class Credentials(Protocol):
@@ -22,7 +23,7 @@ class Credentials(Protocol):
         ...
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
-        """``key``, which the store holds under ``key_id``, once the claim is proved. Raises Forbidden."""
+        """``key``, the stored key of ``key_id``, once the caller has proved to hold it. Raises Forbidden."""
         ...
 
 
@@ -35,20 +36,20 @@ class SecretCredentials:
 
     @classmethod
     def read(cls, key_text: str | None) -> SecretCredentials:
-        """The credentials in a key's text. Raises Forbidden where there is none, or it cannot be one."""
+        """The credentials in a key's text. Raises Forbidden where it is missing or malformed."""
         if key_text is None:
             raise Forbidden(REFUSED)
         return cls(*split_key(key_text))
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
-        """``key``, if the secret is one of its own and it is active. Raises Forbidden."""
+        """``key``, if the secret is one of its own and the key is active. Raises Forbidden."""
         if key is None or not key.accepts(self.secret, now=now):
             raise Forbidden(REFUSED)
         return key
 
 
 class Gate:
-    """Decides who calls, and whether they may.
+    """Authenticates callers and authorizes what they do.
 
     With ``remember_keys`` a key that was proved is not read again for a few seconds (``AccessKeyCache``).
     """
@@ -58,7 +59,7 @@ class Gate:
         self._keys = AccessKeyCache() if remember_keys else None
 
     def remembered(self, credentials: Credentials, *, now: float) -> AccessKey | None:
-        """The caller's key, if it was proved a moment ago: a read of a user need not bring it along."""
+        """The caller's key, if it was proved within the last few seconds; None where it has to be read."""
         key = self._keys.get(credentials.key_id, now=now) if self._keys is not None else None
         if key is None:
             return None
@@ -68,7 +69,7 @@ class Gate:
             return None
 
     def prove(self, credentials: Credentials, key: AccessKey | None, *, now: float) -> AccessKey:
-        """The caller's key, given what a read has just found under its id. Raises Forbidden."""
+        """The caller's key, given the stored ``key`` that was just read. Raises Forbidden."""
         proved = credentials.prove(key, now=now)
         if self._keys is not None:
             self._keys.put(proved, now=now)
@@ -97,15 +98,15 @@ def open_program(
 ) -> ProgramState:
     """The state of a program that ``key`` opens for ``scope``.
 
-    Raises Forbidden where the key lacks the scope, and where it does not open the program; for the latter ``hidden`` is
-    raised instead where it is given, and so it is for a program that does not exist (otherwise NotFound).
+    Raises Forbidden where the key lacks the scope or does not open the program, and NotFound where the program does not
+    exist. Except for a missing scope, ``hidden`` is raised instead where it is given.
     """
     key.require(program_id, scope, hidden=hidden)
     if not PROGRAM_ID.fullmatch(program_id):
         raise hidden or Forbidden(REFUSED)
     state = store.program_state(program_id)
     if state is None:
-        raise hidden or NotFound("Program not found")
+        raise hidden or NotFound(PROGRAM_NOT_FOUND)
     return state
 
 

@@ -1,4 +1,4 @@
-"""Taking events in: at once, or through the queue. The same for both dialects."""
+"""Storing events: at once, or through the queue. The same for both dialects."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nextbest.errors import InvalidInput, NotFound
 from nextbest.store.base import Appended, MessageQueue, Store, UserStore
 
 MESSAGE_BYTES = 200_000
-"""SQS takes 256 KB a message; the rest is room for JSON's escapes."""
+"""SQS takes 256 KB a message; the difference leaves room for JSON's escapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """One queued piece of a call: events of one program.
+    """One message of the queue: events of one program.
 
-    ``sent_us`` is when it was sent, in microseconds since 1970: it is not stored for users deleted since then.
+    ``sent_us`` is when it was sent, in microseconds since 1970: events of users deleted since then are not stored.
     """
 
     program_id: str
@@ -72,7 +72,7 @@ def store_events(store: UserStore, program: Program, events: Sequence[Event], *,
 def queue_events(
     queue: MessageQueue, program: Program, events: Sequence[Event], *, refresh_histories: bool, now: float
 ) -> int:
-    """Queue events for ``ingest``; how many messages that took. When this returns, none can be lost any more."""
+    """Queue events for ``ingest``; the number of messages. Once this returns, no event can be lost."""
     sent_us = to_microseconds(now)
     messages = [
         EventMessage(program.program_id, run, refresh_histories, sent_us).to_json()
@@ -83,7 +83,7 @@ def queue_events(
 
 
 def ingest(store: Store, message: EventMessage) -> Appended:
-    """Store the events of one message, but for users deleted since it was sent. Raises NotFound."""
+    """Store the events of one message, except those of users deleted since it was sent. Raises NotFound."""
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None:
         raise NotFound(f"program {message.program_id} does not exist")

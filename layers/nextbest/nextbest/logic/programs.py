@@ -1,22 +1,25 @@
-"""Operating programs: creating them, their settings, assets, labels and what is known of their users."""
+"""Operating programs: listing and creating them, starting a rebase, telling how far it is, and resetting."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, issue_key
-from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import Event
+from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Program
+from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, UNFINISHED, is_lost
 from nextbest.errors import InvalidInput, NotFound
-from nextbest.store.base import ProgramState, Store
+from nextbest.logic.segments import files_of
+from nextbest.store.base import ArtifactStore, Status, Store
 
 
 def create_program(store: Store, program: Program, *, master_secret: str, random: Random, now: float) -> str:
-    """Create a program and the key that opens it; the key's text, told only now. Raises AlreadyExists, InvalidInput."""
+    """Create a program and the key that opens it; the key's text, shown only now.
+
+    Raises AlreadyExists, InvalidInput.
+    """
     if not PROGRAM_ID.fullmatch(program.program_id):
         raise InvalidInput(
             "program_id must be 1 to 63 letters, digits, '-' or '_', beginning with a letter or digit",
@@ -39,21 +42,40 @@ def program_id_for(name: str, *, random: Random) -> str:
     return f"{slug}-{random.getrandbits(32):08x}"
 
 
-def label_weights(
-    state: ProgramState, catalogue: Catalogue, events: Sequence[Event], *, now: float
-) -> dict[str, float]:
-    """Weights of the labels in a user's events: Σ 0.5^(age_days / half_life_days) over the events that carry the label.
+def opened_programs(store: Store, key: AccessKey, *, program_id: str | None = None) -> list[Program]:
+    """The programs that ``key`` opens, or the one of them named. Raises NotFound for one that it does not open."""
+    programs = [program for program in store.list_programs() if key.opens(program.program_id)]
+    if program_id is None:
+        return programs
+    programs = [program for program in programs if program.program_id == program_id]
+    if not programs:
+        raise NotFound("Program not found")
+    return programs
 
-    An event carries its own labels and those of its asset, each once; a weight set by the operator multiplies.
-    Source: ActionHub contract, "Label weight of a user".
-    """
-    if not events:
-        raise NotFound("User not found")
-    weights: dict[str, float] = {}
-    half_life_seconds = state.program.half_life_days * 86_400.0
-    for event in events:
-        asset = catalogue.assets.get(event.asset_id)
-        weight = 0.5 ** ((now - event.timestamp) / half_life_seconds)
-        for label in {*event.labels, *(asset.labels if asset else ())}:
-            weights[label] = weights.get(label, 0.0) + weight
-    return {label: weight * state.label_weights.get(label, 1.0) for label, weight in weights.items()}
+
+def start_rebase(store: Store, start: Callable[[str], None], program_id: str, *, now: float) -> None:
+    """Have ``start`` begin a rebase, and record that it is queued."""
+    # Recorded before the function starts, so a client that polls at once does not see the last rebase's end.
+    store.put_status(Status(program_id, QUEUED, "the rebase waits for its function to start", now))
+    start(program_id)
+
+
+def rebase_status(store: Store, program_id: str, *, now: float) -> Status:
+    """How far the program's rebase is; failed, where it fell silent for longer than a rebase can take."""
+    status = store.status(program_id)
+    if status is None:
+        return Status(program_id, CREATED, "the program was never rebased", now)
+    silent_seconds = now - status.timestamp
+    if status.status_id in UNFINISHED and is_lost(silent_seconds, waiting=status.status_id == QUEUED):
+        message = f"the rebase ended without a report; its last was: {status.message}"
+        return replace(status, status_id=FAILED, message=message)
+    return status
+
+
+def reset_program(store: Store, artifacts: ArtifactStore, program_id: str) -> int:
+    """Forget all that rebases computed; events and assets stay. How many models were removed."""
+    store.forget_model(program_id)
+    store.forget_segments(program_id)
+    removed = artifacts.delete_all(f"models/{program_id}/")
+    artifacts.delete_all(files_of(program_id))
+    return removed

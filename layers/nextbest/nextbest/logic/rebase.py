@@ -1,8 +1,8 @@
-"""Rebase: from the event log to a served model (design §2).
+"""Rebase: from the event log to a served model.
 
 Everything a rebase makes is derived. It writes an artifact under a new name and then moves one pointer, so readers see
-either the old model or the new one, whole; a rebase that dies half-way leaves nothing but an unused file. Of two
-rebases at once the one that began later wins.
+either the old model or the new one in full; a rebase that dies half-way leaves only an unused file behind. Of two
+concurrent rebases the one that began later wins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Clock = Callable[[], float]
 
 
 class Rebase:
-    """One rebase of one program. ``clock`` gives seconds since 1970; the model is of the moment it begins."""
+    """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins."""
 
     def __init__(self, store: Store, artifacts: ArtifactStore, program_id: str, *, clock: Clock, seed: int = 0) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Rebase:
     def run(self) -> ModelPointer:
         """Train on the log, write the model, move the pointer. Raises NotFound, InvalidInput (nothing to learn from).
 
-        Whatever it raises, the program's status ends in ``program_rebase_failed`` with the reason.
+        On any exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
         state = self._store.program_state(self._program_id)
         if state is None:
@@ -73,7 +73,7 @@ class Rebase:
         return pointer
 
     def refresh_segments(self) -> SegmentsPointer:
-        """Score all users anew with the model that serves, and no learning. Raises NotFound, InvalidInput."""
+        """Score all users again with the current model, without training. Raises NotFound, InvalidInput."""
         state = self._store.program_state(self._program_id)
         if state is None or state.model is None:
             raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
@@ -123,7 +123,7 @@ class Rebase:
 
     def _publish(self, model: Model) -> ModelPointer:
         data = model.to_bytes()
-        # Versions sort by the moment a rebase began; the digest tells equal moments apart.
+        # Versions sort by the time a rebase began; the digest distinguishes equal times.
         version = f"{round(self._began * 1000):013d}-{sha256(data).hexdigest()[:12]}"
         pointer = ModelPointer(version, f"models/{self._program_id}/{version}.nbm")
         self._artifacts.put(pointer.key, data)
@@ -131,7 +131,7 @@ class Rebase:
         return pointer
 
     def _refresh_histories(self, program: Program, events: Events) -> int:
-        """Make anew the histories that lack events of the log: back-filled ones, and of writers that were ended."""
+        """Rebuild the histories that lack events of the log: after a back-fill, or where a writer was killed."""
         logged: dict[str, list[int]] = {}
         for user_id, time_us in zip(events["user_id"].tolist(), events["timestamp_us"].tolist(), strict=True):
             logged.setdefault(user_id, []).append(time_us)

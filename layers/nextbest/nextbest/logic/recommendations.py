@@ -1,4 +1,4 @@
-"""Answering: from one read of a user to recommended actions. The same for both dialects.
+"""Recommendations: from one read of a user to recommended actions. The same for both dialects.
 
 A request costs one round trip to the store, then arithmetic on a model that is already in memory.
 """
@@ -15,7 +15,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import Forbidden, NotFound
-from nextbest.logic.authorization import REFUSED, Credentials, Gate
+from nextbest.logic.authorization import PROGRAM_NOT_FOUND, REFUSED, Credentials, Gate
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.explain import Contribution, Explanation
@@ -27,7 +27,7 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True, slots=True)
 class RecommendationList:
-    """What a user should do next, strongest first, and which model says so."""
+    """What a user should do next, strongest first, and the version of the model."""
 
     recommendations: list[Recommendation]
     explanations: list[Explanation] | None
@@ -36,7 +36,7 @@ class RecommendationList:
 
 
 class Recommender:
-    """The read side of a deployment: the store, and what a warm environment keeps."""
+    """The read side of a deployment: the store, and the caches of a warm environment."""
 
     def __init__(self, store: Store, artifacts: ArtifactStore, quota: RequestQuota | None = None) -> None:
         self.store = store
@@ -49,7 +49,7 @@ class Recommender:
     def read(
         self, credentials: Credentials, program_id: str, user_id: str, *, now: float
     ) -> tuple[UserRead, ProgramState]:
-        """Read a user of a program, for a caller whose key comes along. Raises Forbidden, TooManyRequests, NotFound."""
+        """Read a user and, in the same round trip, the caller's key. Raises Forbidden, TooManyRequests, NotFound."""
         if not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
         key = self.gate.remembered(credentials, now=now)
@@ -59,7 +59,7 @@ class Recommender:
         key.require(program_id, READ)
         self.quota.take(program_id, now=now)
         if read.state is None:
-            raise NotFound("Program not found")
+            raise NotFound(PROGRAM_NOT_FOUND)
         return read, read.state
 
     def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:
@@ -72,15 +72,15 @@ class Recommender:
             return catalogue.result(), served
 
     def _model_of(self, state: ProgramState, *, now: float) -> tuple[str, Model] | None:
-        """The model that serves, under the program's settings of now rather than those it was trained with."""
+        """The current model, with the program's current settings rather than those it was trained with."""
         served = self.models.model_of(state, now=now)
         if served is None:
             return None
         version, model = served
         program = state.program
-        kept = self._adapted.get(program.program_id)
-        if kept is not None and kept[0] == version:
-            model = kept[1]
+        adapted = self._adapted.get(program.program_id)
+        if adapted is not None and adapted[0] == version:
+            model = adapted[1]
         model = model.with_settings(
             half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
         )
@@ -108,7 +108,7 @@ class Recommender:
 def from_history_alone(
     program: Program, history: History, *, now: float, limit: int, allow_repeats: bool
 ) -> list[Recommendation]:
-    """Before the first rebase: the user's own actions, as if each went on at the rate it has had.
+    """Before the first rebase: the user's own actions, as if each continued at its past rate.
 
     A steady rate r has base weight r · half_life / ln 2, and a Poisson process of rate r acts at least once within the
     horizon with probability 1 - exp(-r · horizon).

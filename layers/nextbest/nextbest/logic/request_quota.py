@@ -1,8 +1,8 @@
-"""How many requests a second a program may make, so that one tenant's flood is not everybody's.
+"""How many requests a second a program may make, so that one tenant cannot slow down the others.
 
 Counted in the memory of each execution environment, after the key was checked: exact counting would cost every read a
-second round trip. A program can make as many requests as it has environments busy times this; the gateway's own limit
-bounds the sum over all programs (docs/security.md).
+second round trip (docs/decisions/0014). With several environments busy, a program can make as many times this number;
+the gateway's own limit bounds the sum over all programs (docs/security.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RequestQuota:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, program_id: str, *, now: float) -> None:
-        """Count one request at ``now`` (seconds since 1970). Raises TooManyRequests; a refused one does not count."""
+        """Count one request at ``now`` (seconds since 1970). Raises TooManyRequests; refused requests do not count."""
         if not self._per_second:
             return
         tokens, counted_at = self._buckets.get(program_id, (self._most, now))

@@ -1,18 +1,40 @@
-"""Where a program's segments are kept: files of one version, and the pointer that is moved to them."""
+"""A program's segments: who is in one, how large each is, and where they are stored.
+
+Stored are files of one version, and a pointer that is moved to them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from nextbest.domain.actions import Action
-from nextbest.errors import InUse, NotFound
+from nextbest.domain.catalogue import Catalogue
+from nextbest.errors import InUse, NotFound, Unavailable
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
-from nextbest.store.base import ArtifactStore, SegmentsPointer, Store
+from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
 from nextbest.store.cache import LruCache
 
 NO_SEGMENTS = "The program has no segments yet: rebase it first"
 _ATTEMPTS = 10
+# The gateway lets a caller wait for 30 seconds, and what was computed is there to be read afterwards.
+_POLLS = 80
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSummary:
+    """The users whose weight for an asset or label is at least the least weight asked for, all of one event type.
+
+    ``basis_id`` is the asset's id or the label; ``strength`` the mean of the members' weights.
+    """
+
+    basis_id: str
+    name: str
+    event_type: str
+    user_count: int
+    strength: float
 
 
 class SegmentCache:
@@ -34,6 +56,84 @@ class SegmentCache:
             kept = Segments.decode(self._artifacts.get(key))
             self._kept.put(key, kept)
         return kept
+
+
+def members_of(
+    segments: Segments,
+    catalogue: Catalogue,
+    *,
+    asset_ids: tuple[str, ...],
+    labels: tuple[str, ...],
+    event_types: tuple[str, ...],
+    min_weight: float,
+    match_all: bool,
+) -> list[str]:
+    """The users with at least ``min_weight`` for any, or all, of the assets; else of the labels; else for anything.
+
+    ``event_types`` narrows down what counts; none: all of them.
+    """
+    actions = _actions_by_asset(segments, event_types)
+    if asset_ids:
+        groups = [actions.get(asset_id, []) for asset_id in asset_ids]
+    elif labels:
+        by_label = _actions_by_label(actions, catalogue)
+        groups = [by_label.get(label, []) for label in labels]
+    else:
+        groups = [[index for indices in actions.values() for index in indices]]
+    return segments.users_of(groups, min_weight, match_all=match_all)
+
+
+def summaries_of(
+    segments: Segments, catalogue: Catalogue, *, by_label: bool, min_weight: float
+) -> list[SegmentSummary]:
+    """Every segment with members, by label or by asset, the largest first."""
+    summaries = []
+    for event_type in sorted({action.event_type for action in segments.actions}):
+        actions = _actions_by_asset(segments, (event_type,))
+        for basis_id, indices in (_actions_by_label(actions, catalogue) if by_label else actions).items():
+            count, strength = segments.strength(indices, min_weight)
+            if count:
+                name = basis_id if by_label else catalogue.name_of(basis_id)
+                summaries.append(SegmentSummary(basis_id, name, event_type, count, float(strength)))
+    return sorted(summaries, key=lambda segment: (-segment.user_count, segment.basis_id, segment.event_type))
+
+
+def _actions_by_asset(segments: Segments, event_types: tuple[str, ...]) -> dict[str, list[int]]:
+    """Indices of the actions by their assets, of the given event types (none: all of them)."""
+    actions: dict[str, list[int]] = {}
+    for index, action in enumerate(segments.actions):
+        if not event_types or action.event_type in event_types:
+            actions.setdefault(action.asset_id, []).append(index)
+    return actions
+
+
+def _actions_by_label(actions: Mapping[str, list[int]], catalogue: Catalogue) -> dict[str, list[int]]:
+    """The same by the labels that the assets have now."""
+    by_label: dict[str, list[int]] = {}
+    for asset_id, indices in actions.items():
+        asset = catalogue.assets.get(asset_id)
+        for label in dict.fromkeys(asset.labels if asset else ()):
+            by_label.setdefault(label, []).extend(indices)
+    return by_label
+
+
+def refresh_segments(
+    store: Store, state: ProgramState, start: Callable[[str], None], pause: Callable[[float], None]
+) -> None:
+    """Have ``start`` compute the segments again, and wait for them; ``pause`` waits for some seconds.
+
+    Raises NotFound before the first rebase, and Unavailable.
+    """
+    if state.model is None:
+        raise NotFound(NO_SEGMENTS)
+    program_id = state.program.program_id
+    before = store.segments(program_id)
+    start(program_id)
+    for _ in range(_POLLS):
+        if store.segments(program_id) != before:
+            return
+        pause(_POLL_SECONDS)
+    raise Unavailable("the segments are still being computed; ask again, without force_refresh")
 
 
 def file_key(pointer: SegmentsPointer, kind: str) -> str:

@@ -1,17 +1,23 @@
-"""What people may ask of an operator: to be told everything that is held on them, and to be forgotten."""
+"""One user: their history, label weights and recalculation; the export of all that is held, and deletion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from random import Random
 from typing import Any
 
 from nextbest.domain.actions import Action
-from nextbest.domain.events import Event
+from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_SECONDS, Event
+from nextbest.domain.programs import Program
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_user, memberships_of
-from nextbest.store.base import ArtifactStore, Erased, Store
+from nextbest.store.base import ArtifactStore, Erased, ProgramState, Store
+
+USER_NOT_FOUND = "User not found"
+_USERS_TO_CHOOSE_FROM = 100
 
 EXPORT_BYTES = 3_000_000
 """Of events in one answer: Lambda answers 6 MB at most."""
@@ -40,6 +46,47 @@ class Deletion:
     memberships: int
 
 
+def events_of_user(store: Store, program_id: str, user_id: str) -> list[Event]:
+    """The user's events, latest first. Raises NotFound where there are none."""
+    events = list(store.events_of(program_id, user_id))
+    if not events:
+        raise NotFound(USER_NOT_FOUND)
+    return sorted(events, reverse=True, key=lambda event: (event.timestamp_us, event.event_type, event.asset_id))
+
+
+def label_weights(
+    state: ProgramState, catalogue: Catalogue, events: Sequence[Event], *, now: float
+) -> dict[str, float]:
+    """Weights of the labels in a user's events: Σ 0.5^(age_days / half_life_days) over the events that carry the label.
+
+    Highest weight first, equal weights by label. An event carries its own labels and those of its asset, each once; a
+    weight set by the operator multiplies. Source: docs/contracts/actionhub.md, section 6.
+    """
+    weights: dict[str, float] = {}
+    half_life_seconds = state.program.half_life_days * DAY_SECONDS
+    for event in events:
+        asset = catalogue.assets.get(event.asset_id)
+        weight = 0.5 ** ((now - event.timestamp) / half_life_seconds)
+        for label in {*event.labels, *(asset.labels if asset else ())}:
+            weights[label] = weights.get(label, 0.0) + weight
+    weights = {label: weight * state.label_weights.get(label, 1.0) for label, weight in weights.items()}
+    return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+
+
+def rebuild_user(store: Store, program: Program, user_id: str) -> None:
+    """Recalculate the user's history from the event log. Raises NotFound for a user without events."""
+    if not store.rebuild_history(program, user_id):
+        raise NotFound(USER_NOT_FOUND)
+
+
+def random_user_id(store: Store, program_id: str, *, random: Random) -> str:
+    """Some user of the program, one of the first hundred that the store comes by. Raises NotFound."""
+    users = list(islice(store.users(program_id), _USERS_TO_CHOOSE_FROM))
+    if not users:
+        raise NotFound(USER_NOT_FOUND)
+    return random.choice(users)
+
+
 def export_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str, *, skip: int = 0) -> Export:
     """All that is held on a user, but for the first ``skip`` events; as much of it as one answer holds.
 
@@ -49,7 +96,7 @@ def export_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id
     attributes = store.user_attributes(program_id, user_id) if skip == 0 else None
     memberships = memberships_of(store, artifacts, program_id, user_id) if skip == 0 else {}
     if not events and attributes is None and not any(memberships.values()):
-        raise NotFound("User not found")
+        raise NotFound(USER_NOT_FOUND)
     return Export(events, attributes, memberships, next_skip)
 
 
@@ -74,5 +121,5 @@ def delete_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id
     erased = store.erase_user(program_id, user_id, now=now)
     deletion = Deletion(erased, forget_user(store, artifacts, program_id, user_id))
     if deletion == Deletion(Erased(0, 0, 0), 0):
-        raise NotFound("User not found")
+        raise NotFound(USER_NOT_FOUND)
     return deletion

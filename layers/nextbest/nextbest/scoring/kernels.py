@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-DAY_SECONDS = 86_400.0
+from nextbest.domain.events import DAY_SECONDS as DAY_SECONDS
+
 STALE_DAYS = 7.0
 """After so many days without any event, ages count from the last one."""
 

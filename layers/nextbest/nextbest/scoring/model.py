@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
+from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import Calibration
@@ -110,7 +111,7 @@ class Model:
     def moment(self, history: History, now: float) -> float:
         """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
         last_us = history.timestamps_us[-1:].tolist()
-        return moment_of(now, max([self.last_event_at, *(time / 1e6 for time in last_us)]))
+        return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
 
     def mode(self, allow_repeats: bool) -> Mode:
         """The mode for a request."""

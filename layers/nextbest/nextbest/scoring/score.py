@@ -71,9 +71,9 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
-            targets, given, _ = influence_shares(term.influence, inputs.known, x)
+            targets, amounts, _ = influence_shares(term.influence, inputs.known, x)
             columns.append(targets)
-            shares.append(given)
+            shares.append(amounts)
     if columns:  # one pass over the catalogue, however many terms there are
         scores += np.bincount(np.concatenate(columns), np.concatenate(shares), minlength=scores.shape[0])
     return scores

@@ -1,1 +1,1 @@
-"""Storage: the only part of the library that knows AWS."""
+"""Our items in DynamoDB and our files in S3. Knows no HTTP."""

@@ -23,11 +23,11 @@ class S3Artifacts:
         self._bucket = bucket
 
     def put(self, key: str, data: bytes) -> None:
-        """Write one artifact. Keys carry a version, so nothing is ever overwritten with something else."""
+        """Write one artifact. Keys contain a version, so an artifact is never overwritten with another."""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
 
     def get(self, key: str) -> bytes:
-        """Read one artifact. Raises ArtifactError when it is not there."""
+        """Read one artifact. Raises ArtifactError when it does not exist."""
         try:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
@@ -36,9 +36,9 @@ class S3Artifacts:
             raise
 
     def delete_all(self, prefix: str, *, before: str | None = None) -> int:
-        """Delete every artifact whose key begins with ``prefix``, with all its versions; how many.
+        """Delete every artifact whose key begins with ``prefix``, with all its versions; the number deleted.
 
-        ``before`` spares those whose keys do not sort before it.
+        With ``before`` only those whose keys sort before it.
         """
         count = 0
         for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
@@ -58,6 +58,6 @@ class DirectArtifacts(S3Artifacts):
         self._endpoint = endpoint
 
     def get(self, key: str) -> bytes:
-        """Read one artifact. Raises ArtifactError when it is not there."""
-        found = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
-        return found[0] if found is not None else super().get(key)
+        """Read one artifact. Raises ArtifactError when it does not exist."""
+        response = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
+        return response[0] if response is not None else super().get(key)

@@ -1,4 +1,4 @@
-"""What a store offers. The logic is written against these protocols; ``dynamo.py`` and ``artifacts.py`` have them."""
+"""The protocols that the logic is written against; ``dynamo.py`` and ``artifacts.py`` implement them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nextbest.domain.programs import Program
 
 @dataclass(frozen=True, slots=True)
 class ModelPointer:
-    """Which artifact serves a program: ``version`` orders models in time, ``key`` is its place among the artifacts."""
+    """The artifact of a program's model: ``version`` orders models in time, ``key`` is its name in the bucket."""
 
     version: str
     key: str
@@ -40,7 +40,7 @@ class CataloguePointer:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """A program's settings and what serves it now. ``previous_model`` served before, and does where ``model`` fails."""
+    """A program's settings and current artifacts. ``previous_model`` is used where ``model`` cannot be read."""
 
     program: Program
     model: ModelPointer | None = None
@@ -52,7 +52,7 @@ class ProgramState:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Progress of a program's rebase; ``status_id`` ends in ``program_user_graph_complete`` or ``..._failed``."""
+    """Progress of a program's rebase; ``status_id`` is one of ``domain.rebase_status``."""
 
     program_id: str
     status_id: str
@@ -62,7 +62,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of a batch of events."""
+    """The outcome of storing a batch of events."""
 
     accepted: int
     duplicates: int
@@ -79,7 +79,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class UserRead:
-    """All that one read of a user brings. ``history`` is None for a user who is not known."""
+    """The result of one read of a user. ``history`` is None for an unknown user."""
 
     history: History | None
     attributes: Mapping[str, Any] | None
@@ -92,7 +92,7 @@ class UserStore(Protocol):
     """Events and histories."""
 
     def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
-        """Store events, and fold them into their users' histories unless told not to. Idempotent."""
+        """Store events, and with ``refresh_histories`` add them to their users' histories. Idempotent."""
         ...
 
     def read_user(
@@ -104,15 +104,15 @@ class UserStore(Protocol):
         access_key_id: str | None = None,
         resources: Sequence[tuple[str, str]] = (),
     ) -> UserRead:
-        """One round trip: the user's history, and as much of the configuration as the caller needs afresh."""
+        """The user's history, and the configuration that the caller needs up to date, in one round trip."""
         ...
 
     def history_from_log(self, program_id: str, user_id: str) -> History:
-        """A history made anew from the event log."""
+        """A history built from the event log."""
         ...
 
     def rebuild_history(self, program: Program, user_id: str) -> bool:
-        """Make a stored history anew from the log; False for a user without events."""
+        """Rebuild a stored history from the log; False for a user without events."""
         ...
 
     def events_of(self, program_id: str, user_id: str) -> Iterator[Event]:
@@ -124,7 +124,7 @@ class UserStore(Protocol):
         ...
 
     def backfilled_users(self, program_id: str) -> Iterator[str]:
-        """Users whose log has events that their history was told not to show yet."""
+        """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
     def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
@@ -140,7 +140,7 @@ class UserStore(Protocol):
         ...
 
     def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
-        """Delete all that is held on a user, and remember that it was, for what is still queued."""
+        """Delete all data of a user, and record the deletion, so that events still queued are dropped."""
         ...
 
     def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:

@@ -1,6 +1,6 @@
-"""Removing much at once: events of an import, assets of a data set, a whole program. Scans the table; not for requests.
+"""Bulk removal: events of an import, assets of a dataset, a whole program. Scans the table; not for requests.
 
-Every removal can be repeated: what is gone already is no error, and what others need is removed last.
+Every removal can be repeated: items that are already gone are no error, and items that others need are removed last.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from nextbest.store.histories import decode_attributes
 
 
 class BulkStore(Store, Protocol):
-    """A store that can also remove much at once."""
+    """A store that can also remove in bulk."""
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
-        """Remove events and make the histories of their users anew; how many events. Raises NotFound."""
+        """Remove events and rebuild their users' histories; the number of events. Raises NotFound."""
         ...
 
     def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -35,7 +35,7 @@ class BulkStore(Store, Protocol):
         ...
 
     def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
-        """Remove assets from the catalogue; how many were asked for. Raises NotFound."""
+        """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
         ...
 
     def remove_program(self, program_id: str) -> None:
@@ -50,10 +50,10 @@ class BulkRemoval:
         self._table = table
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
-        """Remove events and make the histories of their users anew; how many events."""
-        found = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
-        removed = self._table.delete_many(found)
-        in_parallel(lambda user_id: self._make_anew(program, user_id), set(found.values()))
+        """Remove events and rebuild their users' histories; the number of events."""
+        user_of = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
+        removed = self._table.delete_many(user_of)
+        in_parallel(lambda user_id: self._rebuild(program, user_id), set(user_of.values()))
         return removed
 
     def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:
@@ -62,10 +62,10 @@ class BulkRemoval:
             key = ItemKey(item["pk"]["S"], item["sk"]["S"])
             yield key, _event(keys.parse_user_pk(key.pk), key.sk, item)
 
-    def _make_anew(self, program: Program, user_id: str) -> None:
-        """Replace a history by what the log still holds.
+    def _rebuild(self, program: Program, user_id: str) -> None:
+        """Rebuild a history from what is left in the log.
 
-        The tail goes first: in between, the user's newest events show a little late, and none is counted twice.
+        The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
         """
         pk = keys.user_pk(program.program_id, user_id)
         rows = self._table.query(pk, prefix=keys.EVENT_PREFIX)
@@ -93,7 +93,7 @@ class BulkRemoval:
             self._table.update(key, "REMOVE attributes_json", {})
 
     def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
-        """Remove assets from the catalogue; how many were asked for. Raises NotFound."""
+        """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
         pk = keys.assets_pk(program_id)
         removed = self._table.delete_many([ItemKey(pk, keys.escape(asset_id)) for asset_id in asset_ids])
         if removed:

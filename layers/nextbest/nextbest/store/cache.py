@@ -1,7 +1,7 @@
-"""What a warm environment keeps between requests: models, catalogues, access keys.
+"""The caches of a warm environment: models, catalogues, access keys.
 
-Models and catalogues are immutable, so a kept one is never stale: the program item, read with every request, says
-which to use. When an artifact cannot be read, the last good one of that program keeps serving.
+Models and catalogues are immutable, so a cached one is never stale: the program item, read with every request, says
+which to use. When an artifact cannot be read, the last good one of that program stays in use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer,
 T = TypeVar("T")
 
 RETRY_SECONDS = 30.0
-"""How long an artifact that could not be read is left alone: trying it with every request would slow all of them."""
+"""How long an artifact that could not be read is not tried again: trying it with every request would slow them all."""
 
 UNREADABLE_MODEL = "a model cannot be read; the last good one serves on"
 
@@ -49,42 +49,42 @@ class LruCache(Generic[T]):
 
 
 class ModelCache(Generic[T]):
-    """The model of each program used lately. ``load`` makes one from an artifact's bytes."""
+    """The models of recently used programs. ``load`` makes one from an artifact's bytes."""
 
     def __init__(self, artifacts: ArtifactStore, load: Callable[[bytes], T], *, capacity: int = 16) -> None:
         self._artifacts = artifacts
         self._load = load
-        self._kept: LruCache[tuple[str, T]] = LruCache(capacity)
+        self._cache: LruCache[tuple[str, T]] = LruCache(capacity)
         self._tried: LruCache[tuple[str, float]] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
-        """Whether nothing has to be fetched."""
-        kept = self._kept.get(state.program.program_id)
-        return state.model is None or (kept is not None and kept[0] == state.model.version)
+        """Whether the program's model needs no fetching."""
+        cached = self._cache.get(state.program.program_id)
+        return state.model is None or (cached is not None and cached[0] == state.model.version)
 
     def model_of(self, state: ProgramState, *, now: float) -> tuple[str, T] | None:
-        """The version and model that serve a program; None before its first rebase.
+        """A program's current model and its version; None before its first rebase.
 
-        An artifact that cannot be read is logged, and the last good model serves on: the one in memory, or else the one
-        that served before. It is tried again after ``RETRY_SECONDS``, for a service may come back. Raises Unavailable
-        where there is no good model at all.
+        An artifact that cannot be read is logged, and the last good model stays in use: the one in memory, or else the
+        program's previous one. The artifact is tried again after ``RETRY_SECONDS``. Raises Unavailable where there is
+        no good model at all.
         """
         program_id = state.program.program_id
         pointer = state.model
         if pointer is None:
             return None
-        kept = self._kept.get(program_id)
-        if kept is not None and (kept[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
-            return kept
-        # Noted before, because time may run out in between (nextbest.web.deadline).
+        cached = self._cache.get(program_id)
+        if cached is not None and (cached[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
+            return cached
+        # Recorded first, because reading may be interrupted by the deadline (nextbest.web.deadline).
         self._tried.put(program_id, (pointer.version, now))
-        for wanted in (pointer, state.previous_model):
-            found = self._read(program_id, wanted) if wanted is not None else None
-            if found is not None:
-                self._kept.put(program_id, found)
-                return found
-            if kept is not None:
-                return kept
+        for candidate in (pointer, state.previous_model):
+            loaded = self._read(program_id, candidate) if candidate is not None else None
+            if loaded is not None:
+                self._cache.put(program_id, loaded)
+                return loaded
+            if cached is not None:
+                return cached
         raise Unavailable("The model of the program cannot be read just now; please try again")
 
     def _tried_lately(self, program_id: str, pointer: ModelPointer, now: float) -> bool:
@@ -101,42 +101,42 @@ class ModelCache(Generic[T]):
 
 
 class CatalogueCache:
-    """The catalogue of each program used lately, brought up to date by the changes it lacks."""
+    """The catalogues of recently used programs, updated with the changes they lack."""
 
     def __init__(self, store: ConfigurationStore, artifacts: ArtifactStore, *, capacity: int = 16) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: LruCache[Catalogue] = LruCache(capacity)
+        self._cache: LruCache[Catalogue] = LruCache(capacity)
 
     def holds(self, state: ProgramState) -> bool:
-        """Whether nothing has to be fetched."""
-        kept = self._kept.get(state.program.program_id)
-        return state.catalogue_revision <= (kept.revision if kept is not None else 0)
+        """Whether the program's catalogue needs no fetching."""
+        cached = self._cache.get(state.program.program_id)
+        return state.catalogue_revision <= (cached.revision if cached is not None else 0)
 
     def catalogue_of(self, state: ProgramState) -> Catalogue:
         """The program's catalogue at exactly ``state.catalogue_revision`` or later."""
         program_id = state.program.program_id
-        kept = self._kept.get(program_id) or Catalogue()
-        if kept.revision >= state.catalogue_revision:
-            return kept
-        current = self._with_changes(program_id, self._start(state, kept), state.catalogue_revision)
+        cached = self._cache.get(program_id) or Catalogue()
+        if cached.revision >= state.catalogue_revision:
+            return cached
+        current = self._with_changes(program_id, self._start(state, cached), state.catalogue_revision)
         if current is None:
-            # Changes that are not there any more: read the assets themselves.
+            # Some changes no longer exist: read the assets themselves.
             assets = {asset.asset_id: asset for asset in self._store.assets(program_id)}
             current = Catalogue(state.catalogue_revision, assets)
-        self._kept.put(program_id, current)
+        self._cache.put(program_id, current)
         return current
 
-    def _start(self, state: ProgramState, kept: Catalogue) -> Catalogue:
-        """The written catalogue, where it is ahead of what is kept."""
-        if state.catalogue is None or state.catalogue.revision <= kept.revision:
-            return kept
+    def _start(self, state: ProgramState, cached: Catalogue) -> Catalogue:
+        """The written catalogue, where it is newer than the cached one."""
+        if state.catalogue is None or state.catalogue.revision <= cached.revision:
+            return cached
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
         except (ArtifactError, *SERVICE_FAILURES) as error:
             logger.error("the catalogue cannot be read; its changes are", program_id=state.program.program_id,
                 key=state.catalogue.key, error=str(error))  # fmt: skip
-            return kept
+            return cached
 
     def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:
         if start.revision >= until:
@@ -150,17 +150,17 @@ class CatalogueCache:
 
 
 class AccessKeyCache:
-    """Access keys used lately, each for at most ``ttl_seconds``: how long a revoked key may still open."""
+    """Recently used access keys, each for at most ``ttl_seconds``: how long a revoked key may still work."""
 
     def __init__(self, *, ttl_seconds: float = 5.0, capacity: int = 256) -> None:
         self._ttl_seconds = ttl_seconds
-        self._kept: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
+        self._cache: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
 
     def get(self, key_id: str, *, now: float) -> AccessKey | None:
-        """The key, if it was read lately."""
-        entry = self._kept.get(key_id)
+        """The key, if it was read within ``ttl_seconds``."""
+        entry = self._cache.get(key_id)
         return entry[1] if entry is not None and now - entry[0] < self._ttl_seconds else None
 
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""
-        self._kept.put(key.key_id, (now, key))
+        self._cache.put(key.key_id, (now, key))

@@ -1,8 +1,8 @@
 """Programs, keys, labels, assets and named resources in DynamoDB.
 
 The program item is read with every request, so it is small: settings, the pointers to the model and the catalogue,
-and the catalogue's revision. Assets are kept three times for three readers: a row each (the truth, for paging), a row
-per change (what a warm reader lacks), and a written catalogue now and then (what a cold reader loads).
+and the catalogue's revision. Assets are stored three times for three readers: a row each (the truth, for paging), a row
+per change (for warm readers), and from time to time a written catalogue (for cold readers).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Configuration:
     def create_program(self, program: Program) -> None:
         """Raises AlreadyExists.
 
-        The index first: an entry without a program is passed over, a program without an entry would never be found.
+        The index entry is written first: an entry without a program is skipped, a program without one would be lost.
         """
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
@@ -76,7 +76,7 @@ class Configuration:
         return [state.program for state in states if state is not None]
 
     def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool:
-        """Let ``pointer`` serve the program, unless a newer model does; whether it was moved."""
+        """Make ``pointer`` the program's model unless a newer one is in use; whether it was changed."""
         return self._update_program(
             program_id,
             "SET previous_model_json = if_not_exists(model_json, :none), model_json = :model, model_version = :version",
@@ -89,7 +89,7 @@ class Configuration:
         )
 
     def forget_model(self, program_id: str) -> None:
-        """Let no model serve the program until the next rebase. Raises NotFound."""
+        """Leave the program without a model until the next rebase. Raises NotFound."""
         self._update_program(program_id, "REMOVE model_json, model_version, previous_model_json", {})
 
     def segments(self, program_id: str) -> SegmentsPointer | None:
@@ -100,9 +100,9 @@ class Configuration:
     def point_to_segments(
         self, program_id: str, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
     ) -> bool:
-        """Let ``pointer`` answer for the program's segments, unless newer ones do; whether it was moved.
+        """Make ``pointer`` the program's segments unless newer ones are in use; whether it was changed.
 
-        With ``instead_of``: only if those do.
+        With ``instead_of``: only if those are in use.
         """
         values: dict[str, Any] = {":body": {"S": to_json(asdict(pointer))}, ":version": {"S": pointer.version}}
         condition = "attribute_not_exists(segments_version) OR segments_version < :version"
@@ -116,11 +116,11 @@ class Configuration:
         return True
 
     def forget_segments(self, program_id: str) -> None:
-        """Let the program have no segments until they are computed again."""
+        """Leave the program without segments until they are computed again."""
         self._table.delete(_segments_key(program_id))
 
     def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool:
-        """Let cold readers start from ``pointer``, unless a newer catalogue was written; whether it was moved."""
+        """Make ``pointer`` the written catalogue unless a newer one was written; whether it was changed."""
         return self._update_program(
             program_id,
             "SET catalogue_json = :catalogue, catalogue_base = :revision",
@@ -129,7 +129,7 @@ class Configuration:
         )
 
     def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None:
-        """Set the operator's weights of labels; other labels keep theirs."""
+        """Set the weights of some labels; other labels keep theirs."""
         state = self.program_state(program_id)
         if state is None:
             raise NotFound(f"program {program_id} does not exist")
@@ -165,7 +165,7 @@ class Configuration:
     def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey:
         """Replace a key by what ``change`` makes of it, without losing another writer's change; the new one.
 
-        ``change`` is told None where there is no such key, and may raise. Raises InUse.
+        ``change`` gets None where there is no such key, and may raise. Raises InUse.
         """
         for _ in range(_ATTEMPTS):
             item = self._table.get(access_key_key(key_id))

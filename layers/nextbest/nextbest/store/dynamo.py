@@ -1,4 +1,4 @@
-"""The store on DynamoDB: histories and configuration in one table, and the one-round-trip read."""
+"""The store on DynamoDB: histories and configuration in one table, and the read in one round trip."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
         access_key_id: str | None = None,
         resources: Sequence[tuple[str, str]] = (),
     ) -> UserRead:
-        """One BatchGetItem for all that a read needs, strongly consistent, so an accepted event always shows.
+        """One strongly consistent BatchGetItem for all that a read needs, so an accepted event is always included.
 
-        Configuration rides along in the same round trip instead of being cached for a while: a moved model pointer,
-        a changed filter or a revoked key counts at once. A history that cannot be decoded is read from the log.
+        Configuration comes in the same round trip instead of being cached for a while: a moved model pointer, a changed
+        filter or a revoked key takes effect at once. A history that cannot be decoded is built from the log.
         """
         pk = keys.user_pk(program_id, user_id)
         snapshot_key, tail_key = ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)
-        wanted = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
+        item_keys = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
         if with_state:
-            wanted.append(program_key(program_id))
+            item_keys.append(program_key(program_id))
         if access_key_id is not None:
-            wanted.append(access_key_key(access_key_id))
-        items = self._table.get_many(wanted)
+            item_keys.append(access_key_key(access_key_id))
+        items = self._table.get_many(item_keys)
         state = decode_program(items.get(program_key(program_id))) if with_state else None
         snapshot, tail = items.get(snapshot_key), items.get(tail_key)
         try:
@@ -56,7 +56,7 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
             if history is not None and state is not None and not history.folded_for(state.program.half_life_days):
                 raise HistoryCorrupt("the history was folded with another half-life")
         except HistoryCorrupt:
-            # Derived data: the log is the truth. The next write or rebase stores it anew.
+            # Derived data: the log is the truth. The next write or rebase stores it again.
             history = self.history_from_log(program_id, user_id)
         return UserRead(
             history,

@@ -1,7 +1,7 @@
 """The deployment that the environment variables name: made once per process, at import of a function.
 
 No connection is made and no credential fetched before the first request, so a snapshot of the process (SnapStart) holds
-nothing that goes stale. botocore is imported by whatever first needs it, which the hot reads do not.
+nothing that goes stale. botocore is imported on first use; hot reads do not use it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session
 from nextbest.aws.direct_reads import DirectTable, Endpoint
-from nextbest.aws.sigv4 import Credentials
+from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
 
@@ -32,7 +32,7 @@ def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:
 
 
 def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
-    """Where a service is, by the variables that every SDK reads; URL_SUFFIX is the partition's."""
+    """The endpoint of a service, from the variables that every SDK reads; URL_SUFFIX is the partition's."""
     region = os.environ["AWS_REGION"]
     url = (
         os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
@@ -40,30 +40,30 @@ def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
         or f"https://{service}.{region}.{os.environ.get('URL_SUFFIX', 'amazonaws.com')}"
     )
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-        # Credentials will have to be fetched: let the snapshot hold what fetches them.
+        # Credentials will have to be fetched after the restore: keep what fetches them in the snapshot.
         shared_session()
     return Endpoint(service, url, region, current_credentials, clock)
 
 
-def current_credentials() -> Credentials:
-    """Those of the environment, which stay valid as long as it lasts; else what the SDK finds and renews.
+def current_credentials() -> AwsCredentials:
+    """Those in the environment, which stay valid as long as it exists; otherwise those that the SDK finds and renews.
 
-    Lambda gives a function that was restored from a snapshot no keys but a place to fetch them. Raises
+    A function that was restored from a snapshot gets no keys from Lambda, but a URL to fetch them from. Raises
     NoCredentialsError.
     """
     variables = os.environ
     if "AWS_SECRET_ACCESS_KEY" in variables and "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in variables:
         token = variables.get("AWS_SESSION_TOKEN", "")
-        return Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], token)
-    found = _sdk_credentials().get_frozen_credentials()
-    return Credentials(found.access_key or "", found.secret_key or "", found.token or "")
+        return AwsCredentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], token)
+    credentials = _sdk_credentials().get_frozen_credentials()
+    return AwsCredentials(credentials.access_key or "", credentials.secret_key or "", credentials.token or "")
 
 
 @cache
 def _sdk_credentials() -> SdkCredentials:
     from botocore.exceptions import NoCredentialsError
 
-    found = shared_session().get_credentials()
-    if found is None:
+    credentials = shared_session().get_credentials()
+    if credentials is None:
         raise NoCredentialsError
-    return found
+    return credentials

@@ -1,8 +1,8 @@
-"""Forgetting users: deleting what is held on them, and remembering for a while that it was.
+"""Erasure: deletes all data of a user, and records the deletion for a while.
 
-What was queued before a deletion may arrive after it. So a deletion leaves a tombstone, and ``ingest`` drops what was
-sent before it; what the person does later makes them known anew. A tombstone holds a digest instead of the user's id,
-and DynamoDB removes it once no queue can hold anything as old (its TTL attribute, ``ttl``).
+Events that were queued before a deletion may arrive after it. So a deletion leaves a tombstone, and ``ingest`` drops
+events that were sent before it; events sent later are stored as those of a new user. A tombstone holds a digest instead
+of the user's id, and DynamoDB removes it once no queue can hold messages as old (its TTL attribute, ``ttl``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from nextbest.aws.table import Item, ItemKey, Table, number
-from nextbest.domain.events import to_microseconds
+from nextbest.domain.events import DAY_SECONDS, to_microseconds
 from nextbest.store import keys
 from nextbest.store.base import Erased
 
@@ -31,11 +31,11 @@ class Erasure:
     def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
         """Delete the user's log, history and attributes, and leave a tombstone; what was removed.
 
-        Sweeps until nothing is found, so that a fold or an event that was under way does not survive.
+        Repeats until nothing is left, so that concurrent writes do not survive.
         """
         tombstone: Item = {
             "erased_us": {"N": str(to_microseconds(now))},
-            "ttl": {"N": str(int(now) + TOMBSTONE_DAYS * 86_400)},
+            "ttl": {"N": str(int(now) + int(TOMBSTONE_DAYS * DAY_SECONDS))},
         }
         self._table.put(_tombstone_key(program_id, user_id), tombstone)
         events = histories = attributes = 0
@@ -51,13 +51,15 @@ class Erasure:
 
     def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
         """Those of ``user_ids`` who were erased at ``since_us`` (microseconds since 1970) or later."""
-        wanted = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
-        if len(wanted) <= _KEYS_PER_READ:
-            found = list(self._table.get_many(list(wanted)).values()) if wanted else []
+        user_of = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
+        if len(user_of) <= _KEYS_PER_READ:
+            tombstones = list(self._table.get_many(list(user_of)).values()) if user_of else []
         else:
-            found = list(self._table.query(keys.tombstones_pk(program_id)))
-        erased = (ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in found if number(item, "erased_us") >= since_us)
-        return {wanted[key] for key in erased if key in wanted}
+            tombstones = list(self._table.query(keys.tombstones_pk(program_id)))
+        erased = (
+            ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in tombstones if number(item, "erased_us") >= since_us
+        )
+        return {user_of[key] for key in erased if key in user_of}
 
 
 def _tombstone_key(program_id: str, user_id: str) -> ItemKey:

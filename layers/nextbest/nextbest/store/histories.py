@@ -1,14 +1,14 @@
-"""Events and histories in DynamoDB (design §4).
+"""Events and histories in DynamoDB (docs/decisions/0001 and 0002).
 
 An accepted event is two writes, both idempotent and commuting, in this order:
 
 1. the log row, inserted if its key is new: the truth;
-2. ``ADD`` of the packed event to the tail's binary set. A set holds equal members once, so a retry, a duplicate or
+2. ``ADD`` of the packed event to the tail's binary set. A set has equal members once, so a retry, a duplicate or
    another order changes nothing, with no condition and no conflict however hot the user.
 
-A long tail is folded into the snapshot by the writer who notices. The snapshot is replaced only under a version check;
-then its events leave the tail. A crash in between leaves events in both places, which reading merges. An event that
-is too old to be told from folded ones makes the history be rebuilt from the log. So nothing is ever counted twice.
+The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
+its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
+that is too old to be distinguished from folded ones causes a rebuild from the log. So no event is ever counted twice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Histories:
         self._table = table
 
     def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
-        """Log the events, then add them to their users' histories unless told not to. Idempotent."""
+        """Log the events, then with ``refresh_histories`` add them to their users' histories. Idempotent."""
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in events}.values())
         new = self._table.insert_new([self._log_row(program, event) for event in distinct])
         step = self._append_to_history if refresh_histories else self._mark_backfilled
@@ -50,9 +50,9 @@ class Histories:
     @staticmethod
     def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
-        kept = {name: value for name, value in extras.items() if value}
+        body = {name: value for name, value in extras.items() if value}
         key = ItemKey(keys.user_pk(program.program_id, event.user_id), keys.event_sk(event))
-        return key, {"body_json": to_json(kept)} if kept else {}
+        return key, {"body_json": to_json(body)} if body else {}
 
     def _append_to_history(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
         packed = [HistoryEvent.of(event) for event in events]
@@ -74,12 +74,12 @@ class Histories:
         )
 
     def _mark_backfilled(self, program: Program, user_id: str, _events: Sequence[Event]) -> None:
-        """Back-fill leaves the history as it is; the next rebase rebuilds it."""
+        """Mark a history as lacking events that were back-filled; the next rebase rebuilds it."""
         key = ItemKey(keys.user_pk(program.program_id, user_id), keys.TAIL)
         self._table.update(key, "SET backfilled = :true", {":true": {"BOOL": True}})
 
     def _fold(self, program: Program, user_id: str, extra: Sequence[HistoryEvent], *, from_log: bool = False) -> None:
-        """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and take from the tail what it holds."""
+        """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and drop the tail's folded events."""
         pk = keys.user_pk(program.program_id, user_id)
         for _ in range(_FOLD_ATTEMPTS):
             items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)])
@@ -87,7 +87,7 @@ class Histories:
             members = list(items.get(ItemKey(pk, keys.TAIL), {}).get("tail_events", {}).get("BS", []))
             try:
                 if from_log:
-                    raise HistoryCorrupt("a rebuild was asked for")
+                    raise HistoryCorrupt("a rebuild was requested")
                 history = decode_snapshot(snapshot).merge([*map(unpack_event, members), *extra])
                 if not history.folded_for(program.half_life_days):
                     raise HistoryCorrupt("the program's half-life was changed")
@@ -98,7 +98,7 @@ class Histories:
             if self._replace_snapshot(pk, number(snapshot, "history_version"), encoded):
                 self._shorten_tail(pk, members, History.decode(encoded).folded_until_us)
                 return
-        # Others keep folding this user: they have folded the tail, so only ``extra`` is left to put somewhere safe.
+        # Other writers keep folding this user's tail, so only ``extra`` is left to store.
         if extra:
             self._add_to_tail(program.program_id, user_id, extra)
 
@@ -124,14 +124,14 @@ class Histories:
         self._table.update(ItemKey(pk, keys.TAIL), expression, values)
 
     def rebuild_history(self, program: Program, user_id: str) -> bool:
-        """Make the stored history anew from the log; False for a user without events."""
+        """Rebuild the stored history from the log; False for a user without events."""
         if next(self.events_of(program.program_id, user_id), None) is None:
             return False
         self._fold(program, user_id, [], from_log=True)
         return True
 
     def history_from_log(self, program_id: str, user_id: str) -> History:
-        """A history made anew from the event log; nothing is folded yet."""
+        """A history built from the event log; nothing is folded yet."""
         events = self.events_of(program_id, user_id)
         return History.from_history_events(HistoryEvent.of(event) for event in events)
 
@@ -172,7 +172,7 @@ class Histories:
             yield keys.parse_user_pk(item["pk"]["S"])
 
     def backfilled_users(self, program_id: str) -> Iterator[str]:
-        """Users whose log has events that their history was told not to show yet."""
+        """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk, backfilled"):
             if "backfilled" in item:
                 yield keys.parse_user_pk(item["pk"]["S"])
@@ -180,8 +180,8 @@ class Histories:
     def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has the times of each user's events, ascending.
 
-        A back-fill leaves histories behind on purpose, and marks them; a writer that was ended between log and history
-        left its user behind by accident. What a history has folded cannot be told apart, so there it counts as whole.
+        A back-fill leaves histories outdated on purpose, and marks them; a writer that was killed between log and
+        history did so by accident. Folded events cannot be identified, so the folded part is assumed to be complete.
         """
         halves: dict[str, dict[str, Item]] = {}
         seen: set[str] = set()
@@ -222,7 +222,7 @@ def decode_snapshot(item: Item) -> History:
 
 
 def decode_history(snapshot: Item | None, tail: Item | None) -> History | None:
-    """The history that a user's two items hold, tail included; None for a user who has none. Raises HistoryCorrupt."""
+    """The history in a user's two items, tail included; None for a user who has none. Raises HistoryCorrupt."""
     members = tail.get("tail_events", {}).get("BS", []) if tail else []
     if not members and (snapshot is None or "packed" not in snapshot):
         return None

@@ -1,4 +1,4 @@
-"""Keys of the one table, in one place (design §4).
+"""Keys of the one table, in one place.
 
     pk                          sk                              holds
     <program>#U#<user>          E#<time>#<type>#<asset>[#<id>]  one event: the truth
@@ -12,9 +12,10 @@
     <program>#T                 <digest of a user id>           tombstone of a deleted user
     key                         <key id>                        access key
     programs                    <program>                       index of programs
+    #idempotency                <route>#<digest>                what a creating call answered
     <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
-Names given by clients are escaped, so that no name can reach into another's keys.
+Names from clients are escaped, so that no name can collide with the keys of another.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ STATUS = "S"
 SEGMENTS = "G"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
+IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so
 _SORT_KEY_BYTES = 1024  # DynamoDB's limit
 _TIME_DIGITS = 18
 

@@ -1,1 +1,1 @@
-"""A gateway's event in, an HTTP answer and one log line out: what all HTTP functions share."""
+"""What all HTTP functions share: the gateway's event in, an HTTP response and one log line out."""

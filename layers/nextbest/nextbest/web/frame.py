@@ -1,4 +1,4 @@
-"""Between API Gateway and a dialect: the frame that every HTTP function shares."""
+"""The frame of every HTTP function, between API Gateway and a dialect."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from nextbest.web.response import Response
 
 
 class Endpoints(Protocol):
-    """What answers requests, in the words of one dialect. ``now`` is in seconds since 1970."""
+    """The endpoints of one dialect. ``now`` is in seconds since 1970."""
 
     def serve(self, request: Request, *, now: float) -> Response:
-        """Answer a request. Raises NextbestError for what is refused."""
+        """The response to a request. Raises NextbestError for a request that is refused."""
         ...
 
     def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
-        """The answer to a request that ``serve`` raised for: the one place where an error becomes an answer."""
+        """The response to a request for which ``serve`` raised: the one place where an error becomes a response."""
         ...
 
 
 def respond(request: Request, context: object, endpoints: Endpoints, *, clock: Callable[[], float]) -> dict[str, Any]:
-    """The gateway's form of the answer to ``request``, in the time that Lambda's ``context`` leaves; logs one line.
+    """The response to ``request`` in the gateway's form, before the deadline of Lambda's ``context``; logs one line.
 
-    The library's own errors become the dialect's; AWS calls that failed for good become Unavailable. Anything else is a
-    defect of ours: it is left to Lambda, which reports it as an error of the function.
+    The library's own errors become the dialect's; AWS calls that failed after all retries become Unavailable. Anything
+    else is a defect: it is left to Lambda, which reports it as an error of the function.
     """
     began = clock()
     logger.set_correlation_id(request.request_id)
@@ -54,7 +54,7 @@ def respond(request: Request, context: object, endpoints: Endpoints, *, clock: C
 
 
 def _log(request: Request, response: Response, began: float, duration_ms: float) -> None:
-    """One line, which records the metrics of a program's request too."""
+    """One line, which also records the metrics of a program's request."""
     fields = response.fields
     logger.info(
         "request",

@@ -1,4 +1,4 @@
-"""One HTTP request as the dialect sees it, and how the gateway's event becomes one."""
+"""One HTTP request, and how it is read from the gateway's event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from urllib.parse import parse_qsl
 
 DEFAULT = "$default"
 """What the gateway calls the route, and the stage, without a name."""
-CONTROL_PLANE = "/personalize/"
+PERSONALIZE = "/personalize"
+"""What the paths of Personalize's clients begin with."""
+
+CONTROL_PLANE = f"{PERSONALIZE}/"
 """Where SDKs post the control plane. No route may end in a slash (template.yaml), so the default route serves it."""
 
 
@@ -32,7 +35,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     path_prefix: str = ""
-    route: str = "$default"
+    route: str = DEFAULT
     request_id: str = ""
     account_id: str = ""
 
@@ -40,13 +43,13 @@ class Request:
 def from_payload_v2(event: Mapping[str, Any]) -> Request:
     """Read an API Gateway HTTP API event, payload format 2.0.
 
-    The gateway percent-decodes ``rawPath`` before it routes, so the path is taken as it stands: a second decoding would
-    turn ``%2541`` into ``A``. Path parameters are read off that path with the route's template, because the event's own
-    ``pathParameters`` do not tell whether they are decoded. The query comes from ``rawQueryString``, which alone keeps
-    repeated keys apart (``queryStringParameters`` joins them with commas).
+    The gateway percent-decodes ``rawPath`` before it routes, so the path is used as it is: a second decoding would turn
+    ``%2541`` into ``A``. Path parameters are read from that path with the route's template, because the event's own
+    ``pathParameters`` may or may not be decoded. The query comes from ``rawQueryString``, which alone keeps repeated
+    keys apart (``queryStringParameters`` joins them with commas).
 
     ``rawPath`` may begin with a named stage, with the base path of a custom domain, or with both, which are no part of
-    the route. No member of the event names a base path, but the route's template tells which segments are the route's.
+    the route. No member of the event names a base path, but the route's template shows which segments are the route's.
     """
     context, raw_path = event["requestContext"], event["rawPath"]
     method, route = context["http"]["method"], event.get("routeKey", DEFAULT)
@@ -82,7 +85,7 @@ def _prefix(context: Mapping[str, Any], template: str, path: str) -> str:
     start = len(segments) - len(names)
     if names and start >= 0 and all(map(_fits, names, segments[start:])):
         prefix = "".join(f"/{segment}" for segment in segments[:start])
-        # The API's own domain has no base path: what else precedes there belongs to an id with slashes.
+        # The API's own domain has no base path: anything else in front belongs to an id with slashes.
         own_domain = context.get("domainName", "").startswith(f"{context.get('apiId')}.execute-api.")
         if prefix in ("", stage) or not own_domain:
             return prefix
@@ -90,7 +93,7 @@ def _prefix(context: Mapping[str, Any], template: str, path: str) -> str:
 
 
 def _fits(name: str, segment: str) -> bool:
-    """Whether a template's segment stands for that of a path."""
+    """Whether a template's segment matches that of a path."""
     return name.startswith("{") or name == segment
 
 

@@ -1,4 +1,4 @@
-"""One HTTP answer, as both dialects give it."""
+"""One HTTP response, of either dialect."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer. ``fields`` go into the log line, never into the answer.
+    """An HTTP response. ``fields`` go into the log line, never into the response.
 
-    With the field ``program``, which only those answers have whose caller proved to know it, the line records metrics;
+    With the field ``program``, which is set only once the caller is authorized for it, the line records metrics;
     ``actions`` (how many were recommended) and ``model`` (its version) add to them.
     """
 

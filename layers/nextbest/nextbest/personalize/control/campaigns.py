@@ -1,7 +1,7 @@
-"""Campaigns: what GetActionRecommendations asks (personalize-actions §8.3).
+"""Campaigns: what recommendations are requested from (docs/contracts/personalize.md, section 8.3).
 
-A campaign answers from the program's current model, which is that of the latest training: a new version is in service
-as soon as it is trained, whether or not the campaign asked to be kept in step.
+A campaign uses the program's current model, which is that of the latest training: a new version is in service as soon
+as it is trained, whether or not the campaign has ``syncWithLatestSolutionVersion``.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, narrowed_to, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
 from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
-from nextbest.personalize.protocol.statuses import ACTIVE, STOPPING, UNFINISHED
+from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
 
-def create_campaign(call: Call) -> Mapping[str, Any]:
-    name = call.asked["name"]
-    config = call.asked.get("campaignConfig", {})
+def create_campaign(call: ControlCall) -> Mapping[str, Any]:
+    name = call.request["name"]
+    config = call.request.get("campaignConfig", {})
     version = _version(call, config)
     program_id = version["program_id"]
     if name != program_id and call.store.program_state(name) is not None:
-        # Each program has a campaign of its own name without ceremony, which nobody else may take.
+        # Each program implicitly has a campaign of its own name, which no other program may use.
         raise AlreadyExists(f"Another resource with Arn {call.arn(CAMPAIGN, name)} already exists.")
     members = {
         "solution": version["solution"],
         "version": _version_name(call, version),
-        "transactions_per_second": call.asked.get("minProvisionedTPS", 1),
+        "transactions_per_second": call.request.get("minProvisionedTPS", 1),
         "config": config,
         "status": ACTIVE,
     }
@@ -36,15 +36,15 @@ def create_campaign(call: Call) -> Mapping[str, Any]:
     return {"campaignArn": call.arn(CAMPAIGN, name)}
 
 
-def _version(call: Call, config: Mapping[str, Any]) -> Resource:
-    """The version a campaign is to serve. Raises InvalidInput for one that failed, InUse while it is trained."""
+def _version(call: ControlCall, config: Mapping[str, Any]) -> Resource:
+    """The version for a campaign. Raises InvalidInput for one that failed, InUse while it is being trained."""
     CampaignSettings.read(config)
-    arn = call.asked["solutionVersionArn"]
+    arn = call.request["solutionVersionArn"]
     version = find_version(call, "solutionVersionArn")
     if config.get("syncWithLatestSolutionVersion") and not arn.endswith(f"/{LATEST}"):
         problem = f"With syncWithLatestSolutionVersion the solutionVersionArn must end in /{LATEST}"
         raise InvalidInput(problem, field="solutionVersionArn")
-    if version["status"] in (*UNFINISHED, STOPPING):
+    if version["status"] in BUSY:
         raise InUse(f"The solution version is in the state {version['status']}; wait until it is ACTIVE")
     if version["status"] != ACTIVE:
         problem = f"The solution version is in the state {version['status']}; a campaign needs an ACTIVE one"
@@ -52,12 +52,12 @@ def _version(call: Call, config: Mapping[str, Any]) -> Resource:
     return version
 
 
-def _version_name(call: Call, version: Resource) -> str:
-    latest = call.asked["solutionVersionArn"].endswith(f"/{LATEST}")
+def _version_name(call: ControlCall, version: Resource) -> str:
+    latest = call.request["solutionVersionArn"].endswith(f"/{LATEST}")
     return f"{version['solution']}/{LATEST}" if latest else str(version["name"])
 
 
-def describe_campaign(call: Call) -> Mapping[str, Any]:
+def describe_campaign(call: ControlCall) -> Mapping[str, Any]:
     campaign = call.find(CAMPAIGN, "campaignArn")
     described = {**_summary(call, campaign), **_settings(call, campaign)}
     if "update" in campaign:
@@ -70,17 +70,17 @@ def describe_campaign(call: Call) -> Mapping[str, Any]:
     return {"campaign": described}
 
 
-def list_campaigns(call: Call) -> Mapping[str, Any]:
+def list_campaigns(call: ControlCall) -> Mapping[str, Any]:
     solution = narrowed_to(call, SOLUTION, "solutionArn")
-    found = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
-    return page(call, found, "campaigns", lambda row: _summary(call, row), scope=solution)
+    matches = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
+    return page(call, matches, "campaigns", lambda row: _summary(call, row), scope=solution)
 
 
-def update_campaign(call: Call) -> Mapping[str, Any]:
+def update_campaign(call: ControlCall) -> Mapping[str, Any]:
     campaign = call.find(CAMPAIGN, "campaignArn")
     changes: dict[str, Any] = {}
-    config = call.asked.get("campaignConfig", campaign["config"])
-    if "solutionVersionArn" in call.asked:
+    config = call.request.get("campaignConfig", campaign["config"])
+    if "solutionVersionArn" in call.request:
         version = _version(call, config)
         if version["program_id"] != campaign["program_id"]:
             problem = "The solution version belongs to another dataset group than the campaign"
@@ -88,17 +88,17 @@ def update_campaign(call: Call) -> Mapping[str, Any]:
         changes |= {"solution": version["solution"], "version": _version_name(call, version)}
     else:
         CampaignSettings.read(config)
-    if "minProvisionedTPS" in call.asked:
-        changes["transactions_per_second"] = call.asked["minProvisionedTPS"]
+    if "minProvisionedTPS" in call.request:
+        changes["transactions_per_second"] = call.request["minProvisionedTPS"]
     call.change(CAMPAIGN, campaign, **changes, config=config, update=call.now)
     return {"campaignArn": call.arn(CAMPAIGN, campaign["name"])}
 
 
-def delete_campaign(call: Call) -> None:
+def delete_campaign(call: ControlCall) -> None:
     call.delete(CAMPAIGN, call.find(CAMPAIGN, "campaignArn"))
 
 
-def _summary(call: Call, campaign: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, campaign: Resource) -> dict[str, Any]:
     return {
         "name": campaign["name"],
         "campaignArn": call.arn(CAMPAIGN, campaign["name"]),
@@ -107,7 +107,7 @@ def _summary(call: Call, campaign: Resource) -> dict[str, Any]:
     }
 
 
-def _settings(call: Call, campaign: Resource) -> dict[str, Any]:
+def _settings(call: ControlCall, campaign: Resource) -> dict[str, Any]:
     return {
         "solutionVersionArn": call.arn(SOLUTION, campaign["version"]),
         "minProvisionedTPS": campaign["transactions_per_second"],

@@ -1,7 +1,7 @@
-"""Dataset import jobs: CreateDatasetImportJob, Describe and List (personalize-actions §6.6). ``jobs`` runs them.
+"""Dataset import jobs: Create, Describe and List (docs/contracts/personalize.md, section 6.6). ``jobs`` runs them.
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
-``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
+``failureReason`` names the rows that were refused. DescribeDatasetImportJob has the counts in ``nextbestCounts``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput, QuotaExceeded
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, narrowed_to, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
@@ -18,15 +18,15 @@ from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFIN
 MAX_UNFINISHED = 5
 
 
-def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
+def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
-    location = call.asked["dataSource"].get("dataLocation", "")
+    location = call.request["dataSource"].get("dataLocation", "")
     if not location.startswith("s3://"):
         raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
-    if call.asked.get("publishAttributionMetricsToS3"):
+    if call.request.get("publishAttributionMetricsToS3"):
         problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
         raise InvalidInput(problem, field="publishAttributionMetricsToS3")
-    mode = call.asked.get("importMode", FULL)
+    mode = call.request.get("importMode", FULL)
     jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
     if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
         raise QuotaExceeded(f"More than {MAX_UNFINISHED} resources with PENDING or IN_PROGRESS status.")
@@ -37,16 +37,16 @@ def create_dataset_import_job(call: Call) -> Mapping[str, Any]:
         "dataset": dataset["name"],
         "location": location,
         "mode": mode,
-        "role": call.asked.get("roleArn"),
+        "role": call.request.get("roleArn"),
         "status": CREATE_PENDING,
     }
-    name = call.asked["jobName"]
+    name = call.request["jobName"]
     call.create(IMPORT_JOB, name, dataset["program_id"], members)
     call.deployment.start_import(name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 
-def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
+def describe_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     job = call.find(IMPORT_JOB, "datasetImportJobArn")
     described = {
         **_summary(call, job),
@@ -61,13 +61,13 @@ def describe_dataset_import_job(call: Call) -> Mapping[str, Any]:
     return {"datasetImportJob": described}
 
 
-def list_dataset_import_jobs(call: Call) -> Mapping[str, Any]:
+def list_dataset_import_jobs(call: ControlCall) -> Mapping[str, Any]:
     dataset = narrowed_to(call, DATASET, "datasetArn")
-    found = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
-    return page(call, found, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
+    matches = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
+    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
 
 
-def _summary(call: Call, job: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, job: Resource) -> dict[str, Any]:
     failure = {"failureReason": job["failure"]} if "failure" in job else {}
     return {
         "jobName": job["name"],

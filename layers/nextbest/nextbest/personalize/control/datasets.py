@@ -1,4 +1,4 @@
-"""Datasets: a schema for one kind of data of a dataset group (personalize-actions §6)."""
+"""Datasets: a schema for one kind of data of a dataset group (docs/contracts/personalize.md, section 6)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.dataset_groups import group_named, wanted_group
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.control.dataset_groups import group_criteria, group_named
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.control.schemas import schema_named
 from nextbest.personalize.control.solution_versions import unfinished_version
 from nextbest.personalize.datasets.removal import clear_dataset
@@ -35,9 +35,9 @@ from nextbest.personalize.protocol.arns import (
 from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
 
 
-def create_dataset(call: Call) -> Mapping[str, Any]:
-    program_id = group_named(call, call.asked["datasetGroupArn"])
-    dataset_type = dataset_type_named(call.asked["datasetType"])
+def create_dataset(call: ControlCall) -> Mapping[str, Any]:
+    program_id = group_named(call, call.request["datasetGroupArn"])
+    dataset_type = dataset_type_named(call.request["datasetType"])
     if dataset_type is None:
         raise InvalidInput(f"The datasetType must be one of {', '.join(DATASET_TYPES)}", field="datasetType")
     group = call.store.resource(stored_kind(DATASET_GROUP), program_id)
@@ -46,7 +46,7 @@ def create_dataset(call: Call) -> Mapping[str, Any]:
     schema = _schema_for(call, dataset_type)
     tracking_id = new_tracking_id(call) if dataset_type == ACTION_INTERACTIONS else None
     members = {
-        "dataset_name": call.asked["name"],
+        "dataset_name": call.request["name"],
         "dataset_type": dataset_type,
         "schema": schema["name"],
         "fields": schema["fields"],
@@ -60,20 +60,20 @@ def create_dataset(call: Call) -> Mapping[str, Any]:
     return {"datasetArn": call.arn(DATASET, name)}
 
 
-def new_tracking_id(call: Call) -> str:
+def new_tracking_id(call: ControlCall) -> str:
     """A UUID."""
     return str(UUID(int=call.deployment.random.getrandbits(128), version=4))
 
 
-def _schema_for(call: Call, dataset_type: str) -> Resource:
-    schema = schema_named(call, call.asked["schemaArn"])
+def _schema_for(call: ControlCall, dataset_type: str) -> Resource:
+    schema = schema_named(call, call.request["schemaArn"])
     if schema["dataset_type"] != dataset_type:
         problem = f"The schema is for a dataset of type {schema['dataset_type']}, not {dataset_type}"
         raise InvalidInput(problem, field="schemaArn")
     return schema
 
 
-def describe_dataset(call: Call) -> Mapping[str, Any]:
+def describe_dataset(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
     described = {
         **_summary(call, dataset),
@@ -92,13 +92,13 @@ def describe_dataset(call: Call) -> Mapping[str, Any]:
     return {"dataset": described}
 
 
-def list_datasets(call: Call) -> Mapping[str, Any]:
-    wanted = wanted_group(call)
-    found = call.resources(DATASET, **wanted)
-    return page(call, found, "datasets", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+def list_datasets(call: ControlCall) -> Mapping[str, Any]:
+    criteria = group_criteria(call)
+    matches = call.resources(DATASET, **criteria)
+    return page(call, matches, "datasets", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
 
 
-def update_dataset(call: Call) -> Mapping[str, Any]:
+def update_dataset(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
     if dataset["dataset_type"] not in (ITEMS, USERS):
         raise InvalidInput(
@@ -116,8 +116,8 @@ def update_dataset(call: Call) -> Mapping[str, Any]:
     return {"datasetArn": call.arn(DATASET, dataset["name"])}
 
 
-def delete_dataset(call: Call) -> None:
-    """Filters go first, and event trackers before what they feed (§8.3). Removes the data too."""
+def delete_dataset(call: ControlCall) -> None:
+    """Remove a dataset with its data. Its filters and event trackers must be deleted first (section 8.3)."""
     dataset = call.find(DATASET, "datasetArn")
     program_id = dataset["program_id"]
     blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]
@@ -139,7 +139,7 @@ def delete_dataset(call: Call) -> None:
     call.delete(DATASET, dataset)
 
 
-def _summary(call: Call, dataset: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, dataset: Resource) -> dict[str, Any]:
     return {
         "name": dataset["dataset_name"],
         "datasetArn": call.arn(DATASET, dataset["name"]),

@@ -1,4 +1,7 @@
-"""The control plane: one operation per ``X-Amz-Target``, looked up in one table (personalize-actions §8)."""
+"""The control plane: one operation per ``X-Amz-Target``, looked up in one table.
+
+Source: docs/contracts/personalize.md, section 8.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from nextbest.personalize.control import (
     tags,
     unsupported,
 )
-from nextbest.personalize.control.resources import Call, ControlPlane, Operation
+from nextbest.personalize.control.resources import ControlCall, ControlPlane, Operation
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
-from nextbest.personalize.protocol.errors import Protocol, Refused
+from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Protocol, Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
 from nextbest.store.bulk import BulkStore
@@ -48,7 +51,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class ControlPlaneEndpoints(PersonalizeEndpoints):
-    """The control plane. Calls that name no operation get the words of the REST protocol: nobody else serves them.
+    """The control plane. Calls that name no operation are refused in the REST protocol: no other function serves them.
 
     ``region`` is the deployment's; ``control_plane`` makes what operations act on from the ARNs of an account.
     """
@@ -63,14 +66,14 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
         self._control_plane = control_plane
 
     def serve(self, request: Request, *, now: float) -> Response:
-        """Answer one call of the control plane."""
+        """The response to one call of the control plane."""
         caller = self.caller(request)
         if TARGET not in request.headers:
             raise _misdirected(request.path)
         key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
         control_plane = self._control_plane(Arns(self._region, request.account_id))
-        call = Call(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
+        call = ControlCall(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
         members = operation(call)
         return success(members, protocol=self.protocol, request_id=request.request_id, fields={"operation": name})
 
@@ -80,15 +83,15 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
 
 
 def _misdirected(path: str) -> NextbestError:
-    """The other two operations of the runtime are for items (§2.4); beyond them there is nothing."""
+    """The refusal of an unknown path. The other two operations of the runtime are for items (section 2.4)."""
     if path.rstrip("/").endswith(("/recommendations", "/personalize-ranking")):
         return InvalidInput("This service recommends actions: call GetActionRecommendations")
-    return Refused("UnknownOperationException", f"There is no operation at {path[:200]}", status=404)
+    return Refused(UNKNOWN_OPERATION, f"There is no operation at {path[:200]}", status=404)
 
 
 def _operation(target: str) -> tuple[str, Operation]:
     service, _, name = target.partition(".")
     operation = OPERATIONS.get(name) if service == SERVICE else None
     if operation is None:
-        raise Refused("UnknownOperationException", f"The operation {target[:200] or '(none)'} is not known")
+        raise Refused(UNKNOWN_OPERATION, f"The operation {target[:200] or '(none)'} is not known")
     return name, operation

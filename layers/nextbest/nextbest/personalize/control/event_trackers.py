@@ -1,4 +1,7 @@
-"""Event trackers: ids to put item events with (personalize-actions §6.5). A dataset group has at most one."""
+"""Event trackers: ids to put item events with. A dataset group has at most one.
+
+Source: docs/contracts/personalize.md, section 6.5.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import AlreadyExists
-from nextbest.personalize.control.dataset_groups import group_named, wanted_group
+from nextbest.personalize.control.dataset_groups import group_criteria, group_named
 from nextbest.personalize.control.datasets import new_tracking_id
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER, stored_kind
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 
-def create_event_tracker(call: Call) -> Mapping[str, Any]:
-    program_id = group_named(call, call.asked["datasetGroupArn"])
+def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
+    program_id = group_named(call, call.request["datasetGroupArn"])
     other = next(call.resources(EVENT_TRACKER, program_id=program_id), None)
     if other is not None:
         raise AlreadyExists(f"The dataset group has an event tracker already: {call.arn(EVENT_TRACKER, other['name'])}")
@@ -24,11 +27,11 @@ def create_event_tracker(call: Call) -> Mapping[str, Any]:
     schema = DatasetSchema.from_json(dataset["fields"]) if dataset is not None else None
     name, tracking_id = f"{call.deployment.random.getrandbits(32):08x}", new_tracking_id(call)
     call.store.create_resource(TRACKING_ID, tracking_id, tracker_resource(program_id, INTERACTIONS, schema))
-    call.create(EVENT_TRACKER, name, program_id, {"tracker_name": call.asked["name"], "tracking_id": tracking_id})
+    call.create(EVENT_TRACKER, name, program_id, {"tracker_name": call.request["name"], "tracking_id": tracking_id})
     return {"eventTrackerArn": call.arn(EVENT_TRACKER, name), "trackingId": tracking_id}
 
 
-def describe_event_tracker(call: Call) -> Mapping[str, Any]:
+def describe_event_tracker(call: ControlCall) -> Mapping[str, Any]:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
     return {
         "eventTracker": {
@@ -40,19 +43,19 @@ def describe_event_tracker(call: Call) -> Mapping[str, Any]:
     }
 
 
-def list_event_trackers(call: Call) -> Mapping[str, Any]:
-    wanted = wanted_group(call)
-    found = call.resources(EVENT_TRACKER, **wanted)
-    return page(call, found, "eventTrackers", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+def list_event_trackers(call: ControlCall) -> Mapping[str, Any]:
+    criteria = group_criteria(call)
+    matches = call.resources(EVENT_TRACKER, **criteria)
+    return page(call, matches, "eventTrackers", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
 
 
-def delete_event_tracker(call: Call) -> None:
+def delete_event_tracker(call: ControlCall) -> None:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
     call.store.delete_resource(TRACKING_ID, tracker["tracking_id"])
     call.delete(EVENT_TRACKER, tracker)
 
 
-def _summary(call: Call, tracker: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, tracker: Resource) -> dict[str, Any]:
     return {
         "name": tracker["tracker_name"],
         "eventTrackerArn": call.arn(EVENT_TRACKER, tracker["name"]),

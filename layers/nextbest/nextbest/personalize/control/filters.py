@@ -1,4 +1,4 @@
-"""Filters: CreateFilter, DescribeFilter, ListFilters, DeleteFilter (personalize-actions §4)."""
+"""Filters: CreateFilter, DescribeFilter, ListFilters, DeleteFilter (docs/contracts/personalize.md, section 4)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from nextbest.errors import AlreadyExists, QuotaExceeded
 from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
-from nextbest.personalize.control.dataset_groups import group_named, wanted_group
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.control.dataset_groups import group_criteria, group_named
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, stored_kind
@@ -24,9 +24,9 @@ _DATASETS = {
 }
 
 
-def create_filter(call: Call) -> Mapping[str, Any]:
-    program_id, expression = group_named(call, call.asked["datasetGroupArn"]), call.asked["filterExpression"]
-    name = call.asked["name"]
+def create_filter(call: ControlCall) -> Mapping[str, Any]:
+    program_id, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
+    name = call.request["name"]
     if call.store.resource(stored_kind(FILTER), name) is not None:
         raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
     others = list(call.resources(FILTER, program_id=program_id))
@@ -43,10 +43,10 @@ def _bound(resource: Resource) -> BoundFilter:
     return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
 
 
-def _schema_of(call: Call, program_id: str) -> Schema:
+def _schema_of(call: ControlCall, program_id: str) -> Schema:
     """What a filter of the program may name: the datasets that were created.
 
-    A program that was not made as a dataset group has every dataset without ceremony; its actions have the fields that
+    A program that was not created as a dataset group implicitly has every dataset; its actions have the fields that
     occur among its assets, or any where there are none yet.
     """
     declared = {
@@ -62,23 +62,23 @@ def _schema_of(call: Call, program_id: str) -> Schema:
     return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 
 
-def describe_filter(call: Call) -> Mapping[str, Any]:
+def describe_filter(call: ControlCall) -> Mapping[str, Any]:
     resource = call.find(FILTER, "filterArn")
     return {"filter": {**_summary(call, resource), "filterExpression": resource["expression"]}}
 
 
-def list_filters(call: Call) -> Mapping[str, Any]:
-    wanted = wanted_group(call)
-    found = call.resources(FILTER, **wanted)
+def list_filters(call: ControlCall) -> Mapping[str, Any]:
+    criteria = group_criteria(call)
+    matches = call.resources(FILTER, **criteria)
     # The capital F is AWS's own, here alone.
-    return page(call, found, "Filters", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+    return page(call, matches, "Filters", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
 
 
-def delete_filter(call: Call) -> None:
+def delete_filter(call: ControlCall) -> None:
     call.delete(FILTER, call.find(FILTER, "filterArn"))
 
 
-def _summary(call: Call, resource: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, resource: Resource) -> dict[str, Any]:
     return {
         "name": resource["name"],
         "filterArn": call.arn(FILTER, resource["name"]),

@@ -1,4 +1,4 @@
-"""The one recipe there is: aws-next-best-action (personalize-actions §7.1)."""
+"""The one recipe there is: aws-next-best-action (docs/contracts/personalize.md, section 7.1)."""
 
 from __future__ import annotations
 
@@ -6,49 +6,48 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
-from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, missing, name_in
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, RECIPE_NAME, missing, name_in
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-NAME = "aws-next-best-action"
 OPTIMIZATION_PERIOD = "action_optimization_period"
 DEFAULT_PERIOD_DAYS = 14
 PERIOD_DAYS = range(7, 29)
 
 _CREATED = 1691712000.0  # 2023-08-11
-_RECIPE: Resource = {"name": NAME, "created": _CREATED, "updated": _CREATED}
+_RECIPE: Resource = {"name": RECIPE_NAME, "created": _CREATED, "updated": _CREATED}
 
 
-def describe_recipe(call: Call) -> Mapping[str, Any]:
+def describe_recipe(call: ControlCall) -> Mapping[str, Any]:
     _require(call, RECIPE, "recipeArn")
     return {
         "recipe": {
             **_summary(call, _RECIPE),
-            "algorithmArn": call.arn(ALGORITHM, NAME),
-            "featureTransformationArn": call.arn(FEATURE_TRANSFORMATION, NAME),
+            "algorithmArn": call.arn(ALGORITHM, RECIPE_NAME),
+            "featureTransformationArn": call.arn(FEATURE_TRANSFORMATION, RECIPE_NAME),
             "description": "Recommends the actions that a user is most likely to take next",
             "recipeType": "PERSONALIZED_ACTIONS",
         }
     }
 
 
-def list_recipes(call: Call) -> Mapping[str, Any]:
+def list_recipes(call: ControlCall) -> Mapping[str, Any]:
     # The recipe is for custom dataset groups; domains have recipes of their own, none of them here.
-    recipes: Iterator[Resource] = iter(() if "domain" in call.asked else (_RECIPE,))
-    return page(call, recipes, "recipes", lambda row: _summary(call, row), scope=call.asked.get("domain", ""))
+    recipes: Iterator[Resource] = iter(() if "domain" in call.request else (_RECIPE,))
+    return page(call, recipes, "recipes", lambda row: _summary(call, row), scope=call.request.get("domain", ""))
 
 
-def describe_algorithm(call: Call) -> Mapping[str, Any]:
+def describe_algorithm(call: ControlCall) -> Mapping[str, Any]:
     _require(call, ALGORITHM, "algorithmArn")
-    return {"algorithm": {"name": NAME, "algorithmArn": call.arn(ALGORITHM, NAME), **dates(_RECIPE)}}
+    return {"algorithm": {"name": RECIPE_NAME, "algorithmArn": call.arn(ALGORITHM, RECIPE_NAME), **dates(_RECIPE)}}
 
 
-def describe_feature_transformation(call: Call) -> Mapping[str, Any]:
+def describe_feature_transformation(call: ControlCall) -> Mapping[str, Any]:
     _require(call, FEATURE_TRANSFORMATION, "featureTransformationArn")
     return {
         "featureTransformation": {
-            "name": NAME,
-            "featureTransformationArn": call.arn(FEATURE_TRANSFORMATION, NAME),
+            "name": RECIPE_NAME,
+            "featureTransformationArn": call.arn(FEATURE_TRANSFORMATION, RECIPE_NAME),
             "defaultParameters": {OPTIMIZATION_PERIOD: str(DEFAULT_PERIOD_DAYS)},
             "status": ACTIVE,
             **dates(_RECIPE),
@@ -58,14 +57,16 @@ def describe_feature_transformation(call: Call) -> Mapping[str, Any]:
 
 def require_recipe(arn: str) -> None:
     """Raise NotFound for any other recipe."""
-    if name_in(arn, RECIPE, field="recipeArn") != NAME:
+    if name_in(arn, RECIPE, field="recipeArn") != RECIPE_NAME:
         raise missing(arn)
 
 
-def optimization_period_days(call: Call, parameters: Mapping[str, str]) -> int:
-    """The days ahead that a solution learns for. Raises InvalidInput for other parameters and other numbers."""
+def optimization_period_days(call: ControlCall, parameters: Mapping[str, str]) -> int:
+    """How many days ahead a solution predicts. Raises InvalidInput for other parameters and other numbers."""
     if parameters.keys() - {OPTIMIZATION_PERIOD}:
-        raise InvalidInput(f"Provide a hyperparameter that is used in the algorithm: {call.arn(ALGORITHM, NAME)}")
+        raise InvalidInput(
+            f"Provide a hyperparameter that is used in the algorithm: {call.arn(ALGORITHM, RECIPE_NAME)}"
+        )
     text = parameters.get(OPTIMIZATION_PERIOD, str(DEFAULT_PERIOD_DAYS))
     if not text.isdecimal() or int(text) not in PERIOD_DAYS:
         raise InvalidInput(
@@ -76,13 +77,13 @@ def optimization_period_days(call: Call, parameters: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _require(call: Call, kind: str, member: str) -> None:
-    arn = call.asked[member]
-    if name_in(arn, kind, field=member) != NAME:
+def _require(call: ControlCall, kind: str, member: str) -> None:
+    arn = call.request[member]
+    if name_in(arn, kind, field=member) != RECIPE_NAME:
         raise missing(arn)
 
 
-def _summary(call: Call, recipe: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, recipe: Resource) -> dict[str, Any]:
     return {"name": recipe["name"], "recipeArn": call.arn(RECIPE, recipe["name"]), "status": ACTIVE, **dates(recipe)}
 
 

@@ -1,4 +1,4 @@
-"""What operations of the control plane have in common: their input, the resources they name, pages of lists."""
+"""What operations of the control plane have in common: their request, the resources they name, pages of lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nextbest.errors import AlreadyExists, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
 from nextbest.personalize.protocol.errors import Refused
-from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING, UNFINISHED
+from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.store.base import ProgramState
 from nextbest.store.bulk import BulkStore
 
@@ -43,12 +43,12 @@ class ControlPlane:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call whose input was checked and whose caller is known."""
+class ControlCall:
+    """One call, whose caller is authenticated. ``request`` has the members of the request, checked."""
 
     deployment: ControlPlane
     key: AccessKey
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     now: float
 
     @property
@@ -64,34 +64,34 @@ class Call:
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
-        arn = self.asked[member]
+        arn = self.request[member]
         return self.find_named(kind, name_in(arn, kind, field=member), arn)
 
     def find_named(self, kind: str, name: str, arn: str) -> Resource:
         """The resource ``name``, which the caller knows as ``arn``. Raises NotFound, Forbidden."""
-        found = self.store.resource(stored_kind(kind), name)
-        if found is None:
+        resource = self.store.resource(stored_kind(kind), name)
+        if resource is None:
             raise missing(arn)
-        self.key.require(found["program_id"], ADMIN, hidden=missing(arn))
-        return as_of(found, self.now)
+        self.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+        return as_of(resource, self.now)
 
-    def resources(self, kind: str, **wanted: str) -> Iterator[Resource]:
-        """All resources of ``kind`` that the caller may see, whose members are as ``wanted``, in order of names."""
+    def resources(self, kind: str, **criteria: str) -> Iterator[Resource]:
+        """All resources of ``kind`` that the caller may see and whose members match ``criteria``, in order of names."""
         for resource in self.store.list_resources(stored_kind(kind)):
-            if self.sees(resource) and all(resource.get(name) == value for name, value in wanted.items()):
+            if self.sees(resource) and all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
 
     def sees(self, resource: Resource) -> bool:
         return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
 
     def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
-        """Store a new resource of a program with what every resource has. Raises AlreadyExists, Refused."""
+        """Store a new resource of a program, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
             "program_id": program_id,
             "created": self.now,
             "updated": self.now,
-            "tags": tags_of(self.asked.get("tags", [])),
+            "tags": tags_of(self.request.get("tags", [])),
             **members,
         }
         try:
@@ -111,8 +111,8 @@ class Call:
         self.store.delete_resource(stored_kind(kind), resource["name"])
 
 
-Operation = Callable[[Call], Mapping[str, Any] | None]
-"""Serves one operation, whose input was checked against AWS's own shapes. None: the operation has no output."""
+Operation = Callable[[ControlCall], Mapping[str, Any] | None]
+"""Serves one operation, whose request was checked against AWS's own shapes. None: the operation has no output."""
 
 
 @contextmanager
@@ -124,24 +124,29 @@ def narrowing(member: str) -> Iterator[None]:
         raise InvalidInput(error.message, field=member) from error
 
 
-def narrowed_to(call: Call, kind: str, member: str) -> str:
+def narrowed_to(call: ControlCall, kind: str, member: str) -> str:
     """The name of the resource that a list is narrowed to; empty where it is not. Raises InvalidInput, Forbidden."""
-    if member not in call.asked:
+    if member not in call.request:
         return ""
     with narrowing(member):
         return str(call.find(kind, member)["name"])
 
 
 def page(
-    call: Call, found: Iterator[Resource], key: str, render: Callable[[Resource], Mapping[str, Any]], *, scope: str = ""
+    call: ControlCall,
+    matches: Iterator[Resource],
+    key: str,
+    render: Callable[[Resource], Mapping[str, Any]],
+    *,
+    scope: str = "",
 ) -> dict[str, Any]:
-    """One page of a list in order of names. ``scope`` is what the list was asked for.
+    """One page of a list in order of names. ``scope`` is what the list was narrowed to.
 
-    A token holds the list it is for and the last name told. Raises InvalidNextTokenException for any other.
+    A token contains the list it is for and the last name returned. Raises InvalidNextTokenException for any other.
     """
-    last = _read_token(call.asked["nextToken"], key, scope) if "nextToken" in call.asked else ""
-    size = call.asked.get("maxResults", DEFAULT_PAGE)
-    rows = list(islice((resource for resource in found if resource["name"] > last), size + 1))
+    last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ""
+    size = call.request.get("maxResults", DEFAULT_PAGE)
+    rows = list(islice((resource for resource in matches if resource["name"] > last), size + 1))
     token = _token(key, scope, rows[size - 1]["name"]) if len(rows) > size else None
     return {key: [render(resource) for resource in rows[:size]], "nextToken": token}
 
@@ -152,10 +157,10 @@ def _token(key: str, scope: str, last: str) -> str:
 
 def _read_token(token: str, key: str, scope: str) -> str:
     try:
-        found_key, found_scope, last = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        token_key, token_scope, last = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
     except (ValueError, TypeError) as error:
         raise _bad_token() from error
-    if (found_key, found_scope) != (key, scope) or not isinstance(last, str):
+    if (token_key, token_scope) != (key, scope) or not isinstance(last, str):
         raise _bad_token()
     return last
 
@@ -165,9 +170,9 @@ def _bad_token() -> Refused:
 
 
 def as_of(resource: Resource, now: float) -> Resource:
-    """The resource, ended if a function was working on it that must have been ended itself; it blocks nothing then."""
+    """The resource, as stopped or failed if the function that worked on it must have died; it then blocks nothing."""
     status = resource.get("status")
-    if status in (*UNFINISHED, STOPPING) and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
+    if status in BUSY and is_lost(now - resource["updated"], waiting=status == CREATE_PENDING):
         if status == STOPPING:
             return {**resource, "status": STOPPED}
         return {**resource, "status": CREATE_FAILED, "failure": "It was interrupted; please create another"}
@@ -192,7 +197,7 @@ def tags_of(tags: list[dict[str, str]]) -> dict[str, str]:
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise InvalidInput for keys that AWS keeps for itself, TooManyTagsException for more than 50 tags."""
+    """Raise InvalidInput for keys that AWS reserves, TooManyTagsException for more than 50 tags."""
     reserved = [key for key in tags if key.lower().startswith("aws:")]
     if reserved:
         raise InvalidInput(f"The tag key {reserved[0]} begins with aws:, which is reserved", field="tags")

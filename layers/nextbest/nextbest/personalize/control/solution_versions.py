@@ -1,4 +1,4 @@
-"""Solution versions: each is one rebase of the program (personalize-actions §8.3).
+"""Solution versions: each is one rebase of the program (docs/contracts/personalize.md, section 8.3).
 
 A version is PENDING until its rebase begins, IN_PROGRESS while it runs, and then ACTIVE or FAILED with the reason.
 """
@@ -11,11 +11,20 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
-from nextbest.personalize.control.resources import Call, Operation, Resource, as_of, dates, page
-from nextbest.personalize.protocol.arns import DATASET_GROUP, RECIPE, SOLUTION, VERSION, missing, name_in, stored_kind
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, as_of, dates, page
+from nextbest.personalize.protocol.arns import (
+    DATASET_GROUP,
+    RECIPE,
+    RECIPE_NAME,
+    SOLUTION,
+    VERSION,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
+    BUSY,
     CREATE_PENDING,
     STOPPED,
     STOPPING,
@@ -27,20 +36,20 @@ FULL = "FULL"
 UPDATE = "UPDATE"
 
 
-def create_solution_version(call: Call) -> Mapping[str, Any]:
+def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
-    mode = call.asked.get("trainingMode", FULL)
+    mode = call.request.get("trainingMode", FULL)
     if mode == UPDATE:
         raise InvalidInput("trainingMode UPDATE is for User-Personalization only; use FULL", field="trainingMode")
     program_id = solution["program_id"]
     busy = unfinished_version(call, program_id=program_id)
     if busy is not None:
         raise InUse(f"The dataset group is being trained already: {busy}")
-    state = call.program(program_id, arn=call.asked["solutionArn"])
+    state = call.program(program_id, arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
     members = {
         "solution": solution["name"],
-        "version_name": call.asked.get("name"),
+        "version_name": call.request.get("name"),
         "mode": mode,
         "config": solution["config"],
         "flags": solution["flags"],
@@ -48,13 +57,13 @@ def create_solution_version(call: Call) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     call.create(VERSION, name, program_id, members)
-    # The days ahead that probabilities are for are the program's, and this training is the first to learn for them.
+    # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
     call.deployment.start_rebase(program_id, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
-def describe_solution_version(call: Call) -> Mapping[str, Any]:
+def describe_solution_version(call: ControlCall) -> Mapping[str, Any]:
     version = find_version(call, "solutionVersionArn")
     described = {
         **version_summary(call, version),
@@ -73,14 +82,14 @@ def describe_solution_version(call: Call) -> Mapping[str, Any]:
     return {"solutionVersion": described}
 
 
-def list_solution_versions(call: Call) -> Mapping[str, Any]:
-    solution = call.find(SOLUTION, "solutionArn")["name"] if "solutionArn" in call.asked else ""
-    found = versions_of(call, solution) if solution else call.resources(VERSION)
-    return page(call, found, "solutionVersions", lambda row: version_summary(call, row), scope=solution)
+def list_solution_versions(call: ControlCall) -> Mapping[str, Any]:
+    solution = call.find(SOLUTION, "solutionArn")["name"] if "solutionArn" in call.request else ""
+    matches = versions_of(call, solution) if solution else call.resources(VERSION)
+    return page(call, matches, "solutionVersions", lambda row: version_summary(call, row), scope=solution)
 
 
-def stop_solution_version_creation(call: Call) -> None:
-    """Stop a version. A training that has begun runs to its end, since a model is whole or not at all."""
+def stop_solution_version_creation(call: ControlCall) -> None:
+    """Stop a version. A training that has begun runs to its end, but the version ends as stopped."""
     version = find_version(call, "solutionVersionArn")
     if version["status"] not in UNFINISHED:
         raise InUse(f"The solution version is in the state {version['status']} and cannot be stopped")
@@ -88,7 +97,7 @@ def stop_solution_version_creation(call: Call) -> None:
     call.change(VERSION, version, status=STOPPED if pending else STOPPING)
 
 
-def get_solution_metrics(call: Call) -> Mapping[str, Any]:
+def get_solution_metrics(call: ControlCall) -> Mapping[str, Any]:
     version = find_version(call, "solutionVersionArn")
     if version["status"] != ACTIVE:
         raise InUse(f"The solution version is in the state {version['status']}; it has no metrics yet")
@@ -96,39 +105,38 @@ def get_solution_metrics(call: Call) -> Mapping[str, Any]:
     return {"solutionVersionArn": arn, "metrics": version["metrics"]}
 
 
-def find_version(call: Call, member: str) -> Resource:
-    """The solution version whose ARN was given as ``member``, ``$LATEST`` included. A bare solution is none."""
-    arn = call.asked[member]
+def find_version(call: ControlCall, member: str) -> Resource:
+    """The solution version whose ARN is ``member``, which may end in ``$LATEST``. A solution's ARN is not enough."""
+    arn = call.request[member]
     name = name_in(arn, SOLUTION, field=member)
     solution, slash, version = name.partition("/")
-    found = latest_version(call, solution) if version == LATEST else None
+    resource = latest_version(call, solution) if version == LATEST else None
     if slash and version != LATEST:
-        found = call.store.resource(stored_kind(VERSION), name)
-    if found is None:
+        resource = call.store.resource(stored_kind(VERSION), name)
+    if resource is None:
         raise missing(arn)
-    call.key.require(found["program_id"], ADMIN, hidden=missing(arn))
-    return as_of(found, call.now)
+    call.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+    return as_of(resource, call.now)
 
 
-def versions_of(call: Call, solution: str) -> Iterator[Resource]:
+def versions_of(call: ControlCall, solution: str) -> Iterator[Resource]:
     """The versions of a solution that the caller may see."""
     return call.resources(VERSION, solution=solution)
 
 
-def latest_version(call: Call, solution: str) -> Resource | None:
+def latest_version(call: ControlCall, solution: str) -> Resource | None:
     """The newest version of a solution that was trained; where there is none, the newest at all."""
     versions = sorted(versions_of(call, solution), key=lambda row: float(row["created"]))
     return next((row for row in reversed(versions) if row["status"] == ACTIVE), versions[-1] if versions else None)
 
 
-def unfinished_version(call: Call, **wanted: str) -> str | None:
-    """The ARN of a version that waits or is trained."""
-    unfinished = (*UNFINISHED, STOPPING)
-    busy = next((row for row in call.resources(VERSION, **wanted) if row["status"] in unfinished), None)
+def unfinished_version(call: ControlCall, **criteria: str) -> str | None:
+    """The ARN of a version that is waiting or being trained."""
+    busy = next((row for row in call.resources(VERSION, **criteria) if row["status"] in BUSY), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 
 
-def version_summary(call: Call, version: Resource) -> dict[str, Any]:
+def version_summary(call: ControlCall, version: Resource) -> dict[str, Any]:
     failure = {"failureReason": version["failure"]} if "failure" in version else {}
     return {
         "solutionVersionArn": call.arn(SOLUTION, version["name"]),

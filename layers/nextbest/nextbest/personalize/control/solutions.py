@@ -1,4 +1,4 @@
-"""Solutions: what to learn, and how far ahead (personalize-actions §7.1, §8.3)."""
+"""Solutions: the recipe and the horizon of trainings (docs/contracts/personalize.md, sections 7.1 and 8.3)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.dataset_groups import group_named, wanted_group
-from nextbest.personalize.control.recipes import NAME as RECIPE_NAME
+from nextbest.personalize.control.dataset_groups import group_criteria, group_named
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
-from nextbest.personalize.control.resources import Call, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.control.solution_versions import (
     latest_version,
     unfinished_version,
@@ -17,7 +16,7 @@ from nextbest.personalize.control.solution_versions import (
     versions_of,
 )
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, SOLUTION, VERSION
+from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 OF_OTHER_RECIPES = (
@@ -27,13 +26,13 @@ OF_OTHER_RECIPES = (
 """Members of ``solutionConfig`` that tune recipes for items; AWS documents none of them for actions."""
 
 
-def create_solution(call: Call) -> Mapping[str, Any]:
-    program_id = group_named(call, call.asked["datasetGroupArn"])
-    if "recipeArn" not in call.asked:
+def create_solution(call: ControlCall) -> Mapping[str, Any]:
+    program_id = group_named(call, call.request["datasetGroupArn"])
+    if "recipeArn" not in call.request:
         raise InvalidInput("recipeArn must be given: this service has no AutoML", field="recipeArn")
-    require_recipe(call.asked["recipeArn"])
-    refuse_other_recipes(call.asked)
-    config = call.asked.get("solutionConfig", {})
+    require_recipe(call.request["recipeArn"])
+    refuse_other_recipes(call.request)
+    config = call.request.get("solutionConfig", {})
     if config.get("algorithmHyperParameters"):
         optimization_period_days(call, config["algorithmHyperParameters"])  # raises: the algorithm takes none
     members = {
@@ -42,27 +41,27 @@ def create_solution(call: Call) -> Mapping[str, Any]:
         "flags": {
             "performHPO": False,
             "performAutoML": False,
-            "performIncrementalUpdate": call.asked.get("performIncrementalUpdate", False),
+            "performIncrementalUpdate": call.request.get("performIncrementalUpdate", False),
         },
-        "auto_training": call.asked.get("performAutoTraining", True),
-        "event_type": call.asked.get("eventType"),
+        "auto_training": call.request.get("performAutoTraining", True),
+        "event_type": call.request.get("eventType"),
     }
-    call.create(SOLUTION, call.asked["name"], program_id, members)
-    return {"solutionArn": call.arn(SOLUTION, call.asked["name"])}
+    call.create(SOLUTION, call.request["name"], program_id, members)
+    return {"solutionArn": call.arn(SOLUTION, call.request["name"])}
 
 
-def refuse_other_recipes(asked: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for settings of other recipes than the one there is, and event types that no action has."""
-    members = [flag for flag in ("performHPO", "performAutoML") if asked.get(flag)]
+def refuse_other_recipes(request: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for settings that belong to other recipes, and for event types that no action has."""
+    members = [flag for flag in ("performHPO", "performAutoML") if request.get(flag)]
     for config in ("solutionConfig", "solutionUpdateConfig"):
-        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in asked.get(config, {})]
-    if "eventType" in asked:
-        action_event_type(asked["eventType"], path="eventType")
+        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in request.get(config, {})]
+    if "eventType" in request:
+        action_event_type(request["eventType"], path="eventType")
     if members:
         raise InvalidInput(f"{members[0]} is not supported by the recipe {RECIPE_NAME}", field=members[0])
 
 
-def describe_solution(call: Call) -> Mapping[str, Any]:
+def describe_solution(call: ControlCall) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
     described = {
         **_summary(call, solution),
@@ -81,37 +80,37 @@ def describe_solution(call: Call) -> Mapping[str, Any]:
     return {"solution": described}
 
 
-def list_solutions(call: Call) -> Mapping[str, Any]:
-    wanted = wanted_group(call)
-    found = call.resources(SOLUTION, **wanted)
-    return page(call, found, "solutions", lambda row: _summary(call, row), scope=wanted.get("program_id", ""))
+def list_solutions(call: ControlCall) -> Mapping[str, Any]:
+    criteria = group_criteria(call)
+    matches = call.resources(SOLUTION, **criteria)
+    return page(call, matches, "solutions", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
 
 
-def update_solution(call: Call) -> Mapping[str, Any]:
+def update_solution(call: ControlCall) -> Mapping[str, Any]:
     solution = call.find(SOLUTION, "solutionArn")
-    refuse_other_recipes(call.asked)
-    given = {
-        key: call.asked[key]
+    refuse_other_recipes(call.request)
+    changes = {
+        key: call.request[key]
         for key in ("performAutoTraining", "performIncrementalUpdate", "solutionUpdateConfig")
-        if key in call.asked
+        if key in call.request
     }
-    if not given:
+    if not changes:
         raise InvalidInput("Nothing to update was given")
     moment = round(call.now, 3)
-    update = {**given, "status": ACTIVE, "creationDateTime": moment, "lastUpdatedDateTime": moment}
-    incremental = given.get("performIncrementalUpdate", solution["flags"]["performIncrementalUpdate"])
+    update = {**changes, "status": ACTIVE, "creationDateTime": moment, "lastUpdatedDateTime": moment}
+    incremental = changes.get("performIncrementalUpdate", solution["flags"]["performIncrementalUpdate"])
     call.change(
         SOLUTION,
         solution,
         update=update,
-        auto_training=given.get("performAutoTraining", solution["auto_training"]),
+        auto_training=changes.get("performAutoTraining", solution["auto_training"]),
         flags={**solution["flags"], "performIncrementalUpdate": incremental},
-        config={**solution["config"], **given.get("solutionUpdateConfig", {})},
+        config={**solution["config"], **changes.get("solutionUpdateConfig", {})},
     )
     return {"solutionArn": call.arn(SOLUTION, solution["name"])}
 
 
-def delete_solution(call: Call) -> None:
+def delete_solution(call: ControlCall) -> None:
     """Campaigns go first. The versions go with the solution; the program's model stays in service."""
     solution = call.find(SOLUTION, "solutionArn")
     campaign = next(call.resources(CAMPAIGN, solution=solution["name"]), None)
@@ -125,7 +124,7 @@ def delete_solution(call: Call) -> None:
     call.delete(SOLUTION, solution)
 
 
-def _summary(call: Call, solution: Resource) -> dict[str, Any]:
+def _summary(call: ControlCall, solution: Resource) -> dict[str, Any]:
     return {
         "name": solution["name"],
         "solutionArn": call.arn(SOLUTION, solution["name"]),

@@ -6,36 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.resources import Call, Operation, Resource, check_tags, tags_of
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, check_tags, tags_of
 from nextbest.personalize.protocol.arns import SCHEMA, SOLUTION, VERSION, split_arn
 
 
-def tag_resource(call: Call) -> Mapping[str, Any]:
+def tag_resource(call: ControlCall) -> Mapping[str, Any]:
     kind, resource = _find(call)
-    tags = {**resource["tags"], **tags_of(call.asked["tags"])}
+    tags = {**resource["tags"], **tags_of(call.request["tags"])}
     check_tags(tags)
     call.change(kind, resource, tags=tags)
     return {}
 
 
-def untag_resource(call: Call) -> Mapping[str, Any]:
+def untag_resource(call: ControlCall) -> Mapping[str, Any]:
     kind, resource = _find(call)
-    dropped = set(call.asked["tagKeys"])
+    dropped = set(call.request["tagKeys"])
     call.change(kind, resource, tags={key: value for key, value in resource["tags"].items() if key not in dropped})
     return {}
 
 
-def list_tags_for_resource(call: Call) -> Mapping[str, Any]:
+def list_tags_for_resource(call: ControlCall) -> Mapping[str, Any]:
     _, resource = _find(call)
     return {"tags": [{"tagKey": key, "tagValue": value} for key, value in resource["tags"].items()]}
 
 
-def _find(call: Call) -> tuple[str, Resource]:
-    kind, name = split_arn(call.asked["resourceArn"], field="resourceArn")
+def _find(call: ControlCall) -> tuple[str, Resource]:
+    kind, name = split_arn(call.request["resourceArn"], field="resourceArn")
     if kind == SCHEMA:
         raise InvalidInput("Schemas cannot be tagged", field="resourceArn")
     kind = VERSION if kind == SOLUTION and "/" in name else kind
-    return kind, call.find_named(kind, name, call.asked["resourceArn"])
+    return kind, call.find_named(kind, name, call.request["resourceArn"])
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -1,6 +1,7 @@
-"""Operations of Personalize that have no meaning for next-best-action, or none here: refused, with the reason.
+"""Operations of Personalize that do not apply to next-best-action, or are not supported: refused, with the reason.
 
 Their lists are empty rather than refused: clean-up scripts walk over all of them.
+Source: docs/contracts/personalize.md, sections 2.4, 7.8 and 8.3.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.dataset_groups import wanted_group
-from nextbest.personalize.control.resources import Call, Operation, narrowed_to, narrowing, page
+from nextbest.personalize.control.dataset_groups import group_criteria
+from nextbest.personalize.control.resources import ControlCall, Operation, narrowed_to, narrowing, page
 from nextbest.personalize.control.solution_versions import find_version
-from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION
+from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION, RECIPE_NAME
 
-_BATCH = "Batch jobs are not supported by the recipe aws-next-best-action"  # as in AWS itself (§7.8)
+_BATCH = f"Batch jobs are not supported by the recipe {RECIPE_NAME}"  # as in AWS itself (section 7.8)
 _DOMAIN = "Recommenders belong to Domain dataset groups, which this service does not have"
 _REASONS = {
     "BatchInferenceJob": _BATCH,
@@ -26,32 +27,32 @@ _REASONS = {
 }
 
 
-def _check_version(call: Call) -> None:
-    if "solutionVersionArn" in call.asked:
+def _check_version(call: ControlCall) -> None:
+    if "solutionVersionArn" in call.request:
         with narrowing("solutionVersionArn"):
             find_version(call, "solutionVersionArn")
 
 
-def _check_dataset(call: Call) -> None:
+def _check_dataset(call: ControlCall) -> None:
     narrowed_to(call, DATASET, "datasetArn")
 
 
-def _check_attribution(call: Call) -> None:
+def _check_attribution(call: ControlCall) -> None:
     narrowed_to(call, METRIC_ATTRIBUTION, "metricAttributionArn")
 
 
 # By operation: the key of the list, and what checks the resource that it may be narrowed to.
-_LISTS: dict[str, tuple[str, Callable[[Call], object]]] = {
+_LISTS: dict[str, tuple[str, Callable[[ControlCall], object]]] = {
     "ListBatchInferenceJobs": ("batchInferenceJobs", _check_version),
     "ListBatchSegmentJobs": ("batchSegmentJobs", _check_version),
-    "ListRecommenders": ("recommenders", wanted_group),
-    "ListMetricAttributions": ("metricAttributions", wanted_group),
+    "ListRecommenders": ("recommenders", group_criteria),
+    "ListMetricAttributions": ("metricAttributions", group_criteria),
     "ListMetricAttributionMetrics": (
         "metrics",
         _check_attribution,
     ),
     "ListDatasetExportJobs": ("datasetExportJobs", _check_dataset),
-    "ListDataDeletionJobs": ("dataDeletionJobs", wanted_group),
+    "ListDataDeletionJobs": ("dataDeletionJobs", group_criteria),
 }
 _VERBS = {
     "BatchInferenceJob": ("Create", "Describe"),
@@ -64,14 +65,14 @@ _VERBS = {
 
 
 def _refuse(reason: str) -> Operation:
-    def refuse(_call: Call) -> None:
+    def refuse(_call: ControlCall) -> None:
         raise InvalidInput(reason)
 
     return refuse
 
 
-def _empty(key: str, check: Callable[[Call], object]) -> Operation:
-    def serve(call: Call) -> Mapping[str, Any]:
+def _empty(key: str, check: Callable[[ControlCall], object]) -> Operation:
+    def serve(call: ControlCall) -> Mapping[str, Any]:
         check(call)
         return page(call, iter(()), key, dict)
 

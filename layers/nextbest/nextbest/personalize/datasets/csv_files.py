@@ -1,4 +1,7 @@
-"""CSV files of a bulk import: the rows of a dataset, each read by its schema (personalize-actions §6.6)."""
+"""CSV files of a bulk import: the rows of a dataset, each read by its schema.
+
+Source: docs/contracts/personalize.md, section 6.6.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIO
 
 MAX_ID_CHARACTERS = 256
 DEFAULT_ITEM_EVENT = "interaction"
-"""Item interactions need no event type; one without gets this."""
+"""The event type of item interactions that come without one."""
 
 _MAX_FIELD_BYTES = 1 << 20
 
@@ -102,7 +105,7 @@ def _check_time(value: FieldValue) -> None:
 
 
 def event_of(row: Row, dataset_type: str, source: str) -> Event:
-    """The event that a row of interactions tells of."""
+    """The event in a row of interactions."""
     timestamp = row["TIMESTAMP"]
     assert isinstance(timestamp, int)
     event_type = str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)

@@ -1,17 +1,15 @@
-"""Event types of action interactions (personalize-actions §3.11)."""
+"""Event types of action interactions (docs/contracts/personalize.md, section 3.11)."""
 
 from __future__ import annotations
 
 from nextbest.errors import InvalidInput
+from nextbest.personalize.datasets.sources import NOT_TAKEN, TAKEN, VIEWED
 
-TAKEN = "TAKEN"
-NOT_TAKEN = "NOT_TAKEN"
-VIEWED = "VIEWED"
 EVENT_TYPES = (TAKEN, NOT_TAKEN, VIEWED)
 
 
 def action_event_type(text: str, *, path: str) -> str:
-    """TAKEN, NOT_TAKEN or VIEWED, from any of the spellings that AWS itself uses (§3.11). Raises InvalidInput."""
+    """TAKEN, NOT_TAKEN or VIEWED, from any spelling that AWS itself uses (section 3.11). Raises InvalidInput."""
     event_type = text.strip().upper().replace(" ", "_").replace("-", "_")
     if event_type not in EVENT_TYPES:
         raise InvalidInput(f"'{path}' is '{text}'; it must be one of Taken, Not Taken, Viewed", field=path)

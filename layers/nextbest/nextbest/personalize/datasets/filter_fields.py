@@ -1,4 +1,4 @@
-"""The part of a program's schemas that one filter depends on, kept with the filter. Hot path: standard library."""
+"""The part of a program's schemas that one filter depends on, stored with the filter. Hot path: standard library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nextbest.filters import BoundFilter, Dataset, FieldType, Schema
 def schema_to_json(bound: BoundFilter) -> dict[str, dict[str, str]]:
     """The datasets and fields that ``bound`` names, with their types: enough to bind the same expression again.
 
-    Schemas only ever grow, so what was bound once can be bound for good.
+    Schemas only ever grow, so an expression that was bound once can always be bound again.
     """
     datasets: dict[str, dict[str, str]] = {}
     for part in bound.parts:

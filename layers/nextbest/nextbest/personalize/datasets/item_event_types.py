@@ -1,4 +1,4 @@
-"""Which event types of a program are about items: those are learned from, and never recommended as actions."""
+"""The event types of a program that are about items: learned from, and never recommended as actions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import ConfigurationStore
 
@@ -18,16 +19,16 @@ def item_event_types(store: ConfigurationStore, program_id: str) -> frozenset[st
 
 
 def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
-    """The event types that the resource of a program holds; none where there is no such resource yet."""
+    """The event types in a program's resource; none where there is no such resource yet."""
     return frozenset(resource["event_types"]) if resource is not None else frozenset()
 
 
 def remember_item_events(store: ConfigurationStore, program_id: str, event_types: AbstractSet[str]) -> None:
-    """Add event types, but for TAKEN, which is always an action's.
+    """Add event types, except TAKEN, which is always an action's.
 
-    Writers that meet can lose one another's type; the next event of that type brings it back.
+    Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """
     known = item_event_types(store, program_id)
-    current = known | (event_types - {"TAKEN"})
+    current = known | (event_types - {TAKEN})
     if current != known:
         store.put_resource(ITEM_EVENTS, program_id, {"event_types": sorted(current)})

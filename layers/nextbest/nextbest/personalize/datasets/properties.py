@@ -1,4 +1,7 @@
-"""The ``properties`` of events, actions, users and items: JSON text with camelCase names (personalize-actions §5.2)."""
+"""The ``properties`` of events, actions, users and items: JSON text with camelCase names.
+
+Source: docs/contracts/personalize.md, section 5.2.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nextbest.domain.assets import FieldValue
+from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, FieldValue
 from nextbest.errors import InvalidInput
-from nextbest.personalize.datasets.schema import (
-    ALIASES,
-    CREATION,
-    EXPIRY,
-    REPEAT_FREQUENCY,
-    VALUE,
-    DatasetSchema,
-    Field,
-)
+from nextbest.personalize.datasets.schema import ALIASES, DatasetSchema, SchemaField
 from nextbest.personalize.protocol.wire import parse_json
 
 RESERVED = ("userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-# What a dataset nobody declared still knows of actions: these are numbers (§6.3).
+# Even without a declared dataset these fields of an action are numbers (section 6.3).
 _KNOWN = {
-    name: Field(name, kind, nullable=True)
+    name: SchemaField(name, kind, nullable=True)
     for name, kind in {CREATION: "long", VALUE: "double", EXPIRY: "long", REPEAT_FREQUENCY: "double"}.items()
 }
 
@@ -51,7 +46,7 @@ def check_event_properties(properties: Mapping[str, Any], schema: DatasetSchema 
 
 
 def fields_of(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> dict[str, FieldValue]:
-    """Properties as fields under their upper-case names, typed by the schema; no schema takes any key.
+    """Properties as fields under their upper-case names, typed by the schema; without a schema any key is allowed.
 
     Raises InvalidInput for keys the schema lacks, values of the wrong type, and fields that are missing and not
     nullable.
@@ -73,15 +68,15 @@ def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> t
         raise InvalidInput(f"'{path}': {error.message}", field=path) from error
 
 
-def field_name(field: Field) -> str:
-    """The upper-case name under which a field is kept."""
+def field_name(field: SchemaField) -> str:
+    """The upper-case name under which a field is stored."""
     upper = field.name.upper()
     return ALIASES.get(upper, upper)
 
 
-def _undeclared(key: str, value: Any) -> Field:
-    """The field of a dataset without a schema: reserved names are typed, all others have the type of their value."""
+def _undeclared(key: str, value: Any) -> SchemaField:
+    """The field of a dataset without a schema: reserved names have their own types, others the type of their value."""
     name = _WORD.sub("_", key).upper()
     name = ALIASES.get(name, name)
     kind = "boolean" if isinstance(value, bool) else "double" if isinstance(value, int | float) else "string"
-    return _KNOWN.get(name) or Field(name, kind, nullable=True)
+    return _KNOWN.get(name) or SchemaField(name, kind, nullable=True)

@@ -1,4 +1,4 @@
-"""What goes with a dataset: its data, and nothing of the program's other data."""
+"""Removing the data of a dataset, and none of the program's other data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nextbest.store.bulk import BulkStore
 
 
 def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bool]:
-    """Which events make up a dataset: what came through this dialect, items' events apart from actions'."""
+    """Whether an event belongs to a dataset: it came through this dialect, and is about items or about actions."""
 
     def belongs(event: Event) -> bool:
         ours = event.source in (SOURCE, ANONYMOUS) or event.source.startswith(f"{BULK_SOURCE}:")
@@ -23,7 +23,7 @@ def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bo
 
 
 def is_in(dataset_type: str) -> Callable[[Asset], bool]:
-    """Which assets make up a dataset: items, or all others."""
+    """Whether an asset belongs to a dataset: items to one, all others to the other."""
     return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
 
 

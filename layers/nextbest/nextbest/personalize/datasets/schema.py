@@ -1,4 +1,7 @@
-"""Avro schemas of Personalize datasets, and the values they allow (personalize-actions §6.2 to §6.4)."""
+"""Avro schemas of Personalize datasets, and the values they allow.
+
+Source: docs/contracts/personalize.md, sections 6.2 to 6.4.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nextbest.domain.assets import FieldValue
+from nextbest.domain.assets import CREATION, EXPIRY, EXPIRY_ALIAS, REPEAT_FREQUENCY, VALUE, FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.filters import FieldType
 from nextbest.filters.values import to_number
@@ -20,13 +23,8 @@ INTERACTIONS = "INTERACTIONS"
 ITEMS = "ITEMS"
 DATASET_TYPES = (INTERACTIONS, ITEMS, USERS, ACTIONS, ACTION_INTERACTIONS)
 
-EXPIRY = "ACTION_EXPIRATION_TIMESTAMP"
-REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
-VALUE = "VALUE"
-CREATION = "CREATION_TIMESTAMP"
-
-# The guide spells the field in both ways; the long name is the canonical one (§6.2).
-ALIASES = {"EXPIRATION_TIMESTAMP": EXPIRY}
+# The guide spells the field in both ways; the long name is the canonical one (section 6.2).
+ALIASES = {EXPIRY_ALIAS: EXPIRY}
 
 MAX_VALUE_CHARACTERS = 1000
 NUMBERS = ("int", "long", "float", "double")
@@ -36,7 +34,7 @@ _WHOLE = ("int", "long")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SchemaField:
     """One field. ``type`` is one of Avro's primitive types other than null."""
 
     name: str
@@ -47,7 +45,7 @@ class Field:
 
     @property
     def filter_type(self) -> FieldType:
-        """What a filter may ask of the field."""
+        """The type of the field in filters."""
         if self.type in NUMBERS:
             return FieldType.NUMBER
         if self.type == "boolean":
@@ -55,7 +53,7 @@ class Field:
         return FieldType.FREE_TEXT if self.textual else FieldType.STRING
 
     def read(self, value: Any) -> FieldValue:
-        """``value`` as this field holds it. Numbers may come as text, as the guide's examples have them.
+        """``value`` as this field stores it. Numbers may come as text, as in the guide's examples.
 
         Raises InvalidInput, which names the field.
         """
@@ -70,7 +68,7 @@ class Field:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise InvalidInput(f"{self.name} must be a string")
         text = str(value)
-        # Every value of a list of categories may be that long (§6.3).
+        # Every value of a list of categories may be that long (section 6.3).
         longest = max(map(len, text.split("|"))) if self.categorical else len(text)
         if longest > MAX_VALUE_CHARACTERS and not self.textual:
             raise InvalidInput(f"Length cannot be more than {MAX_VALUE_CHARACTERS} characters for {self.name}")
@@ -99,37 +97,37 @@ class Field:
 class DatasetSchema:
     """The fields of a dataset, in the schema's order."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[SchemaField, ...]
 
-    def field(self, key: str) -> Field | None:
-        """The field that a property ``key`` or a column names, whatever its case and underscores (§5.2)."""
-        wanted = squeezed(key)
-        return next((field for field in self.fields if squeezed(field.name) == wanted), None)
+    def field(self, key: str) -> SchemaField | None:
+        """The field that a property ``key`` or a column names, whatever its case and underscores (section 5.2)."""
+        spelling = normalised_name(key)
+        return next((field for field in self.fields if normalised_name(field.name) == spelling), None)
 
     def without(self, names: Iterable[str]) -> DatasetSchema:
-        """The schema without some fields, such as the id that stands outside the properties."""
-        dropped = {squeezed(name) for name in names}
-        return DatasetSchema(tuple(field for field in self.fields if squeezed(field.name) not in dropped))
+        """The schema without some fields, such as the id, which is not among the properties."""
+        dropped = {normalised_name(name) for name in names}
+        return DatasetSchema(tuple(field for field in self.fields if normalised_name(field.name) not in dropped))
 
     def to_json(self) -> list[list[Any]]:
-        """As a resource keeps it."""
+        """As it is stored in a resource."""
         return [[field.name, field.type, field.nullable, field.categorical, field.textual] for field in self.fields]
 
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[Any]]) -> DatasetSchema:
         """Inverse of ``to_json``."""
-        return cls(tuple(Field(*row) for row in rows))
+        return cls(tuple(SchemaField(*row) for row in rows))
 
 
-def squeezed(name: str) -> str:
-    """What two spellings of one field share: camelCase, UPPER_SNAKE and the short name of the expiry field."""
+def normalised_name(name: str) -> str:
+    """One spelling for all spellings of a field: camelCase, UPPER_SNAKE and the short name of the expiry field."""
     upper = name.upper().replace("_", "")
     return "ACTIONEXPIRATIONTIMESTAMP" if upper == "EXPIRATIONTIMESTAMP" else upper
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetType:
-    """What §6.2 asks of the schema of a dataset: ``metadata`` is the least and most number of fields of one's own."""
+    """What section 6.2 requires of a dataset's schema. ``metadata``: the least and most number of custom fields."""
 
     schema_name: str
     required: Mapping[str, str]
@@ -148,7 +146,7 @@ TYPES: Mapping[str, DatasetType] = {
     ACTIONS: DatasetType(
         "Actions",
         {"ACTION_ID": "string"},
-        {CREATION: _LONG, VALUE: _LONG, EXPIRY: _LONG, "EXPIRATION_TIMESTAMP": _LONG, REPEAT_FREQUENCY: _LONG,
+        {CREATION: _LONG, VALUE: _LONG, EXPIRY: _LONG, EXPIRY_ALIAS: _LONG, REPEAT_FREQUENCY: _LONG,
          "TYPE": _STRING},
         (0, 10),
     ),
@@ -170,7 +168,7 @@ TYPES: Mapping[str, DatasetType] = {
 
 
 def parse_schema(text: str) -> tuple[str, DatasetSchema]:
-    """The dataset type that a schema is for, and its fields. Raises InvalidInput with what is wrong and where."""
+    """The dataset type that a schema is for, and its fields. Raises InvalidInput, which says what is wrong."""
     try:
         tree = parse_json(text)
     except ValueError as error:
@@ -191,11 +189,11 @@ def parse_schema(text: str) -> tuple[str, DatasetSchema]:
 
 def dataset_type_named(name: str) -> str | None:
     """The dataset type with this name, in any case, with or without underscores."""
-    wanted = squeezed(name)
-    return next((entry for entry in DATASET_TYPES if squeezed(entry) == wanted), None)
+    spelling = normalised_name(name)
+    return next((entry for entry in DATASET_TYPES if normalised_name(entry) == spelling), None)
 
 
-def _field(row: Any) -> Field:
+def _field(row: Any) -> SchemaField:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise _invalid("every field needs a name")
     name = row["name"]
@@ -209,7 +207,7 @@ def _field(row: Any) -> Field:
     values = [kind for kind in kinds if kind != "null"]
     if len(values) != 1 or len(kinds) > 2:
         raise _invalid(f"field {name}: a type is one primitive, or one primitive with null")
-    return Field(name, values[0], "null" in kinds, _attribute(row, "categorical"), _attribute(row, "textual"))
+    return SchemaField(name, values[0], "null" in kinds, _attribute(row, "categorical"), _attribute(row, "textual"))
 
 
 def _attribute(row: Mapping[str, Any], attribute: str) -> bool:
@@ -222,7 +220,7 @@ def _attribute(row: Mapping[str, Any], attribute: str) -> bool:
 def _check_names(schema: DatasetSchema) -> None:
     seen: dict[str, str] = {}
     for field in schema.fields:
-        earlier = seen.setdefault(squeezed(field.name), field.name)
+        earlier = seen.setdefault(normalised_name(field.name), field.name)
         if earlier != field.name or [entry.name for entry in schema.fields].count(field.name) > 1:
             raise _invalid(f"fields {earlier} and {field.name}: names must differ by more than underscores and case")
 

@@ -1,13 +1,18 @@
-"""Where stored events and assets of this dialect came from; a dataset is told by it. Hot path: constants alone."""
+"""What marks the stored events and assets of this dialect: their sources, types and ids. Hot path: constants alone."""
+
+# The event types of action interactions.
+TAKEN = "TAKEN"
+NOT_TAKEN = "NOT_TAKEN"
+VIEWED = "VIEWED"
 
 SOURCE = "personalize"
 """The source of events that were put with a user id."""
 
 ANONYMOUS = "personalize-anonymous"
-"""The source of events that came with a session id alone: only these may be taken for another's."""
+"""The source of events that came with a session id alone: only these may be joined to a user later."""
 
 BULK_SOURCE = "personalize-import"
 """The source of imported events: this, a colon and the name of the import job."""
 
 ITEM_ID = "ITEM_ID"
-"""The field that tells items apart from actions among a program's assets."""
+"""The field by which items are distinguished from actions among a program's assets."""

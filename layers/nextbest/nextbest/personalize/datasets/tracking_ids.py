@@ -1,4 +1,4 @@
-"""Tracking ids: which program, and which of its datasets, events belong to."""
+"""Tracking ids: they name the program, and the dataset in it, that events belong to."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TRACKING_ID = stored_kind("tracking-id")
 
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """Where events go. ``schema`` is None where the program has no dataset for them: then any property is taken."""
+    """Where events go. ``schema`` is None where the program has no dataset for them: then any property is allowed."""
 
     state: ProgramState
     schema: DatasetSchema | None = None
 
 
 def tracker_resource(program_id: str, dataset_type: str, schema: DatasetSchema | None) -> dict[str, Any]:
-    """What a tracking id leads to, as the store keeps it: all that putting an event needs, in one read."""
+    """The stored resource of a tracking id: all that putting an event needs, in one read."""
     return {
         "program_id": program_id,
         "dataset_type": dataset_type,
@@ -34,19 +34,19 @@ def tracker_resource(program_id: str, dataset_type: str, schema: DatasetSchema |
 
 
 def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, dataset_type: str) -> Tracker:
-    """The tracker for events of ``dataset_type``. Every program has one under its own id, without ceremony.
+    """The tracker for events of ``dataset_type``. Every program implicitly has one under its own id.
 
-    Raises NotFound for an id that does not exist, is for other events, or is not the caller's to know of.
+    Raises NotFound for an id that does not exist, is for other events, or belongs to a program of others.
     """
     assert dataset_type in (INTERACTIONS, ACTION_INTERACTIONS)
     hidden = NotFound(f"Tracking id {tracking_id} does not exist.")
-    found: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
+    resource: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
         "program_id": tracking_id,
         "dataset_type": dataset_type,
         "schema": None,
     }
-    if found["dataset_type"] != dataset_type:
+    if resource["dataset_type"] != dataset_type:
         raise hidden
-    state = open_program(store, key, found["program_id"], WRITE, hidden=hidden)
-    schema = DatasetSchema.from_json(found["schema"]) if found["schema"] is not None else None
+    state = open_program(store, key, resource["program_id"], WRITE, hidden=hidden)
+    schema = DatasetSchema.from_json(resource["schema"]) if resource["schema"] is not None else None
     return Tracker(state, schema)

@@ -9,11 +9,11 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.personalize.events.interactions import put_action_interactions, put_events
 from nextbest.personalize.events.records import put_actions, put_items, put_users
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
-from nextbest.personalize.protocol.errors import Refused
+from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Refused
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.store.base import Store
 from nextbest.store.cache import CatalogueCache
-from nextbest.web.request import Request
+from nextbest.web.request import PERSONALIZE, Request
 from nextbest.web.response import Response
 
 PATHS = ("/action-interactions", "/events", "/actions", "/users", "/items")
@@ -28,9 +28,9 @@ class PersonalizeEventsEndpoints(PersonalizeEndpoints):
         self._catalogues = catalogues
 
     def serve(self, request: Request, *, now: float) -> Response:
-        """Answer one Put."""
+        """The response to one Put."""
         key = self.authenticate(request, now=now)
-        path = request.path.removeprefix("/personalize")
+        path = request.path.removeprefix(PERSONALIZE)
         fields = self._put(key, path, read_body(request.body))
         return success(None, protocol=self.protocol, request_id=request.request_id, fields=fields)
 
@@ -47,5 +47,5 @@ class PersonalizeEventsEndpoints(PersonalizeEndpoints):
             case "/items":
                 return {"items": put_items(self._store, self._catalogues, key, body)}
             case _:
-                raise Refused("UnknownOperationException", f"There is no operation at {path}", status=404)
+                raise Refused(UNKNOWN_OPERATION, f"There is no operation at {path}", status=404)
         return {"accepted": put.accepted, "duplicates": put.duplicates}

@@ -1,7 +1,8 @@
-"""PutActionInteractions and PutEvents: what users did, one to ten events a call (personalize-actions §5).
+"""PutActionInteractions and PutEvents: what users did, one to ten events a call.
 
-Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; they
-teach the model and are never recommended as actions, so a program remembers their types (``item_events.py``).
+Actions that were taken, not taken and viewed become events of those types. Events of PutEvents are about items; the
+model learns from them, but they are never recommended as actions, so a program records their types
+(``datasets/item_event_types.py``). Source: docs/contracts/personalize.md, section 5.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ PUT_EVENTS = Members(
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of the events of one call."""
+    """The outcome of one call."""
 
     accepted: int
     duplicates: int
@@ -89,9 +90,9 @@ class Put:
 
 def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
     """Store action interactions. Raises InvalidInput, NotFound (no such tracking id), Forbidden."""
-    asked = PUT_ACTION_INTERACTIONS.check(body)
-    tracker = open_tracker(store, key, asked["trackingId"], ACTION_INTERACTIONS)
-    rows = asked["actionInteractions"]
+    request = PUT_ACTION_INTERACTIONS.check(body)
+    tracker = open_tracker(store, key, request["trackingId"], ACTION_INTERACTIONS)
+    rows = request["actionInteractions"]
     for place, row in enumerate(rows, 1):
         _check_properties(row, tracker, f"actionInteractions.{place}.member")
     events = [
@@ -110,22 +111,22 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) 
 
 
 def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: nothing else is modelled here.
+    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
 
-    An event without an item has nothing to learn from and is not kept.
+    Events without an item are not stored, since nothing can be learned from them.
     """
-    asked = PUT_EVENTS.check(body)
+    request = PUT_EVENTS.check(body)
     try:
-        tracker = open_tracker(store, key, asked["trackingId"], INTERACTIONS)
+        tracker = open_tracker(store, key, request["trackingId"], INTERACTIONS)
     except NotFound as error:
         raise InvalidInput(error.message, field="trackingId") from error
-    user_id = asked.get("userId")
-    rows = asked["eventList"]
+    user_id = request.get("userId")
+    rows = request["eventList"]
     for place, row in enumerate(rows, 1):
         _check_properties(row, tracker, f"eventList.{place}.member")
     events = [
         Event(
-            user_id=user_id or asked["sessionId"],
+            user_id=user_id or request["sessionId"],
             timestamp_us=row["sentAt"],
             event_type=row["eventType"],
             asset_id=row["itemId"],
@@ -136,21 +137,21 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
         for row in rows
         if "itemId" in row
     ]
-    # Before the events themselves, so that no model can have learned of a type that is not known to be of items.
+    # Before the events themselves, so that no model learns a type before it is known to be about items.
     remember_item_events(store, tracker.state.program.program_id, {event.event_type for event in events})
-    return _store(store, tracker, events, [(user_id, asked["sessionId"])])
+    return _store(store, tracker, events, [(user_id, request["sessionId"])])
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
-    # Checked and not kept: this recipe does not use contextual columns (§7.2).
+    # Checked and not stored: this recipe does not use contextual columns (section 7.2).
     path = f"{path}.properties"
     check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
 
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
     program = tracker.state.program
-    kept = _without_used_ids(store, program.program_id, events)
-    stored = store.append(program, kept) if kept else Appended(0, 0)
+    new = _without_used_ids(store, program.program_id, events)
+    stored = store.append(program, new) if new else Appended(0, 0)
     for user_id, session_id in dict.fromkeys(visitors):
         if user_id is not None:
             join_session(store, program, session_id=session_id, user_id=user_id)
@@ -158,9 +159,9 @@ def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: It
 
 
 def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
-    """The events whose eventId was not used by another event of the same user: only the first of them counts (§5.3).
+    """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
 
-    The store itself drops events that are equal altogether, such as those of a client's retry.
+    The store itself drops identical events, such as those of a client's retry.
     """
     first: dict[tuple[str, str], Event] = {}
     for event in events:

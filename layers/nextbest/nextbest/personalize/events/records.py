@@ -1,7 +1,7 @@
-"""PutActions, PutUsers and PutItems: what is known of actions, users and items, one to ten records a call.
+"""PutActions, PutUsers and PutItems: one to ten records of actions, users and items a call.
 
 An action or an item becomes an asset with fields, a user's record the attributes of the user. A record replaces the
-one before (personalize-actions §5.3); the name and labels that an asset was given elsewhere stay.
+previous one (docs/contracts/personalize.md, section 5.3); an asset's name and labels, set through ActionHub, stay.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from nextbest.personalize.datasets.properties import fields_of, read_properties
 from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.datasets.sources import ITEM_ID
 from nextbest.personalize.events.interactions import ID
-from nextbest.personalize.protocol.arns import ARN_PATTERN, DATASET, DATASET_GROUP, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    ARN_PATTERN,
+    DATASET,
+    DATASET_GROUP,
+    MAX_ARN_CHARACTERS,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
 from nextbest.store.cache import CatalogueCache
 
-"""The field that marks an asset as an item: it is never recommended as an action."""
-
-_DATASET_ARN = Text(0, 256, ARN_PATTERN)
+_DATASET_ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
 
 
 def _records(id_name: str, list_name: str, characters: int) -> Members:
@@ -39,17 +45,17 @@ PUT_ITEMS = _records("itemId", "items", 32_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset that the caller may write to. ``schema`` is None where nobody declared it: then any field is taken."""
+class OpenDataset:
+    """A dataset that the caller may write to. ``schema`` is None where none was declared: then any field is allowed."""
 
     state: ProgramState
     schema: DatasetSchema | None
 
 
-def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> Dataset:
+def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> OpenDataset:
     """The dataset that ``arn`` names. Raises InvalidInput for one of another type, NotFound, Forbidden.
 
-    A program that was not made as a dataset group has datasets of all types without ceremony.
+    A program that was not created as a dataset group implicitly has datasets of all types.
     """
     name = name_in(arn, DATASET, field="datasetArn")
     program_id, _, named_type = name.partition("/")
@@ -58,38 +64,38 @@ def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> D
     state = open_program(store, key, program_id, WRITE, hidden=missing(arn))
     resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
     if resource is not None:
-        return Dataset(state, DatasetSchema.from_json(resource["fields"]))
+        return OpenDataset(state, DatasetSchema.from_json(resource["fields"]))
     if store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
         raise missing(arn)
-    return Dataset(state, None)
+    return OpenDataset(state, None)
 
 
 def put_actions(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
     """Store actions; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_ACTIONS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], ACTIONS)
-    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(asked)}
+    request = PUT_ACTIONS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], ACTIONS)
+    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(request)}
     put_assets(store, catalogues, dataset.state, rows)
-    return len(asked["actions"])
+    return len(request["actions"])
 
 
 def put_items(store: Store, catalogues: CatalogueCache, key: AccessKey, body: dict[str, Any]) -> int:
     """Store items; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_ITEMS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], ITEMS)
+    request = PUT_ITEMS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], ITEMS)
     rows = {
         row["itemId"]: {**_fields(row, dataset, ITEMS, f"items.{n}.member"), ITEM_ID: row["itemId"]}
-        for n, row in _numbered(asked)
+        for n, row in _numbered(request)
     }
     put_assets(store, catalogues, dataset.state, rows)
-    return len(asked["items"])
+    return len(request["items"])
 
 
 def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
     """Store attributes of users; how many. Raises InvalidInput, NotFound, Forbidden."""
-    asked = PUT_USERS.check(body)
-    dataset = open_dataset(store, key, asked["datasetArn"], USERS)
-    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(asked)]
+    request = PUT_USERS.check(body)
+    dataset = open_dataset(store, key, request["datasetArn"], USERS)
+    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(request)]
     for user_id, fields in rows:
         store.put_user_attributes(dataset.state.program.program_id, user_id, fields)
     return len(rows)
@@ -98,18 +104,18 @@ def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
 def put_assets(
     store: Store, catalogues: CatalogueCache, state: ProgramState, rows: Mapping[str, Mapping[str, FieldValue]]
 ) -> None:
-    """Give assets these fields, in place of the ones they had."""
+    """Replace the fields of assets."""
     known = catalogues.catalogue_of(state).assets
     assets = [replace(known.get(asset_id, Asset(asset_id)), fields=dict(fields)) for asset_id, fields in rows.items()]
     store.put_assets(state.program.program_id, assets)
 
 
-def _numbered(asked: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    (rows,) = (value for value in asked.values() if isinstance(value, list))
+def _numbered(request: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    (rows,) = (value for value in request.values() if isinstance(value, list))
     return list(enumerate(rows, 1))
 
 
-def _fields(row: Mapping[str, Any], dataset: Dataset, dataset_type: str, path: str) -> dict[str, FieldValue]:
+def _fields(row: Mapping[str, Any], dataset: OpenDataset, dataset_type: str, path: str) -> dict[str, FieldValue]:
     schema = dataset.schema.without(TYPES[dataset_type].id_names) if dataset.schema is not None else None
     path = f"{path}.properties"
     return fields_of(read_properties(row.get("properties"), path=path), schema, path=path)

@@ -1,7 +1,8 @@
-"""Anonymous visitors: what a session did before its user was known becomes the user's (personalize-actions §5.3).
+"""Anonymous visitors: what a session did before its user was known becomes the user's.
 
 A visitor without a user id is stored as a user whose id is the session's. The first event with both ids joins them:
-the session's anonymous events are added to the user's, at once rather than at the next training.
+the session's anonymous events are added to the user's, at once rather than at the next training. Source:
+docs/contracts/personalize.md, section 5.3.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nextbest.store.base import Store
 
 
 def joined_sessions(program_id: str) -> str:
-    """The kind under which the store keeps the sessions of a program that were joined to a user."""
+    """The kind of the resources that record which sessions of a program were joined to a user."""
     return f"{stored_kind('session')}:{program_id}"
 
 

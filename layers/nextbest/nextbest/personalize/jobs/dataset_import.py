@@ -1,7 +1,7 @@
-"""A dataset import: every row of its files is checked, then stored (personalize-actions §6.6).
+"""A dataset import: every row of its files is checked, then stored (docs/contracts/personalize.md, section 6.6).
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
-``failureReason`` names the rows that were refused. Counts stand in ``nextbestCounts`` of DescribeDatasetImportJob.
+``failureReason`` names the rows that were refused.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from nextbest.store.bulk import BulkStore
 FULL = "FULL"
 INCREMENTAL = "INCREMENTAL"
 BULK_FIELD = "_BULK"
-"""Marks assets and users of a bulk import: the next FULL one replaces them, and nothing that was put. No schema can
-have a field of this name."""
+"""Marks assets and users of a bulk import: the next FULL import replaces these alone, and nothing that was put. No
+schema can have a field of this name."""
 
 Job = Mapping[str, Any]
 """The stored resource of an import job."""
 
 _EVENTS_PER_CALL = 20_000
-"""Each call marks each of its users once, so many events to a call save writes."""
+"""Each call marks each of its users once, so fewer, larger calls save writes."""
 
 _ROWS_PER_CALL = 500
 _REPORTED_ROWS = 10
 
 
 def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Callable[[], float]) -> None:
-    """Run the import job ``name`` and record how it went.
+    """Run the import job ``name`` and record its outcome.
 
-    What is wrong with the files is recorded, not raised; whatever else goes wrong is recorded and raised. Can be run
-    again after it was interrupted: a row stored twice is stored once.
+    Errors in the files are recorded, not raised; any other error is recorded and raised. Can be run again after an
+    interruption: storing a row twice has the effect of storing it once.
     """
     job = store.resource(stored_kind(IMPORT_JOB), name)
     if job is None or job["status"] not in UNFINISHED:
@@ -105,7 +105,7 @@ def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
 
 
 def _check(files: _Files) -> int:
-    """The number of rows. Raises InvalidInput that tells of the first refused ones, and how many there are."""
+    """The number of rows. Raises InvalidInput with the first refused ones, and how many there are."""
     read = 0
     refused: list[RefusedRow] = []
     count = 0
@@ -116,16 +116,16 @@ def _check(files: _Files) -> int:
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
     if count:
-        told = "; ".join(map(str, refused))
+        reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
-        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {told}{more}")
+        raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {reasons}{more}")
     if not read:
         raise InvalidInput("There are no rows to import")
     return read
 
 
 def _import_events(store: BulkStore, program: Program, files: _Files, job: str, *, replaces: bool) -> dict[str, int]:
-    """Log the events; every history they touch is made anew once, at the end."""
+    """Log the events; every history that they affect is rebuilt once, at the end."""
     source = f"{BULK_SOURCE}:{job}"
     removed = 0
     if replaces:

@@ -1,4 +1,7 @@
-"""Training a solution version: one rebase of the program, with how it went on record (personalize-actions §8.3)."""
+"""Training a solution version: one rebase of the program, whose outcome is recorded.
+
+Source: docs/contracts/personalize.md, sections 7.7 and 8.3.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,10 @@ def run_version(
     *,
     clock: Callable[[], float],
 ) -> ModelPointer | None:
-    """Train the version ``name`` by ``rebase`` and record how it went; None for a version that is not to be trained.
+    """Train the version ``name`` by ``rebase`` and record the outcome; None for a version that is not to be trained.
 
-    A version that was stopped or deleted while it waited is left alone, and so is one that an earlier attempt ended.
-    What the library refuses is recorded, not raised; whatever else goes wrong is recorded and raised.
+    A version that was stopped or deleted while it waited is not trained, nor is one that an earlier attempt finished.
+    The library's own errors are recorded, not raised; any other error is recorded and raised.
     """
     version = store.resource(stored_kind(VERSION), name)
     if version is None or version["status"] not in UNFINISHED:
@@ -56,7 +59,7 @@ def run_version(
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in a model's report under the keys of §7.7; none where there was nobody to judge on."""
+    """The metrics in a model's report under the keys of section 7.7; empty where no user could be evaluated."""
     held_out: Mapping[str, float] = report.get("modes", {}).get("repeats", {}).get("held_out", {})
     return {name.replace("ndcg", "normalized_discounted_cumulative_gain"): value for name, value in held_out.items()}
 

@@ -1,7 +1,7 @@
 """Amazon resource names of Personalize: how a name becomes an ARN and an ARN a name.
 
-Clients build ARNs from names, with the region and account they believe in, so only the resource part counts when one
-is read. Source: personalize-actions §8.2.
+Clients build ARNs from names, with a region and account of their own, so only the resource part counts when one is
+read. Source: docs/contracts/personalize.md, section 8.2.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ RECIPE = "recipe"
 ALGORITHM = "algorithm"
 FEATURE_TRANSFORMATION = "feature-transformation"
 
+RECIPE_NAME = "aws-next-best-action"
+"""The one recipe there is; its algorithm and its feature transformation have the same name."""
+
 ARN_PATTERN = r"arn:([a-z\d-]+):personalize:.*:.*:.+"
 MAX_ARN_CHARACTERS = 256
 
@@ -47,29 +50,29 @@ class Arns:
 
 def split_arn(arn: str, *, field: str) -> tuple[str, str]:
     """Kind and name in ``arn``, whatever its region and account. Raises InvalidInput for what is no Personalize ARN."""
-    found = _ARN.fullmatch(arn)
-    if found is None or len(arn) > MAX_ARN_CHARACTERS:
+    match = _ARN.fullmatch(arn)
+    if match is None or len(arn) > MAX_ARN_CHARACTERS:
         raise InvalidInput(
             f"The {field} is not a valid ARN: an ARN looks like arn:aws:personalize:<region>:<account>:<kind>/<name> "
             f"and has at most {MAX_ARN_CHARACTERS} characters",
             field=field,
         )
-    return found["kind"], found["name"]
+    return match["kind"], match["name"]
 
 
 def name_in(arn: str, kind: str, *, field: str) -> str:
     """The name in an ARN that must be of ``kind``. Raises InvalidInput."""
-    found, name = split_arn(arn, field=field)
-    if found != kind:
-        raise InvalidInput(f"The {field} must be the ARN of a {kind}, not of a {found}", field=field)
+    actual_kind, name = split_arn(arn, field=field)
+    if actual_kind != kind:
+        raise InvalidInput(f"The {field} must be the ARN of a {kind}, not of a {actual_kind}", field=field)
     return name
 
 
 def stored_kind(kind: str) -> str:
-    """Under which kind the store keeps such resources. No program id holds a colon, so the two never meet."""
+    """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
     return f"personalize:{kind}"
 
 
 def missing(arn: str) -> NotFound:
-    """A resource that does not exist, or that the caller may not know of: one and the same message."""
+    """The error for a resource that does not exist, and for one that the caller may not know of."""
     return NotFound(f"Resource Arn {arn} does not exist.")

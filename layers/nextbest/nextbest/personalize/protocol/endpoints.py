@@ -1,4 +1,4 @@
-"""What the endpoints of all three clients have in common: who calls, and errors as every AWS SDK understands them."""
+"""What the endpoints of all three clients have in common: authentication, and errors that every AWS SDK understands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class PersonalizeEndpoints:
     protocol = Protocol.REST
 
     def __init__(self, store: ConfigurationStore, master_secret: str) -> None:
-        # Keys are not remembered: each request reads its key, so that a revoked one counts at once.
+        # Keys are not cached: each request reads its key, so that revoking one takes effect at once.
         self.gate = Gate(store, remember_keys=False)
         self._master_secret = master_secret
 
     def caller(self, request: Request) -> SignedCaller:
-        """Who claims to have signed the request. Raises SignatureRefused."""
+        """The caller who claims to have signed the request. Raises SignatureRefused."""
         return SignedCaller.of(request, self._master_secret)
 
     def authenticate(self, request: Request, *, now: float) -> AccessKey:
@@ -32,5 +32,5 @@ class PersonalizeEndpoints:
         return self.gate.authenticate(self.caller(request), now=now)
 
     def refuse(self, error: NextbestError, request: Request, _now: float, /) -> Response:
-        """The answer that every AWS SDK turns into the right exception."""
+        """The response that every AWS SDK turns into the right exception."""
         return failure(error, protocol=self.protocol, request_id=request.request_id)

@@ -1,4 +1,4 @@
-"""The one map from the library's errors to Personalize's wire contract (personalize-actions §1.3).
+"""The one map from the library's errors to Personalize's wire contract (docs/contracts/personalize.md, section 1.3).
 
 InvalidInput, FilterSyntaxError    InvalidInputException            400
 QuotaExceeded                      LimitExceededException           400; InvalidInputException on the REST paths
@@ -29,9 +29,11 @@ from nextbest.errors import (
     Unavailable,
 )
 
+UNKNOWN_OPERATION = "UnknownOperationException"
+
 
 class Protocol(Enum):
-    """Which of the two wire protocols a request came by; the value is the Content-Type of its answers."""
+    """The two wire protocols; the value is the Content-Type of responses."""
 
     CONTROL = "application/x-amz-json-1.1"
     REST = "application/json"
@@ -55,7 +57,7 @@ class Refused(NextbestError):
 
 
 def wire_error(error: NextbestError, protocol: Protocol) -> WireError:
-    """The exception, status and message that tell the caller of ``error``."""
+    """The exception, status and message for ``error``."""
     rest = protocol is Protocol.REST
     match error:
         case Refused():

@@ -2,7 +2,7 @@
 
 The model is the JSON that botocore makes its clients from. It is read when an operation is first called, so only
 functions that serve the control plane pay for it; the hot operations have their shapes written out, and
-``tests/unit/test_hot_shapes.py`` holds those to the model.
+``tests/unit/test_hot_shapes.py`` compares those with the model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from nextbest.aws.clients import service_model
-from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Moment, Number, Pairs, Shape, Text, Whole
+from nextbest.personalize.protocol.shapes import Flag, Listing, Members, Moment, Number, Shape, StringMap, Text, Whole
 
 # Where ours is not the model's. The model is written for Java, whose character classes Python's ``re`` does not know.
 PATTERNS = {
@@ -48,7 +48,7 @@ def _shape(name: str, shapes: Mapping[str, Any]) -> Shape:
         case "map":
             key = _shape(shape["key"]["shape"], shapes)
             assert isinstance(key, Text)
-            return Pairs(key, _shape(shape["value"]["shape"], shapes), maximum)
+            return StringMap(key, _shape(shape["value"]["shape"], shapes), maximum)
         case "structure":
             return _members(shape, shapes)
         case other:
@@ -66,7 +66,7 @@ def _members(structure: Mapping[str, Any], shapes: Mapping[str, Any]) -> Members
 
 
 def _pattern(pattern: str | None) -> str | None:
-    """The pattern without its anchors: the whole of a text must match in any case."""
+    """The pattern without its anchors: the whole text has to match anyway."""
     if pattern is None:
         return None
     return PATTERNS.get(pattern) or pattern.removeprefix("^").removesuffix("$")

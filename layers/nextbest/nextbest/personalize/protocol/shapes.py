@@ -1,7 +1,7 @@
 """Shapes of request members, and the check of a request against them.
 
-SDKs check little before they send (no maximum, no pattern, no enumeration; personalize-actions §1.5), so all of it is
-checked here, in the words AWS uses. Hot path: standard library alone.
+SDKs check little before they send (no maximum, no pattern, no enumeration; docs/contracts/personalize.md, section 1.5),
+so all of it is checked here, in the words AWS uses. Hot path: standard library alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number; 5.0 is one too, since some JSON writers know no other numbers."""
+    """A whole number; 5.0 is one too, since some JSON writers have no integers."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -126,8 +126,8 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """A map from text to ``of``."""
+class StringMap:
+    """A map from strings to ``of``."""
 
     key: Text
     of: Shape
@@ -169,7 +169,7 @@ class Members:
         }
 
 
-Shape = Text | Whole | Number | Flag | Moment | Listing | Pairs | Members
+Shape = Text | Whole | Number | Flag | Moment | Listing | StringMap | Members
 
 
 def _has_utf8_form(text: str) -> bool:
@@ -194,9 +194,9 @@ def _broken(value: object, path: str, constraint: str) -> InvalidInput:
     )
 
 
-def _wrong_type(value: object, path: str, wanted: str) -> InvalidInput:
+def _wrong_type(value: object, path: str, expected: str) -> InvalidInput:
     place = f"Member '{path}'" if path else "The value"
-    return InvalidInput(f"{place} must be {wanted}, not {_json_type(value)}", field=path or None)
+    return InvalidInput(f"{place} must be {expected}, not {_json_type(value)}", field=path or None)
 
 
 def _json_type(value: object) -> str:

@@ -1,13 +1,13 @@
 """Verifies AWS Signature Version 4 as the SDKs put it in the Authorization header.
 
-    credential = parse_authorization(request.headers)        who claims to call
+    credential = parse_authorization(request.headers)        the claim
     secret = ...                                             of credential.access_key_id; unknown: UnrecognizedClient
     verify(request, credential, secret, now=now)
 
 The arithmetic is ``aws/sigv4.py``'s, which signs our own requests too. Checked here is that the signature covers what
 matters, fits this service, and is fresh. A session token is ignored: our keys have none.
 
-Errors carry the code and the words that AWS uses, and never echo what was sent:
+Errors have the codes and the texts that AWS uses, and never echo the request:
 
     MissingAuthenticationTokenException  403   no Authorization header
     IncompleteSignatureException         400   a header that cannot be read, no date, or an unsigned body
@@ -39,6 +39,7 @@ from nextbest.aws.sigv4 import (
 )
 from nextbest.errors import Forbidden
 from nextbest.personalize.protocol.errors import Refused
+from nextbest.personalize.protocol.wire import TARGET
 from nextbest.web.request import Request
 
 SERVICE = "personalize"
@@ -47,7 +48,7 @@ MAX_SKEW_SECONDS = 300
 _BASIC_FORMAT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 # Headers that change what a request means must be signed wherever they are present.
-_COVERED = (DATE, "x-amz-target", CONTENT_HASH)
+_COVERED = (DATE, TARGET, CONTENT_HASH)
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
@@ -83,7 +84,7 @@ class InvalidSignature(SignatureRefused):
 
 
 class UnrecognizedClient(SignatureRefused):
-    """Nobody has the access key id. For the caller of this module to raise, in these words."""
+    """The access key id does not exist. Raised by the callers of this module."""
 
     def __init__(self) -> None:
         super().__init__("The security token included in the request is invalid.")
@@ -172,7 +173,7 @@ def _signature(
         canonical_path(quote(path, safe="/~", errors="replace")),
         canonical_query(request.query),
         signed_headers,
-        # Whatever hash the client claims, the one that counts is that of the body which arrived.
+        # Computed from the body that arrived, whatever hash the client claims.
         sha256(request.body).hexdigest(),
     )
     return signature(canonical, secret, timestamp=timestamp, region=credential.region, service=credential.service)
@@ -225,11 +226,12 @@ def _signed_headers(headers: Mapping[str, str], credential: Credential) -> dict[
             raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
     claimed = headers.get(CONTENT_HASH, "")
     if claimed == "UNSIGNED-PAYLOAD" or claimed.startswith("STREAMING-"):
-        # No SDK sends these to this service. Taken, they would let a body be swapped while the signature is fresh.
+        # No SDK sends these to this service. Accepting them would allow a body to be replaced while the signature is
+        # fresh.
         raise IncompleteSignature(f"'{CONTENT_HASH}' must be the SHA-256 of the body: payloads must be signed.")
     signed: dict[str, str] = {}
     for name in set(credential.signed_headers):
-        # What did not arrive, or has no UTF-8 form to hash, cannot be what was signed.
+        # A header that is missing, or has no UTF-8 form to hash, cannot be what was signed.
         if name not in headers or not headers[name].isprintable():
             raise InvalidSignature(_MISMATCH)
         signed[name] = headers[name]

@@ -37,11 +37,11 @@ class SignedCaller:
         return self.credential.access_key_id
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
-        """``key``, once the signature is seen to be made with its secret. Raises SignatureRefused."""
+        """``key``, if the signature was made with its secret. Raises SignatureRefused."""
         generations = key.generations(now=now) if key is not None else ()
         if key is None or not generations:
             raise UnrecognizedClient
-        # While a rotated key's two generations overlap, a signature does not tell which one made it.
+        # While a rotated key's two generations overlap, either may have made the signature.
         for generation in generations[:-1]:
             with suppress(InvalidSignature):
                 self._verify(key, generation, now)

@@ -1,4 +1,4 @@
-"""Bodies in, answers out: the JSON of both protocols (personalize-actions §1.2, §1.3)."""
+"""Request and response bodies: the JSON of both protocols (docs/contracts/personalize.md, sections 1.2 and 1.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGET = "x-amz-target"
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """The members of a request. An empty body has none. Raises InvalidInput for what is not a JSON object."""
+    """The members of a request. An empty body has none. Raises InvalidInput for anything but a JSON object."""
     if len(body) > MAX_BODY_BYTES:
         raise InvalidInput(f"The request has {len(body)} bytes; at most {MAX_BODY_BYTES} are allowed")
     if not body.strip():
@@ -56,7 +56,7 @@ def success(
 
 
 def failure(error: NextbestError, *, protocol: Protocol, request_id: str) -> Response:
-    """The answer that every AWS SDK turns into the right exception."""
+    """The response that every AWS SDK turns into the right exception."""
     exception, status, message = wire_error(error, protocol)
     headers = {**_headers(protocol, request_id), "x-amzn-ErrorType": exception}
     return Response(status, _render({"__type": exception, "message": message}), headers, {"error": exception})

@@ -1,8 +1,8 @@
-"""GetActionRecommendations (personalize-actions §2). Hot path: standard library and numpy.
+"""GetActionRecommendations (docs/contracts/personalize.md, section 2). Hot path: standard library and numpy.
 
-One round trip to the store brings user, program, campaign and filter; the rest is arithmetic on what a warm environment
-keeps. Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks
-ties; explored actions follow with score 0.
+One round trip to the store returns user, program, campaign and filter; the rest is arithmetic on what is in memory.
+Actions are ranked by the calibrated probability that the user takes them, which is the score; VALUE breaks ties;
+explored actions follow with score 0.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
@@ -26,13 +27,21 @@ from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
-from nextbest.personalize.protocol.arns import ARN_PATTERN, CAMPAIGN, FILTER, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    ARN_PATTERN,
+    CAMPAIGN,
+    FILTER,
+    MAX_ARN_CHARACTERS,
+    missing,
+    name_in,
+    stored_kind,
+)
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
-from nextbest.personalize.protocol.shapes import Members, Pairs, Text, Whole
+from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
-from nextbest.personalize.runtime.candidates import DAY_SECONDS, Candidates, is_recommended
+from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
@@ -44,14 +53,14 @@ from nextbest.web.response import Response
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
 
-_ARN = Text(0, 256, ARN_PATTERN)
+_ARN = Text(0, MAX_ARN_CHARACTERS, ARN_PATTERN)
 GET_ACTION_RECOMMENDATIONS = Members(
     {
         "campaignArn!": _ARN,
         "userId!": Text(1, 256),
         "numResults": Whole(0, MAX_RESULTS),
         "filterArn": _ARN,
-        "filterValues": Pairs(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
+        "filterValues": StringMap(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
     }
 )
 _CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
@@ -59,7 +68,7 @@ _CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
 
 @dataclass(frozen=True, slots=True)
 class ActionList:
-    """An answer. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
 
     program_id: str
     scores: Mapping[str, float]
@@ -68,12 +77,12 @@ class ActionList:
     explored: Explored
 
     def members(self) -> dict[str, Any]:
-        """The response: the list is there even when it is empty (§1.2)."""
+        """The members of the response: the list is present even when it is empty (section 1.2)."""
         actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
         return {"actionList": actions, "recommendationId": self.recommendation_id}
 
     def log_fields(self) -> dict[str, Any]:
-        """What later judges exploration: which actions were drawn, from how many, with which propensity."""
+        """For the log line; exploration is evaluated by which actions were drawn, from how many, how likely."""
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
@@ -99,16 +108,16 @@ class _Query:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> _Query:
-        asked = GET_ACTION_RECOMMENDATIONS.check(body)
-        filter_arn = asked.get("filterArn", "")
+        members = GET_ACTION_RECOMMENDATIONS.check(body)
+        filter_arn = members.get("filterArn", "")
         return cls(
-            name_in(asked["campaignArn"], CAMPAIGN, field="campaignArn"),
-            asked["campaignArn"],
-            asked["userId"],
-            asked.get("numResults", DEFAULT_RESULTS),
+            name_in(members["campaignArn"], CAMPAIGN, field="campaignArn"),
+            members["campaignArn"],
+            members["userId"],
+            members.get("numResults", DEFAULT_RESULTS),
             name_in(filter_arn, FILTER, field="filterArn") if filter_arn else None,
             filter_arn,
-            asked.get("filterValues", {}),
+            members.get("filterValues", {}),
         )
 
     @property
@@ -118,7 +127,7 @@ class _Query:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """Everything that the store brought for one request."""
+    """Everything that was read from the store for one request."""
 
     state: ProgramState
     history: History
@@ -126,7 +135,7 @@ class _Context:
     settings: CampaignSettings
     filter: BoundFilter | None
     item_types: frozenset[str] | None
-    """None where candidates that know them are kept."""
+    """None where they are already part of cached candidates."""
 
 
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
@@ -151,7 +160,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
 
 
 class ActionRecommender:
-    """Answers GetActionRecommendations; keeps candidates and bound filters between requests."""
+    """Serves GetActionRecommendations; caches candidates and bound filters between requests."""
 
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
@@ -163,10 +172,11 @@ class ActionRecommender:
     def recommend(self, body: Mapping[str, Any], caller: Credentials, *, now: float, request_id: str) -> ActionList:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
 
-        Raises InvalidInput, NotFound (campaign or filter, or not the caller's to know of), Forbidden, TooManyRequests.
+        Raises InvalidInput, NotFound (no such campaign or filter, or it is not the caller's), Forbidden,
+        TooManyRequests.
         """
-        asked = _Query.read(body)
-        context = self._context(asked, caller, now=now)
+        query = _Query.read(body)
+        context = self._context(query, caller, now=now)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
@@ -177,13 +187,13 @@ class ActionRecommender:
         if context.filter is not None:
             allowed &= evaluate(
                 context.filter,
-                asked.filter_values,
+                query.filter_values,
                 candidates.columns,
                 interactions=_interactions(context),
                 user=context.attributes,
             )
         if model is not None:
-            ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=asked.limit)
+            ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=query.limit)
         else:
             ranked = rank_by_history(
                 context.state.program,
@@ -192,12 +202,12 @@ class ActionRecommender:
                 allowed,
                 item_types,
                 now=now,
-                limit=asked.limit,
+                limit=query.limit,
             )
         explored = explore(
             _unlearned(candidates, allowed, ranked, context.settings, now),
             learned=len(ranked.rows),
-            limit=asked.limit,
+            limit=query.limit,
             weight=context.settings.exploration_weight,
             random=Random(request_id),
         )
@@ -211,72 +221,74 @@ class ActionRecommender:
             explored,
         )
 
-    def _context(self, asked: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. Which program a campaign serves is remembered, so a second read is rare."""
-        guess = self._programs.get(asked.campaign) or asked.campaign
+    def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
+        """Read everything at once. The program of a campaign is cached, so a second read is rare."""
+        guess = self._programs.get(query.campaign) or query.campaign
         store = self._recommender.store
-        resources = asked.resources
-        kept = self._candidates.get(guess)
-        unknown = kept is None or kept[0] == UNTRAINED
+        resources = query.resources
+        cached = self._candidates.get(guess)
+        unknown = cached is None or cached[0] == UNTRAINED
         if unknown:
             resources.append((ITEM_EVENTS, guess))
-        read = store.read_user(guess, asked.user_id, access_key_id=caller.key_id, resources=resources)
+        read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources)
         key = self._gate.prove(caller, read.access_key, now=now)
-        campaign = read.resources[_CAMPAIGN, asked.campaign]
-        # Every program has a campaign of its own name implicitly.
-        program_id = campaign["program_id"] if campaign is not None else asked.campaign
-        key.require(program_id, READ, hidden=missing(asked.campaign_arn))
+        campaign = read.resources[_CAMPAIGN, query.campaign]
+        # Every program implicitly has a campaign of its own name.
+        program_id = campaign["program_id"] if campaign is not None else query.campaign
+        key.require(program_id, READ, hidden=missing(query.campaign_arn))
         self._recommender.quota.take(program_id, now=now)
-        found: UserRead = read
+        user: UserRead = read
         if program_id != guess:
-            found = store.read_user(program_id, asked.user_id)
-        if found.state is None:
-            raise missing(asked.campaign_arn)
+            user = store.read_user(program_id, query.user_id)
+        if user.state is None:
+            raise missing(query.campaign_arn)
         item_types = None
         if unknown:
-            ridden = program_id == guess
-            item_types = types_in(read.resources[ITEM_EVENTS, guess]) if ridden else item_event_types(store, program_id)
-        self._programs.put(asked.campaign, program_id)
+            same_program = program_id == guess
+            item_types = (
+                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, program_id)
+            )
+        self._programs.put(query.campaign, program_id)
         if campaign is not None and campaign["status"] != ACTIVE:
-            raise InvalidInput(f"The campaign {asked.campaign_arn} is not ACTIVE", field="campaignArn")
+            raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
         bound = None
-        if asked.filter is not None:
-            resource = read.resources[_FILTER, asked.filter]
+        if query.filter is not None:
+            resource = read.resources[_FILTER, query.filter]
             if resource is None or not key.opens(resource["program_id"]):
-                raise missing(asked.filter_arn)
-            bound = self._bound_filter(asked, resource, program_id)
+                raise missing(query.filter_arn)
+            bound = self._bound_filter(query, resource, program_id)
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(found.state, found.history or History.empty(), found.attributes, settings, bound, item_types)
+        return _Context(user.state, user.history or History.empty(), user.attributes, settings, bound, item_types)
 
-    def _bound_filter(self, asked: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
+    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
         if resource["program_id"] != program_id:
-            problem = f"The filter {asked.filter_arn} belongs to another dataset group than the campaign"
+            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="filterArn")
         if resource["status"] != ACTIVE:
-            raise InvalidInput(f"The filter {asked.filter_arn} is not ACTIVE", field="filterArn")
-        kept = self._filters.get(resource["name"])
-        if kept is None or kept[0] != resource:
+            raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
+        cached = self._filters.get(resource["name"])
+        if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
-            kept = (resource, bind(parse(resource["expression"]), schema))
-            self._filters.put(resource["name"], kept)
-        return kept[1]
+            cached = (resource, bind(parse(resource["expression"]), schema))
+            self._filters.put(resource["name"], cached)
+        return cached[1]
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
         program_id = context.state.program.program_id
         if catalogue.revision < 0:  # made for one user
             return Candidates.of(model, catalogue, frozenset())
-        kept = self._candidates.get(program_id)
-        if kept is None or kept[:2] != (version, catalogue.revision):
+        cached = self._candidates.get(program_id)
+        if cached is None or cached[:2] != (version, catalogue.revision):
             types = context.item_types
             if types is None:
                 types = item_event_types(self._recommender.store, program_id)
-            kept = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(program_id, kept)
-        return kept[2]
+            cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
+            self._candidates.put(program_id, cached)
+        return cached[2]
 
 
 def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:
-    """Before the first rebase only the history knows assets that are not in the catalogue. Revision -1: one user's."""
+    """The catalogue with assets that only a history knows, before the first rebase. Revision -1: one user's."""
     unknown = {
         asset_id: Asset(asset_id)
         for event_type, asset_id in history.actions
@@ -298,7 +310,10 @@ def _interactions(context: _Context) -> Interactions:
 def _unlearned(
     candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, settings: CampaignSettings, now: float
 ) -> list[int]:
-    """Rows that may be explored: allowed, unknown to the model, and young enough. Of unknown age is new (§6.3)."""
+    """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
+
+    An action of unknown age counts as new (section 6.3).
+    """
     pool = allowed & ~ranked.scored
     if settings.exploration_age_days is not None:
         pool &= candidates.created_at >= now - settings.exploration_age_days * DAY_SECONDS

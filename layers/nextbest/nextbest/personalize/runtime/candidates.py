@@ -1,7 +1,8 @@
 """The actions that GetActionRecommendations chooses from, as arrays: made once per model and catalogue.
 
 An asset is a candidate when the model knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
-item's, or when the catalogue holds it and it is no item. Hot path: standard library and numpy.
+item's, or when it is in the catalogue and no item. Source: docs/contracts/personalize.md, section 7. Hot path: standard
+library and numpy.
 """
 
 from __future__ import annotations
@@ -15,32 +16,26 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.assets import Asset
+from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.filters import FilterColumns
 from nextbest.filters.interactions import normalised_event_type
-from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.personalize.datasets.sources import ITEM_ID, NOT_TAKEN, VIEWED
 from nextbest.scoring import Model
 
-EXPIRY = "ACTION_EXPIRATION_TIMESTAMP"
-REPEAT_FREQUENCY = "REPEAT_FREQUENCY"
-VALUE = "VALUE"
-CREATION = "CREATION_TIMESTAMP"
-
-DAY_SECONDS = 86_400.0
-NOT_RECOMMENDED = frozenset({"not_taken", "viewed"})
+_NOT_RECOMMENDED = frozenset(map(normalised_event_type, (NOT_TAKEN, VIEWED)))
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Candidate assets in one order, shape (assets,), and where the model's actions stand among them.
+    """Candidate assets in one order, shape (assets,), and the rows of the model's actions among them.
 
     ``row_of_action`` (model actions,) is the row of each action's asset, -1 for an action that is not recommended.
-    ``learned`` tells which assets the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
-    (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user
-    interacted with it, by asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a number drawn
-    from the asset's id.
+    ``learned`` is true for assets that the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
+    (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user interacted with it, by
+    asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a hash of the asset's id.
     """
 
     asset_ids: Sequence[str]
@@ -70,7 +65,7 @@ class Candidates:
 
     @classmethod
     def of(cls, model: Model | None, catalogue: Catalogue, item_event_types: AbstractSet[str]) -> Candidates:
-        """The candidates of a program. Assets the model knows and the catalogue does not have no fields."""
+        """The candidates of a program. Assets that only the model knows have no fields."""
         known = _recommended_assets(model, item_event_types)
         assets = dict.fromkeys(asset_id for asset_id in known if asset_id is not None)
         items = {asset.asset_id for asset in catalogue if asset.fields.get(ITEM_ID) is not None}
@@ -100,7 +95,7 @@ class Candidates:
     def available(
         self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None
     ) -> NDArray[np.bool_]:
-        """Which assets may be recommended to the user at all: neither expired nor held back (§7.5).
+        """Which assets may be recommended to the user at all: neither expired nor held back (section 7.5).
 
         ``repeat_event_types`` (normalised) are the interactions that hold an action back; None: any.
         """
@@ -123,7 +118,7 @@ class Candidates:
 
 def is_recommended(event_type: str, item_event_types: AbstractSet[str]) -> bool:
     """Whether actions of this event type can be recommended."""
-    return event_type not in item_event_types and normalised_event_type(event_type) not in NOT_RECOMMENDED
+    return event_type not in item_event_types and normalised_event_type(event_type) not in _NOT_RECOMMENDED
 
 
 def _recommended_assets(model: Model | None, item_event_types: AbstractSet[str]) -> list[str | None]:

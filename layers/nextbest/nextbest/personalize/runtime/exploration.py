@@ -1,7 +1,7 @@
-"""Exploration: a chance for actions that the model knows nothing of yet (personalize-actions §7.6).
+"""Exploration: a chance for actions that the model does not know yet (docs/contracts/personalize.md, section 7.6).
 
-Every choice has a known probability, its propensity, so that what explored actions earned can later be judged without
-bias. Hot path: standard library alone.
+Every choice has a known probability, its propensity, so that explored actions can later be evaluated without bias. Hot
+path: standard library alone.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Explored:
 
 
 def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, random: Random) -> Explored:
-    """Draw from ``pool`` for a list of ``limit`` places that ``learned`` actions are there to fill.
+    """Draw from ``pool`` for a list of ``limit`` places, for which there are ``learned`` ranked actions.
 
-    Places that stay empty are all explored: a draw without replacement, each with propensity places / pool. A full list
-    gives its last place to one of the pool with probability ``weight``, each with propensity weight / pool. A
-    ``weight`` of 0 explores nothing.
+    Places that stay empty are all explored: a draw without replacement, each with propensity places / pool. In a full
+    list the last place goes to one of the pool with probability ``weight``, each with propensity weight / pool. With a
+    ``weight`` of 0 nothing is explored.
     """
     size = len(pool)
     free = limit - learned
@@ -38,7 +38,7 @@ def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, ran
     if free > 0:
         drawn = random.sample(pool, min(free, size))
         return Explored(tuple(drawn), learned, min(1.0, free / size), size)
-    # Drawn before it is decided whether to use it: the decision does not change which one it would be.
+    # Drawn before the decision whether to use it, so that the decision does not change which one it would be.
     drawn_row = pool[random.randrange(size)]
     if random.random() < weight:
         return Explored((drawn_row,), limit - 1, weight / size, size)

@@ -1,4 +1,7 @@
-"""Ranking the candidates for one user. Hot path: standard library and numpy."""
+"""Ranking the candidates for one user (docs/contracts/personalize.md, sections 7.4 and 11).
+
+Hot path: standard library and numpy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from nextbest.scoring.score import Inputs, score_all
 class Ranked:
     """Rows of the candidates, most likely first, and how likely (0..1) each is.
 
-    ``scored`` (assets,) tells for which assets there is a likelihood at all: the others can only be explored.
+    ``scored`` (assets,) is true for assets that have a likelihood: the others can only be explored.
     """
 
     rows: tuple[int, ...]
@@ -48,9 +51,9 @@ def rank_by_model(
         np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
     rows = np.flatnonzero(allowed & candidates.learned)
     if not candidates.is_valued:
-        # Without values nothing but the score decides, so only those that can be in the answer need a likelihood.
+        # Without values the score alone decides, so only assets that can be in the response need a likelihood.
         rows = rows[_reaching(best[rows], limit)]
-    # Within one answer the likelihood never contradicts the score, so the best score has the highest one.
+    # For one user the likelihood never contradicts the score, so the best score has the highest likelihood.
     likelihoods = mode.calibration.growth(
         best[rows], activity_of(history.timestamps, inputs.moment, model.horizon_days)
     )
@@ -69,7 +72,7 @@ def rank_by_history(
     now: float,
     limit: int,
 ) -> Ranked:
-    """Before the first rebase: what the user did, as likely as its rate so far says."""
+    """Before the first rebase: what the user did, with likelihoods from past rates."""
     likelihoods = np.zeros(len(candidates.asset_ids))
     alone = from_history_alone(program, history, now=now, limit=len(history.actions), allow_repeats=True)
     for entry in alone:
@@ -88,7 +91,7 @@ def _strongest(
     candidates: Candidates,
     limit: int,
 ) -> NDArray[np.int64]:
-    """Places in ``rows`` of the best ``limit``: by likelihood, then VALUE (§11, 21), then the uncalibrated score."""
+    """Places in ``rows`` of the best ``limit``: by likelihood, VALUE (section 7.4), then the uncalibrated score."""
     places = _reaching(likelihoods, limit)
     reached = rows[places]
     keys = (candidates.tie_break[reached], -scores[reached], -candidates.value[reached], -likelihoods[places])

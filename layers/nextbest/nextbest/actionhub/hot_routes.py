@@ -1,0 +1,208 @@
+"""The two hot routes: their models, and the reading of requests that are not plainly valid (``parsing.py``).
+
+They are declared to the resolver for the document and for validation; their functions answer without it, and without
+pydantic. So this is imported by them only where a request is wrong, or right in an unusual spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import pydantic
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticKnownError
+
+from nextbest.actionhub.calls import ResourceRouter
+from nextbest.actionhub.documentation import (
+    AssetId,
+    ContractModel,
+    EventType,
+    LabelName,
+    ProgramId,
+    Result,
+    UserId,
+    UserIdText,
+    example,
+)
+from nextbest.actionhub.errors import NOT_FOUND, USER_HISTORY_NOT_FOUND, InvalidRequest
+from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LABELS, MAX_LIMIT, GetActions, PostEvents
+from nextbest.actionhub.resolver import encodable, validated
+from nextbest.domain.access_keys import READ, WRITE
+from nextbest.domain.events import Event
+from nextbest.errors import NotFound
+from nextbest.web.request import Request
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The latest time that an event may have: validation takes no arguments of ours.
+_latest: ContextVar[datetime | None] = ContextVar("latest", default=None)
+
+actions_router = ResourceRouter("users")
+events_router = ResourceRouter("events")
+
+
+class ScoreContribution(ContractModel):
+    """What one action of the user's history adds to a score."""
+
+    event_type: str
+    asset_id: str
+    base_weight: float
+    share: float
+
+
+class ScoreExplanation(ContractModel):
+    """A score in parts: prior_share + the contributions' shares + other_share = score."""
+
+    score: float
+    prior_share: float
+    contributions: list[ScoreContribution]
+    other_share: float
+
+
+class UserNextAction(ContractModel):
+    event_type: str
+    asset_id: str
+    asset_name: str
+    growth_weight: Annotated[
+        float, Field(description="The probability that the user takes the action within the program's horizon.")
+    ]
+    base_weight: Annotated[
+        float, Field(description="The sum of 0.5 ** (age in days / event_relevance_decay) over the user's own events.")
+    ]
+    explanation: Annotated[
+        ScoreExplanation | None,
+        Field(description="Only with explain=true, an extension; null before the program's first rebase."),
+    ] = None
+
+
+class UserNextActionList(ContractModel):
+    """Strongest growth weight first."""
+
+    actions: list[UserNextAction]
+
+
+@actions_router.endpoint(
+    "GET", "/users/{user_id}/actions", READ, "The user's next best actions", not_found=USER_HISTORY_NOT_FOUND
+)
+def get_actions(
+    user_id: UserId,
+    program_id: ProgramId,
+    limit: Annotated[int, Query(description="How many actions at most.", ge=1, le=MAX_LIMIT)] = 10,
+    allow_repeats: Annotated[
+        bool, Query(description="Whether actions that the user took before may be recommended.")
+    ] = True,
+    explain: Annotated[bool, Query(description="Add the reasons of every recommendation (an extension).")] = False,
+) -> UserNextActionList:
+    raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``actions``
+
+
+def read_get_actions(request: Request) -> GetActions:
+    """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
+    return GetActions(**validated(actions_router, request))
+
+
+def _within_bounds(time: datetime) -> datetime:
+    """The time in UTC, which is meant where no offset is given; refused before 1970 and after ``_latest``."""
+    moment = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    if moment < _EPOCH:
+        raise PydanticKnownError("greater_than_equal", {"ge": _iso(_EPOCH)})
+    latest = _latest.get()
+    if latest is not None and moment > latest:
+        raise PydanticKnownError("less_than_equal", {"le": _iso(latest)})
+    return moment
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+class UserEvent(ContractModel):
+    """At *event_timestamp*, *user_id* did *event_type* with *asset_id*."""
+
+    user_id: UserIdText
+    event_timestamp: Annotated[
+        datetime,
+        AfterValidator(_within_bounds),
+        Field(description="ISO 8601; UTC where no offset is given. Not before 1970, not over 24 hours in the future."),
+    ]
+    event_type: EventType
+    asset_id: AssetId
+    labels: Annotated[list[LabelName], Field(max_length=MAX_LABELS)]
+
+    def to_domain(self) -> Event:
+        time_us = (self.event_timestamp - _EPOCH) // timedelta(microseconds=1)
+        return Event(self.user_id, time_us, self.event_type, self.asset_id, labels=tuple(self.labels))
+
+
+class UserEventList(ContractModel):
+    """One to a thousand events. The same event sent again is one event."""
+
+    model_config = example(
+        events=[
+            {
+                "user_id": "ann",
+                "event_timestamp": "2026-03-01T08:15:00Z",
+                "event_type": "order",
+                "asset_id": "latte",
+                "labels": ["morning"],
+            }
+        ]
+    )
+
+    events: Annotated[list[UserEvent], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+    def to_domain(self) -> tuple[Event, ...]:
+        return tuple(event.to_domain() for event in self.events)
+
+
+class EventsResult(Result):
+    """Of the events, how many are new and how many were there before; or how many are queued."""
+
+    accepted: int | None = None
+    duplicates: int | None = None
+    queued: int | None = None
+
+
+@events_router.endpoint("POST", "/events", WRITE, "Add events to users' histories")
+def post_events(
+    program_id: ProgramId,
+    body: UserEventList,
+    queue_updates: Annotated[bool, Query(description="Answer once the events are queued, before they are stored.")] = (
+        False
+    ),
+    process_user_actions: Annotated[
+        bool, Query(description="False for back-fill: store the events without refreshing recommendations.")
+    ] = True,
+) -> EventsResult:
+    raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``collect``
+
+
+def read_post_events(request: Request, latest: datetime) -> PostEvents:
+    """The input of POST /events; events after ``latest`` are refused. Raises as ``parsing.parse_post_events``."""
+    with up_to(latest):
+        values = validated(events_router, request)
+    return PostEvents(events=values.pop("body").to_domain(), **values)
+
+
+def read_event_list(body: object, latest: datetime) -> tuple[Event, ...]:
+    """The events in a decoded body of POST /events. Raises InvalidRequest."""
+    try:
+        with up_to(latest):
+            return UserEventList.model_validate(body).to_domain()
+    except pydantic.ValidationError as error:
+        details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
+        raise InvalidRequest(encodable(details)) from error
+
+
+@contextmanager
+def up_to(latest: datetime) -> Iterator[None]:
+    """While the body runs, events after ``latest`` are refused."""
+    token = _latest.set(latest)
+    try:
+        yield
+    finally:
+        _latest.reset(token)

@@ -1,0 +1,165 @@
+"""Access keys: an extension of the ActionHub API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import AfterValidator, Field
+
+from nextbest.actionhub.calls import ResourceRouter
+from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
+from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND
+from nextbest.actionhub.idempotency import IdempotencyKey, once
+from nextbest.actionhub.users import time_of
+from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.events import to_microseconds
+from nextbest.logic.access_keys import Keyring
+
+MAX_PROGRAMS_OF_A_KEY = 100
+MAX_KEY_ID_CHARACTERS = 128
+DAY_SECONDS = 24 * 3600
+MAX_OVERLAP_SECONDS = 90 * DAY_SECONDS
+
+Entry = TypeVar("Entry", bound=str)
+KeyScope = Literal["read", "write", "admin"]
+KeyId = Annotated[str, Path(description="The key's id: what stands before the dot.", max_length=MAX_KEY_ID_CHARACTERS)]
+
+router = ResourceRouter("keys")
+
+
+def _distinct(entries: Sequence[Entry]) -> list[Entry]:
+    return list(dict.fromkeys(entries))
+
+
+class NewKey(ContractModel):
+    """What a new key opens, and for what."""
+
+    model_config = example(programs=["coffee"], scopes=["read", "write"], name="web shop")
+
+    programs: Annotated[
+        list[Annotated[str, Field(max_length=63)]],
+        Field(max_length=MAX_PROGRAMS_OF_A_KEY, description="None, with the scope admin, opens every program."),
+        AfterValidator(_distinct),
+    ]
+    scopes: Annotated[
+        list[KeyScope],
+        Field(min_length=1, max_length=3, description="write includes read; admin includes both."),
+        AfterValidator(_distinct),
+    ]
+    name: Annotated[
+        str, Field(max_length=256, pattern=NO_CONTROL_CHARACTERS, description="For people; it need not be unique.")
+    ] = ""
+
+
+class KeyDetails(ContractModel):
+    """A key, without its secret. ``active`` is false once it is revoked or expired."""
+
+    key_id: str
+    name: str
+    programs: list[str]
+    scopes: list[str]
+    generation: int
+    active: bool
+    ts_created: Annotated[datetime | None, Field(description="Null for a key that was not made by POST /keys.")]
+    ts_previous_expires: Annotated[
+        datetime | None, Field(description="Until when the secret of before the last rotation works, too.")
+    ]
+
+
+class KeyList(ContractModel):
+    keys: list[KeyDetails]
+
+
+class KeyWithSecret(KeyDetails):
+    """The key is shown this once."""
+
+    api_key: str
+
+
+def _details(key: AccessKey) -> KeyDetails:
+    now = router.key_call.now
+    overlaps = len(key.generations(now=now)) > 1
+    return KeyDetails(
+        key_id=key.key_id,
+        name=key.name,
+        programs=list(key.programs),
+        scopes=list(key.scopes),
+        generation=key.generation,
+        active=key.is_active(now=now),
+        ts_created=time_of(to_microseconds(key.created_at)) if key.created_at else None,
+        ts_previous_expires=time_of(to_microseconds(key.previous_expires_at)) if overlaps else None,
+    )
+
+
+def _with_secret(key: AccessKey, text: str) -> KeyWithSecret:
+    return KeyWithSecret(**_details(key).model_dump(), api_key=text)
+
+
+def _keyring() -> Keyring:
+    call = router.key_call
+    return Keyring(call.deployment.store, call.key, call.deployment.master_secret)
+
+
+@router.endpoint("GET", "/keys", ADMIN, "The keys that this one may manage", of_program=False, not_found=None)
+def get_keys() -> KeyList:
+    return KeyList(keys=[_details(key) for key in _keyring().managed()])
+
+
+@router.endpoint(
+    "POST",
+    "/keys",
+    ADMIN,
+    "Create a key",
+    of_program=False,
+    not_found=PROGRAM_NOT_FOUND,
+    conflict="The call is being made already",
+)
+def post_keys(body: NewKey, idempotency_key: IdempotencyKey = None) -> KeyWithSecret:
+    _keyring()  # refuses callers who may create none before anything is remembered
+    return once(router.key_call, "POST /keys", idempotency_key, body, _create_key, KeyWithSecret)
+
+
+def _create_key(body: NewKey) -> KeyWithSecret:
+    call = router.key_call
+    key, text = _keyring().create(
+        programs=tuple(body.programs),
+        scopes=tuple(body.scopes),
+        name=body.name,
+        now=call.now,
+        random=call.deployment.random,
+    )
+    return _with_secret(key, text)
+
+
+@router.endpoint(
+    "PUT",
+    "/keys/{key_id}",
+    ADMIN,
+    "Give a key a new secret; the old one works on for a while",
+    of_program=False,
+    not_found=KEY_NOT_FOUND,
+    conflict="The key is revoked",
+)
+def rotate_key(
+    key_id: KeyId,
+    overlap_seconds: Annotated[
+        int, Query(description="How long the old secret works beside the new one.", ge=0, le=MAX_OVERLAP_SECONDS)
+    ] = DAY_SECONDS,
+) -> KeyWithSecret:
+    return _with_secret(*_keyring().rotate(key_id, overlap_seconds=overlap_seconds, now=router.key_call.now))
+
+
+@router.endpoint(
+    "DELETE",
+    "/keys/{key_id}",
+    ADMIN,
+    "End a key",
+    of_program=False,
+    not_found=KEY_NOT_FOUND,
+    conflict="The key is the one that the call was made with",
+)
+def revoke_key(key_id: KeyId) -> KeyDetails:
+    return _details(_keyring().revoke(key_id))

@@ -1,0 +1,123 @@
+"""Segments: the users of one, and all of them with their sizes; from the last rebase, or computed again on demand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Response as HttpResponse
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from nextbest.actionhub.calls import ResourceRouter
+from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize, ProgramId, page_of
+from nextbest.domain.access_keys import READ
+from nextbest.errors import QuotaExceeded
+from nextbest.logic.segments import members_of, refresh_segments, summaries_of
+from nextbest.scoring.memberships import Segments
+
+MAX_ANSWER_BYTES = 5_500_000
+"""Lambda answers 6 MB at most."""
+
+MatchType = Literal["any", "all"]
+SegmentType = Literal["growth", "discovery", "base"]
+SegmentBasis = Literal["assets", "labels"]
+
+_SegmentType = Annotated[
+    SegmentType, Query(description="Recommended; recommended and new to the user; or in the history.")
+]
+_MinWeight = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), Query(description="The least weight that makes a user a member.")
+]
+_ForceRefresh = Annotated[bool, Query(description="Compute again instead of answering from the last rebase.")]
+
+router = ResourceRouter("segments")
+
+
+class SegmentItem(ContractModel):
+    segment_type: SegmentType
+    segment_basis: SegmentBasis
+    segment_basis_id: str
+    action_type: str
+    name: str
+    user_count: int
+    strength: Annotated[float, Field(description="The mean of the members' weights.")]
+    min_weight: float
+
+
+class SegmentPage(ContractModel):
+    items: list[SegmentItem]
+    total: int
+    page: int
+    size: int
+
+
+@router.endpoint("GET", "/segment", READ, "The users of one segment, by line", media_type="text/plain")
+def get_segment(
+    program_id: ProgramId,
+    asset_ids: Annotated[str, Query(description="Assets, separated by commas. They win over labels.")] = "",
+    labels: Annotated[str, Query(description="Labels, separated by commas.")] = "",
+    action_types: Annotated[str, Query(description="Event types, separated by commas; none: all of them.")] = "",
+    match_type: Annotated[
+        MatchType, Query(description="Whether a member has any or all of the assets or labels.")
+    ] = "any",
+    segment_type: _SegmentType = "growth",
+    min_weight: _MinWeight = 0.5,
+    force_refresh: _ForceRefresh = False,
+) -> HttpResponse[str]:
+    users = members_of(
+        _segments(segment_type, refresh=force_refresh),
+        router.call.catalogue,
+        asset_ids=comma_list(asset_ids),
+        labels=comma_list(labels),
+        event_types=comma_list(action_types),
+        min_weight=min_weight,
+        match_all=match_type == "all",
+    )
+    text = "".join(f"{user_id}\n" for user_id in users)
+    if len(text.encode()) > MAX_ANSWER_BYTES:
+        raise QuotaExceeded(
+            f"the segment has {len(users):,} users, more than one answer holds: raise min_weight or name fewer assets"
+        )
+    return HttpResponse(200, "text/plain; charset=utf-8", text)
+
+
+@router.endpoint("GET", "/segments", READ, "All segments, in pages")
+def get_segments(
+    program_id: ProgramId,
+    segment_type: _SegmentType = "growth",
+    segment_basis: Annotated[
+        SegmentBasis, Query(description="A segment for every asset, or for every label.")
+    ] = "labels",
+    min_weight: _MinWeight = 0.5,
+    force_refresh: _ForceRefresh = False,
+    page: PageNumber = 1,
+    size: PageSize = 50,
+) -> SegmentPage:
+    segments = _segments(segment_type, refresh=force_refresh)
+    summaries = summaries_of(segments, router.call.catalogue, by_label=segment_basis == "labels", min_weight=min_weight)
+    items = [
+        SegmentItem(
+            segment_type=segment_type,
+            segment_basis=segment_basis,
+            segment_basis_id=summary.basis_id,
+            action_type=summary.event_type,
+            name=summary.name,
+            user_count=summary.user_count,
+            strength=summary.strength,
+            min_weight=min_weight,
+        )
+        for summary in page_of(summaries, page, size)
+    ]
+    return SegmentPage(items=items, total=len(summaries), page=page, size=size)
+
+
+def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
+    call, deployment = router.call, router.call.deployment
+    if refresh:
+        refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
+    return deployment.segments.segments_of(call.program_id, segment_type)
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
+    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))

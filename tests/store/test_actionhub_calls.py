@@ -1,0 +1,196 @@
+"""Calls of the ActionHub API in process, on every DynamoDB engine: repeated creations, and ids of every kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nextbest.actionhub.manage import Deployment, ManageEndpoints
+from nextbest.aws.table import Table
+from nextbest.domain.access_keys import ADMIN, issue_key
+from nextbest.domain.events import Event
+from nextbest.errors import NextbestError
+from nextbest.logic.authorization import Gate
+from nextbest.logic.segments import SegmentCache
+from nextbest.store.cache import CatalogueCache
+from nextbest.store.dynamo import DynamoStore
+from nextbest.store.idempotency import idempotency_records
+from nextbest.store.keys import IDEMPOTENCY
+from nextbest.web.request import Request
+from nextbest.web.response import Response
+from tests.store.artifacts import MemoryArtifacts
+from tests.store.conftest import PROGRAM
+
+NOW = 1_790_000_000.0
+MASTER_SECRET = "m" * 32
+
+
+class Caller:
+    """Calls endpoints as the frame does, with a key that opens every program."""
+
+    def __init__(self, store: DynamoStore, table: Table, *, random: Random) -> None:
+        artifacts = MemoryArtifacts()
+        self.table = table
+        self.store = store
+        self.endpoints = ManageEndpoints(
+            Deployment(
+                store=store,
+                artifacts=artifacts,
+                catalogues=CatalogueCache(store, artifacts),
+                segments=SegmentCache(store, artifacts),
+                gate=Gate(store),
+                start_rebase=lambda _: None,
+                start_segments=lambda _: None,
+                pause=lambda _: None,
+                idempotency=lambda: idempotency_records(table.client, table.name),
+                master_secret=MASTER_SECRET,
+                random=random,
+            )
+        )
+        self.key = self.new_key("NBKOPERATOR")
+
+    def new_key(self, key_id: str) -> str:
+        key, text = issue_key(MASTER_SECRET, key_id, programs=(), scopes=(ADMIN,))
+        self.store.put_access_key(key)
+        return text
+
+    def __call__(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+        named = {"actionhub-key": self.key, "program-id": PROGRAM.program_id, "content-type": "application/json"}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        content = b"" if body is None else json.dumps(body).encode()
+        request = Request(method, path, headers=named, body=content)
+        try:
+            response: Response = self.endpoints.serve(request, now=NOW)
+        except NextbestError as error:
+            response = self.endpoints.refuse(error, request, NOW)
+        return response.status, json.loads(response.body)
+
+    def remembered(self) -> str:
+        """All that is stored of earlier calls, as text."""
+        items = self.table.client.scan(TableName=self.table.name)["Items"]
+        return str([item for item in items if item["pk"] == {"S": IDEMPOTENCY}])
+
+
+@pytest.fixture
+def call(store: DynamoStore, table: Table) -> Caller:
+    return Caller(store, table, random=Random(7))
+
+
+NEW_KEY = {"programs": [PROGRAM.program_id], "scopes": ["read"], "name": "till"}
+CREATIONS = [("/programs", {"program_name": "Tea"}), ("/keys", NEW_KEY)]
+
+
+@pytest.mark.parametrize(("path", "body"), CREATIONS)
+def test_a_creation_that_is_repeated_is_answered_as_before_and_creates_nothing(
+    call: Caller, path: str, body: object
+) -> None:
+    first = call("POST", path, body, idempotency_key="one")
+    keys = len(list(call.store.access_keys()))
+
+    again = call("POST", path, body, idempotency_key="one")
+
+    assert first[0] == 200
+    assert again == first
+    assert len(list(call.store.access_keys())) == keys
+    # The secret is derived again, for it is stored nowhere
+    assert first[1]["api_key"].partition(".")[2] not in call.remembered()
+
+
+@pytest.mark.parametrize(("path", "body"), CREATIONS)
+def test_another_key_another_caller_and_no_key_create_anew(call: Caller, path: str, body: object) -> None:
+    made = [
+        call("POST", path, body, idempotency_key="one"),
+        call("POST", path, body, idempotency_key="two"),
+        call("POST", path, body, idempotency_key="one", actionhub_key=call.new_key("NBKOTHER")),
+        call("POST", path, body),
+        call("POST", path, body),
+    ]
+
+    assert [status for status, _ in made] == [200] * 5
+    assert len({answer["api_key"] for _, answer in made}) == 5
+
+
+def test_one_key_serves_both_routes(call: Caller) -> None:
+    assert {call("POST", path, body, idempotency_key="one")[0] for path, body in CREATIONS} == {200}
+
+
+def test_another_body_under_the_same_key_is_refused(call: Caller) -> None:
+    call("POST", "/keys", NEW_KEY, idempotency_key="one")
+
+    status, answer = call("POST", "/keys", {**NEW_KEY, "name": "other"}, idempotency_key="one")
+
+    assert status == 422
+    assert answer == {
+        "detail": [
+            {
+                "type": "value_error",
+                "loc": ["header", "idempotency-key"],
+                "input": "one",
+                "msg": "This key was sent with another body before",
+            }
+        ]
+    }
+
+
+def test_a_call_that_failed_may_be_made_again(call: Caller) -> None:
+    body = {**NEW_KEY, "programs": ["tea-house"]}
+    assert call("POST", "/keys", body, idempotency_key="one") == (404, {"detail": "Program not found"})
+
+    call("POST", "/programs", {"program_name": "Tea", "program_id": "tea-house"})
+
+    assert call("POST", "/keys", body, idempotency_key="one")[0] == 200
+
+
+class Interrupted(Random):
+    """Does something else at its first draw, which is of a program's id."""
+
+    interruptions: list[Callable[[], None]]
+
+    def getrandbits(self, k: int) -> int:
+        if self.interruptions:
+            self.interruptions.pop()()
+        return super().getrandbits(k)
+
+
+def test_a_call_that_is_still_being_answered_is_refused(store: DynamoStore, table: Table) -> None:
+    random = Interrupted(7)
+    call = Caller(store, table, random=random)
+    answers: list[tuple[int, Any]] = []
+
+    def create() -> None:
+        answers.append(call("POST", "/programs", {"program_name": "Tea"}, idempotency_key="one"))
+
+    random.interruptions = [create]
+    create()
+
+    assert answers[0] == (409, {"detail": "a call with this idempotency key is still being answered; try again"})
+    assert answers[1][0] == 200
+
+
+def test_a_repeated_call_without_the_right_is_refused(call: Caller) -> None:
+    body = {"program_name": "Tea", "program_id": "tea"}
+    _, made = call("POST", "/programs", body, idempotency_key="one")
+
+    assert call("POST", "/programs", body, idempotency_key="one", actionhub_key=made["api_key"])[0] == 403
+
+
+def test_some_user_is_a_json_string(call: Caller) -> None:
+    call.store.append(PROGRAM, [Event('a "quoted" user', 1, "order", "tea")])
+
+    assert call("GET", "/random/user_id") == (200, 'a "quoted" user')
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_characters="/", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40))
+def test_any_user_id_has_its_history(call: Caller, user_id: str) -> None:
+    call.store.append(PROGRAM, [Event(user_id, 1, "order", "tea")])
+
+    status, answer = call("GET", f"/users/{user_id}/events")
+
+    assert (status, [event["asset_id"] for event in answer["history"]]) == (200, ["tea"])
