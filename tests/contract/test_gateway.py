@@ -24,7 +24,7 @@ def event_of(answer: httpx.Response) -> dict[str, Any]:
     return event
 
 
-def test_given_a_path_parameter_when_called_then_the_function_sees_it_decoded(echo_stack: RunningStack) -> None:
+def test_a_function_sees_path_parameters_decoded(echo_stack: RunningStack) -> None:
     event = event_of(httpx.get(f"{echo_stack.url}/items/caf%C3%A9%20%3F?tag=a&tag=b&empty="))
 
     assert event["routeKey"] == "GET /items/{item_id}"
@@ -35,14 +35,14 @@ def test_given_a_path_parameter_when_called_then_the_function_sees_it_decoded(ec
     assert "body" not in event
 
 
-def test_given_a_greedy_route_when_called_then_the_rest_of_the_path_is_one_parameter(echo_stack: RunningStack) -> None:
+def test_a_greedy_route_has_the_rest_of_the_path_as_one_parameter(echo_stack: RunningStack) -> None:
     event = event_of(httpx.get(f"{echo_stack.url}/files/a/b/c"))
 
     assert event["routeKey"] == "GET /files/{proxy+}"
     assert event["pathParameters"] == {"proxy": "a/b/c"}
 
 
-def test_given_two_requests_when_called_then_ids_and_times_are_their_own(echo_stack: RunningStack) -> None:
+def test_two_requests_have_ids_and_times_of_their_own(echo_stack: RunningStack) -> None:
     before = time.time() * 1000
     first, second = (event_of(httpx.get(f"{echo_stack.url}/items/1"))["requestContext"] for _ in range(2))
 
@@ -50,14 +50,14 @@ def test_given_two_requests_when_called_then_ids_and_times_are_their_own(echo_st
     assert before - 1 <= first["timeEpoch"] <= second["timeEpoch"] <= time.time() * 1000 + 1
 
 
-def test_given_a_json_body_when_posted_then_it_arrives_as_text(echo_stack: RunningStack) -> None:
+def test_a_json_body_arrives_as_text(echo_stack: RunningStack) -> None:
     event = event_of(httpx.post(f"{echo_stack.url}/items", json={"name": "café"}))
 
     assert event["body"] == '{"name":"café"}'
     assert event["isBase64Encoded"] is False
 
 
-def test_given_bytes_when_posted_then_they_arrive_in_base64(echo_stack: RunningStack) -> None:
+def test_bytes_arrive_in_base64(echo_stack: RunningStack) -> None:
     sent = bytes(range(256))
     event = event_of(httpx.post(f"{echo_stack.url}/items", content=sent))
 
@@ -65,7 +65,7 @@ def test_given_bytes_when_posted_then_they_arrive_in_base64(echo_stack: RunningS
     assert base64.b64decode(event["body"]) == sent
 
 
-def test_given_cookies_both_ways_when_called_then_they_have_their_own_places(echo_stack: RunningStack) -> None:
+def test_cookies_both_ways_have_their_own_places(echo_stack: RunningStack) -> None:
     answer = httpx.get(f"{echo_stack.url}/items/1", headers={"Cookie": "a=1; b=2", "X-Mine": "yes"})
 
     event = event_of(answer)
@@ -75,38 +75,38 @@ def test_given_cookies_both_ways_when_called_then_they_have_their_own_places(ech
     assert answer.headers["set-cookie"] == "session=1"
 
 
-def test_given_an_unknown_route_when_called_then_404_as_an_http_api_says_it(echo_stack: RunningStack) -> None:
+def test_an_unknown_route_is_answered_with_404_as_by_an_http_api(echo_stack: RunningStack) -> None:
     for answer in (httpx.get(f"{echo_stack.url}/nowhere"), httpx.delete(f"{echo_stack.url}/items/1")):
         assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
 
 
-def test_given_a_failing_function_when_called_then_500_and_the_reason_in_its_log(echo_stack: RunningStack) -> None:
+def test_a_failing_function_is_answered_with_500_and_logs_the_reason(echo_stack: RunningStack) -> None:
     answer = httpx.get(f"{echo_stack.url}/items/1?fail")
 
     assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
     assert "ValueError: a failure was asked for" in echo_stack.log("echo")
 
 
-def test_given_a_function_that_exits_when_called_then_500_and_the_next_call_works(echo_stack: RunningStack) -> None:
+def test_a_function_that_exits_is_answered_with_500_and_the_next_call_works(echo_stack: RunningStack) -> None:
     assert httpx.get(f"{echo_stack.url}/items/1?exit").status_code == 500
     assert httpx.get(f"{echo_stack.url}/items/1").status_code == 200
 
 
-def test_given_a_function_beyond_its_timeout_when_called_then_500(echo_stack: RunningStack) -> None:
+def test_a_function_beyond_its_timeout_is_answered_with_500(echo_stack: RunningStack) -> None:
     answer = httpx.get(f"{echo_stack.url}/items/1?sleep=20", timeout=15)
 
     assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
 
 
 @pytest.mark.parametrize("megabytes", [7, 11])  # over Lambda's limit of an event, over the gateway's of a request
-def test_given_too_large_a_body_when_posted_then_413(echo_stack: RunningStack, megabytes: int) -> None:
+def test_too_large_a_body_is_answered_with_413(echo_stack: RunningStack, megabytes: int) -> None:
     body = b'"' + b"x" * (megabytes * 1024 * 1024) + b'"'
     answer = httpx.post(f"{echo_stack.url}/items", content=body, headers={"content-type": "application/json"})
 
     assert (answer.status_code, answer.json()) == (413, {"message": "Request Entity Too Large"})
 
 
-def test_given_one_connection_when_used_twice_then_it_stays_open(echo_stack: RunningStack) -> None:
+def test_a_connection_stays_open(echo_stack: RunningStack) -> None:
     connection = http.client.HTTPConnection(urlsplit(echo_stack.url).netloc)
     ports = []
     for _ in range(2):
@@ -120,7 +120,7 @@ def test_given_one_connection_when_used_twice_then_it_stays_open(echo_stack: Run
     assert ports[0] == ports[1]
 
 
-def test_given_slow_requests_at_once_when_called_then_each_has_an_environment(echo_stack: RunningStack) -> None:
+def test_slow_requests_at_once_have_an_environment_each(echo_stack: RunningStack) -> None:
     def process(_: int) -> int:
         answer = httpx.get(f"{echo_stack.url}/items/1?sleep=0.5", timeout=30)
         number: int = answer.json()["process"]
@@ -130,7 +130,7 @@ def test_given_slow_requests_at_once_when_called_then_each_has_an_environment(ec
         assert len(set(clients.map(process, range(2)))) == 2
 
 
-def test_given_twenty_clients_when_they_call_at_once_then_all_are_answered(echo_stack: RunningStack) -> None:
+def test_twenty_clients_at_once_are_all_answered(echo_stack: RunningStack) -> None:
     def status(number: int) -> tuple[int, str]:
         answer = httpx.get(f"{echo_stack.url}/items/{number}", timeout=60)
         return answer.status_code, event_of(answer)["pathParameters"]["item_id"]
@@ -139,7 +139,7 @@ def test_given_twenty_clients_when_they_call_at_once_then_all_are_answered(echo_
         assert list(clients.map(status, range(200))) == [(200, str(number)) for number in range(200)]
 
 
-def test_given_the_template_when_a_function_runs_then_its_variables_name_what_exists(echo_stack: RunningStack) -> None:
+def test_the_variables_of_a_function_name_what_exists(echo_stack: RunningStack) -> None:
     variables = httpx.get(f"{echo_stack.url}/items/1").json()["variables"]
 
     assert variables["TABLE_NAME"] in echo_stack.dynamodb.list_tables()["TableNames"]

@@ -107,7 +107,7 @@ def held(stack: RunningStack) -> int:
     return int(queue["ApproximateNumberOfMessages"]) + int(queue["ApproximateNumberOfMessagesNotVisible"])
 
 
-def test_given_writes_under_way_when_the_stack_is_killed_then_what_was_confirmed_is_stored_or_queued(
+def test_confirmed_writes_are_stored_or_queued_after_the_stack_is_killed(
     running: Running,
 ) -> None:
     stack = running.start()
@@ -121,7 +121,7 @@ def test_given_writes_under_way_when_the_stack_is_killed_then_what_was_confirmed
         assert len(missing) <= held(stack)
 
 
-def test_given_writes_under_way_when_everything_is_killed_at_once_then_what_was_confirmed_is_stored(
+def test_confirmed_writes_are_stored_after_everything_is_killed_at_once(
     running: Running,
 ) -> None:
     stack = running.start()

@@ -13,7 +13,7 @@ from tests.contract.stacks import RunningStack, wait_until
 pytestmark = pytest.mark.stack
 
 
-def test_given_an_event_invocation_when_accepted_then_it_runs_in_the_background(echo_stack: RunningStack) -> None:
+def test_an_event_invocation_runs_in_the_background(echo_stack: RunningStack) -> None:
     key = uuid.uuid4().hex
     answer = echo_stack.lambda_.invoke(
         FunctionName="EchoFunction", InvocationType="Event", Payload=json.dumps({"key": key, "sleep": 0.2}).encode()
@@ -24,13 +24,13 @@ def test_given_an_event_invocation_when_accepted_then_it_runs_in_the_background(
     wait_until(lambda: marks(echo_stack, key), seconds=20)
 
 
-def test_given_an_event_invocation_that_fails_when_run_then_the_log_tells(echo_stack: RunningStack) -> None:
+def test_an_event_invocation_that_fails_is_logged(echo_stack: RunningStack) -> None:
     echo_stack.lambda_.invoke(FunctionName="EchoFunction", InvocationType="Event", Payload=b'{"fail": true}')
 
     wait_until(lambda: "echo failed in the background" in echo_stack.log("gateway"), seconds=20)
 
 
-def test_given_a_direct_invocation_when_it_returns_or_fails_then_the_caller_sees_which(
+def test_the_caller_of_a_direct_invocation_sees_whether_it_failed(
     echo_stack: RunningStack,
 ) -> None:
     client = echo_stack.lambda_
@@ -45,12 +45,12 @@ def test_given_a_direct_invocation_when_it_returns_or_fails_then_the_caller_sees
     assert json.loads(ill["Payload"].read())["errorType"] == "ValueError"
 
 
-def test_given_no_such_function_when_invoked_then_resource_not_found(echo_stack: RunningStack) -> None:
+def test_invoking_no_such_function_is_answered_with_resource_not_found(echo_stack: RunningStack) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         echo_stack.lambda_.invoke(FunctionName="Nobody", Payload=b"{}")
 
 
-def test_given_a_batch_with_one_bad_message_when_consumed_then_only_that_one_reaches_the_dead_letters(
+def test_only_the_bad_message_of_a_batch_reaches_the_dead_letters(
     echo_stack: RunningStack,
 ) -> None:
     sqs, queue, dead = echo_stack.sqs, echo_stack.queues["Queue"], echo_stack.queues["DeadLetters"]

@@ -43,7 +43,7 @@ def holds(stack: RunningStack) -> bool:
     return "Item" in row and found == b"artifact"
 
 
-def test_given_data_when_stopped_and_started_then_it_is_there_and_nothing_ran_between(tmp_path: Path) -> None:
+def test_data_are_there_after_a_stop_and_nothing_ran_between(tmp_path: Path) -> None:
     state = tmp_path / "state"
     stack = start_stack(state, template=ECHO_TEMPLATE)
     fill(stack)
@@ -59,7 +59,7 @@ def test_given_data_when_stopped_and_started_then_it_is_there_and_nothing_ran_be
     again.stop()
 
 
-def test_given_data_when_killed_and_started_then_it_is_there_and_nothing_ran_between(tmp_path: Path) -> None:
+def test_data_are_there_after_a_kill_and_nothing_ran_between(tmp_path: Path) -> None:
     state = tmp_path / "state"
     stack = start_stack(state, template=ECHO_TEMPLATE)
     fill(stack)
@@ -72,7 +72,7 @@ def test_given_data_when_killed_and_started_then_it_is_there_and_nothing_ran_bet
     again.stop()
 
 
-def test_given_an_engine_that_dies_when_noticed_then_the_stack_says_so_and_ends(tmp_path: Path) -> None:
+def test_the_stack_says_so_and_ends_when_an_engine_dies(tmp_path: Path) -> None:
     state = tmp_path / "state"
     stack = start_stack(state, template=ECHO_TEMPLATE)
     (engine,) = (pid for pid, command in processes_of(state).items() if "ministack.app" in command)
@@ -84,7 +84,7 @@ def test_given_an_engine_that_dies_when_noticed_then_the_stack_says_so_and_ends(
     assert processes_of(state) == {}
 
 
-def test_given_a_taken_port_when_started_then_it_says_so_plainly(tmp_path: Path) -> None:
+def test_starting_on_a_taken_port_says_so_plainly(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         said = refused(tmp_path / "state", port=port)
@@ -92,9 +92,7 @@ def test_given_a_taken_port_when_started_then_it_says_so_plainly(tmp_path: Path)
     assert said.startswith(f"Port {port} is taken by another program")
 
 
-def test_given_a_function_when_its_log_is_followed_then_the_lines_of_a_call_come(
-    echo_stack: RunningStack, tmp_path: Path
-) -> None:
+def test_following_the_log_of_a_function_shows_the_lines_of_a_call(echo_stack: RunningStack, tmp_path: Path) -> None:
     followed = tmp_path / "followed"
     command = [sys.executable, "-m", "tools.cli", "logs", "echo", "--state", str(echo_stack.state)]
     with (
@@ -109,21 +107,21 @@ def test_given_a_function_when_its_log_is_followed_then_the_lines_of_a_call_come
 
 
 @pytest.mark.parametrize("port", ["abc", "65536", "-1"])
-def test_given_no_port_when_started_then_it_says_what_is_one(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_starting_on_no_port_says_what_is_one(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["start", f"--port={port}"])
     assert ended.value.code == 2
     assert f"'{port}' is no port; 1 to 65535 are" in capsys.readouterr().err
 
 
-def test_given_a_running_stack_when_another_uses_its_state_then_it_is_refused(echo_stack: RunningStack) -> None:
+def test_a_second_stack_on_the_same_state_is_refused(echo_stack: RunningStack) -> None:
     said = refused(echo_stack.state)
 
     assert said.startswith(f"A stack (process {echo_stack.process.pid}) already uses")
     assert httpx.get(f"{echo_stack.url}/items/1").status_code == 200
 
 
-def test_given_edited_code_when_called_again_then_the_new_code_answers(tmp_path: Path) -> None:
+def test_edited_code_answers_the_next_call(tmp_path: Path) -> None:
     application = tmp_path / "application"
     shutil.copytree(ECHO_TEMPLATE.parent, application)
     stack = start_stack(tmp_path / "state", template=application / "template.yaml")

@@ -164,16 +164,14 @@ GETS = [path for method, path, _ in ROUTES if method == "GET"]
 
 @THOROUGH
 @given(st.sampled_from([*GETS, *["/users/{user_id}/actions"] * 6]), user_ids, query_strings, headers)
-def test_given_any_parameters_when_read_then_the_answer_is_fastapis(
+def test_any_parameters_are_answered_as_by_fastapi(
     reference: Reference, template: str, user_id: str, query_string: str, header: tuple[tuple[str, str], ...]
 ) -> None:
     check(reference, Call("GET", template.replace("{user_id}", user_id), query_string, header))
 
 
 @pytest.mark.parametrize("value", NUMBERS + FLOATS + WORDS)
-def test_given_one_value_for_any_parameter_when_read_then_the_answer_is_fastapis(
-    reference: Reference, value: str
-) -> None:
+def test_one_value_for_any_parameter_is_answered_as_by_fastapi(reference: Reference, value: str) -> None:
     for method, template, parameters in ROUTES:
         for name in parameters:
             path = template.replace("{user_id}", "ann").replace("{key_id}", "NBK")
@@ -193,9 +191,7 @@ paths = st.one_of(
 
 @THOROUGH
 @given(st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "get"]), paths)
-def test_given_any_method_and_path_when_routed_then_the_answer_is_fastapis(
-    reference: Reference, method: str, path: str
-) -> None:
+def test_any_method_and_path_are_answered_as_by_fastapi(reference: Reference, method: str, path: str) -> None:
     check(reference, Call(method, path, "", (("program-id", "cafe"),)))
 
 
@@ -317,7 +313,7 @@ def row_calls(draw: st.DrawFn) -> Call:
 
 @THOROUGH
 @given(row_calls())
-def test_given_any_rows_when_written_then_the_answer_is_fastapis(reference: Reference, call: Call) -> None:
+def test_any_rows_are_answered_as_by_fastapi(reference: Reference, call: Call) -> None:
     check(reference, call)
 
 
@@ -344,7 +340,7 @@ def program_calls(draw: st.DrawFn) -> Call:
 
 @settings(THOROUGH, max_examples=800)
 @given(program_calls())
-def test_given_any_settings_when_written_then_the_answer_is_fastapis(reference: Reference, call: Call) -> None:
+def test_any_settings_are_answered_as_by_fastapi(reference: Reference, call: Call) -> None:
     check(reference, call)
 
 
@@ -416,14 +412,14 @@ BODIES = [
     ),
 )
 @example("application/json", VALID)
-def test_given_any_bytes_and_content_type_when_posted_then_the_answer_is_fastapis(
+def test_any_bytes_and_content_type_are_answered_as_by_fastapi(
     reference: Reference, content_type: str | None, body: bytes
 ) -> None:
     header = JSON_HEADERS[:1] if content_type is None else (*JSON_HEADERS[:1], ("content-type", content_type))
     check(reference, Call("POST", "/events", "", header, body))
 
 
-def test_given_every_odd_body_under_every_content_type_when_posted_then_the_answer_is_fastapis(
+def test_every_odd_body_under_every_content_type_is_answered_as_by_fastapi(
     reference: Reference,
 ) -> None:
     for content_type in CONTENT_TYPES:
@@ -432,14 +428,12 @@ def test_given_every_odd_body_under_every_content_type_when_posted_then_the_answ
             check(reference, Call("POST", "/events", "", header, body))
 
 
-def test_given_a_body_over_the_limit_when_posted_then_the_answer_is_fastapis(reference: Reference) -> None:
+def test_a_body_over_the_limit_is_answered_as_by_fastapi(reference: Reference) -> None:
     check(reference, Call("POST", "/events", "", JSON_HEADERS, b" " * (4 * 1024 * 1024 + 1)))
 
 
 @pytest.mark.parametrize("key", TEMPLATES)
-def test_given_the_most_rows_and_one_more_when_written_then_the_answer_is_fastapis(
-    reference: Reference, key: str
-) -> None:
+def test_the_most_rows_and_one_more_are_answered_as_by_fastapi(reference: Reference, key: str) -> None:
     method, path, row, _ = TEMPLATES[key]
     for count in (1000, 1001):
         body = json.dumps({key: [row] * count}).encode()

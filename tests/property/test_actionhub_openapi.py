@@ -30,13 +30,13 @@ def bare(schema: Any, root: dict[str, Any]) -> Any:
     }
 
 
-def test_given_both_documents_when_compared_then_they_have_the_same_operations() -> None:
+def test_both_documents_have_the_same_operations() -> None:
     ours = {(method, path) for path, item in OURS["paths"].items() for method in item}
     assert ours == set(OPERATIONS)
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_given_an_operation_when_compared_then_parameters_and_body_are_fastapis(method: str, path: str) -> None:
+def test_the_parameters_and_body_of_an_operation_are_fastapis(method: str, path: str) -> None:
     ours, theirs = OURS["paths"][path][method], THEIRS["paths"][path][method]
     assert parameters(ours, OURS) == parameters(theirs, THEIRS)
     assert body(ours, OURS) == body(theirs, THEIRS)
@@ -56,7 +56,7 @@ def body(operation: dict[str, Any], root: dict[str, Any]) -> Any:
     return operation["requestBody"]["required"], {kind: bare(item["schema"], root) for kind, item in content.items()}
 
 
-def test_given_the_error_schema_when_compared_then_it_is_fastapis() -> None:
+def test_the_error_schema_is_fastapis() -> None:
     def properties(root: dict[str, Any]) -> Any:
         return bare(root["components"]["schemas"]["HTTPValidationError"], root)["properties"]
 

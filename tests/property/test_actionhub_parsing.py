@@ -44,7 +44,7 @@ texts = st.one_of(
 @example("1970-01-01T00:00:00+00:01", "a", "b", "c", [])
 @example("2024-02-29T00:00:00", "a", "b", "c", [])
 @example("2025-02-29T00:00:00", "a", "b", "c", [])
-def test_given_any_event_when_read_by_hand_then_pydantic_reads_the_same(
+def test_any_event_read_by_hand_is_what_pydantic_reads(
     time: str, user_id: str, event_type: str, asset_id: str, labels: list[str]
 ) -> None:
     row = {

@@ -227,7 +227,7 @@ def answer(
 
 @given(filters, placeholder_values, catalogues, interactions, users)
 @settings(max_examples=250, deadline=None)
-def test_given_any_filter_and_catalogue_when_evaluated_then_it_equals_the_naive_reading(
+def test_any_filter_over_any_catalogue_equals_the_naive_reading(
     chain: tuple[Part, ...],
     given_values: Mapping[str, tuple[Constant, ...]],
     assets: list[Asset],
@@ -243,7 +243,7 @@ def test_given_any_filter_and_catalogue_when_evaluated_then_it_equals_the_naive_
     filters.flatmap(lambda chain: st.tuples(st.just(chain), st.permutations(chain))), catalogues, interactions, users
 )
 @settings(max_examples=60, deadline=None)
-def test_given_a_chain_of_parts_when_reordered_then_the_answer_is_the_same(
+def test_the_order_of_the_parts_of_a_chain_does_not_matter(
     chains: tuple[tuple[Part, ...], list[Part]],
     assets: list[Asset],
     taken: set[tuple[str, str]],
@@ -259,9 +259,7 @@ def test_given_a_chain_of_parts_when_reordered_then_the_answer_is_the_same(
 
 @given(st.lists(strings, min_size=1, max_size=4), catalogues)
 @settings(max_examples=60, deadline=None)
-def test_given_strings_in_filter_values_when_evaluated_then_they_stand_for_literals(
-    several: list[str], assets: list[Asset]
-) -> None:
+def test_strings_in_filter_values_stand_for_literals(several: list[str], assets: list[Asset]) -> None:
     columns = FilterColumns(assets)
     literal = bind(parse(f"INCLUDE ActionID WHERE Actions.TIER IN ({', '.join(map(quoted, several))})"), SCHEMA)
     parameter = bind(parse("INCLUDE ActionID WHERE Actions.TIER IN ($T)"), SCHEMA)

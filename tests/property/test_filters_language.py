@@ -74,7 +74,7 @@ filters = st.builds(
 
 @given(filters)
 @settings(max_examples=150, deadline=None)
-def test_given_any_tree_when_printed_and_parsed_then_it_is_the_same_tree(tree: Filter) -> None:
+def test_any_tree_printed_and_parsed_is_the_same_tree(tree: Filter) -> None:
     assert parse(print_filter(tree)) == tree
 
 
@@ -94,7 +94,7 @@ def refuses_or_reads(text: str) -> bool:
 
 @given(st.text(max_size=80) | st.text('INCLUDE $"\\()|.= \n', max_size=40))
 @settings(max_examples=300, deadline=None)
-def test_given_any_text_when_parsed_then_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     refuses_or_reads(text)
 
 
@@ -117,7 +117,7 @@ WORDS = [
 ]
 
 
-def test_given_ten_thousand_random_texts_when_parsed_then_none_breaks_the_reader() -> None:
+def test_none_of_ten_thousand_random_texts_breaks_the_reader() -> None:
     chance = random.Random(20_240_601)
     read = 0
     for number in range(10_000):
@@ -136,7 +136,7 @@ def test_given_ten_thousand_random_texts_when_parsed_then_none_breaks_the_reader
 
 @given(st.lists(st.text(max_size=10), max_size=5))
 @settings(max_examples=150, deadline=None)
-def test_given_any_values_when_quoted_and_read_then_they_are_the_same(values: list[str]) -> None:
+def test_any_values_quoted_and_read_are_the_same(values: list[str]) -> None:
     quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
 
     assert parse_values("X", " , ".join(quoted)) == tuple(values)
@@ -144,7 +144,7 @@ def test_given_any_values_when_quoted_and_read_then_they_are_the_same(values: li
 
 @given(st.text(max_size=30) | st.text('"\\, a', max_size=15))
 @settings(max_examples=150, deadline=None)
-def test_given_any_text_as_values_when_read_then_it_is_read_or_refused_by_name(text: str) -> None:
+def test_any_text_as_values_is_read_or_refused_by_name(text: str) -> None:
     try:
         values = parse_values("X", text)
     except InvalidInput as error:

@@ -54,7 +54,7 @@ rows_of_fields = st.fixed_dictionaries({}, optional={"TIER": st.sampled_from(TIE
     limit=st.integers(1, 12),
 )
 @settings(max_examples=120, deadline=None)
-def test_given_any_filter_when_ranked_then_the_list_is_as_long_as_what_qualifies_allows(
+def test_a_filtered_list_is_as_long_as_what_qualifies_allows(
     rows: list[dict[str, FieldValue]], priors: list[float], text: str, limit: int
 ) -> None:
     # Given a model that knows the first assets of a catalogue, and a filter

@@ -22,21 +22,21 @@ TABLES = st.lists(st.tuples(FIELDS, FIELDS, FIELDS, st.sampled_from(["0", "2024-
 
 
 @given(INSTANTS)
-def test_given_any_instant_when_parsed_then_the_same_instant_comes_out(instant: datetime) -> None:
+def test_any_instant_is_parsed_to_the_same_instant(instant: datetime) -> None:
     parsed = datetime.fromisoformat(parse_timestamp(instant.isoformat()))
     assert parsed == instant
     assert parsed.utcoffset() == timedelta(0)
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
-def test_given_epoch_seconds_to_the_microsecond_when_parsed_then_none_is_lost(microseconds: int) -> None:
+def test_no_microsecond_of_epoch_seconds_is_lost(microseconds: int) -> None:
     text = f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
     expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     assert datetime.fromisoformat(parse_timestamp(text)) == expected
 
 
 @given(TABLES, st.integers(1, 7), st.integers(1, 40))
-def test_given_any_table_when_batched_then_each_row_is_sent_or_rejected_once(
+def test_each_row_of_any_table_is_sent_or_rejected_once(
     table: list[tuple[str, str, str, str]], batch_size: int, window_rows: int
 ) -> None:
     text = io.StringIO()
@@ -53,7 +53,7 @@ def test_given_any_table_when_batched_then_each_row_is_sent_or_rejected_once(
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=40), st.integers(1, 6), st.integers(1, 12), st.data())
-def test_given_any_batches_done_when_resumed_then_exactly_the_other_rows_are_sent_in_each_users_order(
+def test_exactly_the_rows_not_done_are_sent_in_each_users_order(
     users: list[str], batch_size: int, window_rows: int, data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def test_given_any_batches_done_when_resumed_then_exactly_the_other_rows_are_sen
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
-def test_given_batches_done_in_any_order_when_resumed_then_the_rest_is_sent(order: list[int], done: int) -> None:
+def test_after_batches_done_in_any_order_the_rest_is_sent(order: list[int], done: int) -> None:
     progress = Progress()
     for batch in order[:done]:
         progress.add([(2 + batch, 3 + batch)], Counts(accepted=1))

@@ -55,7 +55,7 @@ def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) 
     return True
 
 
-def test_given_several_programs_when_a_key_is_created_then_it_opens_those_alone(operator: Keyring) -> None:
+def test_a_key_for_several_programs_opens_those_alone(operator: Keyring) -> None:
     key, text = create(operator, PROGRAM.program_id, OTHER.program_id, scopes=(WRITE, READ))
     assert works(operator, text, now=NOW)
     assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.program_id, OTHER.program_id), (READ, WRITE), NOW)
@@ -67,13 +67,13 @@ def test_given_several_programs_when_a_key_is_created_then_it_opens_those_alone(
         key.require("third", READ)
 
 
-def test_given_a_key_when_looked_up_at_rest_then_its_secret_is_not_there(operator: Keyring, table: Table) -> None:
+def test_the_secret_of_a_key_is_not_stored(operator: Keyring, table: Table) -> None:
     _, text = create(operator, PROGRAM.program_id)
     _, secret = split_key(text)
     assert secret not in str(list(table.query("key")))
 
 
-def test_given_an_overlap_when_a_key_is_rotated_then_both_secrets_work_until_it_ends(operator: Keyring) -> None:
+def test_both_secrets_of_a_rotated_key_work_until_the_overlap_ends(operator: Keyring) -> None:
     key, old = create(operator, PROGRAM.program_id)
     rotated, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
     assert rotated.generation == 2
@@ -85,7 +85,7 @@ def test_given_an_overlap_when_a_key_is_rotated_then_both_secrets_work_until_it_
     assert rotated.generations(now=NOW + HOUR) == (2,)
 
 
-def test_given_a_warm_function_when_a_key_is_rotated_then_the_new_secret_works_at_once(operator: Keyring) -> None:
+def test_the_new_secret_of_a_rotated_key_works_at_once_in_a_warm_function(operator: Keyring) -> None:
     gate = Gate(operator.store)
     key, old = create(operator, PROGRAM.program_id)
     assert works(operator, old, now=NOW, gate=gate)
@@ -94,14 +94,14 @@ def test_given_a_warm_function_when_a_key_is_rotated_then_the_new_secret_works_a
     assert works(operator, old, now=NOW, gate=gate)
 
 
-def test_given_an_overlap_when_a_key_is_rotated_again_then_the_oldest_secret_ends(operator: Keyring) -> None:
+def test_rotating_a_key_again_within_the_overlap_ends_the_oldest_secret(operator: Keyring) -> None:
     key, first = create(operator, PROGRAM.program_id)
     _, second = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
     _, third = operator.rotate(key.key_id, overlap_seconds=0, now=NOW + 1)
     assert [works(operator, text, now=NOW + 2) for text in (first, second, third)] == [False, False, True]
 
 
-def test_given_a_revoked_key_when_used_then_it_opens_nothing_within_five_seconds(operator: Keyring) -> None:
+def test_a_revoked_key_opens_nothing_within_five_seconds(operator: Keyring) -> None:
     # Given a warm function that has just used the key
     gate = Gate(operator.store)
     key, text = create(operator, PROGRAM.program_id)
@@ -116,14 +116,12 @@ def test_given_a_revoked_key_when_used_then_it_opens_nothing_within_five_seconds
         operator.rotate(key.key_id, overlap_seconds=0, now=NOW)
 
 
-def test_given_the_holders_own_key_when_revoked_then_that_is_refused(operator: Keyring) -> None:
+def test_nobody_revokes_their_own_key(operator: Keyring) -> None:
     with pytest.raises(InUse):
         operator.revoke(operator.holder.key_id)
 
 
-def test_given_one_programs_administrator_when_managing_then_other_programs_are_out_of_reach(
-    operator: Keyring, barista: Keyring
-) -> None:
+def test_other_programs_are_out_of_reach_of_one_programs_administrator(operator: Keyring, barista: Keyring) -> None:
     foreign, _ = create(operator, OTHER.program_id)
     shared, _ = create(operator, PROGRAM.program_id, OTHER.program_id)
     own, _ = create(barista, PROGRAM.program_id, scopes=(ADMIN,))
@@ -143,12 +141,12 @@ def test_given_one_programs_administrator_when_managing_then_other_programs_are_
     assert {key.key_id for key in operator.managed()} >= {foreign.key_id, shared.key_id, own.key_id}
 
 
-def test_given_a_key_without_admin_when_managing_then_it_is_refused(store: DynamoStore) -> None:
+def test_a_key_without_admin_is_refused(store: DynamoStore) -> None:
     with pytest.raises(Forbidden):
         holder(store, "NBKWRITER", programs=(PROGRAM.program_id,), scopes=(READ, WRITE))
 
 
-def test_given_an_operator_when_creating_then_programs_must_exist_and_a_key_must_open_something(
+def test_programs_of_a_new_key_must_exist_and_it_must_open_something(
     operator: Keyring,
 ) -> None:
     with pytest.raises(NotFound):
@@ -158,16 +156,14 @@ def test_given_an_operator_when_creating_then_programs_must_exist_and_a_key_must
     assert create(operator, scopes=(ADMIN,))[0].opens("anything")
 
 
-def test_given_rotations_at_the_same_moment_when_done_then_none_is_lost(operator: Keyring) -> None:
+def test_no_rotation_is_lost_at_the_same_moment(operator: Keyring) -> None:
     key, _ = create(operator, PROGRAM.program_id)
     with ThreadPoolExecutor(4) as pool:
         rotated = list(pool.map(lambda _: operator.rotate(key.key_id, overlap_seconds=0, now=NOW)[0], range(6)))
     assert sorted(entry.generation for entry in rotated) == [2, 3, 4, 5, 6, 7]
 
 
-def test_given_a_key_stored_by_an_earlier_release_when_rotated_then_nothing_stands_in_the_way(
-    operator: Keyring, table: Table
-) -> None:
+def test_a_key_stored_by_an_earlier_release_is_rotated(operator: Keyring, table: Table) -> None:
     key, _ = create(operator, PROGRAM.program_id)
     item = next(item for item in table.query("key") if item["sk"]["S"] == key.key_id)
     earlier = item["body_json"]["S"].replace(',"previous_hash":"","previous_expires_at":0.0', "")
@@ -179,12 +175,12 @@ def test_given_a_key_stored_by_an_earlier_release_when_rotated_then_nothing_stan
 @pytest.mark.parametrize(
     "text", ["", ".", "a.", ".b", "a", "é.b", "a.b.c", "a" * 129 + ".b", "a b.c", "a.b\n", "\ud800.a"]
 )
-def test_given_what_cannot_be_a_key_when_sent_then_it_is_refused_before_anything_is_read(text: str) -> None:
+def test_what_cannot_be_a_key_is_refused_before_anything_is_read(text: str) -> None:
     with pytest.raises(Forbidden):
         split_key(text)
 
 
-def test_given_an_expired_key_when_used_then_it_is_refused(operator: Keyring) -> None:
+def test_an_expired_key_is_refused(operator: Keyring) -> None:
     key, text = create(operator, PROGRAM.program_id)
     operator.store.put_access_key(replace(key, expires_at=NOW + HOUR))
     assert works(operator, text, now=NOW)

@@ -65,9 +65,7 @@ def others_model(artifacts: MemoryArtifacts) -> Model:
     return Model.from_bytes(data)
 
 
-def test_given_a_user_when_exported_then_everything_held_is_told(
-    store: DynamoStore, artifacts: MemoryArtifacts
-) -> None:
+def test_the_export_of_a_user_holds_everything_stored(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
     told = export(store, artifacts)
     assert list(told.events) == sorted(events_of_ada())
     assert told.attributes == {"CITY": "London"}
@@ -76,7 +74,7 @@ def test_given_a_user_when_exported_then_everything_held_is_told(
     assert told.next_skip is None
 
 
-def test_given_more_events_than_an_answer_holds_when_exported_then_the_parts_are_the_whole(
+def test_the_parts_of_a_long_export_are_the_whole(
     store: DynamoStore, artifacts: MemoryArtifacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rights, "EXPORT_BYTES", 2000)
@@ -93,7 +91,7 @@ def test_given_more_events_than_an_answer_holds_when_exported_then_the_parts_are
     assert parts > 3
 
 
-def test_given_a_user_when_deleted_then_nothing_is_left_and_the_answer_says_what_was(
+def test_deleting_a_user_leaves_nothing_and_says_what_there_was(
     store: DynamoStore, artifacts: MemoryArtifacts, table: Table
 ) -> None:
     # Given a user in the log, the history, the attributes and the segments
@@ -113,7 +111,7 @@ def test_given_a_user_when_deleted_then_nothing_is_left_and_the_answer_says_what
     assert store.read_user(PROGRAM.program_id, "user-1").history is not None
 
 
-def test_given_a_deleted_user_when_the_program_is_rebased_then_the_model_is_that_of_the_others_alone(
+def test_after_a_deletion_the_model_is_that_of_the_other_users_alone(
     store: DynamoStore, artifacts: MemoryArtifacts
 ) -> None:
     delete(store, artifacts)
@@ -126,7 +124,7 @@ def test_given_a_deleted_user_when_the_program_is_rebased_then_the_model_is_that
     assert Model.from_bytes(model).repeats.prior.tolist() == others_model(artifacts).repeats.prior.tolist()
 
 
-def test_given_events_still_queued_when_their_user_is_deleted_then_they_do_not_come_back(
+def test_queued_events_of_a_deleted_user_do_not_come_back(
     store: DynamoStore, artifacts: MemoryArtifacts, table: Table
 ) -> None:
     # Given events that were queued before the deletion, among others'
@@ -148,9 +146,7 @@ def test_given_events_still_queued_when_their_user_is_deleted_then_they_do_not_c
     assert NAME not in everything(table, artifacts)
 
 
-def test_given_a_deleted_user_when_they_come_back_then_they_are_known_anew(
-    store: DynamoStore, artifacts: MemoryArtifacts
-) -> None:
+def test_a_deleted_user_who_comes_back_is_known_again(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
     delete(store, artifacts)
     later = Event(NAME, round((NOW + 60) * 1e6), "order", "tea")
     message = EventMessage(PROGRAM.program_id, (later,), sent_us=round((NOW + 60) * 1e6))
@@ -158,7 +154,7 @@ def test_given_a_deleted_user_when_they_come_back_then_they_are_known_anew(
     assert list(store.events_of(PROGRAM.program_id, NAME)) == [later]
 
 
-def test_given_nobody_when_deleted_then_that_is_said_and_what_is_queued_is_dropped_all_the_same(
+def test_deleting_nobody_says_so_and_drops_what_is_queued_all_the_same(
     store: DynamoStore,
 ) -> None:
     with pytest.raises(NotFound):
@@ -167,7 +163,7 @@ def test_given_nobody_when_deleted_then_that_is_said_and_what_is_queued_is_dropp
     assert ingest(store, queued).accepted == 0
 
 
-def test_given_a_rebase_under_way_when_a_user_is_deleted_then_its_segments_leave_them_out(store: DynamoStore) -> None:
+def test_the_segments_of_a_rebase_under_way_leave_a_deleted_user_out(store: DynamoStore) -> None:
     # Given a rebase that has read the log
     store.append(PROGRAM, [*some_events(), *events_of_ada()])
 
@@ -185,7 +181,7 @@ def test_given_a_rebase_under_way_when_a_user_is_deleted_then_its_segments_leave
     assert any(key.startswith(files_of(PROGRAM.program_id)) for key in artifacts.files)
 
 
-def test_given_tombstones_when_many_users_are_asked_for_then_they_are_found_as_for_one(store: DynamoStore) -> None:
+def test_tombstones_of_many_users_are_read_as_of_one(store: DynamoStore) -> None:
     for number in (3, 150):
         store.erase_user(PROGRAM.program_id, f"guest-{number}", now=NOW)
     users = [f"guest-{number}" for number in range(200)]
@@ -197,7 +193,7 @@ def test_given_tombstones_when_many_users_are_asked_for_then_they_are_found_as_f
     assert store.erased_since(PROGRAM.program_id, [], since_us) == set()
 
 
-def test_given_a_user_whose_name_begins_another_when_deleted_then_the_other_stays(store: DynamoStore) -> None:
+def test_deleting_a_user_whose_name_begins_another_leaves_the_other(store: DynamoStore) -> None:
     store.append(PROGRAM, [Event(name, 1, "order", "tea") for name in ("ada", "ada2", "ada#U#x", "ad")])
     assert store.erase_user(PROGRAM.program_id, "ada", now=NOW) == Erased(1, 1, 0)
     assert sorted(store.users(PROGRAM.program_id)) == ["ad", "ada#U#x", "ada2"]

@@ -185,7 +185,7 @@ def test_when_one_of_many_fails_those_not_begun_are_given_up() -> None:
     assert in_parallel(lambda value: 2 * value, range(20)) == list(range(0, 40, 2))
 
 
-def test_given_more_than_a_page_when_scanned_then_pages_are_small_and_all_come() -> None:
+def test_a_scan_reads_small_pages_and_all_of_them() -> None:
     script = Script()
     asked: dict[str, Any] = {
         "TableName": "t",

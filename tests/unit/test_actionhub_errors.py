@@ -49,35 +49,33 @@ DETAIL: list[dict[str, Any]] = [
         (InvalidRequest(DETAIL), 422, {"detail": [{**item, "loc": list(item["loc"])} for item in DETAIL]}),
     ],
 )
-def test_given_an_error_when_answered_then_status_and_body_are_the_contracts(
-    error: library.NextbestError, status: int, body: object
-) -> None:
+def test_status_and_body_of_an_error_are_the_contracts(error: library.NextbestError, status: int, body: object) -> None:
     actual_status, actual_body = answer(error)
     assert (actual_status, json.loads(actual_body)) == (status, body)
 
 
-def test_given_a_defect_of_ours_when_answered_then_no_internals_are_told() -> None:
+def test_a_defect_of_ours_is_answered_without_internals() -> None:
     for error in library.ArtifactError("models/cafe/7: bad magic"), library.HistoryCorrupt("byte 3"):
         status, body = answer(error)
         assert status == 503
         assert error.message not in body.decode()
 
 
-def test_given_every_error_of_the_library_when_answered_then_there_is_a_status() -> None:
+def test_every_error_of_the_library_has_a_status() -> None:
     with_messages = subclasses_of(library.NextbestError) - {InvalidRequest, UnreadableBody, BodyTooLarge}
     statuses = {answer(error_type("message"))[0] for error_type in with_messages}
     assert statuses <= {403, 404, 409, 422, 429, 503}
 
 
-def test_given_numbers_that_json_lacks_when_rendered_then_they_are_null() -> None:
+def test_numbers_that_json_lacks_are_null() -> None:
     assert render({"a": [float("nan"), float("-inf"), 0.5]}) == b'{"a":[null,null,0.5]}'
 
 
-def test_given_text_without_a_utf8_form_when_rendered_then_it_is_escaped() -> None:
+def test_text_without_a_utf8_form_is_escaped() -> None:
     assert json.loads(render({"é": "\ud800"})) == {"é": "\ud800"}
 
 
-def test_given_errors_that_repeat_a_large_input_when_rendered_then_the_inputs_are_left_out() -> None:
+def test_large_inputs_are_left_out_of_many_errors() -> None:
     row = {"x": "y" * 300_000}
     detail = [{"type": "missing", "loc": ("body", "events", 0, str(i)), "msg": "m", "input": row} for i in range(5)]
     errors = json.loads(render_detail(detail))["detail"]
@@ -85,7 +83,7 @@ def test_given_errors_that_repeat_a_large_input_when_rendered_then_the_inputs_ar
     assert all("input" not in error for error in errors)
 
 
-def test_given_more_errors_than_an_answer_holds_when_rendered_then_the_first_are_told() -> None:
+def test_an_answer_holds_the_first_of_too_many_errors() -> None:
     detail = [{"type": "missing", "loc": ("body", i), "msg": "m" * 100, "input": None} for i in range(20_000)]
     body = render_detail(detail)
     errors = json.loads(body)["detail"]

@@ -34,18 +34,16 @@ def references(value: Any) -> set[str]:
     return set()
 
 
-def test_given_the_document_when_generated_twice_then_it_is_the_same_json() -> None:
+def test_the_document_generated_twice_is_the_same_json() -> None:
     assert page("/openapi.json") == page("/openapi.json")
 
 
-def test_given_the_document_when_its_references_are_followed_then_each_leads_to_a_schema_and_each_schema_is_used() -> (
-    None
-):
+def test_every_reference_of_the_document_leads_to_a_schema_and_every_schema_is_used() -> None:
     names = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
     assert names == set(DOCUMENT["components"]["schemas"])
 
 
-def test_given_the_document_when_read_then_the_contracts_schema_and_the_key_are_there() -> None:
+def test_the_document_has_the_contracts_schema_and_the_key() -> None:
     answer = DOCUMENT["paths"]["/users/{user_id}/actions"]["get"]["responses"]["200"]
     assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/UserNextActionList"}
     assert DOCUMENT["components"]["securitySchemes"] == {
@@ -53,7 +51,7 @@ def test_given_the_document_when_read_then_the_contracts_schema_and_the_key_are_
     }
 
 
-def test_given_the_page_when_served_then_browsers_run_its_own_scripts_and_load_nothing_from_elsewhere() -> None:
+def test_the_page_runs_its_own_scripts_and_loads_nothing_from_elsewhere() -> None:
     response = page("/docs")
     html = response.body.decode()
 
@@ -71,7 +69,7 @@ def test_given_the_page_when_served_then_browsers_run_its_own_scripts_and_load_n
     assert "validatorUrl: null" in scripts[-1]
 
 
-def test_given_the_page_when_read_then_it_shows_the_document() -> None:
+def test_the_page_shows_the_document() -> None:
     html = page("/docs").body.decode()
     shown = html[html.index("spec: {") + len("spec: ") :]
     spec, _ = json.JSONDecoder().raw_decode(shown.replace("<\\/", "</"))
@@ -79,7 +77,7 @@ def test_given_the_page_when_read_then_it_shows_the_document() -> None:
     assert spec == DOCUMENT
 
 
-def test_given_the_committed_document_when_generated_again_then_nothing_has_drifted() -> None:
+def test_the_committed_document_is_what_is_generated() -> None:
     """When this fails on purpose: ``python -m nextbest.actionhub.api > docs/openapi.json``, and read the diff."""
     committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
     assert committed == DOCUMENT

@@ -49,30 +49,30 @@ def detail_of(error: pytest.ExceptionInfo[InvalidRequest]) -> list[dict[str, Any
     return [dict(item) for item in error.value.detail]
 
 
-def test_given_no_query_when_actions_are_asked_for_then_the_contracts_defaults_hold() -> None:
+def test_without_a_query_the_contracts_defaults_hold() -> None:
     assert get_actions() == GetActions("ann", "cafe", limit=10, allow_repeats=True, explain=False)
 
 
 @pytest.mark.parametrize("word", ["1", "true", "True", "TRUE", "t", "yes", "Y", "on"])
-def test_given_any_spelling_of_true_when_parsed_then_it_is_true(word: str) -> None:
+def test_any_spelling_of_true_is_true(word: str) -> None:
     assert get_actions(("explain", word)).explain is True
 
 
 @pytest.mark.parametrize("word", ["0", "false", "False", "f", "no", "N", "off", "OFF"])
-def test_given_any_spelling_of_false_when_parsed_then_it_is_false(word: str) -> None:
+def test_any_spelling_of_false_is_false(word: str) -> None:
     assert get_actions(("allow_repeats", word)).allow_repeats is False
 
 
-def test_given_a_repeated_parameter_when_parsed_then_the_last_one_counts() -> None:
+def test_the_last_of_a_repeated_parameter_counts() -> None:
     assert get_actions(("limit", "x"), ("limit", "3")).limit == 3
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("100", 100), ("007", 7), ("+7", 7), (" 7 ", 7), ("7.0", 7)])
-def test_given_a_limit_that_pydantic_reads_when_parsed_then_it_is_that_number(text: str, limit: int) -> None:
+def test_a_limit_that_pydantic_reads_is_that_number(text: str, limit: int) -> None:
     assert get_actions(("limit", text)).limit == limit
 
 
-def test_given_limits_outside_the_bounds_when_parsed_then_the_error_is_fastapis() -> None:
+def test_a_limit_outside_the_bounds_is_refused_as_by_fastapi() -> None:
     with pytest.raises(InvalidRequest) as error:
         get_actions(("limit", "101"), ("allow_repeats", "maybe"), headers={})
     assert detail_of(error) == [
@@ -93,7 +93,7 @@ def test_given_limits_outside_the_bounds_when_parsed_then_the_error_is_fastapis(
     ]
 
 
-def test_given_an_event_when_posted_then_its_time_is_whole_microseconds_in_utc() -> None:
+def test_the_time_of_an_event_is_in_whole_microseconds_in_utc() -> None:
     # 2024-02-29T22:30:00.250Z is 1,709,245,800.25 s after 1970.
     event = Event("ann", 1_709_245_800_250_000, "order", "latte", labels=("morning",))
     assert post_events({"events": [EVENT]}) == PostEvents("cafe", (event,), False, True)
@@ -111,14 +111,12 @@ def test_given_an_event_when_posted_then_its_time_is_whole_microseconds_in_utc()
         (1_709_245_800, 1_709_245_800_000_000),
     ],
 )
-def test_given_any_time_that_pydantic_reads_when_posted_then_a_naive_one_is_utc(
-    text: object, microseconds: int
-) -> None:
+def test_a_naive_time_is_utc(text: object, microseconds: int) -> None:
     posted = post_events({"events": [EVENT | {"event_timestamp": text}]})
     assert posted.events[0].timestamp_us == microseconds
 
 
-def test_given_times_outside_the_bounds_when_posted_then_each_error_names_its_event() -> None:
+def test_each_time_outside_the_bounds_is_an_error_that_names_its_event() -> None:
     early, late = "1969-12-31T23:59:59.999999Z", "2024-03-02T12:00:00.000001Z"
     rows = [EVENT, EVENT | {"event_timestamp": late}, EVENT | {"event_timestamp": early}]
     with pytest.raises(InvalidRequest) as error:
@@ -156,34 +154,32 @@ def test_given_times_outside_the_bounds_when_posted_then_each_error_names_its_ev
         ("labels", ["x"] * 101, "too_long"),
     ],
 )
-def test_given_a_field_that_cannot_be_stored_when_posted_then_it_is_refused(
-    field: str, value: object, kind: str
-) -> None:
+def test_a_field_that_cannot_be_stored_is_refused(field: str, value: object, kind: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         post_events({"events": [EVENT, EVENT | {field: value}]})
     assert [(item["type"], item["loc"]) for item in error.value.detail] == [(kind, ("body", "events", 1, field))]
 
 
-def test_given_1001_events_or_none_when_posted_then_the_batch_is_refused() -> None:
+def test_a_batch_of_1001_events_or_none_is_refused() -> None:
     for rows, kind in ([EVENT] * 1001, "too_long"), ([], "too_short"):
         with pytest.raises(InvalidRequest) as error:
             post_events({"events": rows})
         assert [(item["type"], item["loc"]) for item in error.value.detail] == [(kind, ("body", "events"))]
 
 
-def test_given_1000_events_when_posted_then_all_are_read_in_order() -> None:
+def test_1000_events_are_read_in_order() -> None:
     rows = [EVENT | {"user_id": f"u{index}"} for index in range(1000)]
     assert [event.user_id for event in post_events({"events": rows}).events] == [f"u{index}" for index in range(1000)]
 
 
-def test_given_a_body_that_is_not_text_when_posted_then_it_is_unreadable() -> None:
+def test_a_body_that_is_not_text_is_unreadable() -> None:
     with pytest.raises(UnreadableBody):
         post_events(b'{"events": "\xff"}')
 
 
 @pytest.mark.parametrize("leaf", ["1", "NaN", '"\\ud800"'])
 @pytest.mark.parametrize("depth", [10, 200, 300, 400, 450, 480, 500, 900, 940, 960, 980, 990, 1000, 5000, 100_000])
-def test_given_a_deeply_nested_body_when_refused_then_the_refusal_can_be_written(depth: int, leaf: str) -> None:
+def test_the_refusal_of_a_deeply_nested_body_can_be_written(depth: int, leaf: str) -> None:
     with pytest.raises((InvalidRequest, UnreadableBody)) as error:
         post_events(b'{"events":' + b"[" * depth + leaf.encode() + b"]" * depth + b"}")
     status, body = answer(error.value)
@@ -191,7 +187,7 @@ def test_given_a_deeply_nested_body_when_refused_then_the_refusal_can_be_written
     assert json.loads(body)["detail"]
 
 
-def test_given_a_body_over_four_mebibytes_when_posted_then_it_is_too_large() -> None:
+def test_a_body_over_four_mebibytes_is_too_large() -> None:
     with pytest.raises(BodyTooLarge):
         post_events(b" " * (4 * 1024 * 1024 + 1))
 
@@ -204,7 +200,7 @@ def test_given_a_body_over_four_mebibytes_when_posted_then_it_is_too_large() -> 
         f"'application/json'}}, {json.dumps({'events': [EVENT]}).encode()!r}), now={NOW})",
     ],
 )
-def test_given_a_plain_request_when_parsed_then_pydantic_is_not_imported(call: str) -> None:
+def test_a_plain_request_is_parsed_without_pydantic(call: str) -> None:
     code = (
         "import sys\n"
         "from nextbest.actionhub.parsing import parse_get_actions, parse_post_events\n"

@@ -23,7 +23,7 @@ def event(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_given_a_plain_event_when_read_then_the_path_parameters_follow_the_routes_template() -> None:
+def test_path_parameters_follow_the_routes_template() -> None:
     assert from_payload_v2(event()) == Request(
         "GET",
         "/users/ann/actions",
@@ -35,16 +35,16 @@ def test_given_a_plain_event_when_read_then_the_path_parameters_follow_the_route
     )
 
 
-def test_given_a_path_that_the_gateway_decoded_when_read_then_it_is_not_decoded_again() -> None:
+def test_a_path_that_the_gateway_decoded_is_not_decoded_again() -> None:
     request = from_payload_v2(event(rawPath="/users/a%41 b+ñ/actions", pathParameters={"user_id": "a%2541%20b+%C3%B1"}))
     assert request.path_parameters == {"user_id": "a%41 b+ñ"}
 
 
-def test_given_a_user_with_a_slash_when_read_then_no_parameter_is_made_up() -> None:
+def test_a_user_with_a_slash_makes_up_no_parameter() -> None:
     assert from_payload_v2(event(rawPath="/users/a/b/actions")).path_parameters == {}
 
 
-def test_given_the_default_route_when_read_then_there_are_no_path_parameters() -> None:
+def test_the_default_route_has_no_path_parameters() -> None:
     assert from_payload_v2(event(routeKey="$default")).path_parameters == {}
 
 
@@ -69,7 +69,7 @@ def event_at(path: str, route_key: str, *, stage: str = "$default", domain: dict
         ("$default", "/users/ann/actions", "/users/ann/actions"),
     ],
 )
-def test_given_a_named_stage_when_read_then_the_path_is_without_it(stage: str, path: str, expected: str) -> None:
+def test_a_named_stage_is_not_in_the_path(stage: str, path: str, expected: str) -> None:
     request = from_payload_v2(event_at(path, "GET /users/{user_id}/actions", stage=stage))
 
     assert request.path == expected
@@ -91,9 +91,7 @@ def test_given_a_named_stage_when_read_then_the_path_is_without_it(stage: str, p
         ("$default", "/personalize/"),
     ],
 )
-def test_given_a_base_path_of_a_custom_domain_when_read_then_the_path_is_the_route_s(
-    prefix: str, route_key: str, path: str
-) -> None:
+def test_a_base_path_of_a_custom_domain_is_not_in_the_path(prefix: str, route_key: str, path: str) -> None:
     request = from_payload_v2(event_at(prefix + path, route_key, stage="dev", domain=CUSTOM_DOMAIN))
 
     assert (request.path_prefix, request.path) == (prefix, path)
@@ -101,7 +99,7 @@ def test_given_a_base_path_of_a_custom_domain_when_read_then_the_path_is_the_rou
 
 
 @pytest.mark.parametrize("path", ["/users/users/ann/actions", "/dev/users/ann/actions", "/users/a/b/actions"])
-def test_given_the_api_s_own_domain_when_an_id_holds_slashes_then_they_are_no_base_path(path: str) -> None:
+def test_slashes_of_an_id_on_the_apis_own_domain_are_no_base_path(path: str) -> None:
     request = from_payload_v2(event_at(path, "GET /users/{user_id}/actions", domain=OWN_DOMAIN))
 
     assert (request.path_prefix, request.path, request.path_parameters) == ("", path, {})
@@ -116,7 +114,7 @@ def test_given_the_api_s_own_domain_when_an_id_holds_slashes_then_they_are_no_ba
         ("dev", "/dev/personalize/", ("/dev", "/personalize/")),
     ],
 )
-def test_given_the_default_route_when_read_then_only_what_is_known_precedes_the_path(
+def test_only_what_is_known_is_cut_off_the_path_of_the_default_route(
     stage: str, path: str, expected: tuple[str, str]
 ) -> None:
     request = from_payload_v2(event_at(path, "$default", stage=stage, domain=OWN_DOMAIN))
@@ -124,7 +122,7 @@ def test_given_the_default_route_when_read_then_only_what_is_known_precedes_the_
     assert (request.path_prefix, request.path) == expected
 
 
-def test_given_repeated_and_empty_query_parameters_when_read_then_all_are_there_in_order() -> None:
+def test_repeated_and_empty_query_parameters_are_all_there_in_order() -> None:
     request = from_payload_v2(
         event(
             rawQueryString="limit=1&limit=&x=a+b%20c%2C&&=e&flag",
@@ -134,7 +132,7 @@ def test_given_repeated_and_empty_query_parameters_when_read_then_all_are_there_
     assert request.query == (("limit", "1"), ("limit", ""), ("x", "a b c,"), ("", "e"), ("flag", ""))
 
 
-def test_given_headers_in_any_case_when_read_then_their_names_are_lower_case() -> None:
+def test_names_of_headers_are_lower_case() -> None:
     assert from_payload_v2(event(headers={"Program-ID": "Cafe"})).headers == {"program-id": "Cafe"}
 
 
@@ -148,12 +146,10 @@ def test_given_headers_in_any_case_when_read_then_their_names_are_lower_case() -
         ("\ud800", False, b"\xed\xa0\x80"),
     ],
 )
-def test_given_any_body_when_read_then_it_is_the_bytes_that_were_sent(
-    body: str | None, encoded: bool, expected: bytes
-) -> None:
+def test_any_body_is_the_bytes_that_were_sent(body: str | None, encoded: bool, expected: bytes) -> None:
     assert from_payload_v2(event(body=body, isBase64Encoded=encoded)).body == expected
 
 
-def test_given_an_event_without_optional_parts_when_read_then_they_are_empty() -> None:
+def test_the_optional_parts_of_an_event_may_be_absent() -> None:
     bare = {"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}
     assert from_payload_v2(bare) == Request("GET", "/")

@@ -33,7 +33,7 @@ def name_of(asset_id: str) -> str:
     return NAMES.get(asset_id, asset_id)
 
 
-def test_given_recommendations_when_answered_then_all_five_fields_are_there_in_order() -> None:
+def test_recommendations_have_all_five_fields_in_order() -> None:
     assert user_actions([ORDER, REVIEW], name_of) == {
         "actions": [
             {
@@ -54,7 +54,7 @@ def test_given_recommendations_when_answered_then_all_five_fields_are_there_in_o
     }
 
 
-def test_given_explanations_when_answered_then_each_action_has_its_own_or_null() -> None:
+def test_each_action_has_its_own_explanation_or_null() -> None:
     order, review = user_actions([ORDER, REVIEW], name_of, [EXPLANATION])["actions"]
     assert order["explanation"] == {
         "score": 2.0,
@@ -65,7 +65,7 @@ def test_given_explanations_when_answered_then_each_action_has_its_own_or_null()
     assert review["explanation"] is None
 
 
-def test_given_label_weights_when_answered_then_the_highest_is_first_and_ties_go_by_label() -> None:
+def test_the_highest_label_weight_is_first_and_ties_go_by_label() -> None:
     events = [
         Event("ann", 0, "order", "x", labels=("b", "c")),
         Event("ann", 0, "order", "x", labels=("c", "b", "a")),
@@ -74,7 +74,7 @@ def test_given_label_weights_when_answered_then_the_highest_is_first_and_ties_go
     assert list(weights.items()) == [("b", 2.0), ("c", 2.0), ("a", 1.0)]
 
 
-def test_given_a_history_when_answered_then_each_event_has_what_is_known_of_its_asset() -> None:
+def test_each_event_of_a_history_has_what_is_known_of_its_asset() -> None:
     catalogue = Catalogue(1, {"latte": LATTE})
     events = [Event("ann", 1_500_000, "order", "tea"), Event("ann", 1_000_000, "order", "latte", labels=("am",))]
     history = UserHistory(history=[UserHistoryEvent.of(event, catalogue) for event in events])
@@ -110,12 +110,12 @@ def test_given_a_history_when_answered_then_each_event_has_what_is_known_of_its_
         (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_given_any_time_when_written_then_it_is_iso_8601_to_the_microsecond(microseconds: int, text: str) -> None:
+def test_any_time_is_iso_8601_to_the_microsecond(microseconds: int, text: str) -> None:
     assert TypeAdapter(datetime).dump_python(time_of(microseconds), mode="json") == text
 
 
 @pytest.mark.parametrize("explanations", [None, [EXPLANATION]])
-def test_given_recommendations_when_compared_with_their_model_then_fields_and_types_are_the_documents(
+def test_fields_and_types_of_recommendations_are_the_documents(
     explanations: list[Explanation] | None,
 ) -> None:
     body = user_actions([ORDER, REVIEW], name_of, explanations)
@@ -153,7 +153,5 @@ def test_given_recommendations_when_compared_with_their_model_then_fields_and_ty
         ),
     ],
 )
-def test_given_an_entry_of_the_contract_when_compared_then_its_members_are_in_order(
-    model: type[BaseModel], members: list[str]
-) -> None:
+def test_the_members_of_an_entry_are_in_the_contracts_order(model: type[BaseModel], members: list[str]) -> None:
     assert list(model.model_fields) == members

@@ -55,42 +55,42 @@ def content(response: Response) -> Any:
     return json.loads(response.body)
 
 
-def test_given_the_contract_when_compared_then_every_row_has_its_route() -> None:
+def test_every_row_of_the_contract_has_its_route() -> None:
     paths = json.loads(document())["paths"]
     routes = {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
     assert routes == CONTRACT | EXTENSIONS
 
 
-def test_given_a_path_with_a_parameter_when_matched_then_the_parameter_is_read() -> None:
+def test_the_parameter_of_a_path_is_read() -> None:
     request = Request("GET", "/users/a b/labels", headers={"program-id": "cafe"})
     assert validated(users.router, request) == {"user_id": "a b", "program_id": "cafe"}
 
 
 @pytest.mark.parametrize("path", ["/", "/user", "/users//actions", "/users/a/b/actions", "/programs/x"])
-def test_given_a_path_of_no_route_when_matched_then_it_is_unknown(path: str) -> None:
+def test_a_path_of_no_route_is_unknown(path: str) -> None:
     response = answer(Request("GET", path))
     assert (response.status, content(response)) == (404, {"detail": "Not Found"})
 
 
-def test_given_another_method_when_matched_then_the_allowed_ones_are_in_the_header() -> None:
+def test_another_method_is_told_the_allowed_ones_in_a_header() -> None:
     response = answer(Request("DELETE", "/assets"))
     assert (response.status, content(response)) == (405, {"detail": "Method Not Allowed"})
     assert response.headers["allow"] == "GET, POST"
 
 
-def test_given_a_final_slash_when_matched_then_the_caller_is_sent_to_the_path_without() -> None:
+def test_a_final_slash_is_redirected_to_the_path_without_it() -> None:
     response = answer(Request("GET", "/users/ä/labels/", query=(("a", "1 2"), ("a", ""))))
     assert (response.status, response.body) == (307, b"")
     assert response.headers["location"] == "/users/%C3%A4/labels?a=1+2&a="
 
 
-def test_given_a_request_when_its_route_reads_it_then_the_values_are_typed() -> None:
+def test_a_route_reads_typed_values() -> None:
     query = (("match_type", "all"), ("min_weight", "0.25"))
     values = validated(segments.router, Request("GET", "/segment", {}, query, {"program-id": "cafe"}))
     assert (values["match_type"], values["min_weight"], values["force_refresh"]) == ("all", 0.25, False)
 
 
-def test_given_labels_when_read_then_their_weights_are_floats() -> None:
+def test_weights_of_labels_are_floats() -> None:
     body = b'{"labels":[{"label":"milk","weight":2}]}'
     headers = {"program-id": "cafe", "content-type": "application/json"}
     read = validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))["body"]
@@ -98,6 +98,6 @@ def test_given_labels_when_read_then_their_weights_are_floats() -> None:
     assert [(row.label, row.weight, type(row.weight)) for row in read.labels] == [("milk", 2.0, float)]
 
 
-def test_given_a_comma_list_when_read_then_entries_are_distinct_and_stripped() -> None:
+def test_entries_of_a_comma_list_are_distinct_and_stripped() -> None:
     assert comma_list(" b, a,,b , c") == ("b", "a", "c")
     assert comma_list("") == ()

@@ -10,7 +10,7 @@ import pytest
 from nextbest.personalize.runtime.exploration import Explored, explore
 
 
-def test_given_free_places_when_explored_then_the_pool_fills_them_each_with_places_by_pool() -> None:
+def test_the_pool_fills_free_places_each_with_places_by_pool() -> None:
     # Given 3 learned actions for 5 places, and 4 in the pool
     explored = explore([10, 11, 12, 13], learned=3, limit=5, weight=0.3, random=Random("request"))
 
@@ -21,14 +21,14 @@ def test_given_free_places_when_explored_then_the_pool_fills_them_each_with_plac
     assert explored.pool == 4
 
 
-def test_given_a_pool_smaller_than_the_free_places_when_explored_then_all_of_it_is_certain() -> None:
+def test_all_of_a_pool_smaller_than_the_free_places_is_certain() -> None:
     explored = explore([10, 11], learned=1, limit=5, weight=0.3, random=Random("request"))
 
     assert sorted(explored.rows) == [10, 11]
     assert explored.propensity == 1.0
 
 
-def test_given_a_full_list_when_explored_then_the_last_place_goes_to_the_pool_as_often_as_it_was_told() -> None:
+def test_the_last_place_of_a_full_list_goes_to_the_pool_as_often_as_set() -> None:
     # Given a full list of 3 and a pool of 4: each is shown with probability 0.3 / 4
     requests = 8_000
     drawn = [
@@ -44,15 +44,13 @@ def test_given_a_full_list_when_explored_then_the_last_place_goes_to_the_pool_as
 
 
 @pytest.mark.parametrize(("pool", "limit", "weight"), [([10], 3, 0.0), ([10], 0, 0.3), ([], 3, 0.3)])
-def test_given_nothing_to_explore_when_explored_then_the_learned_stay(
-    pool: list[int], limit: int, weight: float
-) -> None:
+def test_without_anything_to_explore_the_learned_stay(pool: list[int], limit: int, weight: float) -> None:
     explored = explore(pool, learned=2, limit=limit, weight=weight, random=Random("request"))
 
     assert explored == Explored((), min(2, limit), 0.0, len(pool))
 
 
-def test_given_the_same_request_id_when_explored_again_then_the_draw_is_the_same() -> None:
+def test_the_same_request_id_draws_the_same() -> None:
     def draws(prefix: str) -> list[Explored]:
         return [explore(range(50), learned=3, limit=3, weight=0.5, random=Random(f"{prefix} {n}")) for n in range(20)]
 

@@ -43,7 +43,7 @@ def bound(text: str, schema: Schema = SCHEMA) -> BoundFilter:
         "INCLUDE UserID WHERE Users.AGE > 18",
     ],
 )
-def test_given_a_filter_that_fits_the_datasets_when_bound_then_it_is_accepted(text: str) -> None:
+def test_a_filter_that_fits_the_datasets_is_accepted(text: str) -> None:
     assert bound(text).parts
 
 
@@ -79,9 +79,7 @@ def test_given_a_filter_that_fits_the_datasets_when_bound_then_it_is_accepted(te
         ),
     ],
 )
-def test_given_a_filter_that_does_not_fit_when_bound_then_the_error_points_at_the_place(
-    text: str, at: str, problem: str
-) -> None:
+def test_the_error_of_a_filter_that_does_not_fit_points_at_the_place(text: str, at: str, problem: str) -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         bound(text)
 
@@ -90,7 +88,7 @@ def test_given_a_filter_that_does_not_fit_when_bound_then_the_error_points_at_th
     assert caught.value.position == text.index(at)
 
 
-def test_given_placeholders_in_both_kinds_of_part_when_bound_then_those_of_include_are_required() -> None:
+def test_placeholders_of_include_are_required() -> None:
     filter_ = bound(
         "INCLUDE ActionID WHERE Actions.TIER IN ($BOTH) AND Actions.VALUE > $MIN IF CurrentUser.AGE > $AGE"
         "| EXCLUDE ActionID WHERE Actions.TIER IN ($BOTH) OR Actions.VALUE > $MAX OR Actions.VALUE < $MAX"
@@ -105,7 +103,7 @@ def conditions(count: int, start: int = 0) -> str:
     return " AND ".join(f"Actions.F{number} = 1" for number in range(start, start + count))
 
 
-def test_given_ten_distinct_fields_over_all_parts_when_bound_then_an_eleventh_is_refused() -> None:
+def test_an_eleventh_distinct_field_is_refused() -> None:
     schema = Schema.undeclared()
     ten = f"INCLUDE ActionID WHERE {conditions(6)} | EXCLUDE ActionID WHERE {conditions(5, 4)} IF CurrentUser.AGE > 1"
 
@@ -114,7 +112,7 @@ def test_given_ten_distinct_fields_over_all_parts_when_bound_then_an_eleventh_is
         bound(f"{ten} AND CurrentUser.TIER = 1", schema)
 
 
-def test_given_filters_of_one_dataset_group_when_they_name_over_twenty_fields_then_the_last_is_refused() -> None:
+def test_the_filter_that_makes_a_group_name_over_twenty_fields_is_refused() -> None:
     schema = Schema.undeclared()
     twenty = [bound(f"INCLUDE ActionID WHERE {conditions(10, start)}", schema) for start in (0, 10, 5)]
 
@@ -123,13 +121,13 @@ def test_given_filters_of_one_dataset_group_when_they_name_over_twenty_fields_th
         check_dataset_group([*twenty, bound("INCLUDE ActionID WHERE Actions.F20 = 1", schema)])
 
 
-def test_given_no_declared_schema_when_bound_then_any_field_may_be_named() -> None:
+def test_without_a_declared_schema_any_field_may_be_named() -> None:
     filter_ = bound('INCLUDE ActionID WHERE Actions.X > 1 OR Actions.X = "a" IF CurrentUser.Y = 1', Schema.undeclared())
 
     assert filter_.fields == {"Actions.X", "Users.Y"}
 
 
-def test_given_observed_assets_when_bound_then_only_their_fields_may_be_named() -> None:
+def test_only_fields_of_observed_assets_may_be_named() -> None:
     schema = Schema.observed([Asset("a", fields={"TIER": "gold"}), Asset("b", fields={"VALUE": 3})])
 
     assert bound('INCLUDE ActionID WHERE Actions.TIER = "gold" AND Actions.VALUE > 1', schema).parts
@@ -138,7 +136,7 @@ def test_given_observed_assets_when_bound_then_only_their_fields_may_be_named() 
         bound('INCLUDE ActionID WHERE Actions.TEIR = "gold"', schema)
 
 
-def test_given_a_missing_dataset_when_its_fields_are_named_then_it_is_refused() -> None:
+def test_naming_fields_of_a_missing_dataset_is_refused() -> None:
     schema = Schema.declared({Dataset.ACTIONS: {"VALUE": FieldType.NUMBER}})
 
     with pytest.raises(FilterSyntaxError, match="no Users dataset"):
@@ -159,9 +157,7 @@ def test_given_a_missing_dataset_when_its_fields_are_named_then_it_is_refused() 
         ),
     ],
 )
-def test_given_a_filter_when_bound_then_it_tells_what_it_reads_of_the_user(
-    text: str, interactions: bool, user: bool
-) -> None:
+def test_a_bound_filter_tells_what_it_reads_of_the_user(text: str, interactions: bool, user: bool) -> None:
     filter_ = bound(text)
 
     assert (filter_.reads_interactions, filter_.reads_user) == (interactions, user)

@@ -73,9 +73,7 @@ def passing(
         ('Actions.TIER IN ("gold") AND Actions.VALUE > 5 OR Actions.TIER IN ("Gold")', ["club", "card"]),
     ],
 )
-def test_given_a_condition_when_evaluated_then_include_and_exclude_are_complements(
-    condition: str, expected: list[str]
-) -> None:
+def test_include_and_exclude_of_a_condition_are_complements(condition: str, expected: list[str]) -> None:
     assert passing(f"INCLUDE ActionID WHERE {condition}") == expected
     assert passing(f"EXCLUDE ActionID WHERE {condition}") == [asset for asset in ALL if asset not in expected]
 
@@ -90,9 +88,7 @@ def test_given_a_condition_when_evaluated_then_include_and_exclude_are_complemen
         ("INCLUDE {gold} | INCLUDE {south} | EXCLUDE {cheap} | EXCLUDE {dear}", ["card"]),
     ],
 )
-def test_given_chained_parts_when_evaluated_then_excludes_are_taken_from_the_union_of_includes(
-    text: str, expected: list[str]
-) -> None:
+def test_excludes_are_taken_from_the_union_of_includes(text: str, expected: list[str]) -> None:
     conditions = {
         "gold": 'ActionID WHERE Actions.TIER IN ("gold")',
         "cheap": "ActionID WHERE Actions.VALUE < 6",
@@ -118,9 +114,7 @@ def test_given_chained_parts_when_evaluated_then_excludes_are_taken_from_the_uni
         ('IN ("TAKEN") AND Action_Interactions.EVENT_TYPE NOT IN ("Not Taken")', ["club"]),
     ],
 )
-def test_given_a_users_interactions_when_filtered_by_event_type_then_case_and_blanks_do_not_matter(
-    condition: str, expected: list[str]
-) -> None:
+def test_case_and_blanks_of_an_event_type_do_not_matter(condition: str, expected: list[str]) -> None:
     text = f"INCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE {condition}"
 
     assert passing(text, interactions=TAKER) == expected
@@ -128,7 +122,7 @@ def test_given_a_users_interactions_when_filtered_by_event_type_then_case_and_bl
         assert passing(text, interactions=NOBODY) == []
 
 
-def test_given_an_interaction_with_an_asset_outside_the_catalogue_when_filtered_then_it_matters_to_nobody() -> None:
+def test_an_interaction_with_an_asset_outside_the_catalogue_matters_to_nobody() -> None:
     gone = Interactions.newest([("TAKEN", "gone")], np.array([0]))
 
     assert passing('EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("*")', interactions=gone) == ALL
@@ -152,7 +146,7 @@ GOLD_IF = 'INCLUDE ActionID WHERE Actions.TIER IN ("gold") IF '
         ("CurrentUser.AGE != 1", None, False),
     ],
 )
-def test_given_an_if_when_it_does_not_hold_then_the_part_restricts_nothing(
+def test_a_part_whose_if_does_not_hold_restricts_nothing(
     condition: str, user: Mapping[str, FieldValue] | None, holds: bool
 ) -> None:
     assert passing(GOLD_IF + condition, user=user) == (["club", "app"] if holds else ALL)
@@ -160,7 +154,7 @@ def test_given_an_if_when_it_does_not_hold_then_the_part_restricts_nothing(
     assert passing(excluding, user=user) == (["card", "bare"] if holds else ALL)
 
 
-def test_given_one_include_whose_if_fails_when_another_is_active_then_only_the_other_counts() -> None:
+def test_an_include_whose_if_fails_does_not_count_beside_an_active_one() -> None:
     text = GOLD_IF + "CurrentUser.AGE > 18 | INCLUDE ActionID WHERE Actions.VALUE = 7"
 
     assert passing(text, user={"AGE": 3}) == ["card"]
@@ -168,34 +162,34 @@ def test_given_one_include_whose_if_fails_when_another_is_active_then_only_the_o
 
 
 @pytest.mark.parametrize("value", ["7", "7.0", '"7"', ' "7.0" '])
-def test_given_a_number_in_any_spelling_when_compared_then_it_is_that_number(value: str) -> None:
+def test_a_number_in_any_spelling_is_that_number(value: str) -> None:
     assert passing("INCLUDE ActionID WHERE Actions.VALUE = $V", {"V": value}) == ["card"]
 
 
-def test_given_several_values_when_tested_by_in_then_any_may_match() -> None:
+def test_any_value_of_in_may_match() -> None:
     assert passing("INCLUDE ActionID WHERE Actions.TIER IN ($T)", {"T": '"silver","Gold"'}) == ["app", "card"]
     assert passing("INCLUDE ActionID WHERE Actions.VALUE IN ($T)", {"T": '5,"10"'}) == ["club", "app"]
 
 
-def test_given_one_name_twice_when_evaluated_then_one_value_serves_both() -> None:
+def test_one_value_serves_a_name_that_stands_twice() -> None:
     text = "EXCLUDE ActionID WHERE Actions.TIER IN ($T) | INCLUDE ActionID WHERE Actions.REGION IN ($T)"
 
     assert passing(text, {"T": '"gold","south"'}) == ["card"]
 
 
 @pytest.mark.parametrize("values", [{}, {"T": ""}, {"t": '"gold"'}])
-def test_given_no_value_for_an_include_when_evaluated_then_the_parameter_is_named(values: Mapping[str, str]) -> None:
+def test_a_missing_value_of_an_include_names_the_parameter(values: Mapping[str, str]) -> None:
     with pytest.raises(InvalidInput, match=r"filterValues for: T\."):
         passing("INCLUDE ActionID WHERE Actions.TIER IN ($T)", values)
 
 
-def test_given_no_value_for_the_if_of_an_include_when_evaluated_then_it_is_required_too() -> None:
+def test_the_value_of_an_includes_if_is_required_too() -> None:
     with pytest.raises(InvalidInput, match="AGE"):
         passing(GOLD_IF + "CurrentUser.AGE > $AGE", {}, user=None)
 
 
 @pytest.mark.parametrize("values", [{}, {"T": ""}, {"MIN": "1"}])
-def test_given_a_missing_value_in_an_exclude_when_evaluated_then_that_whole_part_falls_away(
+def test_a_missing_value_of_an_exclude_drops_that_whole_part(
     values: Mapping[str, str],
 ) -> None:
     text = (
@@ -205,7 +199,7 @@ def test_given_a_missing_value_in_an_exclude_when_evaluated_then_that_whole_part
     assert passing(text, values) == ["club"]
 
 
-def test_given_values_that_no_placeholder_asks_for_when_evaluated_then_they_are_ignored() -> None:
+def test_values_that_no_placeholder_asks_for_are_ignored() -> None:
     assert passing("INCLUDE ActionID WHERE Actions.VALUE = 7", {"X": '"unpaired'}) == ["card"]
 
 
@@ -219,9 +213,7 @@ def test_given_values_that_no_placeholder_asks_for_when_evaluated_then_they_are_
         ("Actions.VALUE > $P", '"1', "cannot be read"),
     ],
 )
-def test_given_a_value_that_does_not_fit_when_evaluated_then_the_parameter_is_named(
-    condition: str, value: str, problem: str
-) -> None:
+def test_a_value_that_does_not_fit_names_the_parameter(condition: str, value: str, problem: str) -> None:
     with pytest.raises(InvalidInput, match=f"arameter P .*{problem}") as caught:
         passing(f"INCLUDE ActionID WHERE {condition}", {"P": value})
 
@@ -229,14 +221,14 @@ def test_given_a_value_that_does_not_fit_when_evaluated_then_the_parameter_is_na
 
 
 @pytest.mark.parametrize("user", [None, {"AGE": 1}])
-def test_given_a_value_that_does_not_fit_when_its_if_is_false_then_it_is_refused_all_the_same(
+def test_a_value_that_does_not_fit_is_refused_even_where_its_if_is_false(
     user: Mapping[str, FieldValue] | None,
 ) -> None:
     with pytest.raises(InvalidInput, match="parameter AGE must be a number"):
         passing(GOLD_IF + "CurrentUser.AGE > 18 AND CurrentUser.AGE > $AGE", {"AGE": '"old"'}, user=user)
 
 
-def test_given_an_item_filter_when_evaluated_over_actions_then_it_is_refused() -> None:
+def test_an_item_filter_over_actions_is_refused() -> None:
     with pytest.raises(InvalidInput, match="selects ItemID"):
         passing("INCLUDE ItemID WHERE Items.PRICE > 1", schema=Schema.undeclared())
 
@@ -254,22 +246,20 @@ def test_given_an_item_filter_when_evaluated_over_actions_then_it_is_refused() -
         ("Actions.NOWHERE < 1", []),
     ],
 )
-def test_given_undeclared_fields_when_evaluated_then_they_take_the_type_of_their_values(
-    condition: str, expected: list[str]
-) -> None:
+def test_undeclared_fields_take_the_type_of_their_values(condition: str, expected: list[str]) -> None:
     assets = [Asset("five", fields={"SIZE": 5, "MIXED": 5.0}), Asset("six", fields={"SIZE": 6.0, "MIXED": "x|5"})]
 
     assert passing(f"INCLUDE ActionID WHERE {condition}", assets=assets, schema=Schema.undeclared()) == expected
 
 
-def test_given_an_empty_catalogue_when_evaluated_then_nothing_passes_and_nothing_fails() -> None:
+def test_nothing_passes_and_nothing_fails_in_an_empty_catalogue() -> None:
     assert passing('EXCLUDE ActionID WHERE Actions.TIER IN ("a") AND Actions.VALUE > 1', assets=[]) == []
     assert (
         passing('INCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("*")', assets=[], interactions=TAKER) == []
     )
 
 
-def test_given_the_same_filter_and_values_again_when_evaluated_then_the_kept_mask_answers_and_stays_unharmed() -> None:
+def test_the_same_filter_and_values_are_answered_by_the_cached_mask_unharmed() -> None:
     columns = FilterColumns(CATALOGUE)
     bound = bind(parse("INCLUDE ActionID WHERE Actions.TIER IN ($T)"), SCHEMA)
 
@@ -283,7 +273,7 @@ def test_given_the_same_filter_and_values_again_when_evaluated_then_the_kept_mas
     assert len(columns.masks) == 2
 
 
-def test_given_parts_that_differ_in_their_if_alone_when_evaluated_then_they_share_one_mask() -> None:
+def test_parts_that_differ_in_their_if_alone_share_one_mask() -> None:
     columns = FilterColumns(CATALOGUE)
     bound = bind(parse(f"{GOLD_IF}CurrentUser.AGE > 1 | {GOLD_IF}CurrentUser.AGE > 2"), SCHEMA)
 
@@ -292,7 +282,7 @@ def test_given_parts_that_differ_in_their_if_alone_when_evaluated_then_they_shar
     assert len(columns.masks) == 1
 
 
-def test_given_a_full_mask_cache_when_another_comes_then_the_one_used_longest_ago_goes() -> None:
+def test_a_full_mask_cache_drops_the_mask_used_longest_ago() -> None:
     columns = FilterColumns(CATALOGUE, mask_cache_bytes=2 * len(CATALOGUE))
     bound = bind(parse("INCLUDE ActionID WHERE Actions.TIER IN ($T)"), SCHEMA)
     for value in ("gold", "silver", "gold", "tin"):
@@ -305,11 +295,11 @@ def test_given_a_full_mask_cache_when_another_comes_then_the_one_used_longest_ag
     assert kept == [True, False, True]
 
 
-def test_given_a_numeric_field_when_read_as_numbers_then_absent_is_nan() -> None:
+def test_an_absent_number_is_nan() -> None:
     assert np.array_equal(FilterColumns(CATALOGUE).numbers("VALUE"), [10.0, 5.0, 7.0, np.nan], equal_nan=True)
 
 
-def test_given_whole_numbers_beyond_a_float_when_compared_then_they_are_beyond_every_limit() -> None:
+def test_whole_numbers_beyond_a_float_are_beyond_every_limit() -> None:
     assets = [Asset("vast", fields={"VALUE": 10**400}), Asset("deep", fields={"VALUE": -(10**400)})]
 
     assert passing("INCLUDE ActionID WHERE Actions.VALUE > 5", assets=assets) == ["vast"]

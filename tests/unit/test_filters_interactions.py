@@ -9,11 +9,11 @@ from nextbest.filters.interactions import Interactions, normalised_event_type
 
 
 @pytest.mark.parametrize("spelling", ["NOT_TAKEN", "Not Taken", "not taken", "Not-Taken"])
-def test_given_the_spellings_of_not_taken_when_normalised_then_they_are_one(spelling: str) -> None:
+def test_the_spellings_of_not_taken_are_one(spelling: str) -> None:
     assert normalised_event_type(spelling) == "not_taken"
 
 
-def test_given_more_events_than_the_window_when_read_then_each_type_keeps_its_newest() -> None:
+def test_each_event_type_keeps_its_newest_events() -> None:
     actions = [("Taken", "a"), ("TAKEN", "b"), ("taken", "c"), ("Viewed", "a")]
     oldest_first = np.array([0, 3, 1, 2, 2])
 
@@ -22,7 +22,7 @@ def test_given_more_events_than_the_window_when_read_then_each_type_keeps_its_ne
     assert seen.event_types == {"a": {"viewed"}, "b": {"taken"}, "c": {"taken"}}
 
 
-def test_given_a_window_that_is_not_full_when_older_actions_are_known_then_they_count() -> None:
+def test_older_actions_count_in_a_window_that_is_not_full() -> None:
     actions = [("Taken", "a"), ("Taken", "b"), ("Viewed", "b"), ("Viewed", "c")]
     recent = np.array([0, 2, 2])
 
@@ -31,7 +31,7 @@ def test_given_a_window_that_is_not_full_when_older_actions_are_known_then_they_
     assert seen.event_types == {"a": {"taken"}, "b": {"taken", "viewed"}}
 
 
-def test_given_the_default_window_when_301_assets_were_taken_then_the_first_is_forgotten() -> None:
+def test_the_default_window_forgets_the_first_of_301_assets() -> None:
     actions = [("Taken", f"asset-{number:03}") for number in range(301)]
 
     seen = Interactions.newest(actions, np.arange(301))
@@ -40,5 +40,5 @@ def test_given_the_default_window_when_301_assets_were_taken_then_the_first_is_f
     assert "asset-000" not in seen.event_types
 
 
-def test_given_no_events_when_read_then_there_is_nothing_to_see() -> None:
+def test_without_events_there_is_nothing_to_see() -> None:
     assert Interactions.newest([], np.zeros(0, np.int32)) == Interactions()

@@ -95,16 +95,14 @@ LENIENT = [
 
 
 @pytest.mark.parametrize(("text", "canonical"), DOCUMENTED + LENIENT)
-def test_given_an_accepted_spelling_when_printed_then_it_is_canonical_and_means_the_same(
-    text: str, canonical: str | None
-) -> None:
+def test_an_accepted_spelling_is_printed_canonically_and_means_the_same(text: str, canonical: str | None) -> None:
     tree = parse(text)
     printed = print_filter(tree)
     assert printed == (canonical or text)
     assert parse(printed) == tree
 
 
-def test_given_and_and_or_when_parsed_then_and_binds_tighter() -> None:
+def test_and_binds_tighter_than_or() -> None:
     def is_one(name: str) -> Condition:
         return Condition(Field(Dataset.ACTIONS, name), Comparison(Operator.EQUAL, NumberLiteral("1")))
 
@@ -113,7 +111,7 @@ def test_given_and_and_or_when_parsed_then_and_binds_tighter() -> None:
     assert tree.parts[0].alternatives == ((is_one("A"),), (is_one("B"), is_one("C")))
 
 
-def test_given_a_chained_filter_when_parsed_then_every_node_stands_in_the_tree() -> None:
+def test_every_node_of_a_chained_filter_stands_in_the_tree() -> None:
     tree = parse(
         'INCLUDE ActionID WHERE Actions.TIER NOT IN ("a", "b") IF CurrentUser.AGE >= 18 '
         "| EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ($SEEN)"
@@ -209,9 +207,7 @@ ILLEGAL = [
 
 
 @pytest.mark.parametrize(("read", "rest", "problem"), ILLEGAL)
-def test_given_an_illegal_text_when_parsed_then_the_error_points_at_the_character(
-    read: str, rest: str, problem: str
-) -> None:
+def test_the_error_of_an_illegal_text_points_at_the_character(read: str, rest: str, problem: str) -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         parse(read + rest)
 
@@ -222,7 +218,7 @@ def test_given_an_illegal_text_when_parsed_then_the_error_points_at_the_characte
 
 
 @pytest.mark.parametrize("test", ["NOT IN ($TIER)", "NOT IN $TIER", "not_in ($TIER)", 'NOT IN ("$TIER")'])
-def test_given_a_placeholder_after_not_in_when_parsed_then_the_documented_words_refuse_it(test: str) -> None:
+def test_a_placeholder_after_not_in_is_refused_in_the_documented_words(test: str) -> None:
     with pytest.raises(FilterSyntaxError) as caught:
         parse(f"INCLUDE ActionID WHERE Actions.TIER {test}")
 
@@ -231,7 +227,7 @@ def test_given_a_placeholder_after_not_in_when_parsed_then_the_documented_words_
     )
 
 
-def test_given_a_long_text_when_refused_then_the_excerpt_has_its_caret_under_the_place() -> None:
+def test_the_excerpt_of_a_long_text_has_its_caret_under_the_place() -> None:
     text = 'INCLUDE ActionID WHERE Actions.A IN ("first") AND Actions.B\nLIKE "second" OR Actions.C IN ("third")'
 
     with pytest.raises(FilterSyntaxError) as caught:
@@ -242,7 +238,7 @@ def test_given_a_long_text_when_refused_then_the_excerpt_has_its_caret_under_the
     assert excerpt == '... Actions.A IN ("first") AND Actions.B LIKE "second" OR Actions.C IN ("third"...'
 
 
-def test_given_2500_characters_when_parsed_then_one_more_is_too_many() -> None:
+def test_one_more_than_2500_characters_is_too_many() -> None:
     text = "INCLUDE ActionID WHERE Actions.A = 1"
     longest = text + " " * (2500 - len(text))
 

@@ -50,7 +50,7 @@ def line_of(fields: Mapping[str, Any], capsys: pytest.CaptureFixture[str], monke
     return json.loads(capsys.readouterr().out)
 
 
-def test_given_an_answer_when_logged_then_its_line_holds_the_program_s_metrics(
+def test_the_line_of_an_answer_holds_the_programs_metrics(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observability, "_metrics", EphemeralMetrics(namespace="Nextbest/stack"))
@@ -66,16 +66,14 @@ def test_given_an_answer_when_logged_then_its_line_holds_the_program_s_metrics(
     assert {name: line[name] for name in units} == {"Requests": 1, "Latency": 12.0, "EmptyAnswers": 1, "ModelAge": 3600}
 
 
-def test_given_no_model_yet_when_logged_then_there_is_no_age(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_model_no_age_is_logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     line = line_of({"program": "shop", "model": "untrained", "actions": 3}, capsys, monkeypatch)
 
     assert line["EmptyAnswers"] == 0
     assert "ModelAge" not in line
 
 
-def test_given_a_caller_who_was_refused_when_logged_then_no_metric_is_made_up(
+def test_no_metric_is_made_up_for_a_refused_caller(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = line_of({}, capsys, monkeypatch)

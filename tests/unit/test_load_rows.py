@@ -36,7 +36,7 @@ def write(folder: Path, text: str) -> Path:
         ("2023-11-14", "2023-11-14T00:00:00Z"),
     ],
 )
-def test_given_a_timestamp_when_parsed_then_it_is_iso_8601_in_utc(text: str, expected: str) -> None:
+def test_a_timestamp_is_iso_8601_in_utc(text: str, expected: str) -> None:
     assert parse_timestamp(text) == expected
 
 
@@ -51,17 +51,17 @@ def test_given_a_timestamp_when_parsed_then_it_is_iso_8601_in_utc(text: str, exp
         ("0001-01-01T00:00:00+14:00", "outside the years"),
     ],
 )
-def test_given_no_timestamp_when_parsed_then_the_reason_is_said(text: str, why: str) -> None:
+def test_what_is_no_timestamp_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_timestamp(text)
 
 
-def test_given_labels_with_both_separators_when_parsed_then_order_is_kept_and_repetitions_go() -> None:
+def test_labels_with_both_separators_keep_their_order_and_lose_repetitions() -> None:
     assert parse_labels(" morning |app;; morning|in-store ") == ["morning", "app", "in-store"]
     assert parse_labels("") == []
 
 
-def test_given_a_row_when_parsed_then_it_is_an_event_of_the_contract() -> None:
+def test_a_row_is_an_event_of_the_contract() -> None:
     assert parse_row(["ada", " order", "flat-white ", "1700000000", "app|morning"], COLUMNS) == {
         "user_id": "ada",
         "event_type": "order",
@@ -81,12 +81,12 @@ def test_given_a_row_when_parsed_then_it_is_an_event_of_the_contract() -> None:
         (["ada", "order", "latte", "", ""], "timestamp is empty"),
     ],
 )
-def test_given_an_incomplete_row_when_parsed_then_the_reason_is_said(row: list[str], why: str) -> None:
+def test_an_incomplete_row_is_refused_with_the_reason(row: list[str], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_row(row, COLUMNS)
 
 
-def test_given_columns_in_any_order_when_the_header_is_read_then_they_are_found_by_name() -> None:
+def test_columns_in_any_order_are_found_by_name() -> None:
     header = ["Timestamp", "colour", " asset_id", "USER_ID", "event_type"]
     assert column_indexes(header) == {"user_id": 3, "event_type": 4, "asset_id": 2, "timestamp": 0}
 
@@ -98,12 +98,12 @@ def test_given_columns_in_any_order_when_the_header_is_read_then_they_are_found_
         (["user_id", "event_type", "asset_id", "timestamp", "user_id"], "user_id appears more than once"),
     ],
 )
-def test_given_a_wrong_header_when_read_then_it_says_what_is_needed(header: list[str], why: str) -> None:
+def test_a_wrong_header_is_refused_with_what_is_needed(header: list[str], why: str) -> None:
     with pytest.raises(FileUnusable, match=why):
         column_indexes(header)
 
 
-def test_given_good_and_bad_rows_when_batched_then_every_row_is_covered_once(tmp_path: Path) -> None:
+def test_every_good_or_bad_row_is_covered_once(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "ada,order,latte,0\nada,order,,1\n\nada,order,tea,2\nada,order,scone,3\n")
     batches = list(read_batches(path, batch_size=2))
     assert [batch.rows for batch in batches] == [[2], [5, 6]]
@@ -111,14 +111,14 @@ def test_given_good_and_bad_rows_when_batched_then_every_row_is_covered_once(tmp
     assert batches[0].rejected.reasons["asset_id is empty"].rows == [3]
 
 
-def test_given_rows_done_earlier_when_batched_then_only_the_others_come(tmp_path: Path) -> None:
+def test_rows_done_earlier_do_not_come_again(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "".join(f"ada,order,latte,{second}\n" for second in range(6)))
     batches = list(read_batches(path, batch_size=10, done=((2, 4), (6, 7))))
     assert [batch.rows for batch in batches] == [[4, 5, 7]]
     assert batches[0].ranges == [(4, 6), (7, 8)]
 
 
-def test_given_rows_by_time_when_batched_then_a_users_rows_stand_together_within_the_window(tmp_path: Path) -> None:
+def test_rows_of_a_user_stand_together_within_the_window(tmp_path: Path) -> None:
     text = "".join(f"{user},order,latte,{second}\n" for second, user in enumerate("abcabcab"))
     path = write(tmp_path, HEADER + text)
     batches = list(read_batches(path, batch_size=3, window_rows=6))
@@ -128,7 +128,7 @@ def test_given_rows_by_time_when_batched_then_a_users_rows_stand_together_within
     assert [batch.ranges for batch in batches] == [[(2, 4), (5, 6)], [(4, 5), (6, 8)], [(8, 10)]]
 
 
-def test_given_more_wrong_rows_than_a_batch_holds_when_batched_then_each_is_answered_for_once(tmp_path: Path) -> None:
+def test_each_of_more_wrong_rows_than_a_batch_holds_is_answered_for_once(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "a,order,,0\n" * 5 + "a,order,tea,0\n")
     batches = list(read_batches(path, batch_size=2))
     assert [batch.covered for batch in batches] == [2, 2, 2]
@@ -136,7 +136,7 @@ def test_given_more_wrong_rows_than_a_batch_holds_when_batched_then_each_is_answ
     assert [batch.rejected.rejected for batch in batches] == [2, 2, 1]
 
 
-def test_given_the_same_rows_plain_and_gzipped_when_read_then_they_are_the_same(tmp_path: Path) -> None:
+def test_the_same_rows_plain_and_gzipped_are_the_same(tmp_path: Path) -> None:
     text = "\ufeff" + HEADER + 'ada,order,"flat, white",0\n'
     plain, packed = tmp_path / "plain.csv", tmp_path / "packed.csv.gz"
     plain.write_bytes(text.encode())
@@ -154,19 +154,19 @@ def test_given_the_same_rows_plain_and_gzipped_when_read_then_they_are_the_same(
         (b"user_id,event_type,asset_id,timestamp\n\xff\xfe,a,b,0\n", "cannot read"),
     ],
 )
-def test_given_an_unusable_file_when_read_then_it_says_so(tmp_path: Path, content: bytes, why: str) -> None:
+def test_reading_an_unusable_file_says_so(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "events.csv"
     path.write_bytes(content)
     with pytest.raises(FileUnusable, match=why):
         list(read_batches(path, 10))
 
 
-def test_given_no_file_when_read_then_it_says_so(tmp_path: Path) -> None:
+def test_reading_no_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileUnusable, match="there is no file"):
         count_rows(tmp_path / "nothing.csv")
 
 
-def test_given_ranges_done_out_of_order_when_added_then_they_merge() -> None:
+def test_ranges_done_out_of_order_merge() -> None:
     progress = Progress()
     progress.add([(10, 20)], Counts(accepted=10))
     progress.add([(2, 5), (7, 8)], Counts(accepted=3, duplicates=1))
@@ -175,7 +175,7 @@ def test_given_ranges_done_out_of_order_when_added_then_they_merge() -> None:
     assert (progress.counts.accepted, progress.counts.duplicates) == (15, 1)
 
 
-def test_given_progress_when_saved_and_read_then_nothing_is_lost(tmp_path: Path) -> None:
+def test_saved_progress_is_read_whole(tmp_path: Path) -> None:
     counts = Counts(accepted=3, duplicates=2)
     counts.reject(9, "asset_id is empty")
     progress = Progress()
@@ -186,14 +186,14 @@ def test_given_progress_when_saved_and_read_then_nothing_is_lost(tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"ranges": []}', '{"ranges": [[1]], "counts": {"reasons": {}}}'])
-def test_given_a_damaged_progress_file_when_read_then_restart_is_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_progress_file_is_refused_with_the_option_to_restart(tmp_path: Path, text: str) -> None:
     path = tmp_path / "progress.json"
     path.write_text(text)
     with pytest.raises(FileUnusable, match="--restart"):
         Progress.read(path)
 
 
-def test_given_other_content_program_or_server_when_keyed_then_progress_is_kept_apart(tmp_path: Path) -> None:
+def test_progress_is_kept_apart_by_content_program_and_server(tmp_path: Path) -> None:
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     one.write_text("a")
     other.write_text("b")
@@ -209,7 +209,7 @@ def test_given_other_content_program_or_server_when_keyed_then_progress_is_kept_
     assert progress_path(tmp_path, copy, "shop", "http://a") == progress_path(tmp_path, one, "shop", "http://a")
 
 
-def test_given_reasons_without_end_when_counted_then_memory_stays_bounded() -> None:
+def test_memory_stays_bounded_for_reasons_without_end() -> None:
     counts = Counts()
     for row in range(2, 2 + DISTINCT_REASONS + 10):
         counts.reject(row, f"reason {row}")
@@ -218,7 +218,7 @@ def test_given_reasons_without_end_when_counted_then_memory_stays_bounded() -> N
     assert counts.rejected == DISTINCT_REASONS + 10
 
 
-def test_given_counts_when_summed_up_then_reasons_come_by_weight_with_their_first_rows() -> None:
+def test_reasons_come_by_weight_with_their_first_rows() -> None:
     counts = Counts(accepted=1_200, duplicates=3)
     counts.reject(7, "asset_id is empty")
     for row in (50, 12, 31, 99):

@@ -139,7 +139,7 @@ def sidecars(folder: Path) -> list[Path]:
     return list((folder / "state" / "load").glob("*.json"))
 
 
-def test_given_a_file_when_loaded_then_every_row_arrives_as_the_contract_says(
+def test_every_row_of_a_file_arrives_as_the_contract_says(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(double, write(tmp_path, 25), "--batch", "10")) == 0
@@ -151,7 +151,7 @@ def test_given_a_file_when_loaded_then_every_row_arrives_as_the_contract_says(
     assert sidecars(tmp_path) == []
 
 
-def test_given_a_loaded_file_when_loaded_again_then_all_rows_are_duplicates(
+def test_a_file_loaded_again_is_all_duplicates(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, 25)
@@ -161,18 +161,18 @@ def test_given_a_loaded_file_when_loaded_again_then_all_rows_are_duplicates(
     assert capsys.readouterr().out.startswith("25 rows: accepted 0, duplicate 25, rejected 0")
 
 
-def test_given_many_batches_when_loaded_then_connections_are_kept_alive(double: Double, tmp_path: Path) -> None:
+def test_connections_are_kept_alive_over_many_batches(double: Double, tmp_path: Path) -> None:
     main(command(double, write(tmp_path, 40), "--batch", "2", "--workers", "2"))
     assert len(double.contract.posts) == 20
     assert len(double.contract.connections) <= 2
 
 
-def test_given_a_back_fill_when_loaded_then_the_server_is_told(double: Double, tmp_path: Path) -> None:
+def test_the_server_is_told_of_a_back_fill(double: Double, tmp_path: Path) -> None:
     main(command(double, write(tmp_path, 1), "--back-fill"))
     assert double.contract.queries == [{"process_user_actions": ["false"]}]
 
 
-def test_given_rows_that_the_server_refuses_when_loaded_then_the_rest_arrives_and_they_are_named(
+def test_rows_that_the_server_refuses_are_named_and_the_rest_arrives(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "events.csv"
@@ -187,27 +187,21 @@ def test_given_rows_that_the_server_refuses_when_loaded_then_the_rest_arrives_an
     assert {identity[3] for identity in double.contract.events} == {"latte", "scone"}
 
 
-def test_given_a_new_program_when_loaded_then_it_is_created_first(
-    double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_new_program_is_created_first(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     double.contract.programs.clear()
     assert main(command(double, write(tmp_path, 3))) == 0
     assert double.contract.programs == {"shop"}
     assert capsys.readouterr().out.startswith("created program shop\n3 rows: accepted 3")
 
 
-def test_given_a_wrong_key_when_loaded_then_nothing_is_sent(
-    double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_sent_with_a_wrong_key(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, 3)
     assert main([*command(double, path), "--key", "wrong"]) == 1
     assert "Could not validate API KEY" in capsys.readouterr().err
     assert double.contract.posts == []
 
 
-def test_given_passing_trouble_when_loaded_then_attempts_are_repeated_later_and_later(
-    double: Double, tmp_path: Path
-) -> None:
+def test_passing_trouble_is_retried_later_and_later(double: Double, tmp_path: Path) -> None:
     double.contract.instead = [503, 429, 500, 200]
     pauses: list[float] = []
     counts = load(
@@ -222,9 +216,7 @@ def test_given_passing_trouble_when_loaded_then_attempts_are_repeated_later_and_
         assert longest / 2 <= pause <= longest
 
 
-def test_given_lasting_trouble_when_loaded_then_it_gives_up_and_keeps_what_was_done(
-    double: Double, tmp_path: Path
-) -> None:
+def test_loading_gives_up_on_lasting_trouble_and_keeps_what_was_done(double: Double, tmp_path: Path) -> None:
     path, progress_file = write(tmp_path, 30), tmp_path / "progress.json"
     double.contract.instead = [200] + [503] * ATTEMPTS
     with pytest.raises(ServerRefuses, match=f"kept answering 503.*gave up after {ATTEMPTS}"):
@@ -243,7 +235,7 @@ def test_given_lasting_trouble_when_loaded_then_it_gives_up_and_keeps_what_was_d
     assert not progress_file.exists()
 
 
-def test_given_an_interruption_when_run_again_then_it_goes_on_and_counts_the_whole_file(
+def test_an_interrupted_load_goes_on_and_counts_the_whole_file(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, 60)
@@ -266,7 +258,7 @@ def test_given_an_interruption_when_run_again_then_it_goes_on_and_counts_the_who
     assert lines[1].startswith("60 rows: accepted 60, duplicate 0, rejected 0")
 
 
-def test_given_progress_when_restarted_then_the_first_row_is_sent_again(
+def test_a_restart_sends_the_first_row_again(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, 30)
@@ -279,7 +271,7 @@ def test_given_progress_when_restarted_then_the_first_row_is_sent_again(
     assert capsys.readouterr().out.startswith(f"30 rows: accepted {30 - known}, duplicate {known}, rejected 0")
 
 
-def test_given_a_stop_during_a_pause_when_loading_then_it_ends_at_once(double: Double, tmp_path: Path) -> None:
+def test_a_stop_during_a_pause_ends_the_loading_at_once(double: Double, tmp_path: Path) -> None:
     def interrupted(_: float) -> None:
         raise Interrupted
 
@@ -290,7 +282,7 @@ def test_given_a_stop_during_a_pause_when_loading_then_it_ends_at_once(double: D
     assert len(double.contract.posts) == 1
 
 
-def test_given_no_server_when_called_then_the_message_says_what_to_do() -> None:
+def test_calling_no_server_says_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     pauses: list[float] = []
@@ -308,7 +300,7 @@ def test_given_no_server_when_called_then_the_message_says_what_to_do() -> None:
         (["?"], "lacks the counts"),
     ],
 )
-def test_given_an_answer_outside_the_contract_when_loaded_then_counts_are_not_made_up(
+def test_no_counts_are_made_up_from_an_answer_outside_the_contract(
     double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object, why: str
 ) -> None:
     monkeypatch.setattr(double.contract, "_post", lambda _: (200, answer), raising=True)
@@ -325,7 +317,7 @@ def test_given_an_answer_outside_the_contract_when_loaded_then_counts_are_not_ma
     ("content", "why"),
     [("", "has no rows"), (HEADER, "has no rows"), ("user_id,when\nada,1\n", "missing column event_type, asset_id")],
 )
-def test_given_an_unusable_file_when_run_then_it_says_why(
+def test_loading_an_unusable_file_says_why(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, why: str
 ) -> None:
     path = tmp_path / "events.csv"
@@ -336,14 +328,12 @@ def test_given_an_unusable_file_when_run_then_it_says_why(
     assert double.contract.programs == set()
 
 
-def test_given_a_folder_when_run_then_it_says_so(
-    double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_is_told_from_a_file(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(double, tmp_path)) == 1
     assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name one file in it\n"
 
 
-def test_given_a_program_that_is_refused_when_run_then_the_servers_words_are_told(
+def test_a_refused_program_is_told_in_the_servers_words(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = {"type": "string_pattern_mismatch", "loc": ["body", "program_id"], "msg": "String should match pattern"}
@@ -355,7 +345,7 @@ def test_given_a_program_that_is_refused_when_run_then_the_servers_words_are_tol
 
 
 @pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense")])
-def test_given_a_wrong_option_when_run_then_it_is_refused(
+def test_a_wrong_option_is_refused(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -29,7 +29,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_given_options_when_the_command_is_built_then_sam_is_run_unpatched_and_gets_them_last() -> None:
+def test_sam_is_run_unpatched_and_gets_the_options_last() -> None:
     command = sam_command(
         Path("/built/template.yaml"), port=3001, variables_file=Path("/state/variables.json"), options=["--debug"]
     )
@@ -51,7 +51,7 @@ def test_given_options_when_the_command_is_built_then_sam_is_run_unpatched_and_g
         ({"Subnet": "172.18.0.0/16"}, "172.18.0.1"),
     ],
 )
-def test_given_dockers_bridge_when_asked_then_engines_listen_on_its_address(
+def test_engines_listen_on_the_address_of_dockers_bridge(
     programs: Path, settings: dict[str, str], address: str
 ) -> None:
     put_command(programs, "docker", says=json.dumps(settings) + "\n")
@@ -59,19 +59,19 @@ def test_given_dockers_bridge_when_asked_then_engines_listen_on_its_address(
 
 
 @pytest.mark.usefixtures("programs")
-def test_given_no_docker_when_checked_then_one_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_says_that_there_is_no_docker(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["start-docker"]) == 1
     said = "`make start-docker` needs Docker, which is not installed; `make start` does not.\n"
     assert capsys.readouterr().err == said
 
 
-def test_given_docker_that_does_not_run_when_checked_then_its_own_words_are_told(programs: Path) -> None:
+def test_docker_that_does_not_run_is_told_in_its_own_words(programs: Path) -> None:
     put_command(programs, "docker", status=1, complains="Cannot connect to the Docker daemon\n")
     with pytest.raises(DockerMissing, match=r"needs Docker: Cannot connect to the Docker daemon;"):
         check_machine()
 
 
-def test_given_docker_without_the_python_of_the_runtime_when_checked_then_it_is_named(programs: Path) -> None:
+def test_docker_without_the_python_of_the_runtime_is_named(programs: Path) -> None:
     put_command(programs, "docker", says='{"Subnet": "172.17.0.0/16"}\n')
     with pytest.raises(DockerMissing, match=r"needs python3\.13 on the PATH"):
         check_machine()

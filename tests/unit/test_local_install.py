@@ -29,9 +29,7 @@ def package(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_given_another_package_when_unpacked_then_it_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "ENGINE", tmp_path / "dynoxide")
 
     with pytest.raises(install.InstallFailed, match="not the one expected"):
@@ -39,9 +37,7 @@ def test_given_another_package_when_unpacked_then_it_is_refused(
     assert not (tmp_path / "dynoxide").exists()
 
 
-def test_given_the_known_package_when_unpacked_then_the_binary_can_be_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_binary_of_the_known_package_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = package(tmp_path, b"#!/bin/sh\necho engine\n")
     digest = base64.b64encode(hashlib.sha512(known.read_bytes()).digest()).decode()
     monkeypatch.setattr(install, "ENGINE", tmp_path / "dynoxide")
@@ -52,7 +48,7 @@ def test_given_the_known_package_when_unpacked_then_the_binary_can_be_run(
     assert subprocess.check_output([tmp_path / "dynoxide"]) == b"engine\n"
 
 
-def test_given_changed_requirements_when_fingerprinted_then_it_changes(tmp_path: Path) -> None:
+def test_changed_requirements_change_the_fingerprint(tmp_path: Path) -> None:
     requirements = tmp_path / "local.txt"
     requirements.write_text("a==1\n")
     before = install.fingerprint(requirements)
@@ -62,7 +58,7 @@ def test_given_changed_requirements_when_fingerprinted_then_it_changes(tmp_path:
     assert install.fingerprint(requirements) != before
 
 
-def test_given_settings_of_pip_when_translated_then_uv_uses_the_same_index_certificates_and_folders() -> None:
+def test_uv_uses_the_index_certificates_and_folders_of_pip() -> None:
     settings = """\
 :env:.find-links='/wheels /more wheels'
 :env:.index-url='https://mirror.example/simple'
@@ -84,11 +80,11 @@ list.format='columns'
     }
 
 
-def test_given_no_settings_when_translated_then_uv_trusts_the_systems_certificates_as_pip_does() -> None:
+def test_without_settings_uv_trusts_the_systems_certificates_as_pip_does() -> None:
     assert install.uv_variables("") == {"UV_SYSTEM_CERTS": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
 
 
-def test_given_uv_that_cannot_be_installed_when_installing_then_it_says_so_and_pip_does_it(
+def test_uv_that_cannot_be_installed_is_told_and_pip_installs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requirements = tmp_path / "local.txt"
@@ -101,7 +97,7 @@ def test_given_uv_that_cannot_be_installed_when_installing_then_it_says_so_and_p
     assert "using pip instead of uv" in capsys.readouterr().out
 
 
-def test_given_uv_that_fails_when_installing_then_pip_does_it(
+def test_pip_installs_where_uv_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requirements = tmp_path / "local.txt"
@@ -117,9 +113,7 @@ def test_given_uv_that_fails_when_installing_then_pip_does_it(
     assert "uv ended with status 7\nPackages: using pip instead of uv" in capsys.readouterr().out
 
 
-def test_given_neither_uv_nor_pip_when_installing_then_the_installation_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_installation_fails_without_uv_and_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     requirements = tmp_path / "local.txt"
     requirements.write_text("")
     monkeypatch.setattr(install, "PIP", [sys.executable, "-c", "raise SystemExit('no network')"])
@@ -128,9 +122,7 @@ def test_given_neither_uv_nor_pip_when_installing_then_the_installation_fails(
         install.install_packages(requirements)
 
 
-def test_given_a_new_environment_when_created_then_pip_works_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_works_in_a_new_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "VENV", tmp_path / "venv")
     monkeypatch.setattr(install, "VENV_PYTHON", tmp_path / "venv" / "bin" / "python")
 
@@ -140,7 +132,7 @@ def test_given_a_new_environment_when_created_then_pip_works_in_it(
     assert f"{tmp_path}/venv/lib" in version
 
 
-def test_given_no_wheel_of_pip_when_an_environment_is_created_then_ensurepip_installs_it(
+def test_ensurepip_installs_pip_where_there_is_no_wheel_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commands: list[list[str]] = []
@@ -152,13 +144,13 @@ def test_given_no_wheel_of_pip_when_an_environment_is_created_then_ensurepip_ins
     assert commands == [[sys.executable, "-m", "venv", "--clear", str(install.VENV)]]
 
 
-def test_given_a_failing_command_when_run_then_the_error_quotes_the_end_of_its_output() -> None:
+def test_the_error_of_a_failing_command_quotes_the_end_of_its_output() -> None:
     with pytest.raises(install.InstallFailed, match=r"ended with status 3: it broke"):
         install.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"])
 
 
 @pytest.mark.parametrize(("prefix", "status"), [((), 1), (("-m", "tools.local.nosync", sys.executable), 0)])
-def test_given_nosync_when_a_command_syncs_then_the_call_is_skipped(prefix: tuple[str, ...], status: int) -> None:
+def test_nosync_skips_the_syncs_of_a_command(prefix: tuple[str, ...], status: int) -> None:
     result = subprocess.run(
         [sys.executable, *prefix, "-c", SYNC_A_PIPE], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -30,17 +30,15 @@ def answer(*identifiers: object) -> Invocation:
         (Invocation(b'{"errorType": "ValueError"}', "ValueError"), {"a", "b", "c"}),
     ],
 )
-def test_given_an_answer_when_read_then_the_failed_messages_are_lambdas(
-    invocation: Invocation, expected: set[str]
-) -> None:
+def test_the_failed_messages_of_an_answer_are_lambdas(invocation: Invocation, expected: set[str]) -> None:
     assert failed_message_ids(invocation, ["a", "b", "c"], reports_item_failures=True) == expected
 
 
-def test_given_no_partial_responses_when_the_function_returns_then_nothing_failed() -> None:
+def test_without_partial_responses_nothing_failed() -> None:
     assert failed_message_ids(answer("b"), ["a", "b"], reports_item_failures=False) == set()
 
 
-def test_given_messages_when_sent_then_the_event_has_lambdas_names() -> None:
+def test_an_event_of_messages_has_lambdas_names() -> None:
     event = json.loads(
         queue_event(
             [

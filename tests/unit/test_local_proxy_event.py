@@ -69,7 +69,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def test_given_a_full_request_when_built_then_it_has_the_shape_of_aws_own_sample() -> None:
+def test_a_full_request_has_the_shape_of_aws_own_sample() -> None:
     expected = shape(sample())
     # What our API does not have, AWS does not send: client certificates, a gateway's authorizer, stage variables.
     del (
@@ -85,7 +85,7 @@ def test_given_a_full_request_when_built_then_it_has_the_shape_of_aws_own_sample
     assert event == expected
 
 
-def test_given_a_full_request_when_built_then_the_values_are_those_of_the_request() -> None:
+def test_the_values_of_an_event_are_those_of_the_request() -> None:
     event = event_for()
 
     assert event["rawQueryString"] == REQUEST.query
@@ -102,14 +102,14 @@ def test_given_a_full_request_when_built_then_the_values_are_those_of_the_reques
     }
 
 
-def test_given_a_time_when_built_then_it_is_in_clf_and_in_milliseconds() -> None:
+def test_a_time_is_in_clf_and_in_milliseconds() -> None:
     context = event_for()["requestContext"]
 
     assert context["time"] == "04/Mar/2020:19:03:58 +0000"
     assert context["timeEpoch"] == 1_583_348_638_390
 
 
-def test_given_a_bare_request_when_built_then_what_does_not_apply_is_absent() -> None:
+def test_what_does_not_apply_to_a_bare_request_is_absent() -> None:
     bare = request_with(query="", headers=(), body=b"")
     event = proxy_event(bare, route_key="$default", path_parameters={}, stage="$default", now=NOW)
 
@@ -133,9 +133,7 @@ def test_given_a_bare_request_when_built_then_what_does_not_apply_is_absent() ->
         (None, b"{}", False),
     ],
 )
-def test_given_a_content_type_when_built_then_only_text_stays_text(
-    content_type: str | None, body: bytes, is_text: bool
-) -> None:
+def test_only_text_stays_text(content_type: str | None, body: bytes, is_text: bool) -> None:
     headers = () if content_type is None else (("Content-Type", content_type),)
     event = event_for(request_with(headers=headers, body=body))
 

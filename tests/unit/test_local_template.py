@@ -64,7 +64,7 @@ def read(folder: Path, **parameters: str) -> Application:
     return read_application(path, parameters=parameters, queue_url=lambda name: f"http://queues/{name}")
 
 
-def test_given_references_when_read_then_variables_hold_local_names(tmp_path: Path) -> None:
+def test_variables_hold_local_names(tmp_path: Path) -> None:
     (worker,) = read(tmp_path, Secret="s", Unknown="ignored").functions
 
     assert worker.variables == {
@@ -78,7 +78,7 @@ def test_given_references_when_read_then_variables_hold_local_names(tmp_path: Pa
     }
 
 
-def test_given_a_function_when_read_then_code_and_layers_are_folders_of_the_work_tree(tmp_path: Path) -> None:
+def test_code_and_layers_of_a_function_are_folders_of_the_work_tree(tmp_path: Path) -> None:
     (worker,) = read(tmp_path, Secret="s", Stage="test").functions
 
     assert (worker.name, worker.logical_id, worker.handler) == ("worker", "Worker", "app.handler")
@@ -88,7 +88,7 @@ def test_given_a_function_when_read_then_code_and_layers_are_folders_of_the_work
     assert worker.variables["STAGE"] == "test"
 
 
-def test_given_queues_when_read_then_sources_and_redrive_name_each_other(tmp_path: Path) -> None:
+def test_sources_and_redrive_of_queues_name_each_other(tmp_path: Path) -> None:
     application = read(tmp_path, Secret="s")
 
     (source,) = application.queue_sources
@@ -100,7 +100,7 @@ def test_given_queues_when_read_then_sources_and_redrive_name_each_other(tmp_pat
     assert application.queues["Queue"]["RedrivePolicy"]["deadLetterTargetArn"].endswith(":Dead")
 
 
-def test_given_a_function_when_looked_up_then_folder_id_and_arn_all_find_it(tmp_path: Path) -> None:
+def test_a_function_is_looked_up_by_folder_id_and_arn(tmp_path: Path) -> None:
     application = read(tmp_path, Secret="s")
 
     for name in ("worker", "Worker", "Worker:live", "arn:aws:lambda:us-east-1:000000000000:function:Worker:live"):
@@ -109,6 +109,6 @@ def test_given_a_function_when_looked_up_then_folder_id_and_arn_all_find_it(tmp_
         application.function("nobody")
 
 
-def test_given_a_parameter_without_a_value_when_read_then_it_is_named(tmp_path: Path) -> None:
+def test_a_parameter_without_a_value_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no value for the parameters Secret"):
         read(tmp_path)

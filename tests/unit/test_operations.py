@@ -69,11 +69,11 @@ def failures(deployment: Deployment) -> list[Finding]:
     return [finding for finding in examine(deployment, now=NOW) if not finding.is_ok]
 
 
-def test_given_a_protected_deployment_when_examined_then_only_the_silent_api_fails(session: boto3.Session) -> None:
+def test_only_the_silent_api_of_a_protected_deployment_fails(session: boto3.Session) -> None:
     assert [finding.subject for finding in failures(deployment(session, protected=True))] == ["API"]
 
 
-def test_given_nothing_protected_and_dead_letters_when_examined_then_each_is_named(session: boto3.Session) -> None:
+def test_everything_unprotected_and_dead_letters_are_named(session: boto3.Session) -> None:
     found = deployment(session, protected=False)
     session.client("sqs").send_message(QueueUrl=found.dead_letters_url, MessageBody="{}")
 
@@ -88,7 +88,7 @@ def test_given_nothing_protected_and_dead_letters_when_examined_then_each_is_nam
     ]
 
 
-def test_given_a_table_that_is_gone_when_examined_then_the_other_checks_go_on(session: boto3.Session) -> None:
+def test_the_other_checks_go_on_without_a_table(session: boto3.Session) -> None:
     found = deployment(session, protected=False)
     session.client("dynamodb").delete_table(TableName="events")
 

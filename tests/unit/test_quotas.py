@@ -24,7 +24,7 @@ def taken(quota: RequestQuota, program_id: str, times: int, now: float) -> int:
     return count
 
 
-def test_given_five_a_second_when_a_flood_comes_then_two_seconds_worth_pass_and_then_five_each_second() -> None:
+def test_of_a_flood_two_seconds_worth_pass_and_then_five_each_second() -> None:
     quota = RequestQuota(5.0)
 
     assert taken(quota, "shop", 100, NOW) == 10
@@ -33,25 +33,25 @@ def test_given_five_a_second_when_a_flood_comes_then_two_seconds_worth_pass_and_
     assert taken(quota, "shop", 100, NOW + 3600) == 10
 
 
-def test_given_one_program_s_flood_when_another_asks_then_it_is_answered() -> None:
+def test_one_programs_flood_leaves_another_answered() -> None:
     quota = RequestQuota(5.0)
     taken(quota, "shop", 100, NOW)
 
     assert taken(quota, "cafe", 10, NOW) == 10
 
 
-def test_given_a_clock_that_goes_back_when_asked_then_nothing_is_won_by_it() -> None:
+def test_nothing_is_won_by_a_clock_that_goes_back() -> None:
     quota = RequestQuota(5.0)
     taken(quota, "shop", 100, NOW)
 
     assert taken(quota, "shop", 10, NOW - 60) == 0
 
 
-def test_given_no_limit_when_a_flood_comes_then_all_pass() -> None:
+def test_without_a_limit_all_of_a_flood_passes() -> None:
     assert taken(RequestQuota(0.0), "shop", 1000, NOW) == 1000
 
 
-def test_given_a_flood_when_refused_then_both_contracts_say_so() -> None:
+def test_both_contracts_say_so_of_a_refused_flood() -> None:
     quota = RequestQuota(0.5)
     quota.take("shop", now=NOW)
     with pytest.raises(TooManyRequests) as refused:

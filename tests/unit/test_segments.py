@@ -85,9 +85,7 @@ def stored_history(user_id: str) -> History:
 
 
 @pytest.mark.parametrize(("kind", "allow_repeats"), [(GROWTH, True), (DISCOVERY, False)])
-def test_given_all_users_when_scored_at_once_then_every_weight_is_that_of_the_users_own_endpoint(
-    kind: str, allow_repeats: bool
-) -> None:
+def test_weights_of_all_users_at_once_are_those_of_the_users_own_endpoint(kind: str, allow_repeats: bool) -> None:
     segments = built()[kind]
     for user_id in segments.users:
         one_by_one = recommend(
@@ -97,7 +95,7 @@ def test_given_all_users_when_scored_at_once_then_every_weight_is_that_of_the_us
         assert dict(segments.memberships(user_id)) == expected
 
 
-def test_given_all_users_when_scored_at_once_then_base_weights_are_those_of_their_histories() -> None:
+def test_base_weights_of_all_users_at_once_are_those_of_their_histories() -> None:
     segments = built()[BASE]
     assert len(segments.users) == 60
     for user_id in segments.users:
@@ -105,7 +103,7 @@ def test_given_all_users_when_scored_at_once_then_base_weights_are_those_of_thei
         assert dict(segments.memberships(user_id)) == expected
 
 
-def test_given_values_and_a_floor_when_scored_at_once_then_both_count_as_one_by_one() -> None:
+def test_values_and_a_floor_count_at_once_as_one_by_one() -> None:
     valued = Model(
         model().actions, model().repeats, model().discoveries, model().half_life_days, model().horizon_days,
         0.05, NOW, {}, np.linspace(0.1, 3.0, len(model().actions)),
@@ -118,7 +116,7 @@ def test_given_values_and_a_floor_when_scored_at_once_then_both_count_as_one_by_
         assert found == [(Action(entry.event_type, entry.asset_id), entry.growth_weight) for entry in expected]
 
 
-def test_given_a_log_when_its_histories_are_made_at_once_then_they_encode_as_the_stored_ones() -> None:
+def test_histories_made_at_once_encode_as_the_stored_ones() -> None:
     users, histories = histories_of(columns(some_events()), half_life_days=PROGRAM.half_life_days)
     assert users == sorted({event.user_id for event in some_events()})
     for user_id, history in zip(users, histories, strict=True):
@@ -138,13 +136,13 @@ def test_given_a_log_when_its_histories_are_made_at_once_then_they_encode_as_the
         ([], 0.0, True, []),
     ],
 )
-def test_given_groups_of_actions_when_asked_for_users_then_any_or_all_is_meant(
+def test_users_of_a_group_of_actions_took_any_or_all(
     groups: list[list[int]], min_weight: float, match_all: bool, expected: list[str]
 ) -> None:
     assert SMALL.users_of(groups, min_weight, match_all=match_all) == expected
 
 
-def test_given_a_group_when_measured_then_strength_is_the_mean_of_the_members_strongest_weights() -> None:
+def test_the_strength_of_a_group_is_the_mean_of_its_members_strongest_weights() -> None:
     for actions, min_weight, members, mean in (
         ([0], 0.5, 2, (0.9 + 0.5) / 2),
         ([0, 1], 0.6, 2, (0.9 + 0.7) / 2),
@@ -155,7 +153,7 @@ def test_given_a_group_when_measured_then_strength_is_the_mean_of_the_members_st
         assert strength == pytest.approx(mean)
 
 
-def test_given_a_user_when_taken_out_then_the_others_stay_as_they_were() -> None:
+def test_taking_a_user_out_leaves_the_others_as_they_were() -> None:
     without = SMALL.without({"bob", "nobody"})
     assert list(without.users) == ["ann", "cid"]
     assert without.memberships("bob") == []
@@ -165,7 +163,7 @@ def test_given_a_user_when_taken_out_then_the_others_stay_as_they_were() -> None
     assert without.users_of([[0], [1], [2]], 0.0, match_all=False) == ["ann", "cid"]
 
 
-def test_given_segments_when_written_and_read_then_they_are_the_same() -> None:
+def test_segments_written_and_read_are_the_same() -> None:
     read = Segments.decode(SMALL.encode())
     assert list(read.users) == list(SMALL.users)
     for user_id in SMALL.users:
@@ -173,7 +171,7 @@ def test_given_segments_when_written_and_read_then_they_are_the_same() -> None:
     assert read.encode() == SMALL.encode()
 
 
-def test_given_a_damaged_file_when_read_then_it_is_refused() -> None:
+def test_a_damaged_file_is_refused() -> None:
     data = bytearray(SMALL.encode())
     data[-1] ^= 1
     with pytest.raises(ArtifactError):

@@ -115,7 +115,7 @@ def recommendations() -> Request:
         ("personalize", "list_filters", {"endpoint": "https://nextbest.example.com/a%20base/"}),
     ],
 )
-def test_given_a_real_client_when_it_signs_then_the_request_is_verified(
+def test_a_request_signed_by_a_real_client_is_verified(
     service: str, operation: str, parameters: dict[str, Any]
 ) -> None:
     credential = check(sent_by_client(service, operation, **parameters))
@@ -124,7 +124,7 @@ def test_given_a_real_client_when_it_signs_then_the_request_is_verified(
     assert (credential.date, credential.region, credential.service) == ("20260304", "eu-west-1", "personalize")
 
 
-def test_given_awss_published_examples_when_verified_then_their_signatures_hold() -> None:
+def test_signatures_of_awss_published_examples_hold() -> None:
     """From the AWS Signature Version 4 test suite: get-vanilla and get-vanilla-query-order-key-case."""
     request = Request("GET", "/", headers={"host": "example.amazonaws.com", "x-amz-date": "20150830T123600Z"})
     scope = ("AKIDEXAMPLE", "20150830", "us-east-1", "service", ("host", "x-amz-date"))
@@ -139,7 +139,7 @@ def test_given_awss_published_examples_when_verified_then_their_signatures_hold(
         verify(request, with_query, secret, now=now)
 
 
-def test_given_a_named_stage_when_the_router_dropped_it_then_the_signed_path_still_holds() -> None:
+def test_a_signed_path_holds_behind_a_named_stage() -> None:
     sent = sent_by_client("personalize", "list_filters", endpoint="https://x.execute-api.example.com/prod/personalize")
     routed = replace(sent, path=sent.path.removeprefix("/prod"))
 
@@ -160,15 +160,13 @@ def test_given_a_named_stage_when_the_router_dropped_it_then_the_signed_path_sti
         ("/next/best", "/prod/next/best"),
     ],
 )
-def test_given_a_custom_domain_when_it_is_mapped_to_a_stage_then_the_signed_path_still_holds(
-    base: str, prefix: str
-) -> None:
+def test_a_signed_path_holds_behind_a_custom_domain(base: str, prefix: str) -> None:
     sent = sent_by_client("personalize", "list_filters", endpoint=f"https://nextbest.example.com{base}/personalize")
 
     check(replace(sent, path=sent.path.removeprefix(base), path_prefix=prefix))
 
 
-def test_given_a_wrong_secret_when_verified_then_the_documented_words_refuse_it(recommendations: Request) -> None:
+def test_a_wrong_secret_is_refused_in_the_documented_words(recommendations: Request) -> None:
     with pytest.raises(InvalidSignature) as caught:
         check(recommendations, secret=SECRET + "x")
 
@@ -195,9 +193,7 @@ def test_given_a_wrong_secret_when_verified_then_the_documented_words_refuse_it(
     ],
     ids=str,
 )
-def test_given_a_signed_request_when_any_signed_part_is_changed_then_it_is_refused(
-    recommendations: Request, change: dict[str, Any]
-) -> None:
+def test_a_request_with_a_changed_signed_part_is_refused(recommendations: Request, change: dict[str, Any]) -> None:
     check(recommendations)
     if "header" in change:
         name, value = change["header"]
@@ -208,14 +204,14 @@ def test_given_a_signed_request_when_any_signed_part_is_changed_then_it_is_refus
         check(replace(recommendations, **change))
 
 
-def test_given_a_signed_request_when_an_unsigned_header_is_added_then_it_is_still_verified(
+def test_a_request_with_an_added_unsigned_header_is_still_verified(
     recommendations: Request,
 ) -> None:
     check(replace(recommendations, headers={**recommendations.headers, "x-amzn-trace-id": "Root=1", "via": "proxy"}))
 
 
 @pytest.mark.parametrize("name", ["x-amz-target", "x-amz-content-sha256"])
-def test_given_a_signed_request_when_a_header_that_changes_its_meaning_is_added_then_it_is_refused(
+def test_a_request_with_an_added_header_that_changes_its_meaning_is_refused(
     recommendations: Request, name: str
 ) -> None:
     headers = {**recommendations.headers, name: "AmazonPersonalize.DeleteFilter"}
@@ -238,9 +234,7 @@ def test_given_a_signed_request_when_a_header_that_changes_its_meaning_is_added_
         (86_400, "Signature expired: "),
     ],
 )
-def test_given_a_clock_that_differs_when_verified_then_five_minutes_are_allowed(
-    recommendations: Request, seconds: int, problem: str | None
-) -> None:
+def test_a_clock_may_differ_by_five_minutes(recommendations: Request, seconds: int, problem: str | None) -> None:
     if problem is None:
         check(recommendations, now=NOW + seconds)
         return
@@ -257,7 +251,7 @@ def signed(headers: dict[str, str], *, body: bytes = b"{}", signed_at: datetime 
     return as_gateway_sends(request.prepare())
 
 
-def test_given_a_date_header_when_there_is_no_x_amz_date_then_it_counts() -> None:
+def test_the_date_header_counts_without_x_amz_date() -> None:
     request = signed({"Date": "now"})
 
     assert request.headers["date"] == format_datetime(SIGNED_AT).replace("+0000", "-0000")
@@ -266,14 +260,14 @@ def test_given_a_date_header_when_there_is_no_x_amz_date_then_it_counts() -> Non
         check(request, now=NOW + 301)
 
 
-def test_given_a_scope_of_another_day_when_verified_then_it_is_refused(recommendations: Request) -> None:
+def test_a_scope_of_another_day_is_refused(recommendations: Request) -> None:
     credential = replace(parse_authorization(recommendations.headers), date="20260305")
 
     with pytest.raises(InvalidSignature, match="Date in Credential scope"):
         verify(recommendations, credential, SECRET, now=NOW)
 
 
-def test_given_a_signed_content_hash_when_the_body_fits_then_it_is_verified() -> None:
+def test_a_signed_content_hash_that_fits_the_body_is_verified() -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
     check(signed({"X-Amz-Content-SHA256": empty}, body=b""))
@@ -282,7 +276,7 @@ def test_given_a_signed_content_hash_when_the_body_fits_then_it_is_verified() ->
 
 
 @pytest.mark.parametrize("marker", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"])
-def test_given_a_body_that_is_not_signed_when_verified_then_it_is_refused(marker: str) -> None:
+def test_a_body_that_is_not_signed_is_refused(marker: str) -> None:
     with pytest.raises(IncompleteSignature, match="payloads must be signed") as caught:
         check(signed({"X-Amz-Content-SHA256": marker}))
 
@@ -312,7 +306,7 @@ REST = f"SignedHeaders=host;x-amz-date, Signature={'a' * 64}"
         (f"AWS4-HMAC-SHA256 {SCOPE},{REST.replace(', ', ',')}b", InvalidSignature, "does not match"),
     ],
 )
-def test_given_an_authorization_that_does_not_hold_when_verified_then_the_error_says_why(
+def test_the_error_of_an_authorization_that_does_not_hold_says_why(
     authorization: str | None, refusal: type[SignatureRefused], problem: str
 ) -> None:
     headers = {"host": "localhost", "x-amz-date": "20260304T050607Z"}
@@ -324,7 +318,7 @@ def test_given_an_authorization_that_does_not_hold_when_verified_then_the_error_
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "20261399T000000Z", "Fri, 31 Dec 9999 23:59:59 -1200"])
-def test_given_no_readable_date_when_verified_then_it_is_refused(date: str | None) -> None:
+def test_a_request_without_a_readable_date_is_refused(date: str | None) -> None:
     headers = {"host": "localhost", "authorization": f"AWS4-HMAC-SHA256 {SCOPE}, {REST}"}
     if date is not None:
         headers["x-amz-date"] = date
@@ -342,9 +336,7 @@ def test_given_no_readable_date_when_verified_then_it_is_refused(date: str | Non
         (IncompleteSignature("m"), "IncompleteSignatureException", 400),
     ],
 )
-def test_given_a_refusal_when_told_then_its_name_and_status_are_awss(
-    error: SignatureRefused, exception: str, status: int
-) -> None:
+def test_name_and_status_of_a_refusal_are_awss(error: SignatureRefused, exception: str, status: int) -> None:
     assert isinstance(error, Forbidden)
     for protocol in Protocol:
         assert wire_error(error, protocol) == (exception, status, error.message)
@@ -352,9 +344,7 @@ def test_given_a_refusal_when_told_then_its_name_and_status_are_awss(
 
 @given(st.text(max_size=60), st.text(max_size=30), st.text(max_size=20), st.text(max_size=20))
 @settings(max_examples=150, deadline=None)
-def test_given_any_headers_when_verified_then_they_are_refused_and_nothing_breaks(
-    authorization: str, date: str, path: str, host: str
-) -> None:
+def test_any_headers_are_refused_and_nothing_breaks(authorization: str, date: str, path: str, host: str) -> None:
     for text in (
         authorization,
         f"AWS4-HMAC-SHA256 {SCOPE}, {REST}",

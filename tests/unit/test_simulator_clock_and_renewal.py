@@ -22,19 +22,19 @@ def busy_first_hour() -> WeeklyClock:
     return WeeklyClock.from_intensities(intensities)
 
 
-def test_given_an_even_week_when_read_then_habit_days_are_days() -> None:
+def test_habit_days_of_an_even_week_are_days() -> None:
     clock = WeeklyClock.from_intensities(np.ones((1, WEEK_HOURS)))
     days = clock.habit_days(np.array([MONDAY, MONDAY + 9.5 * DAY_SECONDS]), np.zeros(2, dtype=np.int64))
     assert days == pytest.approx([0.0, 9.5])
 
 
-def test_given_a_busy_hour_when_read_then_half_the_week_passes_in_it() -> None:
+def test_half_the_week_passes_in_a_busy_hour() -> None:
     clock = busy_first_hour()
     times = MONDAY + np.array([0.0, 0.5, 1.0, 84.5, 168.0]) * 3_600
     assert clock.habit_days(times, np.zeros(5, dtype=np.int64)) == pytest.approx([0.0, 1.75, 3.5, 5.25, 7.0])
 
 
-def test_given_any_time_when_read_and_read_back_then_it_is_the_same_to_the_microsecond() -> None:
+def test_any_time_read_and_read_back_is_the_same_to_the_microsecond() -> None:
     times = np.random.default_rng(1).uniform(-1e9, 3e9, 1_000)
     profile = np.zeros(1_000, dtype=np.int64)
     clock = busy_first_hour()
@@ -42,12 +42,12 @@ def test_given_any_time_when_read_and_read_back_then_it_is_the_same_to_the_micro
 
 
 @pytest.mark.parametrize("intensities", [np.ones((1, 24)), np.ones(WEEK_HOURS), np.zeros((1, WEEK_HOURS))])
-def test_given_intensities_that_are_no_week_when_built_then_they_are_refused(intensities: np.ndarray) -> None:
+def test_intensities_that_are_no_week_are_refused(intensities: np.ndarray) -> None:
     with pytest.raises(ValueError, match="intensit"):
         WeeklyClock.from_intensities(intensities)
 
 
-def test_given_one_stage_when_waited_for_then_the_past_does_not_matter() -> None:
+def test_the_past_does_not_matter_to_one_stage() -> None:
     shape, mean_gap = np.array([1]), np.array([4.0])
     for elapsed, fresh in ((0.0, FRESH), (100.0, FRESH), (7.0, NOT_FRESH)):
         weights = stage_weights(shape, mean_gap, np.array([elapsed]), fresh)
@@ -55,7 +55,7 @@ def test_given_one_stage_when_waited_for_then_the_past_does_not_matter() -> None
         assert probability == pytest.approx([1 - math.exp(-0.5)])
 
 
-def test_given_two_stages_just_after_an_arrival_when_asked_then_the_chance_is_that_of_a_whole_gap() -> None:
+def test_just_after_an_arrival_the_chance_of_two_stages_is_that_of_a_whole_gap() -> None:
     # Mean 4 in two stages: rate 1/2 each. P(gap <= 2) = 1 - e^-1 (1 + 1).
     shape, mean_gap = np.array([2]), np.array([4.0])
     weights = stage_weights(shape, mean_gap, np.array([0.0]), FRESH)
@@ -65,7 +65,7 @@ def test_given_two_stages_just_after_an_arrival_when_asked_then_the_chance_is_th
     assert arrival_density(shape, mean_gap, weights, np.array([2.0])) == pytest.approx([0.5 * math.exp(-1)])
 
 
-def test_given_two_stages_and_a_wait_when_asked_then_the_first_stage_is_done_as_often_as_poisson_says() -> None:
+def test_after_a_wait_the_first_of_two_stages_is_done_as_often_as_poisson_says() -> None:
     # Elapsed 6 at rate 1/2: x = 3, so 0 or 1 completed stages in the ratio 1 to 3.
     shape, mean_gap = np.array([2]), np.array([4.0])
     weights = stage_weights(shape, mean_gap, np.array([6.0]), FRESH)
@@ -74,20 +74,20 @@ def test_given_two_stages_and_a_wait_when_asked_then_the_first_stage_is_done_as_
     assert arrival_probability(shape, mean_gap, weights, np.array([2.0])) == pytest.approx([expected])
 
 
-def test_given_no_arrival_yet_when_asked_then_the_process_began_in_equilibrium() -> None:
+def test_a_process_without_an_arrival_began_in_equilibrium() -> None:
     # At the opening both numbers of completed stages are equally likely; at x = 3 the ratio is 1 to 1 + 3.
     shape, mean_gap = np.array([2]), np.array([4.0])
     assert stage_weights(shape, mean_gap, np.array([0.0]), NOT_FRESH) == pytest.approx(np.array([[0.5, 0.5]]))
     assert stage_weights(shape, mean_gap, np.array([6.0]), NOT_FRESH) == pytest.approx(np.array([[0.2, 0.8]]))
 
 
-def test_given_a_gap_without_end_when_asked_then_nothing_ever_arrives() -> None:
+def test_nothing_ever_arrives_in_a_gap_without_end() -> None:
     shape, mean_gap = np.array([3]), np.array([np.inf])
     weights = stage_weights(shape, mean_gap, np.array([50.0]), FRESH)
     assert arrival_probability(shape, mean_gap, weights, np.array([1e6])) == pytest.approx([0.0])
 
 
-def test_given_processes_of_several_shapes_when_sampled_then_waits_follow_the_probabilities() -> None:
+def test_sampled_waits_follow_the_probabilities() -> None:
     count = 40_000
     shape = np.repeat([1, 2, 5], count)
     mean_gap = np.full(3 * count, 3.0)
@@ -101,7 +101,7 @@ def test_given_processes_of_several_shapes_when_sampled_then_waits_follow_the_pr
         assert abs(seen - expected) < 4 * math.sqrt(expected * (1 - expected) / count)
 
 
-def test_given_a_limit_when_arrivals_are_sampled_then_they_stay_within_it_and_once_means_once() -> None:
+def test_arrivals_stay_within_the_limit_and_once_means_once() -> None:
     index, times = sample_arrivals(
         first=np.array([1.0, 1.0, 9.0]),
         limit=np.array([8.0, 8.0, 8.0]),
@@ -118,7 +118,7 @@ def test_given_a_limit_when_arrivals_are_sampled_then_they_stay_within_it_and_on
     assert (np.diff(np.sort(times[index == 0])) > 0).all()
 
 
-def test_given_no_process_that_begins_in_time_when_sampled_then_nothing_comes() -> None:
+def test_nothing_comes_of_a_process_that_does_not_begin_in_time() -> None:
     one = np.array([1.0])
     index, times = sample_arrivals(2 * one, one, np.array([1]), one, FRESH, np.random.default_rng(0))
     assert index.size == times.size == 0

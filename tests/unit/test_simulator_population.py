@@ -60,7 +60,7 @@ def one_pair(mean_gap: tuple[float, float], last: tuple[float, float], stop: flo
     return np.asarray(process.probabilities(days, days, np.array([0.0]), np.array([stop]))[0])
 
 
-def test_given_the_same_arguments_when_born_twice_then_populations_are_the_same_to_the_bit() -> None:
+def test_the_same_arguments_make_the_same_population_to_the_bit() -> None:
     one, other = demo_population(seed=3, now=NOW, customers=40), demo_population(seed=3, now=NOW, customers=40)
     assert one.events == other.events
     assert one.assets == other.assets
@@ -68,13 +68,13 @@ def test_given_the_same_arguments_when_born_twice_then_populations_are_the_same_
     assert one.future(14, seed=5) == other.future(14, seed=5)
 
 
-def test_given_another_seed_when_born_then_the_population_is_another() -> None:
+def test_another_seed_makes_another_population() -> None:
     one, other = demo_population(seed=3, now=NOW, customers=40), demo_population(seed=4, now=NOW, customers=40)
     assert one.events != other.events
     assert one.future(14, seed=5) != one.future(14, seed=6)
 
 
-def test_given_the_demo_when_counted_then_it_is_large_enough_to_learn_from_and_small_enough_to_load(
+def test_the_demo_is_large_enough_to_learn_from_and_small_enough_to_load(
     demo: Population,
 ) -> None:
     assert 20_000 <= len(demo.events) <= 30_000
@@ -86,7 +86,7 @@ def test_given_the_demo_when_counted_then_it_is_large_enough_to_learn_from_and_s
     assert heaviest_tenth > len(demo.events) / 3
 
 
-def test_given_the_demo_when_its_log_is_read_then_it_is_sorted_past_and_without_repetition(demo: Population) -> None:
+def test_the_log_of_the_demo_is_sorted_past_and_without_repetition(demo: Population) -> None:
     times = [event.timestamp_us for event in demo.events]
     assert times == sorted(times)
     assert times[-1] <= NOW * 1_000_000
@@ -95,7 +95,7 @@ def test_given_the_demo_when_its_log_is_read_then_it_is_sorted_past_and_without_
     assert len(identities) == len(demo.events)
 
 
-def test_given_the_demo_when_its_first_guests_are_read_then_each_has_the_habits_of_the_portrait(
+def test_the_first_guests_of_the_demo_have_the_habits_of_their_portraits(
     demo: Population,
 ) -> None:
     orders: dict[str, Counter[str]] = defaultdict(Counter)
@@ -109,7 +109,7 @@ def test_given_the_demo_when_its_first_guests_are_read_then_each_has_the_habits_
     assert 5 <= orders["ada"]["house-beans"] <= 12
 
 
-def test_given_what_opens_what_when_past_and_future_are_read_then_nothing_comes_before_its_opening(
+def test_nothing_comes_before_what_opens_it(
     demo: Population,
 ) -> None:
     times = first_times([*demo.events, *demo.future(60, seed=1)])
@@ -126,7 +126,7 @@ def test_given_what_opens_what_when_past_and_future_are_read_then_nothing_comes_
     assert checked > 1_000
 
 
-def test_given_once_only_actions_when_past_and_future_are_read_then_nobody_takes_them_twice(demo: Population) -> None:
+def test_nobody_takes_a_once_only_action_twice(demo: Population) -> None:
     counts = Counter(
         (event.user_id, event.event_type, event.asset_id)
         for event in [*demo.events, *demo.future(60, seed=1)]
@@ -136,7 +136,7 @@ def test_given_once_only_actions_when_past_and_future_are_read_then_nobody_takes
     assert set(counts.values()) == {1}
 
 
-def test_given_labels_when_read_then_the_part_of_day_is_right_and_nobody_uses_an_app_before_having_it(
+def test_labels_have_the_right_part_of_day_and_nobody_uses_an_app_before_having_it(
     demo: Population,
 ) -> None:
     times = first_times(demo.events)
@@ -151,7 +151,7 @@ def test_given_labels_when_read_then_the_part_of_day_is_right_and_nobody_uses_an
     assert min(parts["app"], parts["in-store"]) > 5_000
 
 
-def test_given_the_assets_when_read_then_every_action_has_one_with_a_name_and_fields(demo: Population) -> None:
+def test_every_action_has_an_asset_with_a_name_and_fields(demo: Population) -> None:
     assets = {asset.asset_id: asset for asset in demo.assets}
     assert {action.asset_id for action in demo.actions} == set(assets)
     assert assets["flat-white"].asset_name == "Flat white"
@@ -162,7 +162,7 @@ def test_given_the_assets_when_read_then_every_action_has_one_with_a_name_and_fi
     assert all(event.timestamp_us >= launched * 1_000_000 for event in demo.events if event.asset_id == "pumpkin-latte")
 
 
-def test_given_many_futures_when_counted_then_they_agree_with_the_truth_within_chance(demo: Population) -> None:
+def test_many_futures_agree_with_the_truth_within_chance(demo: Population) -> None:
     samples = 60
     truth = demo.true_probabilities(14)
     seen = np.sum([taken_matrix(demo, demo.future(14, seed)) for seed in range(samples)], axis=0)
@@ -183,24 +183,24 @@ def _deviation(seen: np.ndarray, truth: np.ndarray, samples: int) -> float:
     return float((seen.sum() - samples * truth.sum()) / spread) if spread else 0.0
 
 
-def test_given_an_open_prerequisite_when_asked_then_both_waits_count() -> None:
+def test_both_waits_count_for_an_open_prerequisite() -> None:
     # Rates 1/2 and 1/5 a day, 3 days: P = 1 - e^-1.5 - (1/2) / (1/2 - 1/5) (e^-0.6 - e^-1.5).
     order, review = one_pair(mean_gap=(2.0, 5.0), last=(math.nan, math.nan), stop=3.0)
     assert order == pytest.approx(1 - math.exp(-1.5))
     assert review == pytest.approx(1 - math.exp(-1.5) - 0.5 / 0.3 * (math.exp(-0.6) - math.exp(-1.5)), abs=1e-12)
 
 
-def test_given_a_prerequisite_that_was_met_when_asked_then_only_the_second_wait_counts() -> None:
+def test_only_the_second_wait_counts_for_a_prerequisite_that_was_met() -> None:
     _, review = one_pair(mean_gap=(2.0, 5.0), last=(-4.0, math.nan), stop=3.0)
     assert review == pytest.approx(1 - math.exp(-0.6))
 
 
-def test_given_a_once_only_action_that_was_taken_when_asked_then_it_never_comes_again() -> None:
+def test_a_once_only_action_that_was_taken_never_comes_again() -> None:
     _, review = one_pair(mean_gap=(2.0, 5.0), last=(-4.0, -1.0), stop=300.0)
     assert review == 0.0
 
 
-def test_given_two_steps_of_a_prerequisite_when_built_then_they_are_refused() -> None:
+def test_two_steps_of_a_prerequisite_are_refused() -> None:
     process = small_population(seed=1, now=NOW).process
     chain = np.full(len(process.prerequisite), NO_PREREQUISITE)
     chain[1], chain[2] = 0, 1
@@ -208,7 +208,7 @@ def test_given_two_steps_of_a_prerequisite_when_built_then_they_are_refused() ->
         replace(process, prerequisite=chain)
 
 
-def test_given_a_user_when_asked_then_mapping_and_matrix_agree_and_longer_is_likelier(demo: Population) -> None:
+def test_mapping_and_matrix_of_a_user_agree_and_longer_is_likelier(demo: Population) -> None:
     truth = demo.true_probability("ada", 14)
     assert list(truth) == list(demo.actions)
     assert list(truth.values()) == demo.true_probabilities(14)[0].tolist()
@@ -217,7 +217,7 @@ def test_given_a_user_when_asked_then_mapping_and_matrix_agree_and_longer_is_lik
     assert truth[Action("order", "flat-white")] > 0.99
 
 
-def test_given_a_ranking_when_read_then_it_falls_and_discoveries_are_new(demo: Population) -> None:
+def test_a_ranking_falls_and_discoveries_are_new(demo: Population) -> None:
     truth = demo.true_probability("ada", 14)
     ranking = demo.best_ranking("ada", 14, allow_repeats=True)
     assert ranking[0] == Action("order", "flat-white")
@@ -228,12 +228,12 @@ def test_given_a_ranking_when_read_then_it_falls_and_discoveries_are_new(demo: P
     assert 0 < len(discoveries) < len(ranking)
 
 
-def test_given_a_guest_who_left_when_asked_then_little_is_to_be_expected(demo: Population) -> None:
+def test_little_is_to_be_expected_of_a_guest_who_left(demo: Population) -> None:
     assert demo.true_probability("linus", 14)[Action("order", "americano")] < 0.3
     assert demo.true_probability("edsger", 14)[Action("order", "espresso")] > 0.9
 
 
-def test_given_a_future_when_sampled_then_it_lies_after_now_within_the_horizon(demo: Population) -> None:
+def test_a_future_lies_after_now_within_the_horizon(demo: Population) -> None:
     future = demo.future(3, seed=2)
     times = [event.timestamp_us for event in future]
     assert times == sorted(times)
@@ -241,7 +241,7 @@ def test_given_a_future_when_sampled_then_it_lies_after_now_within_the_horizon(d
     assert times[-1] <= (NOW + 3 * DAY_SECONDS) * 1_000_000
 
 
-def test_given_wrong_arguments_when_asked_then_they_are_refused(demo: Population) -> None:
+def test_wrong_arguments_are_refused(demo: Population) -> None:
     with pytest.raises(KeyError, match="nobody"):
         demo.true_probability("nobody", 14)
     with pytest.raises(ValueError, match="horizon_days"):
@@ -255,9 +255,7 @@ def test_given_wrong_arguments_when_asked_then_they_are_refused(demo: Population
 
 
 @pytest.mark.parametrize(("customers", "actions", "months"), [(1, 1, 0.1), (3, 5, 1.0), (50, 30, 6.0)])
-def test_given_any_size_when_a_small_population_is_born_then_it_keeps_it(
-    customers: int, actions: int, months: float
-) -> None:
+def test_a_small_population_has_the_size_asked_for(customers: int, actions: int, months: float) -> None:
     population = small_population(seed=2, now=NOW, customers=customers, actions=actions, months=months)
     assert population.true_probabilities(7).shape == (customers, actions)
     assert {action.asset_id for action in population.actions} == {asset.asset_id for asset in population.assets}
@@ -269,7 +267,7 @@ def test_given_any_size_when_a_small_population_is_born_then_it_keeps_it(
 
 
 @pytest.mark.parametrize("size", [6, 7, 12])
-def test_given_a_checkerboard_when_read_then_each_user_lacks_exactly_the_right_answer(size: int) -> None:
+def test_each_user_of_a_checkerboard_lacks_exactly_the_right_answer(size: int) -> None:
     board = checkerboard_population(now=NOW, size=size)
     taken: dict[str, list[str]] = defaultdict(list)
     for event in board.events:

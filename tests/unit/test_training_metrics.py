@@ -11,7 +11,7 @@ from scipy import sparse
 from nextbest.training.metrics import held_out, hits_of, ndcg_of, ndcg_of_targets, top_lists
 
 
-def test_given_two_users_when_measured_then_every_metric_is_as_by_hand() -> None:
+def test_every_metric_of_two_users_is_as_by_hand() -> None:
     # Given three actions; the first user took 0 and 2, the second took 1
     targets = sparse.csr_array(np.array([[1, 0, 1], [0, 1, 0]]))
     # When the first is shown 0, 1, 2 in this order, and the second 2, 0, and never 1
@@ -30,11 +30,11 @@ def test_given_two_users_when_measured_then_every_metric_is_as_by_hand() -> None
     assert found["auc"] == pytest.approx((1 / 2 + 0) / 2)
 
 
-def test_given_nobody_when_measured_then_nothing_is_told() -> None:
+def test_measuring_nobody_tells_nothing() -> None:
     assert held_out(np.zeros((0, 3), np.float32), sparse.csr_array((0, 3))) == {}
 
 
-def test_given_users_who_took_everything_when_measured_then_there_is_no_area_to_tell() -> None:
+def test_users_who_took_everything_have_no_area() -> None:
     found = held_out(np.array([[0.1, 0.2]], np.float32), sparse.csr_array(np.array([[1, 1]])))
     assert found["auc"] == 0.5
     assert found["ndcg_at_10"] == pytest.approx(1.0)
