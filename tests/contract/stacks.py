@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -144,12 +145,3 @@ def processes_of(state: Path) -> dict[int, str]:
         if "tools.cli start" not in command and str(state) in command + variables:
             found[int(folder.name)] = command
     return found
-
-
-def wait_until(condition: Callable[[], object], *, seconds: float) -> None:
-    """Return as soon as ``condition()`` holds; TimeoutError if it does not."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:.0f} s")
-        time.sleep(0.05)

@@ -17,7 +17,8 @@ import pytest
 
 from nextbest.domain.rebase_status import COMPLETE
 from tests.contract.conftest import Program
-from tests.contract.stacks import RunningStack, wait_until
+from tests.contract.stacks import RunningStack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

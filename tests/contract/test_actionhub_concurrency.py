@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.contract.conftest import Program
-from tests.contract.stacks import RunningStack, wait_until
+from tests.contract.stacks import RunningStack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

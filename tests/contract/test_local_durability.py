@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.stacks import RunningStack, start_stack, wait_until
+from tests.contract.stacks import RunningStack, start_stack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

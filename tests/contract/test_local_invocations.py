@@ -8,7 +8,8 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.contract.stacks import RunningStack, wait_until
+from tests.contract.stacks import RunningStack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -22,8 +22,8 @@ from tests.contract.stacks import (
     processes_of,
     refused,
     start_stack,
-    wait_until,
 )
+from tests.waiting import wait_until
 from tools.cli.__main__ import main
 
 pytestmark = pytest.mark.stack

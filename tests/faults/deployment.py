@@ -30,7 +30,6 @@ from tools.local.proxy_event import HttpRequest, proxy_event
 from tools.local.resources import create_resources, open_store, s3_client, sqs_client
 from tools.local.template import Application, read_application
 
-EVENT_TYPE = "order"
 HASTY_SECONDS = 5
 """Shorter than clients keep trying to reach a service that does not answer."""
 
@@ -243,12 +242,3 @@ class Tenant:
     def _packed(self, events: Iterable[Event]) -> bytes:
         history = History.from_history_events(HistoryEvent.of(event) for event in events)
         return history.encode(self.program.half_life_days) if history else b""
-
-
-def some_events(user_id: str, count: int, *, now: float, every_seconds: float = 3600.0) -> list[Event]:
-    """``count`` events of a user, the newest a minute before ``now``."""
-    newest_us = (round(now) - 60) * 1_000_000
-    return [
-        Event(user_id, newest_us - round(index * every_seconds) * 1_000_000, EVENT_TYPE, f"drink-{index % 4}")
-        for index in range(count)
-    ]

@@ -9,7 +9,8 @@ from threading import Event
 
 import pytest
 
-from tests.faults.deployment import Deployment, Tenant, some_events
+from tests.factories import user_events
+from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Answer, Call, Fault, broken, done_but_lost, held_until, lost, rewritten, slow, throttled
 from tests.waiting import wait_until
 
@@ -45,7 +46,7 @@ def first_statement_unsure(body: bytes) -> bytes:
     "fault", [throttled, broken, lost, unprocessed], ids=["throttled", "broken", "lost", "unprocessed"]
 )
 def test_a_read_that_fails_once_is_answered(deployment: Deployment, tenant: Tenant, fault: Fault) -> None:
-    tenant.post(some_events("ada", 5, now=NOW))
+    tenant.post(user_events("ada", 5, now=NOW))
 
     with deployment.dynamodb.failing("BatchGetItem", fault, times=1) as injected:
         reply = tenant.actions("ada")
@@ -59,7 +60,7 @@ def test_a_read_that_fails_once_is_answered(deployment: Deployment, tenant: Tena
 def test_reads_that_keep_failing_are_told_to_try_again(
     deployment: Deployment, tenant: Tenant, told_by: Told, fault: Fault
 ) -> None:
-    tenant.post(some_events("ada", 5, now=NOW))
+    tenant.post(user_events("ada", 5, now=NOW))
 
     with deployment.dynamodb.failing("BatchGetItem", fault):
         reply = tenant.actions("ada")
@@ -96,7 +97,7 @@ def test_a_write_that_fails_once_is_accepted_and_counts_once(
     deployment: Deployment, tenant: Tenant, operation: str, fault: Fault
 ) -> None:
     with deployment.dynamodb.failing(operation, fault, times=1) as injected:
-        reply = tenant.post(some_events("ada", 5, now=NOW))
+        reply = tenant.post(user_events("ada", 5, now=NOW))
 
     assert injected.met == 1
     assert reply.status == 200
@@ -115,7 +116,7 @@ def test_a_write_that_fails_once_is_accepted_and_counts_once(
 def test_writes_that_keep_failing_are_told_to_try_again_and_then_count_once(
     deployment: Deployment, tenant: Tenant, told_by: Told, operation: str, fault: Fault
 ) -> None:
-    events = [event for user in ("ada", "bob", "cy") for event in some_events(user, 20, now=NOW)]
+    events = [event for user in ("ada", "bob", "cy") for event in user_events(user, 20, now=NOW)]
     with deployment.dynamodb.failing(operation, fault):
         reply = tenant.post(events)
     assert reply.status == 503
@@ -131,7 +132,7 @@ def test_writes_that_keep_failing_are_told_to_try_again_and_then_count_once(
 
 def test_a_fold_that_fails_half_way_counts_nothing_twice(deployment: Deployment, tenant: Tenant) -> None:
     # Given a snapshot that takes over the tail, and a tail that cannot be shortened then
-    events = some_events("ada", 120, now=NOW)
+    events = user_events("ada", 120, now=NOW)
     only_tail = rewritten(lambda body: body)
 
     def failing_on_the_tail(call: Call) -> Answer | None:
@@ -152,7 +153,7 @@ def test_a_fold_that_fails_half_way_counts_nothing_twice(deployment: Deployment,
 
 
 def test_slow_answers_are_asked_for_again(deployment: Deployment, tenant: Tenant) -> None:
-    tenant.post(some_events("ada", 5, now=NOW))
+    tenant.post(user_events("ada", 5, now=NOW))
 
     with deployment.dynamodb.failing("BatchGetItem", slow(1.5), times=1) as injected:
         reply = tenant.actions("ada")
@@ -165,9 +166,9 @@ def test_what_is_slow_is_answered_before_the_function_s_timeout(
     deployment: Deployment, tenant: Tenant, told_by: Told
 ) -> None:
     # Given a database that answers nobody for longer than the functions may run
-    deployment.warm_up(lambda: tenant.post(some_events("ada", 5, now=NOW), hasty=True))
+    deployment.warm_up(lambda: tenant.post(user_events("ada", 5, now=NOW), hasty=True))
     deployment.warm_up(lambda: tenant.actions("ada", hasty=True))
-    more = [*some_events("ada", 9, now=NOW), *some_events("bob", 9, now=NOW), *some_events("cy", 9, now=NOW)]
+    more = [*user_events("ada", 9, now=NOW), *user_events("bob", 9, now=NOW), *user_events("cy", 9, now=NOW)]
     released = Event()
 
     with deployment.dynamodb.failing("BatchGetItem", held_until(released)):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from nextbest.store.base import ModelPointer
-from tests.faults.deployment import HASTY_SECONDS, Deployment, Tenant, some_events
+from tests.factories import user_events
+from tests.faults.deployment import HASTY_SECONDS, Deployment, Tenant
 from tests.faults.proxy import Fault, broken, lost, refused, slow
 
 NOW = time.time()
@@ -35,7 +36,7 @@ def model(deployment: Deployment) -> bytes:
     """A model as a rebase writes it."""
     tenant = deployment.new_program("models")
     for user in range(4):
-        assert tenant.post(some_events(f"user-{user}", 30, now=NOW, every_seconds=40_000 + user)).status == 200
+        assert tenant.post(user_events(f"user-{user}", 30, now=NOW, every_seconds=40_000 + user)).status == 200
     assert tenant.rebase().error_type is None
     state = tenant.store.program_state(tenant.program_id)
     assert state is not None
@@ -46,7 +47,7 @@ def model(deployment: Deployment) -> bytes:
 @pytest.fixture
 def served(tenant: Tenant, model: bytes) -> Tenant:
     """A program with users, whose good model just served."""
-    assert tenant.post([*some_events("ada", 9, now=NOW), *some_events("bob", 9, now=NOW)]).status == 200
+    assert tenant.post([*user_events("ada", 9, now=NOW), *user_events("bob", 9, now=NOW)]).status == 200
     point_to(tenant, GOOD, model)
     assert tenant.model_served("ada") == GOOD
     return tenant

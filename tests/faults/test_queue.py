@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from nextbest.logic.events import EventMessage
-from tests.faults.deployment import Deployment, Tenant, some_events
+from tests.factories import user_events
+from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import throttled
 from tools.local.poller import QueuePoller
 
@@ -56,7 +57,7 @@ def messages_of(tenant: Tenant, users: int, each: int) -> list[str]:
     """Messages of five events, which counts as accepted once it is queued."""
     messages = []
     for user in range(users):
-        events = some_events(f"user-{user}", each, now=NOW)
+        events = user_events(f"user-{user}", each, now=NOW)
         tenant.sent |= set(events)
         tenant.accepted |= set(events)
         for start in range(0, each, 5):

@@ -20,7 +20,8 @@ from nextbest.personalize.control.solution_versions import find_version, unfinis
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns, stored_kind
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
-from tests.faults.deployment import Deployment, Tenant, some_events
+from tests.factories import user_events
+from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
 from tests.functions.conftest import load
@@ -36,7 +37,7 @@ Told = Callable[[str], None]
 def grown(tenant: Tenant) -> Tenant:
     """A program with enough to learn from."""
     for user in range(4):
-        assert tenant.post(some_events(f"user-{user}", 30, now=NOW, every_seconds=40_000 + user)).status == 200
+        assert tenant.post(user_events(f"user-{user}", 30, now=NOW, every_seconds=40_000 + user)).status == 200
     return tenant
 
 

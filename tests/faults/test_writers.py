@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from nextbest.domain.events import Event
 from nextbest.logic.events import EventMessage
-from tests.faults.deployment import EVENT_TYPE, Deployment, Tenant, some_events
+from tests.factories import ORDER, user_events
+from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Call
 from tests.faults.test_queue import queued
 
@@ -31,7 +32,7 @@ def killed_between_log_and_history(deployment: Deployment, tenant: Tenant, event
 def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
     deployment: Deployment, tenant: Tenant, told_by: Told
 ) -> None:
-    first, second = some_events("ada", 3, now=NOW - 86_400), some_events("ada", 4, now=NOW)
+    first, second = user_events("ada", 3, now=NOW - 86_400), user_events("ada", 4, now=NOW)
     tenant.post(first)
     killed_between_log_and_history(deployment, tenant, second)
     tenant.audit(repaired=False)
@@ -48,9 +49,9 @@ def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
 def test_a_rebase_repairs_what_a_killed_writer_left(deployment: Deployment, tenant: Tenant) -> None:
     # Given one user with a history and one without, whose client never tries again
     for user in range(4):
-        tenant.post(some_events(f"user-{user}", 20, now=NOW - 86_400, every_seconds=40_000 + user))
-    killed_between_log_and_history(deployment, tenant, some_events("user-0", 4, now=NOW))
-    killed_between_log_and_history(deployment, tenant, some_events("unheard", 4, now=NOW))
+        tenant.post(user_events(f"user-{user}", 20, now=NOW - 86_400, every_seconds=40_000 + user))
+    killed_between_log_and_history(deployment, tenant, user_events("user-0", 4, now=NOW))
+    killed_between_log_and_history(deployment, tenant, user_events("unheard", 4, now=NOW))
     tenant.audit(repaired=False)
 
     assert tenant.rebase().error_type is None
@@ -63,7 +64,7 @@ def test_a_rebase_repairs_what_a_killed_writer_left(deployment: Deployment, tena
 def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
     deployment: Deployment, tenant: Tenant, told_by: Told
 ) -> None:
-    events = some_events("ada", 5, now=NOW)
+    events = user_events("ada", 5, now=NOW)
     tenant.sent |= set(events)
     batch = queued([EventMessage(tenant.program_id, tuple(events)).to_json()])
 
@@ -83,8 +84,8 @@ def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
 
 def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant: Tenant) -> None:
     # Given events of clients whose clocks run ahead by up to a day, folded with those of others
-    ahead = [Event("ada", round((NOW + hours * 3600) * 1e6), EVENT_TYPE, f"ahead-{hours}") for hours in range(1, 24)]
-    assert tenant.post([*some_events("ada", 40, now=NOW), *ahead]).status == 200
+    ahead = [Event("ada", round((NOW + hours * 3600) * 1e6), ORDER, f"ahead-{hours}") for hours in range(1, 24)]
+    assert tenant.post([*user_events("ada", 40, now=NOW), *ahead]).status == 200
     tenant.audit()
 
     # Then answers are sound: every weight a probability, strongest first
@@ -95,7 +96,7 @@ def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant
     assert all(0 <= weight <= 1 for weight in weights)
     assert all(entry["base_weight"] > 0 for entry in reply.body["actions"])
     # And what is further ahead is refused, not stored
-    late = [Event("ada", round((NOW + 3 * 86_400) * 1e6), EVENT_TYPE, "too-far")]
+    late = [Event("ada", round((NOW + 3 * 86_400) * 1e6), ORDER, "too-far")]
     assert tenant.post(late).status == 422
     tenant.audit()
 
@@ -103,7 +104,7 @@ def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant
 def test_a_model_of_the_future_serves_while_clocks_disagree(tenant: Tenant) -> None:
     # Given events that are ahead of the clock of a rebase
     for user in range(4):
-        tenant.post(some_events(f"user-{user}", 20, now=NOW + 80_000, every_seconds=40_000 + user))
+        tenant.post(user_events(f"user-{user}", 20, now=NOW + 80_000, every_seconds=40_000 + user))
 
     assert tenant.rebase().error_type is None
 

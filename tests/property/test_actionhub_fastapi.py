@@ -24,6 +24,7 @@ from nextbest.actionhub.hot_routes import UserEventList, up_to
 from nextbest.actionhub.resolver import ActionHubResolver
 from nextbest.errors import NextbestError
 from nextbest.web.request import from_payload_v2
+from tests.factories import http_event
 from tests.property.actionhub_reference import LATEST, Call, Reference, Reply
 
 DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
@@ -43,16 +44,8 @@ def gateway_event(call: Call) -> dict[str, Any]:
     headers: dict[str, str] = {}
     for name, value in call.headers:
         headers.setdefault(name, value)
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": call.path,
-        "rawQueryString": call.query_string,
-        "headers": headers,
-        "requestContext": {"stage": "$default", "http": {"method": call.method, "path": call.path}},
-        "body": call.body.hex(),
-        "isBase64Encoded": False,
-    }
+    query_string, body = call.query_string, call.body.hex()
+    return http_event(call.method, call.path, rawQueryString=query_string, headers=headers, body=body)
 
 
 @cache

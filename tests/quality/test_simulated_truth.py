@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import pytest
 
 from nextbest.domain.actions import Action
-from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.training import train
+from tests.factories import columns_of_events, histories_of
 from tools.simulator import Population, checkerboard_population, demo_population
 
 NOW = 1_760_000_000.0
 PROGRAM = Program("simulated")
-
-
-def columns(events: Iterable[Event]) -> dict[str, list[Any]]:
-    listed = list(events)
-    return {
-        "user_id": [event.user_id for event in listed],
-        "event_type": [event.event_type for event in listed],
-        "asset_id": [event.asset_id for event in listed],
-        "timestamp": [event.timestamp for event in listed],
-    }
-
-
-def histories(events: Iterable[Event]) -> dict[str, History]:
-    grouped: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
-    for event in events:
-        grouped[event.user_id].append((event.event_type, event.asset_id, event.timestamp))
-    return {user_id: History.from_events(listed) for user_id, listed in grouped.items()}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +24,7 @@ def population() -> Population:
 
 @pytest.fixture(scope="module")
 def model(population: Population) -> Model:
-    return train(columns(population.events), program=PROGRAM, now=NOW, seed=1, time_budget_seconds=60.0)
+    return train(columns_of_events(population.events), program=PROGRAM, now=NOW, seed=1, time_budget_seconds=60.0)
 
 
 def test_growth_weights_agree_with_the_true_probabilities(population: Population, model: Model) -> None:
@@ -54,7 +33,7 @@ def test_growth_weights_agree_with_the_true_probabilities(population: Population
     row = {user_id: place for place, user_id in enumerate(population.user_ids)}
     column = {action: place for place, action in enumerate(population.actions)}
     estimated, true = [], []
-    for user_id, history in histories(population.events).items():
+    for user_id, history in histories_of(population.events).items():
         for item in recommend(model, history, now=NOW, limit=len(model.actions), allow_repeats=True):
             estimated.append(item.growth_weight)
             true.append(truth[row[user_id], column[Action(item.event_type, item.asset_id)]])
@@ -76,7 +55,7 @@ def test_regret_against_the_best_possible_ranking(
     # Given the expected number of takings among five recommendations, for the best ranking there is and for ours
     best = ours = popular = 0.0
     crowd = recommend(model, History.empty(), now=NOW, limit=len(model.actions), allow_repeats=True)
-    for user_id, history in histories(population.events).items():
+    for user_id, history in histories_of(population.events).items():
         truth = population.true_probability(user_id, PROGRAM.horizon_days)
         ranking = population.best_ranking(user_id, PROGRAM.horizon_days, allow_repeats)[:5]
         best += sum(truth[action] for action in ranking)
@@ -97,11 +76,11 @@ def test_regret_against_the_best_possible_ranking(
 def test_the_checkerboard_is_solved() -> None:
     # Given users of two kinds, each lacking one action of their own kind
     board = checkerboard_population(NOW, size=10)
-    model = train(columns(board.events), program=PROGRAM, now=NOW, seed=1)
+    model = train(columns_of_events(board.events), program=PROGRAM, now=NOW, seed=1)
     # Then that action is everyone's first discovery
     first = {
         user_id: recommend(model, history, now=NOW, limit=1, allow_repeats=False)[0]
-        for user_id, history in histories(board.events).items()
+        for user_id, history in histories_of(board.events).items()
     }
     assert {user_id: Action(item.event_type, item.asset_id) for user_id, item in first.items()} == dict(
         board.right_answers

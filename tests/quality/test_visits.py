@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
+from tests.factories import columns_of_rows
 
 NOW = 1_760_000_000.0
 WAYS = {
@@ -28,17 +27,16 @@ WAYS = {
 def model() -> Model:
     """Learned from 200 users with five visits each in two months; a visit is a walk along ``WAYS``, a minute a step."""
     random = np.random.default_rng(5)
-    events: dict[str, list[Any]] = {"user_id": [], "event_type": [], "asset_id": [], "timestamp": []}
+    rows = []
     for user in range(200):
         for begin in NOW - random.random(5) * 60 * DAY_SECONDS:
             at, page = float(begin), "home"
             while True:
-                for name, value in zip(events, (f"u{user}", "open", page, at), strict=True):
-                    events[name].append(value)
+                rows.append((f"u{user}", "open", page, at))
                 if not WAYS[page] or random.random() < 0.1:
                     break
                 page, at = str(random.choice(WAYS[page])), at + 60.0
-    return train(events, program=Program("site"), now=NOW, seed=1, time_budget_seconds=30.0)
+    return train(columns_of_rows(rows), program=Program("site"), now=NOW, seed=1, time_budget_seconds=30.0)
 
 
 def best(model: Model, pages: list[str], minutes_later: float) -> str:

@@ -24,7 +24,7 @@ from nextbest.store.idempotency import idempotency_records
 from nextbest.store.keys import IDEMPOTENCY
 from nextbest.web.request import Request
 from nextbest.web.response import Response
-from tests.store.artifacts import MemoryArtifacts
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0

@@ -14,7 +14,7 @@ from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
 from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
-from tests.store.artifacts import MemoryArtifacts
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 
 import pytest
 
@@ -20,32 +18,15 @@ from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.store.dynamo import DynamoStore
-from tests.store.artifacts import MemoryArtifacts
+from tests.factories import MemoryArtifacts, drink_events, ticking_clock
 from tests.store.conftest import PROGRAM
 
 NOW = 1_750_000_000.0
 DAY = 86_400.0
 
 
-def clock(start: float = NOW) -> Callable[[], float]:
-    ticks = count()
-    return lambda: start + next(ticks) * 0.001
-
-
-def some_events(users: int = 12) -> list[Event]:
-    """Everyone orders drinks over 60 days; who orders tea also orders cake."""
-    drinks = ("latte", "tea", "espresso")
-    made = []
-    for user in range(users):
-        for day in range(0, 60, 2):
-            drink = drinks[(user + day // 20) % 3]
-            for asset in (drink, "cake") if drink == "tea" else (drink,):
-                made.append(Event(f"user-{user}", round((NOW - day * DAY - user) * 1e6), "order", asset))
-    return made
-
-
 def rebase(store: DynamoStore, artifacts: MemoryArtifacts, start: float = NOW) -> str:
-    return Rebase(store, artifacts, PROGRAM.program_id, clock=clock(start)).run().version
+    return Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(start)).run().version
 
 
 def credentials(text: str | None) -> SecretCredentials:
@@ -61,7 +42,7 @@ def key_text(store: DynamoStore, key_id: str = "NBKREADER", program_id: str = PR
 def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
     # Given events and named assets
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
+    store.append(PROGRAM, drink_events(now=NOW))
     store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
     # When the program is rebased
     version = rebase(store, artifacts)
@@ -82,7 +63,9 @@ def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
         shares = why.prior_share + why.other_share + sum(part.share for part in why.contributions)
         assert shares == pytest.approx(entry.score, abs=1e-6)
     expected = History.from_events(
-        (event.event_type, event.asset_id, event.timestamp) for event in some_events() if event.user_id == "user-1"
+        (event.event_type, event.asset_id, event.timestamp)
+        for event in drink_events(now=NOW)
+        if event.user_id == "user-1"
     ).base_weights(PROGRAM.half_life_days, NOW)
     for entry in answer.recommendations:
         assert entry.base_weight == pytest.approx(expected[Action(entry.event_type, entry.asset_id)], abs=1e-9)
@@ -91,7 +74,7 @@ def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
 @pytest.mark.usefixtures("learned_every_time")
 def test_a_rebase_is_a_function_of_the_events(store: DynamoStore) -> None:
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
+    store.append(PROGRAM, drink_events(now=NOW))
     first, second = rebase(store, artifacts), rebase(store, artifacts, NOW)
     assert first == second
     assert len([key for key in artifacts.files if key.startswith("models/")]) == 1
@@ -100,7 +83,7 @@ def test_a_rebase_is_a_function_of_the_events(store: DynamoStore) -> None:
 def test_a_warm_read_is_one_call_to_anything(store: DynamoStore, table: Table) -> None:
     # Given a warm environment
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
+    store.append(PROGRAM, drink_events(now=NOW))
     store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
     rebase(store, artifacts)
     recommender, text = Recommender(store, artifacts), key_text(store)
@@ -133,7 +116,7 @@ def test_a_program_without_events_fails_with_the_reason(store: DynamoStore) -> N
 def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore) -> None:
     # Given a served model
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
+    store.append(PROGRAM, drink_events(now=NOW))
     version = rebase(store, artifacts)
 
     class Full(MemoryArtifacts):
@@ -154,9 +137,9 @@ def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore)
 
 def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
-    early = Rebase(store, artifacts, PROGRAM.program_id, clock=clock(NOW))
-    late = Rebase(store, artifacts, PROGRAM.program_id, clock=clock(NOW + 5))
+    store.append(PROGRAM, drink_events(now=NOW))
+    early = Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(NOW))
+    late = Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(NOW + 5))
     newest = late.run()
     early.run()
     state = store.program_state(PROGRAM.program_id)
@@ -166,7 +149,7 @@ def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:
 
 def test_two_calls_are_enough_to_get_started(store: DynamoStore) -> None:
     # ActionHub contract: "Only two calls needed to get started". No rebase ran yet.
-    store.append(PROGRAM, some_events(1))
+    store.append(PROGRAM, drink_events(1, now=NOW))
     recommender = Recommender(store, MemoryArtifacts())
     read, state = recommender.read(credentials(key_text(store)), PROGRAM.program_id, "user-0", now=NOW)
     assert read.history is not None
@@ -178,7 +161,7 @@ def test_two_calls_are_enough_to_get_started(store: DynamoStore) -> None:
 
 def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
     recommender = Recommender(store, MemoryArtifacts())
-    store.append(PROGRAM, some_events(1))
+    store.append(PROGRAM, drink_events(1, now=NOW))
     stranger = key_text(store, "NBKSTRANGER", "another")
     for text in (None, "", "nonsense", "NBKNOBODY.secret", "NBKSTRANGER.wrong", stranger):
         with pytest.raises(Forbidden):
@@ -191,7 +174,7 @@ def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
 def test_settings_changed_after_a_rebase_count_at_once(store: DynamoStore) -> None:
     # Given a model, and a user with so many events that the older ones are folded
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, some_events())
+    store.append(PROGRAM, drink_events(now=NOW))
     ages_days = [1 + index / 10 for index in range(WINDOW + 100)]
     many = [Event("busy", round((NOW - days * DAY) * 1e6), "order", "tea") for days in ages_days]
     store.append(PROGRAM, many)

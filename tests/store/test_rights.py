@@ -20,9 +20,9 @@ from nextbest.scoring.memberships import SEGMENT_TYPES
 from nextbest.store.base import Erased
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
-from tests.store.artifacts import MemoryArtifacts
+from tests.factories import MemoryArtifacts, drink_events, ticking_clock
 from tests.store.conftest import PROGRAM
-from tests.store.test_rebasing import NOW, clock, rebase, some_events
+from tests.store.test_rebasing import NOW, rebase
 
 NAME = "ada.lovelace@example.org"
 
@@ -40,7 +40,7 @@ def events_of_ada(count: int = FOLD_AT + 5) -> list[Event]:
 def artifacts(store: DynamoStore) -> MemoryArtifacts:
     """A rebased program in which Ada has events, a folded history and attributes."""
     artifacts = MemoryArtifacts()
-    store.append(PROGRAM, [*some_events(), *events_of_ada()])
+    store.append(PROGRAM, [*drink_events(now=NOW), *events_of_ada()])
     store.put_user_attributes(PROGRAM.program_id, NAME, {"CITY": "London"})
     rebase(store, artifacts)
     return artifacts
@@ -119,8 +119,8 @@ def test_after_a_deletion_the_model_is_that_of_the_other_users_alone(
     model = artifacts.files[f"models/{PROGRAM.program_id}/{after}.nbm"]
     # Then it is what the events of the others give
     store.create_program(replace(PROGRAM, program_id="others"))
-    store.append(replace(PROGRAM, program_id="others"), some_events())
-    Rebase(store, artifacts, "others", clock=clock(NOW + 60)).run()
+    store.append(replace(PROGRAM, program_id="others"), drink_events(now=NOW))
+    Rebase(store, artifacts, "others", clock=ticking_clock(NOW + 60)).run()
     assert Model.from_bytes(model).repeats.prior.tolist() == others_model(artifacts).repeats.prior.tolist()
 
 
@@ -165,7 +165,7 @@ def test_deleting_nobody_says_so_and_drops_what_is_queued_all_the_same(
 
 def test_the_segments_of_a_rebase_under_way_leave_a_deleted_user_out(store: DynamoStore) -> None:
     # Given a rebase that has read the log
-    store.append(PROGRAM, [*some_events(), *events_of_ada()])
+    store.append(PROGRAM, [*drink_events(now=NOW), *events_of_ada()])
 
     class DeletingArtifacts(MemoryArtifacts):
         """The user is deleted when the model is written: after the log was read, before the segments are."""

@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 
 from nextbest.web.request import Request, from_payload_v2
+from tests.factories import http_event
 
 
 def event(**changes: Any) -> dict[str, Any]:
     """GET /users/ann/actions as an HTTP API sends it."""
-    return {
-        "version": "2.0",
-        "routeKey": "GET /users/{user_id}/actions",
-        "rawPath": "/users/ann/actions",
-        "rawQueryString": "",
-        "headers": {"program-id": "cafe"},
-        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": "/users/ann/actions"}},
-        "isBase64Encoded": False,
-    } | changes
+    route_key = changes.pop("routeKey", "GET /users/{user_id}/actions")
+    return http_event(
+        "GET", "/users/ann/actions", route_key=route_key, **{"headers": {"program-id": "cafe"}, **changes}
+    )
 
 
 def test_path_parameters_follow_the_routes_template() -> None:

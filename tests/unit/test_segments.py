@@ -19,13 +19,13 @@ from nextbest.scoring.memberships import (
     DISCOVERY,
     GROWTH,
     RECOMMENDED_ACTIONS,
-    Events,
     Segments,
     build_segments,
     histories_of,
     recommended,
 )
 from nextbest.training import train
+from tests.factories import columns_of_events
 
 NOW = 1_750_000_000.0
 DAY = 86_400.0
@@ -40,15 +40,6 @@ SMALL = Segments.of(
     np.array([0, 1, 0, 2, 1], np.uint32),
     np.array([0.9, 0.2, 0.5, 0.5, 0.7]),
 )
-
-
-def columns(events: list[Event]) -> Events:
-    return {
-        "user_id": np.array([event.user_id for event in events], object),
-        "event_type": np.array([event.event_type for event in events], object),
-        "asset_id": np.array([event.asset_id for event in events], object),
-        "timestamp_us": np.array([event.timestamp_us for event in events], np.int64),
-    }
 
 
 @cache
@@ -70,12 +61,12 @@ def some_events() -> list[Event]:
 
 @cache
 def model() -> Model:
-    return train(columns(some_events()), program=PROGRAM, now=NOW, seed=0)
+    return train(columns_of_events(some_events()), program=PROGRAM, now=NOW, seed=0)
 
 
 @cache
 def built() -> dict[str, Segments]:
-    return build_segments(model(), columns(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    return build_segments(model(), columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
 
 
 def stored_history(user_id: str) -> History:
@@ -117,7 +108,7 @@ def test_values_and_a_floor_count_at_once_as_one_by_one() -> None:
 
 
 def test_histories_made_at_once_encode_as_the_stored_ones() -> None:
-    users, histories = histories_of(columns(some_events()), half_life_days=PROGRAM.half_life_days)
+    users, histories = histories_of(columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days)
     assert users == sorted({event.user_id for event in some_events()})
     for user_id, history in zip(users, histories, strict=True):
         assert history.encode(PROGRAM.half_life_days) == stored_history(user_id).encode(PROGRAM.half_life_days)

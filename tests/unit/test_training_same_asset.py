@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,6 +13,7 @@ from nextbest.scoring import recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
 from nextbest.training.shared_assets import SharedAssets
+from tests.factories import columns_of_rows
 
 ACTIONS = (
     Action("buy", "cup"),
@@ -99,24 +98,19 @@ def test_there_may_be_nothing_to_share(actions: tuple[Action, ...]) -> None:
 def test_a_view_of_something_rare_leads_to_buying_it(seed: int) -> None:
     # Given sixty users who, of eighty assets, buy what they viewed two hours before
     random = np.random.default_rng(seed)
-    events: dict[str, list[Any]] = {"user_id": [], "event_type": [], "asset_id": [], "timestamp": []}
-
-    def add(user: str, event_type: str, asset: str, at: float) -> None:
-        for name, value in zip(events, (user, event_type, asset, at), strict=True):
-            events[name].append(value)
-
+    rows = []
     for user in range(60):
         for day in np.sort(random.choice(60, 8, replace=False)).tolist():
             at = NOW - (61 - day) * DAY_SECONDS
             asset = f"asset {random.integers(80)}"
-            add(f"u{user}", "view", asset, at)
+            rows.append((f"u{user}", "view", asset, at))
             if random.random() < 0.8:
-                add(f"u{user}", "buy", asset, at + 7_200.0)
+                rows.append((f"u{user}", "buy", asset, at + 7_200.0))
     # And one asset that others bought long ago, and that nobody was seen to view and then buy
-    add("u0", "buy", "rare", NOW - 60.5 * DAY_SECONDS)
-    add("u1", "view", "rare", NOW - 60.5 * DAY_SECONDS)
+    rows.append(("u0", "buy", "rare", NOW - 60.5 * DAY_SECONDS))
+    rows.append(("u1", "view", "rare", NOW - 60.5 * DAY_SECONDS))
     # And a search over all kernels, those of hours among them
-    model = train(events, program=Program("shop"), now=NOW, seed=1, time_budget_seconds=120.0)
+    model = train(columns_of_rows(rows), program=Program("shop"), now=NOW, seed=1, time_budget_seconds=120.0)
     # When somebody has just viewed it
     history = History.from_events([("view", "asset 7", NOW - 9 * DAY_SECONDS), ("view", "rare", NOW - 600.0)])
     best = recommend(model, history, now=NOW, limit=2, allow_repeats=False)

@@ -15,6 +15,7 @@ from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
 from nextbest.training.build import score_matrix
 from nextbest.training.table import EventTable, Moments
+from tests.factories import columns_of_rows
 
 NOW = 400 * DAY_SECONDS
 PROGRAM = Program("serving")
@@ -30,8 +31,7 @@ def events() -> dict[str, list[Any]]:
         for step in range(int(random.integers(3, 25))):
             asset = user % 4 if step % 3 == 2 else (begin + step) % 12
             rows.append((f"u{user}", "do", f"a{asset}", NOW - DAY_SECONDS * float(200 - 8 * step + random.random())))
-    names = ("user_id", "event_type", "asset_id", "timestamp")
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return columns_of_rows(rows)
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,10 @@ from nextbest.errors import InvalidInput
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
+from tests.factories import columns_of_rows
 
 NOW = 400 * DAY_SECONDS
 PROGRAM = Program("small")
-
-
-def columns(events: list[tuple[str, str, str, float]]) -> dict[str, list[Any]]:
-    names = ("user_id", "event_type", "asset_id", "timestamp")
-    return {name: [event[place] for event in events] for place, name in enumerate(names)}
 
 
 def ten_users(assets: int, repeats: bool = True, seed: int = 1) -> dict[str, list[Any]]:
@@ -33,7 +29,7 @@ def ten_users(assets: int, repeats: bool = True, seed: int = 1) -> dict[str, lis
             (f"u{user}", "do", f"a{asset}", NOW - DAY_SECONDS * float(random.integers(1, 300)))
             for asset in chosen.tolist()
         ]
-    return columns(events)
+    return columns_of_rows(events)
 
 
 def crowd(age: Callable[[np.random.Generator], float], huge: int = 0, types: int = 1) -> dict[str, list[Any]]:
@@ -43,7 +39,7 @@ def crowd(age: Callable[[np.random.Generator], float], huge: int = 0, types: int
     for user, count in enumerate([10] * 30 + [huge]):
         for asset, kind in zip(random.integers(8, size=count), random.integers(types, size=count), strict=True):
             events.append((f"u{user}", "do" if kind == 0 else f"do{kind}", f"a{asset}", NOW - age(random)))
-    return columns(events)
+    return columns_of_rows(events)
 
 
 def best(model: Model, allow_repeats: bool = True) -> list[str]:
@@ -60,9 +56,9 @@ def best(model: Model, allow_repeats: bool = True) -> list[str]:
         pytest.param(ten_users(1), id="one action"),
         pytest.param(ten_users(6), id="ten users"),
         pytest.param(ten_users(20, repeats=False), id="no repeats"),
-        pytest.param(columns([("u", "do", "a0", NOW - 5.0)]), id="one event"),
-        pytest.param(columns([(f"u{n}", "do", "a0", NOW - 5.0) for n in range(9)]), id="one moment"),
-        pytest.param(columns([("u", "do", f"a{n}", NOW - n * DAY_SECONDS) for n in range(300)]), id="one user"),
+        pytest.param(columns_of_rows([("u", "do", "a0", NOW - 5.0)]), id="one event"),
+        pytest.param(columns_of_rows([(f"u{n}", "do", "a0", NOW - 5.0) for n in range(9)]), id="one moment"),
+        pytest.param(columns_of_rows([("u", "do", f"a{n}", NOW - n * DAY_SECONDS) for n in range(300)]), id="one user"),
         pytest.param(crowd(lambda random: DAY_SECONDS * float(random.random()) * 7), id="one week"),
         pytest.param(crowd(lambda random: DAY_SECONDS * float(random.integers(1, 5))), id="four moments for all"),
         pytest.param(crowd(lambda random: float(random.integers(1, 60))), id="one minute"),
@@ -79,7 +75,7 @@ def test_small_programs_train(events: dict[str, list[Any]]) -> None:
 
 
 def test_no_event_at_all_gives_a_model_without_actions() -> None:
-    model = train(columns([]), program=PROGRAM, now=NOW, seed=1)
+    model = train(columns_of_rows([]), program=PROGRAM, now=NOW, seed=1)
     assert list(model.actions) == []
     assert recommend(model, History.empty(), now=NOW, limit=5, allow_repeats=True) == []
 
@@ -112,7 +108,7 @@ def test_a_model_survives_its_file() -> None:
 
 
 def test_events_after_now_are_left_out() -> None:
-    events = columns([("u", "do", "early", NOW - 10.0), ("u", "do", "late", NOW + 10.0)])
+    events = columns_of_rows([("u", "do", "early", NOW - 10.0), ("u", "do", "late", NOW + 10.0)])
     model = train(events, program=PROGRAM, now=NOW, seed=1)
     assert [action.asset_id for action in model.actions] == ["early"]
 
