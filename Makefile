@@ -55,7 +55,7 @@ types:
 	@.venv/bin/mypy $(PACKAGES)
 
 tests: # two workers; tests/conftest.py says what they share
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 
 audit: install-dev ## known vulnerabilities in what a deployment runs
 	@.ci/audit
