@@ -106,7 +106,7 @@ class Deployment:
         return (self._logs / f"{function}.log").read_text()
 
     def cold_start(self) -> None:
-        """Let every function begin anew with its next event."""
+        """Let every function begin again with its next event."""
         self.environments.retire()
 
     def kill(self, function: str) -> None:
