@@ -17,6 +17,8 @@ PACKAGES := $(wildcard layers functions tools tests)
 export PYTHON
 export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
 export SAM_CLI_TELEMETRY := 0
+# Where it is set, every process would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost format install install-dev
