@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
 from nextbest.errors import InvalidInput, Unavailable
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -68,7 +68,7 @@ def test_a_rebase_that_is_killed_leaves_nothing_in_the_way(
     assert grown.model_served("user-0") == "untrained"
     grown.audit()
     # And after as long as no rebase lives, the status says that it failed
-    status = grown.store.status(grown.program_id)
+    status = grown.store.status(grown.program.incarnation)
     assert status is not None
     grown.store.put_status(replace(status, timestamp=time.time() - RUN_SECONDS - 200))
     reply = grown.http("manage", "GET", "/program/status")
@@ -120,8 +120,8 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
     begun: list[str] = []
 
     class Learned:
-        def __init__(self, _store: object, _artifacts: object, program_id: str, **_: object) -> None:
-            self.program_id = program_id
+        def __init__(self, _store: object, _artifacts: object, incarnation: Incarnation, **_: object) -> None:
+            self.program_id = program_id_of(incarnation)
 
         def run(self) -> ModelPointer:
             begun.append(self.program_id)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -22,7 +23,7 @@ from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
-STRANGER = AccessKey("NBKSTRANGER", "", ("tea",), (ADMIN,))
+STRANGER = AccessKey("NBKSTRANGER", "", (Incarnation("tea"),), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
 ROLE = "arn:aws:iam::000000000000:role/Personalize"
 SCHEMA = {

@@ -153,7 +153,7 @@ def _units(table: Table) -> dict[str, Units]:
     meter = Meter(table)
 
     def read(*, resources: Sequence[tuple[str, str]] = (), access_key_id: str | None = None) -> Callable[[], object]:
-        return lambda: store.read_user(program.program_id, "user", access_key_id=access_key_id, resources=resources)
+        return lambda: store.read_user(program.incarnation, "user", access_key_id=access_key_id, resources=resources)
 
     def write(batch: int, posted: Sequence[Event]) -> Callable[[], object]:
         def run() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
+from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
@@ -32,7 +32,7 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
         "config": config,
         "status": ACTIVE,
     }
-    call.create(CAMPAIGN, name, program_id, members)
+    call.create(CAMPAIGN, name, owner_of(version), members)
     return {"campaignArn": call.arn(CAMPAIGN, name)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Program, new_incarnation
 from nextbest.errors import AlreadyExists, Forbidden, InUse
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
 from nextbest.personalize.protocol.arns import (
@@ -16,6 +16,7 @@ from nextbest.personalize.protocol.arns import (
     FILTER,
     SOLUTION,
     name_in,
+    owner_of,
     stored_kind,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
@@ -27,16 +28,20 @@ _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
     arn = call.arn(DATASET_GROUP, name)
-    if not (call.key.opens(name) and call.key.allows(ADMIN)):
+    opens = call.key.opens_every_program or call.key.incarnation_of(name) is not None
+    if not (opens and call.key.allows(ADMIN)):
         raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
+    if not call.key.opens_every_program:  # it opens one that was deleted, and would not open the new one
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program")
+    incarnation = new_incarnation(name, random=call.deployment.random)
     # Created first, so that the new program's datasets are never taken for implicit ones.
     settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
-    call.create(DATASET_GROUP, name, name, settings)
+    call.create(DATASET_GROUP, name, incarnation, settings)
     try:
-        call.store.create_program(Program(name, name))
+        call.store.create_program(Program(name, name, incarnation=incarnation))
     except AlreadyExists as error:
         raise taken from error
     return {"datasetGroupArn": arn, "domain": call.request.get("domain")}
@@ -56,16 +61,14 @@ def delete_dataset_group(call: ControlCall) -> None:
         blocker = next(call.resources(kind, program_id=group["name"]), None)
         if blocker is not None:
             raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
-    call.store.remove_program(group["name"])
+    call.store.remove_program(owner_of(group))
     if call.store.resource(stored_kind(DATASET_GROUP), group["name"]) is not None:
         call.delete(DATASET_GROUP, group)
 
 
-def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> str:
-    """The program id in a dataset group's ARN. Raises NotFound, Forbidden unless the caller administers it."""
-    program_id = name_in(arn, DATASET_GROUP, field=field)
-    call.program(program_id, arn=arn)
-    return program_id
+def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> Program:
+    """The program that a dataset group's ARN names. Raises NotFound, Forbidden unless the caller administers it."""
+    return call.program(name_in(arn, DATASET_GROUP, field=field), arn=arn).program
 
 
 def group_criteria(call: ControlCall) -> dict[str, str]:
@@ -73,26 +76,29 @@ def group_criteria(call: ControlCall) -> dict[str, str]:
     if "datasetGroupArn" not in call.request:
         return {}
     with narrowing("datasetGroupArn"):
-        return {"program_id": group_named(call, call.request["datasetGroupArn"])}
+        return {"program_id": group_named(call, call.request["datasetGroupArn"]).program_id}
 
 
 def _group(call: ControlCall) -> Resource:
-    name = group_named(call, call.request["datasetGroupArn"])
-    return call.store.resource(stored_kind(DATASET_GROUP), name) or _implicit(name)
+    program = group_named(call, call.request["datasetGroupArn"])
+    return _of(program, call.store.resource(stored_kind(DATASET_GROUP), program.program_id))
 
 
 def _groups(call: ControlCall) -> Iterator[Resource]:
     """The dataset groups of all programs that the caller administers."""
     made = {row["name"]: row for row in call.store.list_resources(stored_kind(DATASET_GROUP))}
     for program in sorted(call.store.list_programs(), key=lambda program: program.program_id):
-        group = made.get(program.program_id) or _implicit(program.program_id)
+        group = _of(program, made.get(program.program_id))
         if call.sees(group):
             yield group
 
 
-def _implicit(program_id: str) -> Resource:
-    """The dataset group of a program that was created through ActionHub, which does not record the time."""
-    return {"name": program_id, "program_id": program_id, "created": 0.0, "updated": 0.0}
+def _of(program: Program, group: Resource | None) -> Resource:
+    """The dataset group of a program; one that was created through ActionHub has none, which would record the time."""
+    if group is not None and owner_of(group) == program.incarnation:
+        return group
+    ids = {"program_id": program.program_id, "incarnation": program.incarnation}
+    return {"name": program.program_id, **ids, "created": 0.0, "updated": 0.0}
 
 
 def _render(call: ControlCall, group: Resource, *, with_settings: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
-from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 
 MAX_UNFINISHED = 5
@@ -41,7 +41,7 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     name = call.request["jobName"]
-    call.create(IMPORT_JOB, name, dataset["program_id"], members)
+    call.create(IMPORT_JOB, name, owner_of(dataset), members)
     call.deployment.start_import(name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 

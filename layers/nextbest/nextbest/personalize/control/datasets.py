@@ -30,13 +30,15 @@ from nextbest.personalize.protocol.arns import (
     FILTER,
     IMPORT_JOB,
     SCHEMA,
+    owner_of,
     stored_kind,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
 
 
 def create_dataset(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
+    program = group_named(call, call.request["datasetGroupArn"])
+    program_id = program.program_id
     dataset_type = dataset_type_named(call.request["datasetType"])
     if dataset_type is None:
         raise InvalidInput(f"The datasetType must be one of {', '.join(DATASET_TYPES)}", field="datasetType")
@@ -53,7 +55,7 @@ def create_dataset(call: ControlCall) -> Mapping[str, Any]:
         "tracking_id": tracking_id,
     }
     name = f"{program_id}/{dataset_type}"
-    call.create(DATASET, name, program_id, members)
+    call.create(DATASET, name, program.incarnation, members)
     if tracking_id is not None:
         tracker = tracker_resource(program_id, dataset_type, DatasetSchema.from_json(schema["fields"]))
         call.store.create_resource(TRACKING_ID, tracking_id, tracker)
@@ -131,7 +133,7 @@ def delete_dataset(call: ControlCall) -> None:
     version = unfinished_version(call, program_id=program_id)
     if version is not None:
         raise InUse(f"The dataset cannot be deleted while {version} is trained")
-    clear_dataset(call.store, program_id, dataset["dataset_type"])
+    clear_dataset(call.store, owner_of(dataset), dataset["dataset_type"])
     if dataset["tracking_id"] is not None:
         call.store.delete_resource(TRACKING_ID, dataset["tracking_id"])
     for job in list(call.resources(IMPORT_JOB, dataset=dataset["name"])):

@@ -19,7 +19,8 @@ from nextbest.personalize.protocol.statuses import ACTIVE
 
 
 def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
+    program = group_named(call, call.request["datasetGroupArn"])
+    program_id = program.program_id
     other = next(call.resources(EVENT_TRACKER, program_id=program_id), None)
     if other is not None:
         raise AlreadyExists(f"The dataset group has an event tracker already: {call.arn(EVENT_TRACKER, other['name'])}")
@@ -27,7 +28,8 @@ def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
     schema = DatasetSchema.from_json(dataset["fields"]) if dataset is not None else None
     name, tracking_id = f"{call.deployment.random.getrandbits(32):08x}", new_tracking_id(call)
     call.store.create_resource(TRACKING_ID, tracking_id, tracker_resource(program_id, INTERACTIONS, schema))
-    call.create(EVENT_TRACKER, name, program_id, {"tracker_name": call.request["name"], "tracking_id": tracking_id})
+    members = {"tracker_name": call.request["name"], "tracking_id": tracking_id}
+    call.create(EVENT_TRACKER, name, program.incarnation, members)
     return {"eventTrackerArn": call.arn(EVENT_TRACKER, name), "trackingId": tracking_id}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.programs import Program
 from nextbest.errors import AlreadyExists, QuotaExceeded
 from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
 from nextbest.personalize.control.dataset_groups import group_criteria, group_named
@@ -25,17 +26,17 @@ _DATASETS = {
 
 
 def create_filter(call: ControlCall) -> Mapping[str, Any]:
-    program_id, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
+    program, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
     name = call.request["name"]
     if call.store.resource(stored_kind(FILTER), name) is not None:
         raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
-    others = list(call.resources(FILTER, program_id=program_id))
+    others = list(call.resources(FILTER, program_id=program.program_id))
     if len(others) >= MAX_FILTERS:
         raise QuotaExceeded(f"Cannot create a filter. A dataset group has at most {MAX_FILTERS} filters.")
-    bound = bind(parse(expression), _schema_of(call, program_id))
+    bound = bind(parse(expression), _schema_of(call, program))
     check_dataset_group([bound, *(_bound(other) for other in others)])
     members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
-    call.create(FILTER, name, program_id, members)
+    call.create(FILTER, name, program.incarnation, members)
     return {"filterArn": call.arn(FILTER, name)}
 
 
@@ -43,7 +44,7 @@ def _bound(resource: Resource) -> BoundFilter:
     return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
 
 
-def _schema_of(call: ControlCall, program_id: str) -> Schema:
+def _schema_of(call: ControlCall, program: Program) -> Schema:
     """What a filter of the program may name: the datasets that were created.
 
     A program that was not created as a dataset group implicitly has every dataset; its actions have the fields that
@@ -53,11 +54,11 @@ def _schema_of(call: ControlCall, program_id: str) -> Schema:
         _DATASETS[dataset["dataset_type"]]: {
             field.name: field.filter_type for field in DatasetSchema.from_json(dataset["fields"]).fields
         }
-        for dataset in call.resources(DATASET, program_id=program_id)
+        for dataset in call.resources(DATASET, program_id=program.program_id)
     }
-    if call.store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+    if call.store.resource(stored_kind(DATASET_GROUP), program.program_id) is not None:
         return Schema.declared(declared)
-    assets = [asset for asset in call.store.assets(program_id) if asset.fields]
+    assets = [asset for asset in call.store.assets(program.incarnation) if asset.fields]
     implicit = Schema.observed(assets) if assets else Schema.undeclared()
     return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 

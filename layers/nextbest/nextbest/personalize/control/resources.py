@@ -12,10 +12,11 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import Arns, missing, name_in, owner_of, stored_kind
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.store.base import ProgramState
@@ -31,13 +32,13 @@ Resource = Mapping[str, Any]
 class ControlPlane:
     """What operations act on.
 
-    ``start_rebase`` takes a program id and the name of a solution version, ``start_import`` the name of an import job;
-    both return at once. ``random`` makes ids.
+    ``start_rebase`` takes a program's incarnation and the name of a solution version, ``start_import`` the name of an
+    import job; both return at once. ``random`` makes ids.
     """
 
     store: BulkStore
     arns: Arns
-    start_rebase: Callable[[str, str], None]
+    start_rebase: Callable[[Incarnation, str], None]
     start_import: Callable[[str], None]
     random: Random
 
@@ -72,7 +73,7 @@ class ControlCall:
         resource = self.store.resource(stored_kind(kind), name)
         if resource is None:
             raise missing(arn)
-        self.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+        self.key.require(owner_of(resource), ADMIN, hidden=missing(arn))
         return as_of(resource, self.now)
 
     def resources(self, kind: str, **criteria: str) -> Iterator[Resource]:
@@ -82,13 +83,14 @@ class ControlCall:
                 yield as_of(resource, self.now)
 
     def sees(self, resource: Resource) -> bool:
-        return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
+        return self.key.opens(owner_of(resource)) and self.key.allows(ADMIN)
 
-    def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
+    def create(self, kind: str, name: str, incarnation: Incarnation, members: Mapping[str, Any]) -> Resource:
         """Store a new resource of a program, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
-            "program_id": program_id,
+            "program_id": program_id_of(incarnation),
+            "incarnation": incarnation,
             "created": self.now,
             "updated": self.now,
             "tags": tags_of(self.request.get("tags", [])),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import Forbidden, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
@@ -27,7 +28,7 @@ def create_schema(call: ControlCall) -> Mapping[str, Any]:
         "owners": list(call.key.programs),
         "domain": call.request.get("domain"),
     }
-    call.create(SCHEMA, call.request["name"], "", members)
+    call.create(SCHEMA, call.request["name"], Incarnation(""), members)
     return {"schemaArn": call.arn(SCHEMA, call.request["name"])}
 
 

@@ -20,6 +20,7 @@ from nextbest.personalize.protocol.arns import (
     VERSION,
     missing,
     name_in,
+    owner_of,
     stored_kind,
 )
 from nextbest.personalize.protocol.statuses import (
@@ -56,10 +57,10 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         "event_type": solution["event_type"],
         "status": CREATE_PENDING,
     }
-    call.create(VERSION, name, program_id, members)
+    call.create(VERSION, name, state.program.incarnation, members)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
-    call.deployment.start_rebase(program_id, name)
+    call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
@@ -115,7 +116,7 @@ def find_version(call: ControlCall, member: str) -> Resource:
         resource = call.store.resource(stored_kind(VERSION), name)
     if resource is None:
         raise missing(arn)
-    call.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+    call.key.require(owner_of(resource), ADMIN, hidden=missing(arn))
     return as_of(resource, call.now)
 
 

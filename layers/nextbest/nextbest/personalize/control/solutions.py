@@ -27,7 +27,7 @@ OF_OTHER_RECIPES = (
 
 
 def create_solution(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
+    program = group_named(call, call.request["datasetGroupArn"])
     if "recipeArn" not in call.request:
         raise InvalidInput("recipeArn must be given: this service has no AutoML", field="recipeArn")
     require_recipe(call.request["recipeArn"])
@@ -46,7 +46,7 @@ def create_solution(call: ControlCall) -> Mapping[str, Any]:
         "auto_training": call.request.get("performAutoTraining", True),
         "event_type": call.request.get("eventType"),
     }
-    call.create(SOLUTION, call.request["name"], program_id, members)
+    call.create(SOLUTION, call.request["name"], program.incarnation, members)
     return {"solutionArn": call.arn(SOLUTION, call.request["name"])}
 
 

@@ -97,7 +97,7 @@ def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
     dataset = open_dataset(store, key, request["datasetArn"], USERS)
     rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(request)]
     for user_id, fields in rows:
-        store.put_user_attributes(dataset.state.program.program_id, user_id, fields)
+        store.put_user_attributes(dataset.state.program.incarnation, user_id, fields)
     return len(rows)
 
 
@@ -107,7 +107,7 @@ def put_assets(
     """Replace the fields of assets."""
     known = catalogues.catalogue_of(state).assets
     assets = [replace(known.get(asset_id, Asset(asset_id)), fields=dict(fields)) for asset_id, fields in rows.items()]
-    store.put_assets(state.program.program_id, assets)
+    store.put_assets(state.program.incarnation, assets)
 
 
 def _numbered(request: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:

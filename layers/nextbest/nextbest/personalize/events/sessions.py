@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.personalize.datasets.sources import ANONYMOUS
 from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import Store
 
 
-def joined_sessions(program_id: str) -> str:
+def joined_sessions(incarnation: Incarnation) -> str:
     """The kind of the resources that record which sessions of a program were joined to a user."""
-    return f"{stored_kind('session')}:{program_id}"
+    return f"{stored_kind('session')}:{incarnation}"
 
 
 def join_session(store: Store, program: Program, *, session_id: str, user_id: str) -> int:
@@ -27,10 +27,10 @@ def join_session(store: Store, program: Program, *, session_id: str, user_id: st
     """
     if session_id == user_id:
         return 0
-    events = [event for event in store.events_of(program.program_id, session_id) if event.source == ANONYMOUS]
+    events = [event for event in store.events_of(program.incarnation, session_id) if event.source == ANONYMOUS]
     if not events:
         return 0
-    kind = joined_sessions(program.program_id)
+    kind = joined_sessions(program.incarnation)
     owner = store.resource(kind, session_id)
     if owner is not None and (owner["user_id"] != user_id or owner["events"] == len(events)):
         return 0

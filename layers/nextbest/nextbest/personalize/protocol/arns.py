@@ -7,8 +7,11 @@ read. Source: docs/contracts/personalize.md, section 8.2.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 
 DATASET_GROUP = "dataset-group"
@@ -71,6 +74,11 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
 def stored_kind(kind: str) -> str:
     """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
     return f"personalize:{kind}"
+
+
+def owner_of(resource: Mapping[str, Any]) -> Incarnation:
+    """The program that a stored resource belongs to. Resources of before there were incarnations have its id alone."""
+    return Incarnation(resource.get("incarnation") or resource["program_id"])
 
 
 def missing(arn: str) -> NotFound:

@@ -16,11 +16,12 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.access_keys import READ
+from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
@@ -34,6 +35,7 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
+    owner_of,
     stored_kind,
 )
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
@@ -165,7 +167,7 @@ class ActionRecommender:
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
-        self._programs: LruCache[str] = LruCache(256)
+        self._programs: LruCache[Incarnation] = LruCache(256)
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
@@ -222,68 +224,99 @@ class ActionRecommender:
         )
 
     def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. The program of a campaign is cached, so a second read is rare."""
-        guess = self._programs.get(query.campaign) or query.campaign
+        """Read everything at once. The program of a campaign is cached, so a second read is rare.
+
+        The caller proves to hold a key, and that it opens the program, before anything of a user is decoded.
+        """
+        identified = self._gate.identify(caller, now=now)
+        hidden = missing(query.campaign_arn)
+        guess = self._guess(query.campaign, identified.key)
+        if guess is None:
+            raise hidden
         store = self._recommender.store
         resources = query.resources
         cached = self._candidates.get(guess)
         unknown = cached is None or cached[0] == UNTRAINED
         if unknown:
             resources.append((ITEM_EVENTS, guess))
-        read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources)
-        key = self._gate.prove(caller, read.access_key, now=now)
+
+        def admit(stored: AccessKey | None) -> None:
+            self._gate.confirm(identified, stored, caller, now=now).require(guess, READ, hidden=hidden)
+
+        if identified.current:
+            identified.key.require(guess, READ, hidden=hidden)
+            read = store.read_user(guess, query.user_id, resources=resources)
+        else:
+            read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources, admit=admit)
+        key = read.access_key or identified.key
         campaign = read.resources[_CAMPAIGN, query.campaign]
-        # Every program implicitly has a campaign of its own name.
-        program_id = campaign["program_id"] if campaign is not None else query.campaign
-        key.require(program_id, READ, hidden=missing(query.campaign_arn))
-        self._recommender.quota.take(program_id, now=now)
-        user: UserRead = read
-        if program_id != guess:
-            user = store.read_user(program_id, query.user_id)
-        if user.state is None:
-            raise missing(query.campaign_arn)
+        owner = self._owner(campaign, query.campaign, key)
+        if owner is None:
+            raise hidden
+        key.require(owner, READ, hidden=hidden)
+        self._recommender.quota.take(owner, now=now)
+        user: UserRead = read if owner == guess else store.read_user(owner, query.user_id)
+        state = self._recommender.present(key, user.state, hidden=hidden)
+        while state.program.incarnation != owner:  # the id was used again
+            if campaign is not None:
+                raise hidden
+            owner = state.program.incarnation
+            user = store.read_user(owner, query.user_id)
+            state = self._recommender.present(key, user.state, hidden=hidden)
         item_types = None
         if unknown:
-            same_program = program_id == guess
+            same_program = owner == guess
             item_types = (
-                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, program_id)
+                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, owner)
             )
-        self._programs.put(query.campaign, program_id)
+        self._programs.put(query.campaign, owner)
         if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
         bound = None
         if query.filter is not None:
             resource = read.resources[_FILTER, query.filter]
-            if resource is None or not key.opens(resource["program_id"]):
+            if resource is None or not key.opens(owner_of(resource)):
                 raise missing(query.filter_arn)
-            bound = self._bound_filter(query, resource, program_id)
+            bound = self._bound_filter(query, resource, owner)
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(user.state, user.history or History.empty(), user.attributes, settings, bound, item_types)
+        return _Context(state, user.history or History.empty(), user.attributes, settings, bound, item_types)
 
-    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
-        if resource["program_id"] != program_id:
+    def _guess(self, campaign: str, key: AccessKey) -> Incarnation | None:
+        """The program that a campaign is expected to belong to, one that ``key`` opens; None where it opens none."""
+        known = self._programs.get(campaign)
+        if known is not None and key.opens(known):
+            return known
+        return self._recommender.expected_incarnation(key, campaign) or next(iter(key.programs), None)
+
+    def _owner(self, campaign: Mapping[str, Any] | None, name: str, key: AccessKey) -> Incarnation | None:
+        """The program of a campaign. Every program implicitly has a campaign of its own name."""
+        return owner_of(campaign) if campaign is not None else self._recommender.expected_incarnation(key, name)
+
+    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], incarnation: Incarnation) -> BoundFilter:
+        if owner_of(resource) != incarnation:
             problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="filterArn")
         if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
-        cached = self._filters.get(resource["name"])
+        name = f"{incarnation}/{resource['name']}"
+        cached = self._filters.get(name)
         if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
             cached = (resource, bind(parse(resource["expression"]), schema))
-            self._filters.put(resource["name"], cached)
+            self._filters.put(name, cached)
         return cached[1]
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
-        program_id = context.state.program.program_id
+        incarnation = context.state.program.incarnation
         if catalogue.revision < 0:  # made for one user
             return Candidates.of(model, catalogue, frozenset())
-        cached = self._candidates.get(program_id)
+        cached = self._candidates.get(incarnation)
         if cached is None or cached[:2] != (version, catalogue.revision):
             types = context.item_types
             if types is None:
-                types = item_event_types(self._recommender.store, program_id)
+                types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(program_id, cached)
+            self._candidates.put(incarnation, cached)
         return cached[2]
 
 
