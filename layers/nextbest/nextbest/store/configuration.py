@@ -1,4 +1,4 @@
-"""Programs, keys, labels, assets and named resources in DynamoDB.
+"""Programs, labels, assets and named resources in DynamoDB.
 
 The program item is read with every request, so it is small: settings, the pointers to the model and the catalogue,
 and the catalogue's revision. It is found by the program id and names the incarnation: every change of it is made for
@@ -10,12 +10,11 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, text, to_json
-from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import AlreadyExists, InUse, NotFound
@@ -31,7 +30,7 @@ _ATTEMPTS = 20
 
 
 class Configuration:
-    """Everything of one table that is not a user's."""
+    """Programs, labels, assets and named resources of one table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -184,40 +183,6 @@ class Configuration:
         row = data(item)
         return Status(incarnation, row["status_id"], row["message"], row["timestamp"])
 
-    def put_access_key(self, key: AccessKey) -> None:
-        """Store or replace a key."""
-        self._table.put(access_key_key(key.key_id), {"body_json": {"S": to_json(asdict(key))}})
-
-    def access_key(self, key_id: str) -> AccessKey | None:
-        """A key by its id."""
-        return decode_access_key(self._table.get(access_key_key(key_id)))
-
-    def access_keys(self) -> Iterator[AccessKey]:
-        """All keys of the deployment, in order of their ids."""
-        for item in self._table.query(keys.ACCESS_KEYS):
-            key = decode_access_key(item)
-            assert key is not None
-            yield key
-
-    def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey:
-        """Replace a key by what ``change`` makes of it, without losing another writer's change; the new one.
-
-        ``change`` gets None where there is no such key, and may raise. Raises InUse.
-        """
-        for _ in range(_ATTEMPTS):
-            item = self._table.get(access_key_key(key_id))
-            key = change(decode_access_key(item))
-            values: dict[str, Any] = {":new": {"S": to_json(asdict(key))}}
-            if item is not None:
-                values[":old"] = item["body_json"]
-            condition = "attribute_not_exists(pk)" if item is None else "body_json = :old"
-            try:
-                self._table.update(access_key_key(key_id), "SET body_json = :new", values, condition=condition)
-            except WriteRefused:
-                continue
-            return key
-        raise InUse("the key is being changed by others at the same moment; try again")
-
     def put_assets(self, incarnation: Incarnation, assets: Sequence[Asset]) -> int:
         """Store assets, the last of equal ids winning; the catalogue's new revision. Raises NotFound, InUse."""
         distinct = list({asset.asset_id: asset for asset in assets}.values())
@@ -338,10 +303,6 @@ def _status_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.STATUS)
 
 
-def access_key_key(key_id: str) -> ItemKey:
-    return ItemKey(keys.ACCESS_KEYS, keys.escape(key_id))
-
-
 def decode_program(item: Item | None) -> ProgramState | None:
     """The state that a program item holds."""
     if item is None:
@@ -360,14 +321,6 @@ def decode_program(item: Item | None) -> ProgramState | None:
 def _model_pointer(item: Item, name: str) -> ModelPointer | None:
     pointer = data(item, name) if name in item else None
     return ModelPointer(**pointer) if pointer is not None else None
-
-
-def decode_access_key(item: Item | None) -> AccessKey | None:
-    """The key that an item holds."""
-    if item is None:
-        return None
-    stored = AccessKey(**data(item))
-    return replace(stored, programs=tuple(stored.programs), scopes=tuple(stored.scopes))
 
 
 def decode_asset(row: Mapping[str, Any]) -> Asset:

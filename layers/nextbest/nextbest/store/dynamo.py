@@ -9,12 +9,11 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
+from nextbest.store.access_keys import AccessKeys, access_key_key, decode_access_key
 from nextbest.store.base import UserRead
 from nextbest.store.bulk import BulkRemoval
 from nextbest.store.configuration import (
     Configuration,
-    access_key_key,
-    decode_access_key,
     decode_program,
     decode_resource,
     program_key,
@@ -23,7 +22,7 @@ from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
 
 
-class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
+class DynamoStore(Histories, Configuration, AccessKeys, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:

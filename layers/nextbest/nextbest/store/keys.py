@@ -9,6 +9,7 @@
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
     <incarnation>#T             <digest of a user id>           tombstone of a deleted user
+    <incarnation>#K             <key id>                        index of the access keys that open the program
     <program>                   P                               incarnation, settings, pointers, catalogue revision
     key                         <key id>                        access key
     programs                    <program>                       index of programs
@@ -76,6 +77,10 @@ def asset_changes_pk(incarnation: Incarnation) -> str:
 
 def tombstones_pk(incarnation: Incarnation) -> str:
     return f"{escape(incarnation)}#T"
+
+
+def access_keys_pk(incarnation: Incarnation) -> str:
+    return f"{escape(incarnation)}#K"
 
 
 def revision_sk(revision: int) -> str:
