@@ -19,6 +19,7 @@ from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.dynamo import DynamoStore
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
@@ -42,10 +43,11 @@ GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 class Control:
     """The control plane as one caller sees it, without HTTP."""
 
-    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR) -> None:
+    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR, artifacts: MemoryArtifacts | None = None) -> None:
         self.store = store
         self._key = key
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7))
+        files = artifacts or MemoryArtifacts()
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7), files)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)

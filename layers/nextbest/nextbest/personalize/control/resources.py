@@ -19,7 +19,7 @@ from nextbest.logic.authorization import open_program
 from nextbest.personalize.protocol.arns import Arns, missing, name_in, owner_of, stored_kind
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
-from nextbest.store.base import ProgramState
+from nextbest.store.base import ArtifactStore, ProgramState
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
@@ -33,7 +33,7 @@ class ControlPlane:
     """What operations act on.
 
     ``start_rebase`` takes a program's incarnation and the name of a solution version, ``start_import`` the name of an
-    import job; both return at once. ``random`` makes ids.
+    import job; both return at once. ``random`` makes ids. ``artifacts`` are the files that go with a program.
     """
 
     store: BulkStore
@@ -41,6 +41,7 @@ class ControlPlane:
     start_rebase: Callable[[Incarnation, str], None]
     start_import: Callable[[str], None]
     random: Random
+    artifacts: ArtifactStore
 
 
 @dataclass(frozen=True, slots=True)

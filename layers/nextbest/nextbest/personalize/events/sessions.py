@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import Program
+from nextbest.personalize.datasets.joined_sessions import joined_sessions
 from nextbest.personalize.datasets.sources import ANONYMOUS
-from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import Store
-
-
-def joined_sessions(incarnation: Incarnation) -> str:
-    """The kind of the resources that record which sessions of a program were joined to a user."""
-    return f"{stored_kind('session')}:{incarnation}"
 
 
 def join_session(store: Store, program: Program, *, session_id: str, user_id: str) -> int:
