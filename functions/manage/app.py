@@ -48,7 +48,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         STORE,
         arns,
         lambda program_id, version: REBASE.start({"program_id": program_id, "solution_version": version}),
-        lambda job: REBASE.start({"import_job": job}),
+        lambda program_id, job: REBASE.start({"program_id": program_id, "import_job": job}),
         RANDOM,
     ),
     MASTER_SECRET,

@@ -24,7 +24,7 @@ ARTIFACTS = open_artifacts(clock=time.time)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
     if "import_job" in event:
-        run_import(STORE, S3Files(s3_client()), event["import_job"], clock=time.time)
+        run_import(STORE, S3Files(s3_client()), event["program_id"], event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
     if "program_id" not in event:
         return {"models": rebase_all()}
@@ -32,7 +32,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return {"segments": Rebase(STORE, ARTIFACTS, event["program_id"], clock=time.time).refresh_segments().version}
     if "solution_version" in event:
         run = partial(rebase, event["program_id"])
-        trained = run_version(STORE, ARTIFACTS, event["solution_version"], run, clock=time.time)
+        program_id, version = event["program_id"], event["solution_version"]
+        trained = run_version(STORE, ARTIFACTS, program_id, version, run, clock=time.time)
         return {"model": trained.version if trained is not None else None}
     return {"model": rebase(event["program_id"]).version}
 

@@ -17,7 +17,7 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINIS
 from nextbest.errors import InvalidInput, Unavailable
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
-from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns, stored_kind
+from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
 from tests.factories import user_events
@@ -151,9 +151,10 @@ def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_i
     name = f"solution-{tenant.program_id}/00000001"
     version = {"name": name, "program_id": tenant.program_id, "solution": f"solution-{tenant.program_id}"}
     dates = {"created": NOW, "updated": NOW}
-    tenant.store.create_resource(stored_kind(VERSION), name, {**version, **dates, "status": CREATE_IN_PROGRESS})
+    resource = {**version, **dates, "status": CREATE_IN_PROGRESS}
+    tenant.store.create_resource(tenant.program_id, VERSION, name, resource)
     arns = Arns("us-east-1", "000000000000")
-    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0))
+    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda *_: None, Random(0))
 
     def call(now: float) -> ControlCall:
         return ControlCall(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)

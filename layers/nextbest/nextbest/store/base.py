@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
+
+Namespace = str
+"""Whose names: a program's id. Two programs may give the same name to resources of the same kind."""
+
+DEPLOYMENT: Namespace = ""
+"""The namespace of what belongs to no program. No program has this id."""
+
+
+class ResourceKey(NamedTuple):
+    """What identifies a named resource."""
+
+    namespace: Namespace
+    kind: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,10 @@ class UserStore(Protocol):
         access_key_id: str | None = None,
         resources: Sequence[tuple[str, str]] = (),
     ) -> UserRead:
-        """The user's history, and the configuration that the caller needs up to date, in one round trip."""
+        """The user's history, and the configuration that the caller needs up to date, in one round trip.
+
+        ``resources`` are kinds and names of the program's own.
+        """
         ...
 
     def history_from_log(self, program_id: str, user_id: str) -> History:
@@ -152,7 +169,23 @@ class UserStore(Protocol):
         ...
 
 
-class ConfigurationStore(Protocol):
+class ResourceStore(Protocol):
+    """Named resources, each in a namespace."""
+
+    def create_resource(self, namespace: Namespace, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def put_resource(self, namespace: Namespace, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def resource(self, namespace: Namespace, kind: str, name: str) -> Mapping[str, Any] | None: ...
+
+    def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]: ...
+
+    def delete_resource(self, namespace: Namespace, kind: str, name: str) -> None: ...
+
+    def list_resources(self, namespaces: Sequence[Namespace], kind: str) -> Iterator[Mapping[str, Any]]: ...
+
+
+class ConfigurationStore(ResourceStore, Protocol):
     """Programs, keys, labels, assets and named resources."""
 
     def program_state(self, program_id: str) -> ProgramState | None: ...
@@ -196,16 +229,6 @@ class ConfigurationStore(Protocol):
     def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool: ...
 
     def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None: ...
-
-    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
-
-    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
-
-    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None: ...
-
-    def delete_resource(self, kind: str, name: str) -> None: ...
-
-    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]: ...
 
 
 class Store(UserStore, ConfigurationStore, Protocol):

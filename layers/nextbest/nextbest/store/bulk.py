@@ -123,6 +123,7 @@ def _partitions_of(program_id: str) -> tuple[str, ...]:
         keys.assets_pk(program_id),
         keys.asset_changes_pk(program_id),
         keys.tombstones_pk(program_id),
+        keys.resources_pk(program_id),
         keys.program_pk(program_id),
     )
 

@@ -14,14 +14,14 @@ from nextbest.store.configuration import (
     access_key_key,
     decode_access_key,
     decode_program,
-    decode_resource,
     program_key,
 )
 from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
+from nextbest.store.resources import Resources, decode_resource
 
 
-class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
+class DynamoStore(Histories, Configuration, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:
@@ -43,7 +43,11 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
         """
         pk = keys.user_pk(program_id, user_id)
         snapshot_key, tail_key = ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)
-        item_keys = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
+        resource_keys = {
+            (kind, name): ItemKey(keys.resources_pk(program_id), keys.resource_sk(kind, name))
+            for kind, name in resources
+        }
+        item_keys = [snapshot_key, tail_key, *resource_keys.values()]
         if with_state:
             item_keys.append(program_key(program_id))
         if access_key_id is not None:
@@ -63,5 +67,5 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
             decode_attributes(snapshot),
             state,
             decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None,
-            {resource: decode_resource(items.get(ItemKey(*resource))) for resource in resources},
+            {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
         )

@@ -10,10 +10,11 @@
     <program>#A                 <asset>                         asset
     <program>#D                 <revision>                      assets put in that revision
     <program>#T                 <digest of a user id>           tombstone of a deleted user
+    <program>#R                 <kind>#<name>                   Personalize resource, e.g. a filter
+    #R                          <kind>#<name>                   one that belongs to the deployment, not to a program
     key                         <key id>                        access key
     programs                    <program>                       index of programs
     #idempotency                <route>#<digest>                what a creating call answered
-    <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
 Names from clients are escaped, so that no name can collide with the keys of another.
 """
@@ -70,6 +71,19 @@ def asset_changes_pk(program_id: str) -> str:
 
 def tombstones_pk(program_id: str) -> str:
     return f"{escape(program_id)}#T"
+
+
+def resources_pk(namespace: str) -> str:
+    return f"{escape(namespace)}#R"
+
+
+def resource_prefix(kind: str) -> str:
+    """What the sort keys of all resources of a kind begin with."""
+    return f"{kind}#"
+
+
+def resource_sk(kind: str, name: str) -> str:
+    return resource_prefix(kind) + escape(name)
 
 
 def revision_sk(revision: int) -> str:

@@ -16,9 +16,9 @@ from nextbest.personalize.protocol.arns import (
     FILTER,
     SOLUTION,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import ResourceKey
 
 # What must be deleted before a dataset group, in the order in which clean-up scripts delete.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
@@ -57,8 +57,6 @@ def delete_dataset_group(call: ControlCall) -> None:
         if blocker is not None:
             raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
     call.store.remove_program(group["name"])
-    if call.store.resource(stored_kind(DATASET_GROUP), group["name"]) is not None:
-        call.delete(DATASET_GROUP, group)
 
 
 def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> str:
@@ -78,15 +76,16 @@ def group_criteria(call: ControlCall) -> dict[str, str]:
 
 def _group(call: ControlCall) -> Resource:
     name = group_named(call, call.request["datasetGroupArn"])
-    return call.store.resource(stored_kind(DATASET_GROUP), name) or _implicit(name)
+    return call.store.resource(name, DATASET_GROUP, name) or _implicit(name)
 
 
 def _groups(call: ControlCall) -> Iterator[Resource]:
     """The dataset groups of all programs that the caller administers."""
-    made = {row["name"]: row for row in call.store.list_resources(stored_kind(DATASET_GROUP))}
-    for program in sorted(call.store.list_programs(), key=lambda program: program.program_id):
-        group = made.get(program.program_id) or _implicit(program.program_id)
-        if call.sees(group):
+    programs = list(call.programs())
+    made = call.store.find_resources(ResourceKey(program_id, DATASET_GROUP, program_id) for program_id in programs)
+    for program_id in programs:
+        group = made.get(ResourceKey(program_id, DATASET_GROUP, program_id)) or _implicit(program_id)
+        if call.is_operator or call.store.program_state(program_id) is not None:
             yield group
 
 

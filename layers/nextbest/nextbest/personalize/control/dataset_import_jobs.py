@@ -42,7 +42,7 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     }
     name = call.request["jobName"]
     call.create(IMPORT_JOB, name, dataset["program_id"], members)
-    call.deployment.start_import(name)
+    call.deployment.start_import(dataset["program_id"], name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 
@@ -63,8 +63,13 @@ def describe_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
 
 def list_dataset_import_jobs(call: ControlCall) -> Mapping[str, Any]:
     dataset = narrowed_to(call, DATASET, "datasetArn")
-    matches = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
-    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
+    matches = (
+        call.resources(IMPORT_JOB, program_id=dataset["program_id"], dataset=dataset["name"])
+        if dataset is not None
+        else call.resources(IMPORT_JOB)
+    )
+    scope = dataset["name"] if dataset is not None else ""
+    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=scope)
 
 
 def _summary(call: ControlCall, job: Resource) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from nextbest.personalize.control.datasets import new_tracking_id
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import DEPLOYMENT
 
 
 def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
@@ -23,10 +24,11 @@ def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
     other = next(call.resources(EVENT_TRACKER, program_id=program_id), None)
     if other is not None:
         raise AlreadyExists(f"The dataset group has an event tracker already: {call.arn(EVENT_TRACKER, other['name'])}")
-    dataset = call.store.resource(stored_kind(DATASET), f"{program_id}/{INTERACTIONS}")
+    dataset = call.store.resource(program_id, DATASET, f"{program_id}/{INTERACTIONS}")
     schema = DatasetSchema.from_json(dataset["fields"]) if dataset is not None else None
     name, tracking_id = f"{call.deployment.random.getrandbits(32):08x}", new_tracking_id(call)
-    call.store.create_resource(TRACKING_ID, tracking_id, tracker_resource(program_id, INTERACTIONS, schema))
+    tracker = tracker_resource(program_id, INTERACTIONS, schema)
+    call.store.create_resource(DEPLOYMENT, TRACKING_ID, tracking_id, tracker)
     call.create(EVENT_TRACKER, name, program_id, {"tracker_name": call.request["name"], "tracking_id": tracking_id})
     return {"eventTrackerArn": call.arn(EVENT_TRACKER, name), "trackingId": tracking_id}
 
@@ -51,7 +53,7 @@ def list_event_trackers(call: ControlCall) -> Mapping[str, Any]:
 
 def delete_event_tracker(call: ControlCall) -> None:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
-    call.store.delete_resource(TRACKING_ID, tracker["tracking_id"])
+    call.store.delete_resource(DEPLOYMENT, TRACKING_ID, tracker["tracking_id"])
     call.delete(EVENT_TRACKER, tracker)
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nextbest.errors import AlreadyExists, QuotaExceeded
 from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
 from nextbest.personalize.control.dataset_groups import group_criteria, group_named
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-MAX_FILTERS = 30
 _DATASETS = {
     ACTIONS: Dataset.ACTIONS,
     ACTION_INTERACTIONS: Dataset.ACTION_INTERACTIONS,
@@ -27,15 +25,11 @@ _DATASETS = {
 def create_filter(call: ControlCall) -> Mapping[str, Any]:
     program_id, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
     name = call.request["name"]
-    if call.store.resource(stored_kind(FILTER), name) is not None:
-        raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
-    others = list(call.resources(FILTER, program_id=program_id))
-    if len(others) >= MAX_FILTERS:
-        raise QuotaExceeded(f"Cannot create a filter. A dataset group has at most {MAX_FILTERS} filters.")
+    call.require_free(FILTER, name, [program_id])
     bound = bind(parse(expression), _schema_of(call, program_id))
-    check_dataset_group([bound, *(_bound(other) for other in others)])
+    check_dataset_group([bound, *(_bound(other) for other in call.resources(FILTER, program_id=program_id))])
     members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
-    call.create(FILTER, name, program_id, members)
+    call.add(FILTER, name, program_id, members)
     return {"filterArn": call.arn(FILTER, name)}
 
 
@@ -55,7 +49,7 @@ def _schema_of(call: ControlCall, program_id: str) -> Schema:
         }
         for dataset in call.resources(DATASET, program_id=program_id)
     }
-    if call.store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+    if call.store.resource(program_id, DATASET_GROUP, program_id) is not None:
         return Schema.declared(declared)
     assets = [asset for asset in call.store.assets(program_id) if asset.fields]
     implicit = Schema.observed(assets) if assets else Schema.undeclared()

@@ -1,28 +1,44 @@
-"""What operations of the control plane have in common: their request, the resources they name, pages of lists."""
+"""What operations of the control plane have in common: their request, the resources they name, pages of lists.
+
+A resource belongs to a program, and its name is the program's own: another program may have one of the same name. ARNs
+do not say which program they are about, so the caller's key does (``ControlCall.find_named``).
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
 from nextbest.domain.rebase_status import is_lost
-from nextbest.errors import AlreadyExists, InvalidInput, NotFound
+from nextbest.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    CAMPAIGN,
+    DATASET,
+    DATASET_GROUP,
+    FILTER,
+    SCHEMA,
+    SOLUTION,
+    Arns,
+    missing,
+    name_in,
+)
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
-from nextbest.store.base import ProgramState
+from nextbest.personalize.protocol.wire import parse_json
+from nextbest.store.base import Namespace, ProgramState, ResourceKey
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
 DEFAULT_PAGE = 100
+MOST_RESOURCES = {SCHEMA: 500, SOLUTION: 100, CAMPAIGN: 100, FILTER: 30}
+"""How many resources of a kind a program may have: lists read them all."""
 
 Resource = Mapping[str, Any]
 
@@ -31,14 +47,14 @@ Resource = Mapping[str, Any]
 class ControlPlane:
     """What operations act on.
 
-    ``start_rebase`` takes a program id and the name of a solution version, ``start_import`` the name of an import job;
-    both return at once. ``random`` makes ids.
+    ``start_rebase`` takes a program and the name of a solution version, ``start_import`` a program and the name of an
+    import job; both return at once. ``random`` makes ids.
     """
 
     store: BulkStore
     arns: Arns
     start_rebase: Callable[[str, str], None]
-    start_import: Callable[[str], None]
+    start_import: Callable[[str, str], None]
     random: Random
 
 
@@ -58,6 +74,18 @@ class ControlCall:
     def arn(self, kind: str, name: str) -> str:
         return self.deployment.arns.of(kind, name)
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether the caller administers every program."""
+        return not self.key.programs and self.key.allows(ADMIN)
+
+    def programs(self) -> Sequence[Namespace]:
+        """The programs that the caller administers; for an operator this reads all there are."""
+        if not self.key.allows(ADMIN):
+            return ()
+        named = list(dict.fromkeys(self.key.programs))
+        return named or [program.program_id for program in self.store.list_programs()]
+
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
         return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
@@ -67,48 +95,106 @@ class ControlCall:
         arn = self.request[member]
         return self.find_named(kind, name_in(arn, kind, field=member), arn)
 
-    def find_named(self, kind: str, name: str, arn: str) -> Resource:
-        """The resource ``name``, which the caller knows as ``arn``. Raises NotFound, Forbidden."""
-        resource = self.store.resource(stored_kind(kind), name)
+    def find_named(self, kind: str, name: str, arn: str, *, within: Namespace | None = None) -> Resource:
+        """The resource ``name``, which the caller knows as ``arn``, in the programs that the key opens.
+
+        Where several of them have one, it is that of the program ``within``, else that of the program of the same name.
+        Raises NotFound, Forbidden; InvalidInput where it could be any of several.
+        """
+        matches = self._matches(kind, name, within)
+        resource = matches.get(within or "") or matches.get(_namesake(name))
+        if resource is None and len(matches) > 1:
+            raise InvalidInput(
+                f"Several of the dataset groups that the access key opens have a resource {arn}; use a key of one"
+            )
+        resource = resource or next(iter(matches.values()), None)
         if resource is None:
             raise missing(arn)
         self.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
         return as_of(resource, self.now)
 
-    def resources(self, kind: str, **criteria: str) -> Iterator[Resource]:
-        """All resources of ``kind`` that the caller may see and whose members match ``criteria``, in order of names."""
-        for resource in self.store.list_resources(stored_kind(kind)):
-            if self.sees(resource) and all(resource.get(name) == value for name, value in criteria.items()):
+    def _matches(self, kind: str, name: str, within: Namespace | None) -> dict[Namespace, Resource]:
+        """The resources of this name that the caller may mean, by program."""
+        namesake = _namesake(name)
+        if kind in (DATASET_GROUP, DATASET):  # named after the program they belong to
+            own = PROGRAM_ID.fullmatch(namesake) and self.key.opens(namesake)
+            return self.resources_named(kind, name, [namesake] if own else [])
+        if not self.is_operator:
+            return self.resources_named(kind, name, self.key.programs)
+        # The likeliest first: looking through all programs takes reads for each.
+        likely = [program_id for program_id in (within, namesake) if program_id and PROGRAM_ID.fullmatch(program_id)]
+        return self.resources_named(kind, name, likely) or self.resources_named(kind, name, self.programs())
+
+    def resources_named(self, kind: str, name: str, namespaces: Iterable[Namespace]) -> dict[Namespace, Resource]:
+        """The resources of this kind and name in some namespaces, by namespace; those that exist."""
+        matches = self.store.find_resources(ResourceKey(namespace, kind, name) for namespace in namespaces)
+        return {key.namespace: resource for key, resource in matches.items()}
+
+    def resources(self, kind: str, *, program_id: Namespace | None = None, **criteria: str) -> Iterator[Resource]:
+        """All resources of ``kind``, of one program or all, that the caller administers and that match ``criteria``.
+
+        Those of one program are in order of their names.
+        """
+        programs = self.programs() if program_id is None else [program_id] if self._administers(program_id) else []
+        for resource in self.store.list_resources(programs, kind):
+            if all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
 
-    def sees(self, resource: Resource) -> bool:
-        return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
+    def _administers(self, program_id: Namespace) -> bool:
+        return self.key.opens(program_id) and self.key.allows(ADMIN)
 
-    def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
-        """Store a new resource of a program, with the members of every resource. Raises AlreadyExists, Refused."""
+    def create(self, kind: str, name: str, program_id: Namespace, members: Mapping[str, Any]) -> Resource:
+        """Store a new resource of a program. Raises AlreadyExists, QuotaExceeded, Refused."""
+        self.require_free(kind, name, [program_id])
+        return self.add(kind, name, program_id, members)
+
+    def require_free(self, kind: str, name: str, namespaces: Sequence[Namespace]) -> None:
+        """Raise AlreadyExists for a name that is taken, QuotaExceeded where a namespace has no room for another.
+
+        A name is also taken where another program has it that the key names: its holder could not tell the two apart.
+        """
+        if self.resources_named(kind, name, [*namespaces, *self.key.programs]):
+            raise self._taken(kind, name)
+        most = MOST_RESOURCES.get(kind)
+        if most is None:
+            return
+        for namespace in namespaces:
+            if sum(1 for _ in self.store.list_resources([namespace], kind)) >= most:
+                raise QuotaExceeded(f"Cannot create a {kind}. A dataset group has at most {most} {kind}s.")
+
+    def add(self, kind: str, name: str, namespace: Namespace, members: Mapping[str, Any]) -> Resource:
+        """Store a new resource, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
-            "program_id": program_id,
+            "program_id": namespace,
             "created": self.now,
             "updated": self.now,
             "tags": tags_of(self.request.get("tags", [])),
             **members,
         }
         try:
-            self.store.create_resource(stored_kind(kind), name, resource)
+            self.store.create_resource(namespace, kind, name, resource)
         except AlreadyExists as error:
-            raise AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.") from error
+            raise self._taken(kind, name) from error
         return resource
+
+    def _taken(self, kind: str, name: str) -> AlreadyExists:
+        return AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.")
 
     def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
         """Store a resource with some members changed."""
         changed = {**resource, **members, "updated": self.now}
-        self.store.put_resource(stored_kind(kind), resource["name"], changed)
+        self.store.put_resource(resource["program_id"], kind, resource["name"], changed)
         return changed
 
     def delete(self, kind: str, resource: Resource) -> None:
         """Remove a resource. Raises NotFound."""
-        self.store.delete_resource(stored_kind(kind), resource["name"])
+        self.store.delete_resource(resource["program_id"], kind, resource["name"])
+
+
+def _namesake(name: str) -> Namespace:
+    """The program that has the name of a resource: of a dataset its own, of a version one named like the solution."""
+    return name.partition("/")[0]
 
 
 Operation = Callable[[ControlCall], Mapping[str, Any] | None]
@@ -124,17 +210,17 @@ def narrowing(member: str) -> Iterator[None]:
         raise InvalidInput(error.message, field=member) from error
 
 
-def narrowed_to(call: ControlCall, kind: str, member: str) -> str:
-    """The name of the resource that a list is narrowed to; empty where it is not. Raises InvalidInput, Forbidden."""
+def narrowed_to(call: ControlCall, kind: str, member: str) -> Resource | None:
+    """The resource that a list is narrowed to; None where it is not. Raises InvalidInput, Forbidden."""
     if member not in call.request:
-        return ""
+        return None
     with narrowing(member):
-        return str(call.find(kind, member)["name"])
+        return call.find(kind, member)
 
 
 def page(
     call: ControlCall,
-    matches: Iterator[Resource],
+    matches: Iterable[Resource],
     key: str,
     render: Callable[[Resource], Mapping[str, Any]],
     *,
@@ -142,27 +228,33 @@ def page(
 ) -> dict[str, Any]:
     """One page of a list in order of names. ``scope`` is what the list was narrowed to.
 
-    A token contains the list it is for and the last name returned. Raises InvalidNextTokenException for any other.
+    A token contains the list it is for and the last resource returned. Raises InvalidNextTokenException for any other.
     """
-    last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ""
+    last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ("", "")
     size = call.request.get("maxResults", DEFAULT_PAGE)
-    rows = list(islice((resource for resource in matches if resource["name"] > last), size + 1))
-    token = _token(key, scope, rows[size - 1]["name"]) if len(rows) > size else None
+    rows = sorted((resource for resource in matches if _place(resource) > last), key=_place)[: size + 1]
+    token = _token(key, scope, _place(rows[size - 1])) if len(rows) > size else None
     return {key: [render(resource) for resource in rows[:size]], "nextToken": token}
 
 
-def _token(key: str, scope: str, last: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([key, scope, last]).encode()).decode()
+def _place(resource: Resource) -> tuple[str, str]:
+    """Where a resource stands in a list: several programs may have one of the same name."""
+    return resource["name"], resource.get("program_id", "")
 
 
-def _read_token(token: str, key: str, scope: str) -> str:
+def _token(key: str, scope: str, last: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key, scope, *last]).encode()).decode()
+
+
+def _read_token(token: str, key: str, scope: str) -> tuple[str, str]:
     try:
-        token_key, token_scope, last = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (ValueError, TypeError) as error:
+        content = parse_json(base64.b64decode(token, altchars=b"-_", validate=True).decode())
+    except ValueError as error:
         raise _bad_token() from error
-    if (token_key, token_scope) != (key, scope) or not isinstance(last, str):
-        raise _bad_token()
-    return last
+    match content:
+        case [token_key, token_scope, str() as name, str() as program_id] if (token_key, token_scope) == (key, scope):
+            return name, program_id
+    raise _bad_token()
 
 
 def _bad_token() -> Refused:

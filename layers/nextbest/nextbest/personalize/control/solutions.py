@@ -72,7 +72,7 @@ def describe_solution(call: ControlCall) -> Mapping[str, Any]:
     }
     if solution["event_type"] is not None:
         described["eventType"] = solution["event_type"]
-    latest = latest_version(call, solution["name"])
+    latest = latest_version(call, solution)
     if latest is not None:
         described["latestSolutionVersion"] = version_summary(call, latest)
     if "update" in solution:
@@ -113,13 +113,14 @@ def update_solution(call: ControlCall) -> Mapping[str, Any]:
 def delete_solution(call: ControlCall) -> None:
     """Campaigns go first. The versions go with the solution; the program's model stays in service."""
     solution = call.find(SOLUTION, "solutionArn")
-    campaign = next(call.resources(CAMPAIGN, solution=solution["name"]), None)
+    program_id, name = solution["program_id"], solution["name"]
+    campaign = next(call.resources(CAMPAIGN, program_id=program_id, solution=name), None)
     if campaign is not None:
         raise InUse(f"The solution cannot be deleted before {call.arn(CAMPAIGN, campaign['name'])}")
-    busy = unfinished_version(call, solution=solution["name"])
+    busy = unfinished_version(call, program_id=program_id, solution=name)
     if busy is not None:
         raise InUse(f"The solution cannot be deleted while {busy} is trained")
-    for version in list(versions_of(call, solution["name"])):
+    for version in list(versions_of(call, solution)):
         call.delete(VERSION, version)
     call.delete(SOLUTION, solution)
 

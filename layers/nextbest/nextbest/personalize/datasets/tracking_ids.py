@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nextbest.domain.access_keys import WRITE, AccessKey
+from nextbest.domain.access_keys import PROGRAM_ID, WRITE, AccessKey
 from nextbest.errors import NotFound
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema
-from nextbest.personalize.protocol.arns import stored_kind
-from nextbest.store.base import ConfigurationStore, ProgramState
+from nextbest.store.base import DEPLOYMENT, ConfigurationStore, ProgramState
 
-TRACKING_ID = stored_kind("tracking-id")
+TRACKING_ID = "tracking-id"
+"""The kind of their resources, which belong to the deployment: no one can guess an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, da
     """
     assert dataset_type in (INTERACTIONS, ACTION_INTERACTIONS)
     hidden = NotFound(f"Tracking id {tracking_id} does not exist.")
-    resource: Mapping[str, Any] = store.resource(TRACKING_ID, tracking_id) or {
+    if not PROGRAM_ID.fullmatch(tracking_id):  # ours have that form too
+        raise hidden
+    resource: Mapping[str, Any] = store.resource(DEPLOYMENT, TRACKING_ID, tracking_id) or {
         "program_id": tracking_id,
         "dataset_type": dataset_type,
         "schema": None,

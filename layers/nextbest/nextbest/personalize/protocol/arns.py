@@ -68,11 +68,6 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
     return name
 
 
-def stored_kind(kind: str) -> str:
-    """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
-    return f"personalize:{kind}"
-
-
 def missing(arn: str) -> NotFound:
     """The error for a resource that does not exist, and for one that the caller may not know of."""
     return NotFound(f"Resource Arn {arn} does not exist.")

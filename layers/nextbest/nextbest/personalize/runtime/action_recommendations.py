@@ -16,12 +16,12 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.access_keys import READ
+from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -34,12 +34,12 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
+from nextbest.personalize.runtime.campaign_programs import CampaignPrograms
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
@@ -63,7 +63,6 @@ GET_ACTION_RECOMMENDATIONS = Members(
         "filterValues": StringMap(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
     }
 )
-_CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class _Query:
 
     @property
     def resources(self) -> list[tuple[str, str]]:
-        return [(_CAMPAIGN, self.campaign), *([(_FILTER, self.filter)] if self.filter is not None else [])]
+        return [(CAMPAIGN, self.campaign), *([(FILTER, self.filter)] if self.filter is not None else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +142,13 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
 
     def __init__(self, recommender: Recommender, master_secret: str) -> None:
         super().__init__(recommender.store, master_secret)
-        self._actions = ActionRecommender(recommender, self.gate)
+        self.recommender = ActionRecommender(recommender, self.gate)
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Recommend actions to the user named in the body."""
         caller = self.caller(request)
         body = read_body(request.body)
-        actions = self._actions.recommend(body, caller, now=now, request_id=request.request_id)
+        actions = self.recommender.recommend(body, caller, now=now, request_id=request.request_id)
         return success(
             actions.members(),
             protocol=self.protocol,
@@ -165,7 +164,7 @@ class ActionRecommender:
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
-        self._programs: LruCache[str] = LruCache(256)
+        self._programs = CampaignPrograms(recommender.store)
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
@@ -222,56 +221,66 @@ class ActionRecommender:
         )
 
     def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. The program of a campaign is cached, so a second read is rare."""
-        guess = self._programs.get(query.campaign) or query.campaign
-        store = self._recommender.store
-        resources = query.resources
-        cached = self._candidates.get(guess)
-        unknown = cached is None or cached[0] == UNTRAINED
-        if unknown:
-            resources.append((ITEM_EVENTS, guess))
-        read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources)
-        key = self._gate.prove(caller, read.access_key, now=now)
-        campaign = read.resources[_CAMPAIGN, query.campaign]
-        # Every program implicitly has a campaign of its own name.
-        program_id = campaign["program_id"] if campaign is not None else query.campaign
+        key, program_id, read = self._opened(query, caller, now=now)
         key.require(program_id, READ, hidden=missing(query.campaign_arn))
         self._recommender.quota.take(program_id, now=now)
-        user: UserRead = read
-        if program_id != guess:
-            user = store.read_user(program_id, query.user_id)
-        if user.state is None:
+        campaign = read.resources[CAMPAIGN, query.campaign]
+        if read.state is None or (campaign is None and query.campaign != program_id):
             raise missing(query.campaign_arn)
-        item_types = None
-        if unknown:
-            same_program = program_id == guess
-            item_types = (
-                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, program_id)
-            )
-        self._programs.put(query.campaign, program_id)
         if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
-        bound = None
-        if query.filter is not None:
-            resource = read.resources[_FILTER, query.filter]
-            if resource is None or not key.opens(resource["program_id"]):
-                raise missing(query.filter_arn)
-            bound = self._bound_filter(query, resource, program_id)
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(user.state, user.history or History.empty(), user.attributes, settings, bound, item_types)
+        bound = self._bound_filter(query, key, program_id, read) if query.filter is not None else None
+        item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
+        return _Context(read.state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
-    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
-        if resource["program_id"] != program_id:
-            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
-            raise InvalidInput(problem, field="filterArn")
+    def _opened(self, query: _Query, caller: Credentials, *, now: float) -> tuple[AccessKey, str, UserRead]:
+        """The caller's key, the campaign's program, and what was read of that: all at once where it is remembered.
+
+        Elsewhere the key is read first, because it says which program is meant.
+        """
+        key: AccessKey | None = None
+        program_id = self._programs.remembered(caller.key_id, query.campaign, now=now)
+        if program_id is not None:
+            read = self._read(program_id, query, access_key_id=caller.key_id)
+            key = self._gate.prove(caller, read.access_key, now=now)
+            if _may_have_campaign(key, program_id, query.campaign, read):
+                return key, program_id, read
+        key = key or self._gate.authenticate(caller, now=now)
+        program_id = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
+        return key, program_id, self._read(program_id, query)
+
+    def _read(self, program_id: str, query: _Query, *, access_key_id: str | None = None) -> UserRead:
+        resources = query.resources
+        cached = self._candidates.get(program_id)
+        if cached is None or cached[0] == UNTRAINED:
+            resources.append(ITEM_EVENTS)
+        return self._recommender.store.read_user(
+            program_id, query.user_id, access_key_id=access_key_id, resources=resources
+        )
+
+    def _bound_filter(self, query: _Query, key: AccessKey, program_id: str, read: UserRead) -> BoundFilter:
+        """The filter of the request. Raises NotFound, InvalidInput."""
+        assert query.filter is not None
+        resource = read.resources[FILTER, query.filter]
+        if resource is None:
+            raise self._no_such_filter(query, key)
         if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
-        cached = self._filters.get(resource["name"])
+        place = f"{program_id}/{query.filter}"
+        cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
             cached = (resource, bind(parse(resource["expression"]), schema))
-            self._filters.put(resource["name"], cached)
+            self._filters.put(place, cached)
         return cached[1]
+
+    def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
+        """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
+        if len(set(key.programs)) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
+            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
+            return InvalidInput(problem, field="filterArn")
+        return missing(query.filter_arn)
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
         program_id = context.state.program.program_id
@@ -285,6 +294,13 @@ class ActionRecommender:
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
             self._candidates.put(program_id, cached)
         return cached[2]
+
+
+def _may_have_campaign(key: AccessKey, program_id: str, campaign: str, read: UserRead) -> bool:
+    """Whether the program that was read is still the one to look for the campaign in."""
+    if not key.opens(program_id):
+        return False
+    return len(set(key.programs)) == 1 or campaign == program_id or read.resources[CAMPAIGN, campaign] is not None
 
 
 def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:
