@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from nextbest.aws.table import Table
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.logic import rebase
 from nextbest.scoring import Model
 from nextbest.store.dynamo import DynamoStore
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-PROGRAM = Program("coffee", "Coffee shop", half_life_days=30)
+PROGRAM = Program("coffee", "Coffee shop", half_life_days=30, incarnation=Incarnation("coffee@aaaaaaaaaa"))
 ENGINES = ("dynoxide", "ministack", "moto")
 NOT_ON_MOTO = {
     "test_settings_changed_after_a_rebase_count_at_once": "moto takes ten seconds for the many events of one user",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, AccessKey
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize.control.dispatch import OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -32,9 +32,9 @@ USERS = {
 EXPRESSION = 'EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("*")'
 
 
-def key_of(*programs: str, key_id: str = "NBKTENANT") -> AccessKey:
+def key_of(*program_ids: str, key_id: str = "NBKTENANT") -> AccessKey:
     """A key of some programs, or of none: an operator's."""
-    return AccessKey(key_id, "", programs, (ADMIN,))
+    return AccessKey(key_id, "", tuple(map(Incarnation, program_ids)), (ADMIN,))
 
 
 def control(store: DynamoStore, key: AccessKey, operation: str, seed: int = 9, **members: Any) -> Mapping[str, Any]:
@@ -77,9 +77,9 @@ def fill(store: DynamoStore, program_id: str, seed: int) -> Tenant:
 
 def finish(store: DynamoStore, program_id: str, kind: str, name: str, **members: Any) -> None:
     """End a training or an import, as the rebase function would."""
-    resource = store.resource(program_id, kind, name)
+    resource = store.resource(Incarnation(program_id), kind, name)
     assert resource is not None
-    store.put_resource(program_id, kind, name, {**resource, "status": ACTIVE, **members})
+    store.put_resource(Incarnation(program_id), kind, name, {**resource, "status": ACTIVE, **members})
 
 
 @dataclass(frozen=True, slots=True)

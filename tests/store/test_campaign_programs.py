@@ -11,7 +11,7 @@ import pytest
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import SCOPES, issue_key
 from nextbest.domain.events import Event
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput, NextbestError, NotFound
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.recommendations import Recommender
@@ -34,9 +34,10 @@ class Runtime:
         endpoints = PersonalizeRuntimeEndpoints(Recommender(self.store, MemoryArtifacts()), MASTER_SECRET)
         self._recommender = endpoints.recommender
 
-    def key(self, *programs: str) -> SecretCredentials:
+    def key(self, *program_ids: str) -> SecretCredentials:
         """A key of some programs, or of none: an operator's."""
-        key, text = issue_key(MASTER_SECRET, f"NBK{'-'.join(programs) or 'OPERATOR'}", programs=programs, scopes=SCOPES)
+        key_id, programs = f"NBK{'-'.join(program_ids) or 'OPERATOR'}", tuple(map(Incarnation, program_ids))
+        key, text = issue_key(MASTER_SECRET, key_id, programs=programs, scopes=SCOPES)
         self.store.put_access_key(key)
         return SecretCredentials.read(text)
 

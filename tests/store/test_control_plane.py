@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound, QuotaExceeded
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -27,7 +28,7 @@ from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
-STRANGER = AccessKey("NBKSTRANGER", "", ("tea",), (ADMIN,))
+STRANGER = AccessKey("NBKSTRANGER", "", (Incarnation("tea"),), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
 ROLE = "arn:aws:iam::000000000000:role/Personalize"
 SCHEMA = {
@@ -57,9 +58,9 @@ class Control:
 
     def finish(self, kind: str, name: str) -> None:
         """End what the rebase function would have done."""
-        resource = self.store.resource(PROGRAM.program_id, kind, name)
+        resource = self.store.resource(PROGRAM.incarnation, kind, name)
         assert resource is not None
-        self.store.put_resource(PROGRAM.program_id, kind, name, {**resource, "status": ACTIVE})
+        self.store.put_resource(PROGRAM.incarnation, kind, name, {**resource, "status": ACTIVE})
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_a_token_that_means_harm_is_refused_as_any_other(name: str) -> None:
 def test_tags_of_what_has_none_are_not_found(control: Control, operation: str) -> None:
     members: dict[str, Any] = {"tags": [{"tagKey": "a", "tagValue": "b"}], "tagKeys": ["a"]}
     name = PROGRAM.program_id
-    control.store.put_resource(name, *ITEM_EVENTS, {"event_types": ["click"]})
+    control.store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": ["click"]})
     control.store.create_resource(DEPLOYMENT, "tracking-id", name, {"program_id": name})
     for resource in (
         *(f"{kind}/{name}" for kind in ("tracking-id", "joined-session", "campaign", "recommender", "recipe")),
@@ -278,15 +279,15 @@ def test_event_types_of_items_are_refused_beyond_what_a_program_may_have(store: 
         return put_events(store, OPERATOR, body).accepted
 
     known = [f"type-{number}" for number in range(MAX_EVENT_TYPES)]
-    store.put_resource(PROGRAM.program_id, *ITEM_EVENTS, {"event_types": known})
+    store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": known})
     assert put("type-0") == 1
     with pytest.raises(QuotaExceeded, match="at most 1,000 event types") as refused:
         put("type-1", "one-more")
     assert wire_error(refused.value, Protocol.REST)[:2] == ("InvalidInputException", 400)
-    assert {event.event_type for event in store.events_of(PROGRAM.program_id, "u")} == {"type-0"}
+    assert {event.event_type for event in store.events_of(PROGRAM.incarnation, "u")} == {"type-0"}
 
     # The longest that there can be
-    store.put_resource(PROGRAM.program_id, *ITEM_EVENTS, {"event_types": []})
+    store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": []})
     accepted = 0
     with pytest.raises(QuotaExceeded, match="at most 300,000 bytes together"):
         for number in range(MAX_EVENT_TYPES):
@@ -307,4 +308,4 @@ def test_a_session_with_the_longest_id_is_joined_to_its_user(store: DynamoStore)
                 "eventList": [{"eventType": "e", "itemId": f"i{len(user)}", "sentAt": NOW}]}  # fmt: skip
         put_events(store, OPERATOR, body)
 
-    assert {event.asset_id for event in store.events_of(PROGRAM.program_id, "u")} == {"i0", "i1"}
+    assert {event.asset_id for event in store.events_of(PROGRAM.incarnation, "u")} == {"i0", "i1"}

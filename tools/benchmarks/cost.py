@@ -147,15 +147,14 @@ def _units(table: Table) -> dict[str, Units]:
     store.create_program(program)
     key, _ = operator_key()
     store.put_access_key(key)
-    members = {"name": "filter", "program_id": program.program_id}
-    store.create_resource(program.program_id, FILTER, "filter", members)
+    store.create_resource(program.incarnation, FILTER, "filter", {"name": "filter"})
     now = time.time()
     events = draw_events("user", 6 * HISTORY, ACTIONS, np.random.default_rng(SEED), now)
     store.append(program, events[:HISTORY])
     meter = Meter(table)
 
     def read(*, resources: Sequence[tuple[str, str]] = (), access_key_id: str | None = None) -> Callable[[], object]:
-        return lambda: store.read_user(program.program_id, "user", access_key_id=access_key_id, resources=resources)
+        return lambda: store.read_user(program.incarnation, "user", access_key_id=access_key_id, resources=resources)
 
     def write(batch: int, posted: Sequence[Event]) -> Callable[[], object]:
         def run() -> None:

@@ -144,11 +144,15 @@ class Table:
         )
         return response.get("Attributes", {})
 
-    def delete(self, key: ItemKey) -> bool:
-        """Delete one item; whether it existed."""
-        return bool(
-            self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD").get("Attributes")
+    def delete(self, key: ItemKey, *, condition: str | None = None, values: Item | None = None) -> bool:
+        """Delete one item; whether it existed. Raises WriteRefused."""
+        extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            extra["ExpressionAttributeValues"] = values
+        response = self._write(
+            lambda: self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD", **extra)
         )
+        return bool(response.get("Attributes"))
 
     def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.

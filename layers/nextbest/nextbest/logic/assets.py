@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.store.base import ConfigurationStore, ProgramState
 
@@ -37,16 +38,16 @@ def find_assets(catalogue: Catalogue, search: str) -> list[Asset]:
 
 
 def change_assets(
-    store: ConfigurationStore, catalogue: Catalogue, program_id: str, changes: Iterable[AssetChange]
+    store: ConfigurationStore, catalogue: Catalogue, incarnation: Incarnation, changes: Iterable[AssetChange]
 ) -> int:
-    """Create or change assets; how many. Raises InUse."""
+    """Create or change assets; how many. Raises NotFound, InUse."""
     changed = []
     for change in changes:
         old = catalogue.assets.get(change.asset_id, Asset(change.asset_id))
         name = old.asset_name if change.asset_name is None else change.asset_name
         labels = old.labels if change.labels is None else change.labels
         changed.append(replace(old, asset_name=name, labels=labels))
-    store.put_assets(program_id, changed)
+    store.put_assets(incarnation, changed)
     return len(changed)
 
 
@@ -67,4 +68,4 @@ def set_label_weights(store: ConfigurationStore, state: ProgramState, weights: M
             f"together; these would be {len(merged):,} of {size_bytes:,} bytes",
             field="labels",
         )
-    store.put_label_weights(state.program.program_id, weights)
+    store.put_label_weights(state.program.incarnation, weights)

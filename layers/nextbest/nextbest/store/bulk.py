@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, Table, data
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import NotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
+from nextbest.store.configuration import program_key, while_it_lives
 from nextbest.store.histories import decode_attributes
 
 
@@ -26,19 +27,19 @@ class BulkStore(Store, Protocol):
         """Remove events and rebuild their users' histories; the number of events. Raises NotFound."""
         ...
 
-    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
         ...
 
-    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+    def remove_user_attributes(self, incarnation: Incarnation, user_ids: Iterable[str]) -> None:
         """Forget the attributes of users; their events stay."""
         ...
 
-    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+    def remove_assets(self, incarnation: Incarnation, asset_ids: Iterable[str]) -> int:
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
         ...
 
-    def remove_program(self, program_id: str) -> None:
+    def remove_program(self, incarnation: Incarnation) -> None:
         """Remove a program with all its events, users, assets and settings."""
         ...
 
@@ -51,13 +52,13 @@ class BulkRemoval:
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
-        user_of = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
+        user_of = {key: event.user_id for key, event in self._events(program.incarnation) if unwanted(event)}
         removed = self._table.delete_many(user_of)
         in_parallel(lambda user_id: self._rebuild(program, user_id), set(user_of.values()))
         return removed
 
-    def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:
-        rows = self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk, body_json")
+    def _events(self, incarnation: Incarnation) -> Iterator[tuple[ItemKey, Event]]:
+        rows = self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection="pk, sk, body_json")
         for item in rows:
             key = ItemKey(item["pk"]["S"], item["sk"]["S"])
             yield key, _event(keys.parse_user_pk(key.pk), key.sk, item)
@@ -67,7 +68,7 @@ class BulkRemoval:
 
         The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
         """
-        pk = keys.user_pk(program.program_id, user_id)
+        pk = keys.user_pk(program.incarnation, user_id)
         rows = self._table.query(pk, prefix=keys.EVENT_PREFIX)
         events = [HistoryEvent.of(_event(user_id, item["sk"]["S"], item)) for item in rows]
         self._table.delete(ItemKey(pk, keys.TAIL))
@@ -78,53 +79,57 @@ class BulkRemoval:
         else:
             self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
 
-    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
-        rows = self._table.scan(keys.users_prefix(program_id), keys.HISTORY, projection="pk, attributes_json")
+        rows = self._table.scan(keys.users_prefix(incarnation), keys.HISTORY, projection="pk, attributes_json")
         for item in rows:
             attributes = decode_attributes(item)
             if attributes is not None:
                 yield keys.parse_user_pk(item["pk"]["S"]), attributes
 
-    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+    def remove_user_attributes(self, incarnation: Incarnation, user_ids: Iterable[str]) -> None:
         """Forget the attributes of users; their events stay."""
         for user_id in user_ids:
-            key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
+            key = ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)
             self._table.update(key, "REMOVE attributes_json", {})
 
-    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+    def remove_assets(self, incarnation: Incarnation, asset_ids: Iterable[str]) -> int:
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
-        pk = keys.assets_pk(program_id)
+        pk = keys.assets_pk(incarnation)
         removed = self._table.delete_many([ItemKey(pk, keys.escape(asset_id)) for asset_id in asset_ids])
         if removed:
             # A revision without a row of changes: readers that lack it read the assets themselves.
-            key = ItemKey(keys.program_pk(program_id), keys.PROGRAM)
-            if self._table.get(key) is None:
-                raise NotFound(f"program {program_id} does not exist")
-            self._table.update(key, "ADD catalogue_revision :one", {":one": {"N": "1"}})
+            condition, values = while_it_lives(incarnation)
+            key = program_key(program_id_of(incarnation))
+            try:
+                self._table.update(
+                    key, "ADD catalogue_revision :one", {":one": {"N": "1"}, **values}, condition=condition
+                )
+            except WriteRefused as refused:
+                raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
         return removed
 
-    def remove_program(self, program_id: str) -> None:
+    def remove_program(self, incarnation: Incarnation) -> None:
         """Remove a program with all its events, users, assets and settings. The program itself goes last."""
         for prefix in (keys.EVENT_PREFIX, keys.HISTORY, keys.TAIL):
-            self._remove_all(self._table.scan(keys.users_prefix(program_id), prefix, projection="pk, sk"))
-        for pk in _partitions_of(program_id):
+            self._remove_all(self._table.scan(keys.users_prefix(incarnation), prefix, projection="pk, sk"))
+        for pk in _partitions_of(incarnation):
             self._remove_all(item for item in self._table.query(pk) if item["sk"]["S"] != keys.PROGRAM)
-        self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id)))
-        self._table.delete(ItemKey(keys.program_pk(program_id), keys.PROGRAM))
+        self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id_of(incarnation))))
+        self._table.delete(program_key(program_id_of(incarnation)))
 
     def _remove_all(self, items: Iterable[Item]) -> None:
         self._table.delete_many([ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items])
 
 
-def _partitions_of(program_id: str) -> tuple[str, ...]:
+def _partitions_of(incarnation: Incarnation) -> tuple[str, ...]:
     """The partitions of a program that are not a user's."""
     return (
-        keys.assets_pk(program_id),
-        keys.asset_changes_pk(program_id),
-        keys.tombstones_pk(program_id),
-        keys.resources_pk(program_id),
-        keys.program_pk(program_id),
+        keys.assets_pk(incarnation),
+        keys.asset_changes_pk(incarnation),
+        keys.tombstones_pk(incarnation),
+        keys.resources_pk(incarnation),
+        keys.incarnation_pk(incarnation),
     )
 
 

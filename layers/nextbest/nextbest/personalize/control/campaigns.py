@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
+from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
@@ -21,8 +22,7 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
     config = call.request.get("campaignConfig", {})
     version = _version(call, config)
-    program_id = version["program_id"]
-    if name != program_id and call.key.opens(name) and call.store.program_state(name) is not None:
+    if name != version["program_id"] and call.present(name) is not None:
         # Each program implicitly has a campaign of its own name, which the caller could not tell from this one.
         raise AlreadyExists(f"Another resource with Arn {call.arn(CAMPAIGN, name)} already exists.")
     members = {
@@ -32,11 +32,11 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
         "config": config,
         "status": ACTIVE,
     }
-    call.create(CAMPAIGN, name, program_id, members)
+    call.create(CAMPAIGN, name, owner_of(version), members)
     return {"campaignArn": call.arn(CAMPAIGN, name)}
 
 
-def _version(call: ControlCall, config: Mapping[str, Any], *, within: str | None = None) -> Resource:
+def _version(call: ControlCall, config: Mapping[str, Any], *, within: Incarnation | None = None) -> Resource:
     """The version for a campaign, of the program ``within`` where several have it.
 
     Raises InvalidInput for one that failed, InUse while it is being trained.
@@ -76,7 +76,7 @@ def describe_campaign(call: ControlCall) -> Mapping[str, Any]:
 def list_campaigns(call: ControlCall) -> Mapping[str, Any]:
     solution = narrowed_to(call, SOLUTION, "solutionArn")
     matches = (
-        call.resources(CAMPAIGN, program_id=solution["program_id"], solution=solution["name"])
+        call.resources(CAMPAIGN, of=owner_of(solution), solution=solution["name"])
         if solution is not None
         else call.resources(CAMPAIGN)
     )
@@ -89,8 +89,8 @@ def update_campaign(call: ControlCall) -> Mapping[str, Any]:
     changes: dict[str, Any] = {}
     config = call.request.get("campaignConfig", campaign["config"])
     if "solutionVersionArn" in call.request:
-        version = _version(call, config, within=campaign["program_id"])
-        if version["program_id"] != campaign["program_id"]:
+        version = _version(call, config, within=owner_of(campaign))
+        if owner_of(version) != owner_of(campaign):
             problem = "The solution version belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="solutionVersionArn")
         changes |= {"solution": version["solution"], "version": _version_name(call, version)}

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
@@ -28,11 +29,12 @@ from nextbest.personalize.protocol.arns import (
     Arns,
     missing,
     name_in,
+    owner_of,
 )
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.personalize.protocol.wire import parse_json
-from nextbest.store.base import Namespace, ProgramState, ResourceKey
+from nextbest.store.base import ProgramState, ResourceKey
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
@@ -53,8 +55,8 @@ class ControlPlane:
 
     store: BulkStore
     arns: Arns
-    start_rebase: Callable[[str, str], None]
-    start_import: Callable[[str, str], None]
+    start_rebase: Callable[[Incarnation, str], None]
+    start_import: Callable[[Incarnation, str], None]
     random: Random
 
 
@@ -74,106 +76,108 @@ class ControlCall:
     def arn(self, kind: str, name: str) -> str:
         return self.deployment.arns.of(kind, name)
 
-    @property
-    def is_operator(self) -> bool:
-        """Whether the caller administers every program."""
-        return not self.key.programs and self.key.allows(ADMIN)
-
-    def programs(self) -> Sequence[Namespace]:
+    def programs(self) -> Sequence[Incarnation]:
         """The programs that the caller administers; for an operator this reads all there are."""
         if not self.key.allows(ADMIN):
             return ()
         named = list(dict.fromkeys(self.key.programs))
-        return named or [program.program_id for program in self.store.list_programs()]
+        return named or [program.incarnation for program in self.store.list_programs()]
 
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
         return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
+
+    def present(self, program_id: str) -> Incarnation | None:
+        """The present incarnation of a program, where the key names it or opens every program."""
+        opened = self.key.opens_every_program or self.key.incarnation_of(program_id) is not None
+        state = self.store.program_state(program_id) if opened and PROGRAM_ID.fullmatch(program_id) else None
+        return state.program.incarnation if state is not None and self.key.opens(state.program.incarnation) else None
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
         arn = self.request[member]
         return self.find_named(kind, name_in(arn, kind, field=member), arn)
 
-    def find_named(self, kind: str, name: str, arn: str, *, within: Namespace | None = None) -> Resource:
+    def find_named(self, kind: str, name: str, arn: str, *, within: Incarnation | None = None) -> Resource:
         """The resource ``name``, which the caller knows as ``arn``, in the programs that the key opens.
 
         Where several of them have one, it is that of the program ``within``, else that of the program of the same name.
         Raises NotFound, Forbidden; InvalidInput where it could be any of several.
         """
         matches = self._matches(kind, name, within)
-        resource = matches.get(within or "") or matches.get(_namesake(name))
-        if resource is None and len(matches) > 1:
+        if len(matches) > 1:
+            preferred = [row for row in matches if owner_of(row) == within]
+            matches = preferred or [row for row in matches if row["program_id"] == _namesake(name)] or matches
+        if len(matches) > 1:
             raise InvalidInput(
                 f"Several of the dataset groups that the access key opens have a resource {arn}; use a key of one"
             )
-        resource = resource or next(iter(matches.values()), None)
-        if resource is None:
+        if not matches:
             raise missing(arn)
-        self.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+        (resource,) = matches
+        self.key.require(owner_of(resource), ADMIN, hidden=missing(arn))
         return as_of(resource, self.now)
 
-    def _matches(self, kind: str, name: str, within: Namespace | None) -> dict[Namespace, Resource]:
-        """The resources of this name that the caller may mean, by program."""
-        namesake = _namesake(name)
-        if kind in (DATASET_GROUP, DATASET):  # named after the program they belong to
-            own = PROGRAM_ID.fullmatch(namesake) and self.key.opens(namesake)
-            return self.resources_named(kind, name, [namesake] if own else [])
-        if not self.is_operator:
+    def _matches(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
+        """The resources of this name that the caller may mean."""
+        if not self.key.opens_every_program:
             return self.resources_named(kind, name, self.key.programs)
         # The likeliest first: looking through all programs takes reads for each.
-        likely = [program_id for program_id in (within, namesake) if program_id and PROGRAM_ID.fullmatch(program_id)]
-        return self.resources_named(kind, name, likely) or self.resources_named(kind, name, self.programs())
+        likely = [owner for owner in (within, self.present(_namesake(name))) if owner is not None]
+        found = self.resources_named(kind, name, likely)
+        if found or kind in (DATASET_GROUP, DATASET):  # these are named after the program they belong to
+            return found
+        return self.resources_named(kind, name, self.programs())
 
-    def resources_named(self, kind: str, name: str, namespaces: Iterable[Namespace]) -> dict[Namespace, Resource]:
-        """The resources of this kind and name in some namespaces, by namespace; those that exist."""
-        matches = self.store.find_resources(ResourceKey(namespace, kind, name) for namespace in namespaces)
-        return {key.namespace: resource for key, resource in matches.items()}
+    def resources_named(self, kind: str, name: str, owners: Iterable[Incarnation]) -> list[Resource]:
+        """The resources of this kind and name that these owners have."""
+        return list(self.store.find_resources(ResourceKey(owner, kind, name) for owner in owners).values())
 
-    def resources(self, kind: str, *, program_id: Namespace | None = None, **criteria: str) -> Iterator[Resource]:
-        """All resources of ``kind``, of one program or all, that the caller administers and that match ``criteria``.
+    def resources(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
+        """All resources of ``kind`` that the caller administers, of one program or all, and that match ``criteria``.
 
         Those of one program are in order of their names.
         """
-        programs = self.programs() if program_id is None else [program_id] if self._administers(program_id) else []
+        programs = self.programs() if of is None else [of] if self._administers(of) else []
         for resource in self.store.list_resources(programs, kind):
             if all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
 
-    def _administers(self, program_id: Namespace) -> bool:
-        return self.key.opens(program_id) and self.key.allows(ADMIN)
+    def _administers(self, incarnation: Incarnation) -> bool:
+        return self.key.opens(incarnation) and self.key.allows(ADMIN)
 
-    def create(self, kind: str, name: str, program_id: Namespace, members: Mapping[str, Any]) -> Resource:
+    def create(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
         """Store a new resource of a program. Raises AlreadyExists, QuotaExceeded, Refused."""
-        self.require_free(kind, name, [program_id])
-        return self.add(kind, name, program_id, members)
+        self.require_free(kind, name, [owner])
+        return self.add(kind, name, owner, members)
 
-    def require_free(self, kind: str, name: str, namespaces: Sequence[Namespace]) -> None:
-        """Raise AlreadyExists for a name that is taken, QuotaExceeded where a namespace has no room for another.
+    def require_free(self, kind: str, name: str, owners: Sequence[Incarnation]) -> None:
+        """Raise AlreadyExists for a name that is taken, QuotaExceeded where an owner has no room for another.
 
         A name is also taken where another program has it that the key names: its holder could not tell the two apart.
         """
-        if self.resources_named(kind, name, [*namespaces, *self.key.programs]):
+        if self.resources_named(kind, name, [*owners, *self.key.programs]):
             raise self._taken(kind, name)
         most = MOST_RESOURCES.get(kind)
         if most is None:
             return
-        for namespace in namespaces:
-            if sum(1 for _ in self.store.list_resources([namespace], kind)) >= most:
+        for owner in owners:
+            if sum(1 for _ in self.store.list_resources([owner], kind)) >= most:
                 raise QuotaExceeded(f"Cannot create a {kind}. A dataset group has at most {most} {kind}s.")
 
-    def add(self, kind: str, name: str, namespace: Namespace, members: Mapping[str, Any]) -> Resource:
+    def add(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
         """Store a new resource, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
-            "program_id": namespace,
+            "program_id": program_id_of(owner),
+            "incarnation": owner,
             "created": self.now,
             "updated": self.now,
             "tags": tags_of(self.request.get("tags", [])),
             **members,
         }
         try:
-            self.store.create_resource(namespace, kind, name, resource)
+            self.store.create_resource(owner, kind, name, resource)
         except AlreadyExists as error:
             raise self._taken(kind, name) from error
         return resource
@@ -184,15 +188,15 @@ class ControlCall:
     def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
         """Store a resource with some members changed."""
         changed = {**resource, **members, "updated": self.now}
-        self.store.put_resource(resource["program_id"], kind, resource["name"], changed)
+        self.store.put_resource(owner_of(resource), kind, resource["name"], changed)
         return changed
 
     def delete(self, kind: str, resource: Resource) -> None:
         """Remove a resource. Raises NotFound."""
-        self.store.delete_resource(resource["program_id"], kind, resource["name"])
+        self.store.delete_resource(owner_of(resource), kind, resource["name"])
 
 
-def _namesake(name: str) -> Namespace:
+def _namesake(name: str) -> str:
     """The program that has the name of a resource: of a dataset its own, of a version one named like the solution."""
     return name.partition("/")[0]
 

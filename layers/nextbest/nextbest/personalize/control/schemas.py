@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import Forbidden, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
-from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in
-from nextbest.store.base import DEPLOYMENT, Namespace
+from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, owner_of
+from nextbest.store.base import DEPLOYMENT
 
 
 def create_schema(call: ControlCall) -> Mapping[str, Any]:
@@ -28,10 +29,10 @@ def create_schema(call: ControlCall) -> Mapping[str, Any]:
         "fields": schema.to_json(),
         "domain": call.request.get("domain"),
     }
-    name, namespaces = call.request["name"], _namespaces(call)
-    call.require_free(SCHEMA, name, namespaces)
-    for namespace in namespaces:
-        call.add(SCHEMA, name, namespace, members)
+    name, owners = call.request["name"], _owners(call)
+    call.require_free(SCHEMA, name, owners)
+    for owner in owners:
+        call.add(SCHEMA, name, owner, members)
     return {"schemaArn": call.arn(SCHEMA, name)}
 
 
@@ -42,14 +43,14 @@ def describe_schema(call: ControlCall) -> Mapping[str, Any]:
 
 def list_schemas(call: ControlCall) -> Mapping[str, Any]:
     _require_admin(call)
-    by_name = {row["name"]: row for row in call.store.list_resources(_namespaces(call), SCHEMA)}
+    by_name = {row["name"]: row for row in call.store.list_resources(_owners(call), SCHEMA)}
     return page(call, by_name.values(), "schemas", lambda row: _summary(call, row))
 
 
 def delete_schema(call: ControlCall) -> None:
     schema = schema_named(call, call.request["schemaArn"])
-    copies = [schema] if call.is_operator else list(_own(call, schema["name"]).values())
-    owners = [copy["program_id"] for copy in copies]
+    copies = [schema] if call.key.opens_every_program else _own(call, schema["name"])
+    owners = [owner_of(copy) for copy in copies]
     for dataset in call.resources(DATASET):
         if dataset["schema"] == schema["name"] and dataset["schema_owner"] in owners:
             raise InUse(f"The schema is in use by the dataset {call.arn(DATASET, dataset['name'])}")
@@ -57,29 +58,29 @@ def delete_schema(call: ControlCall) -> None:
         call.delete(SCHEMA, copy)
 
 
-def schema_named(call: ControlCall, arn: str, *, within: Namespace | None = None) -> Resource:
+def schema_named(call: ControlCall, arn: str, *, within: Incarnation | None = None) -> Resource:
     """The schema that an ARN names: the caller's own, of the program ``within`` where several have it.
 
     An operator may also name a program's. Raises InvalidInput, NotFound, Forbidden.
     """
     name = name_in(arn, SCHEMA, field="schemaArn")
     own = _own(call, name)
-    if not own and call.is_operator:
+    if not own and call.key.opens_every_program:
         return call.find_named(SCHEMA, name, arn, within=within)
     if not own:
         raise missing(arn)
     _require_admin(call)
-    return own.get(within or "") or next(iter(own.values()))
+    return next((schema for schema in own if owner_of(schema) == within), own[0])
 
 
-def _own(call: ControlCall, name: str) -> dict[Namespace, Resource]:
-    """The caller's own schemas of this name, by namespace."""
-    return call.resources_named(SCHEMA, name, _namespaces(call))
+def _own(call: ControlCall, name: str) -> list[Resource]:
+    """The caller's own schemas of this name."""
+    return call.resources_named(SCHEMA, name, _owners(call))
 
 
-def _namespaces(call: ControlCall) -> Sequence[Namespace]:
+def _owners(call: ControlCall) -> Sequence[Incarnation]:
     """Where the caller's own schemas are."""
-    return [DEPLOYMENT] if call.is_operator else call.key.programs
+    return [DEPLOYMENT] if call.key.opens_every_program else call.key.programs
 
 
 def _require_admin(call: ControlCall) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.protocol.arns import (
@@ -19,6 +20,7 @@ from nextbest.personalize.protocol.arns import (
     VERSION,
     missing,
     name_in,
+    owner_of,
 )
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
@@ -39,11 +41,10 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     mode = call.request.get("trainingMode", FULL)
     if mode == UPDATE:
         raise InvalidInput("trainingMode UPDATE is for User-Personalization only; use FULL", field="trainingMode")
-    program_id = solution["program_id"]
-    busy = unfinished_version(call, program_id=program_id)
+    busy = unfinished_version(call, owner_of(solution))
     if busy is not None:
         raise InUse(f"The dataset group is being trained already: {busy}")
-    state = call.program(program_id, arn=call.request["solutionArn"])
+    state = call.program(solution["program_id"], arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
     members = {
         "solution": solution["name"],
@@ -54,10 +55,10 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         "event_type": solution["event_type"],
         "status": CREATE_PENDING,
     }
-    call.create(VERSION, name, program_id, members)
+    call.create(VERSION, name, state.program.incarnation, members)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
-    call.deployment.start_rebase(program_id, name)
+    call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
@@ -104,7 +105,7 @@ def get_solution_metrics(call: ControlCall) -> Mapping[str, Any]:
     return {"solutionVersionArn": arn, "metrics": version["metrics"]}
 
 
-def find_version(call: ControlCall, member: str, *, within: str | None = None) -> Resource:
+def find_version(call: ControlCall, member: str, *, within: Incarnation | None = None) -> Resource:
     """The solution version whose ARN is ``member``, which may end in ``$LATEST``. A solution's ARN is not enough.
 
     ``within`` is the program to look in first. Raises InvalidInput, NotFound, Forbidden.
@@ -124,7 +125,7 @@ def find_version(call: ControlCall, member: str, *, within: str | None = None) -
 
 def versions_of(call: ControlCall, solution: Resource) -> Iterator[Resource]:
     """The versions of a solution."""
-    return call.resources(VERSION, program_id=solution["program_id"], solution=solution["name"])
+    return call.resources(VERSION, of=owner_of(solution), solution=solution["name"])
 
 
 def latest_version(call: ControlCall, solution: Resource) -> Resource | None:
@@ -133,9 +134,9 @@ def latest_version(call: ControlCall, solution: Resource) -> Resource | None:
     return next((row for row in reversed(versions) if row["status"] == ACTIVE), versions[-1] if versions else None)
 
 
-def unfinished_version(call: ControlCall, *, program_id: str, **criteria: str) -> str | None:
+def unfinished_version(call: ControlCall, owner: Incarnation, **criteria: str) -> str | None:
     """The ARN of a version of a program that is waiting or being trained."""
-    rows = call.resources(VERSION, program_id=program_id, **criteria)
+    rows = call.resources(VERSION, of=owner, **criteria)
     busy = next((row for row in rows if row["status"] in BUSY), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 

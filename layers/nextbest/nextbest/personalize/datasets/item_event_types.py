@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import QuotaExceeded
 from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.store.base import ConfigurationStore
@@ -19,9 +20,9 @@ MAX_EVENT_TYPE_BYTES = 300_000
 """Of all of a program's together, as JSON: DynamoDB takes 400 KB an item."""
 
 
-def item_event_types(store: ConfigurationStore, program_id: str) -> frozenset[str]:
+def item_event_types(store: ConfigurationStore, incarnation: Incarnation) -> frozenset[str]:
     """The event types of everything that was put or imported as an item interaction."""
-    return types_in(store.resource(program_id, *ITEM_EVENTS))
+    return types_in(store.resource(incarnation, *ITEM_EVENTS))
 
 
 def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
@@ -29,15 +30,15 @@ def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(resource["event_types"]) if resource is not None else frozenset()
 
 
-def remember_item_events(store: ConfigurationStore, program_id: str, event_types: AbstractSet[str]) -> None:
+def remember_item_events(store: ConfigurationStore, incarnation: Incarnation, event_types: AbstractSet[str]) -> None:
     """Add event types, except TAKEN, which is always an action's. Raises QuotaExceeded.
 
     Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """
-    known = item_event_types(store, program_id)
+    known = item_event_types(store, incarnation)
     current = with_event_types(known, event_types)
     if current != known:
-        store.put_resource(program_id, *ITEM_EVENTS, {"event_types": sorted(current)})
+        store.put_resource(incarnation, *ITEM_EVENTS, {"event_types": sorted(current)})
 
 
 def with_event_types(known: frozenset[str], event_types: AbstractSet[str]) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.personalize.datasets.item_event_types import item_event_types
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS
 from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, ITEM_ID, SOURCE
@@ -27,16 +28,16 @@ def is_in(dataset_type: str) -> Callable[[Asset], bool]:
     return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
 
 
-def clear_dataset(store: BulkStore, program_id: str, dataset_type: str) -> None:
+def clear_dataset(store: BulkStore, incarnation: Incarnation, dataset_type: str) -> None:
     """Remove the data of a dataset. Events and labels that came through ActionHub stay."""
-    state = store.program_state(program_id)
-    if state is None:
+    state = store.program_state(program_id_of(incarnation))
+    if state is None or state.program.incarnation != incarnation:
         return
     if dataset_type in (ACTIONS, ITEMS):
         unwanted = is_in(dataset_type)
-        store.remove_assets(program_id, [asset.asset_id for asset in store.assets(program_id) if unwanted(asset)])
+        store.remove_assets(incarnation, [asset.asset_id for asset in store.assets(incarnation) if unwanted(asset)])
     elif dataset_type == USERS:
-        users = [user_id for user_id, _ in store.all_user_attributes(program_id)]
-        store.remove_user_attributes(program_id, users)
+        users = [user_id for user_id, _ in store.all_user_attributes(incarnation)]
+        store.remove_user_attributes(incarnation, users)
     elif dataset_type in (ACTION_INTERACTIONS, INTERACTIONS):
-        store.remove_events(state.program, is_of(dataset_type, item_event_types(store, program_id)))
+        store.remove_events(state.program, is_of(dataset_type, item_event_types(store, incarnation)))

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID, WRITE, AccessKey
+from nextbest.domain.programs import Program
 from nextbest.errors import NotFound
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema
+from nextbest.personalize.protocol.arns import owner_of
 from nextbest.store.base import DEPLOYMENT, ConfigurationStore, ProgramState
 
 TRACKING_ID = "tracking-id"
@@ -24,10 +26,11 @@ class Tracker:
     schema: DatasetSchema | None = None
 
 
-def tracker_resource(program_id: str, dataset_type: str, schema: DatasetSchema | None) -> dict[str, Any]:
+def tracker_resource(program: Program, dataset_type: str, schema: DatasetSchema | None) -> dict[str, Any]:
     """The stored resource of a tracking id: all that putting an event needs, in one read."""
     return {
-        "program_id": program_id,
+        "program_id": program.program_id,
+        "incarnation": program.incarnation,
         "dataset_type": dataset_type,
         "schema": schema.to_json() if schema is not None else None,
     }
@@ -42,13 +45,13 @@ def open_tracker(store: ConfigurationStore, key: AccessKey, tracking_id: str, da
     hidden = NotFound(f"Tracking id {tracking_id} does not exist.")
     if not PROGRAM_ID.fullmatch(tracking_id):  # ours have that form too
         raise hidden
-    resource: Mapping[str, Any] = store.resource(DEPLOYMENT, TRACKING_ID, tracking_id) or {
-        "program_id": tracking_id,
-        "dataset_type": dataset_type,
-        "schema": None,
-    }
+    resource: Mapping[str, Any] | None = store.resource(DEPLOYMENT, TRACKING_ID, tracking_id)
+    if resource is None:
+        return Tracker(open_program(store, key, tracking_id, WRITE, hidden=hidden))
     if resource["dataset_type"] != dataset_type:
         raise hidden
     state = open_program(store, key, resource["program_id"], WRITE, hidden=hidden)
+    if state.program.incarnation != owner_of(resource):
+        raise hidden
     schema = DatasetSchema.from_json(resource["schema"]) if resource["schema"] is not None else None
     return Tracker(state, schema)

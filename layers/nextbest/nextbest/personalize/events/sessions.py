@@ -26,19 +26,19 @@ def join_session(store: Store, program: Program, *, session_id: str, user_id: st
     """
     if session_id == user_id:
         return 0
-    events = [event for event in store.events_of(program.program_id, session_id) if event.source == ANONYMOUS]
+    events = [event for event in store.events_of(program.incarnation, session_id) if event.source == ANONYMOUS]
     if not events:
         return 0
     session, user = _digest(program, session_id), _digest(program, user_id)
-    owner = store.resource(program.program_id, JOINED_SESSION, session)
+    owner = store.resource(program.incarnation, JOINED_SESSION, session)
     if owner is not None and (owner["user"] != user or owner["events"] == len(events)):
         return 0
     # Recorded first, so that the session stays this user's if storing is interrupted; the next event goes on with it.
-    store.put_resource(program.program_id, JOINED_SESSION, session, {"user": user, "events": 0})
+    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": 0})
     stored = store.append(program, [replace(event, user_id=user_id) for event in events])
-    store.put_resource(program.program_id, JOINED_SESSION, session, {"user": user, "events": len(events)})
+    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": len(events)})
     return stored.accepted
 
 
 def _digest(program: Program, user_id: str) -> str:
-    return sha256(f"{program.program_id}\0{user_id}".encode()).hexdigest()
+    return sha256(f"{program.incarnation}\0{user_id}".encode()).hexdigest()

@@ -7,8 +7,11 @@ read. Source: docs/contracts/personalize.md, section 8.2.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 
 DATASET_GROUP = "dataset-group"
@@ -66,6 +69,11 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
     if actual_kind != kind:
         raise InvalidInput(f"The {field} must be the ARN of a {kind}, not of a {actual_kind}", field=field)
     return name
+
+
+def owner_of(resource: Mapping[str, Any]) -> Incarnation:
+    """The program that a stored resource belongs to; ``DEPLOYMENT`` where it belongs to none."""
+    return Incarnation(resource["incarnation"])
 
 
 def missing(arn: str) -> NotFound:

@@ -21,6 +21,7 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
@@ -39,14 +40,14 @@ from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
-from nextbest.personalize.runtime.campaign_programs import CampaignPrograms
+from nextbest.personalize.runtime.campaign_programs import CampaignPrograms, has_campaign
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
 from nextbest.store.base import ProgramState, UserRead
-from nextbest.store.cache import LruCache
+from nextbest.store.cache import LruCache, RememberedKey
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -164,7 +165,7 @@ class ActionRecommender:
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
-        self._programs = CampaignPrograms(recommender.store)
+        self._programs = CampaignPrograms(recommender)
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
@@ -221,45 +222,61 @@ class ActionRecommender:
         )
 
     def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        key, program_id, read = self._opened(query, caller, now=now)
-        key.require(program_id, READ, hidden=missing(query.campaign_arn))
-        self._recommender.quota.take(program_id, now=now)
+        key, incarnation, read = self._opened(query, caller, now=now)
+        hidden = missing(query.campaign_arn)
+        state = self._recommender.present(key, read.state, hidden=hidden)
+        if not has_campaign(read, incarnation, query.campaign):
+            raise hidden
         campaign = read.resources[CAMPAIGN, query.campaign]
-        if read.state is None or (campaign is None and query.campaign != program_id):
-            raise missing(query.campaign_arn)
         if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        bound = self._bound_filter(query, key, program_id, read) if query.filter is not None else None
+        bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
-        return _Context(read.state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
-    def _opened(self, query: _Query, caller: Credentials, *, now: float) -> tuple[AccessKey, str, UserRead]:
-        """The caller's key, the campaign's program, and what was read of that: all at once where it is remembered.
+    def _opened(self, query: _Query, caller: Credentials, *, now: float) -> tuple[AccessKey, Incarnation, UserRead]:
+        """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
 
-        Elsewhere the key is read first, because it says which program is meant.
+        The caller proves to hold a key, and that it opens the program, before anything of a user is decoded.
         """
-        key: AccessKey | None = None
-        program_id = self._programs.remembered(caller.key_id, query.campaign, now=now)
-        if program_id is not None:
-            read = self._read(program_id, query, access_key_id=caller.key_id)
-            key = self._gate.prove(caller, read.access_key, now=now)
-            if _may_have_campaign(key, program_id, query.campaign, read):
-                return key, program_id, read
-        key = key or self._gate.authenticate(caller, now=now)
-        program_id = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
-        return key, program_id, self._read(program_id, query)
+        identified = self._gate.identify(caller, now=now)
+        incarnation = self._programs.expected(identified.key, query.campaign, now=now)
+        read = self._read(incarnation, query, caller, identified, now=now) if incarnation is not None else None
+        key = (read.access_key if read is not None else None) or identified.key
+        if incarnation is None or read is None or not self._is_decided(key, incarnation, query.campaign, read):
+            incarnation = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
+            read = self._read(incarnation, query, caller, identified, now=now)
+        self._recommender.quota.take(incarnation, now=now)
+        return key, incarnation, read
 
-    def _read(self, program_id: str, query: _Query, *, access_key_id: str | None = None) -> UserRead:
+    @staticmethod
+    def _is_decided(key: AccessKey, incarnation: Incarnation, campaign: str, read: UserRead) -> bool:
+        """Whether no other program can be meant than the one that was read."""
+        return len(key.programs) == 1 or has_campaign(read, incarnation, campaign)
+
+    def _read(
+        self, incarnation: Incarnation, query: _Query, caller: Credentials, identified: RememberedKey, *, now: float
+    ) -> UserRead:
+        """What is stored of the user, the program and the campaign; and the key, where its copy is not current."""
+        hidden = missing(query.campaign_arn)
         resources = query.resources
-        cached = self._candidates.get(program_id)
+        cached = self._candidates.get(incarnation)
         if cached is None or cached[0] == UNTRAINED:
             resources.append(ITEM_EVENTS)
-        return self._recommender.store.read_user(
-            program_id, query.user_id, access_key_id=access_key_id, resources=resources
+        store = self._recommender.store
+        if identified.current:
+            identified.key.require(incarnation, READ, hidden=hidden)
+            return store.read_user(incarnation, query.user_id, resources=resources)
+
+        def admit(stored: AccessKey | None) -> None:
+            self._gate.confirm(identified, stored, caller, now=now).require(incarnation, READ, hidden=hidden)
+
+        return store.read_user(
+            incarnation, query.user_id, access_key_id=caller.key_id, resources=resources, admit=admit
         )
 
-    def _bound_filter(self, query: _Query, key: AccessKey, program_id: str, read: UserRead) -> BoundFilter:
+    def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
         """The filter of the request. Raises NotFound, InvalidInput."""
         assert query.filter is not None
         resource = read.resources[FILTER, query.filter]
@@ -267,7 +284,7 @@ class ActionRecommender:
             raise self._no_such_filter(query, key)
         if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
-        place = f"{program_id}/{query.filter}"
+        place = f"{incarnation}/{query.filter}"
         cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
@@ -277,30 +294,23 @@ class ActionRecommender:
 
     def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
         """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
-        if len(set(key.programs)) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
+        if len(key.programs) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
             problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
             return InvalidInput(problem, field="filterArn")
         return missing(query.filter_arn)
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
-        program_id = context.state.program.program_id
+        incarnation = context.state.program.incarnation
         if catalogue.revision < 0:  # made for one user
             return Candidates.of(model, catalogue, frozenset())
-        cached = self._candidates.get(program_id)
+        cached = self._candidates.get(incarnation)
         if cached is None or cached[:2] != (version, catalogue.revision):
             types = context.item_types
             if types is None:
-                types = item_event_types(self._recommender.store, program_id)
+                types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(program_id, cached)
+            self._candidates.put(incarnation, cached)
         return cached[2]
-
-
-def _may_have_campaign(key: AccessKey, program_id: str, campaign: str, read: UserRead) -> bool:
-    """Whether the program that was read is still the one to look for the campaign in."""
-    if not key.opens(program_id):
-        return False
-    return len(set(key.programs)) == 1 or campaign == program_id or read.resources[CAMPAIGN, campaign] is not None
 
 
 def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:

@@ -7,12 +7,12 @@ library alone.
 
 from __future__ import annotations
 
-import math
-
-from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
+from nextbest.domain.access_keys import PROGRAM_ID, AccessKey
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput
+from nextbest.logic.recommendations import Recommender
 from nextbest.personalize.protocol.arns import CAMPAIGN, missing
-from nextbest.store.base import Namespace, ResourceKey, Store
+from nextbest.store.base import ResourceKey, UserRead
 from nextbest.store.cache import LruCache
 
 REMEMBERED_SECONDS = 60.0
@@ -22,48 +22,57 @@ REMEMBERED_SECONDS = 60.0
 class CampaignPrograms:
     """Finds the programs of campaigns, and remembers them so that a warm environment reads everything at once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._remembered: LruCache[tuple[Namespace, float]] = LruCache(1024)
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+        self._remembered: LruCache[tuple[Incarnation, float]] = LruCache(1024)
 
-    def remembered(self, key_id: str, campaign: str, *, now: float) -> Namespace | None:
-        """The program that the key and the campaign led to before: a guess, made before the key was read."""
-        entry = self._remembered.get(key_id) or self._remembered.get(_place(key_id, campaign))
-        return entry[0] if entry is not None and now < entry[1] else None
+    def expected(self, key: AccessKey, campaign: str, *, now: float) -> Incarnation | None:
+        """The program to read first: the only one, the one remembered, or that of the campaign's name."""
+        if len(key.programs) == 1:
+            return key.programs[0]
+        entry = self._remembered.get(_place(key, campaign))
+        if entry is not None and now < entry[1]:
+            return entry[0]
+        return self._recommender.expected_incarnation(key, campaign) if PROGRAM_ID.fullmatch(campaign) else None
 
-    def find(self, key: AccessKey, campaign: str, arn: str, *, now: float) -> Namespace:
-        """The program that the caller means. It need not have the campaign where the key opens no other program.
+    def find(self, key: AccessKey, campaign: str, arn: str, *, now: float) -> Incarnation:
+        """The program that the caller means, where the one expected does not have the campaign.
 
         Raises NotFound, and InvalidInput where it could be any of several.
         """
-        if len(set(key.programs)) == 1:
-            self._remembered.put(key.key_id, (key.programs[0], math.inf))
-            return key.programs[0]
-        program_id = self._namesake(key, campaign) or self._only_one(key, campaign, arn)
-        self._remembered.put(_place(key.key_id, campaign), (program_id, now + REMEMBERED_SECONDS))
-        return program_id
-
-    def _namesake(self, key: AccessKey, campaign: str) -> Namespace | None:
-        opens = PROGRAM_ID.fullmatch(campaign) is not None and key.opens(campaign)
-        return campaign if opens and self._store.program_state(campaign) is not None else None
-
-    def _only_one(self, key: AccessKey, campaign: str, arn: str) -> Namespace:
-        programs = self.that_have(key, CAMPAIGN, campaign)
+        if len(key.programs) == 1:
+            raise missing(arn)
+        programs = (
+            [namesake] if (namesake := self._namesake(key, campaign)) else self.that_have(key, CAMPAIGN, campaign)
+        )
         if len(programs) > 1:
-            problem = f"Several of the dataset groups that the access key opens have a resource {arn}"
-            raise InvalidInput(f"{problem}; use a key of one", field="campaignArn")
+            problem = f"Several of the dataset groups that the access key opens have a resource {arn}; use a key of one"
+            raise InvalidInput(problem, field="campaignArn")
         if not programs:
             raise missing(arn)
+        self._remembered.put(_place(key, campaign), (programs[0], now + REMEMBERED_SECONDS))
         return programs[0]
 
-    def that_have(self, key: AccessKey, kind: str, name: str) -> list[Namespace]:
+    def _namesake(self, key: AccessKey, campaign: str) -> Incarnation | None:
+        """The present incarnation of the program of this name, if the key opens it."""
+        opens = key.opens_every_program or key.incarnation_of(campaign) is not None
+        state = self._recommender.store.program_state(campaign) if opens and PROGRAM_ID.fullmatch(campaign) else None
+        return state.program.incarnation if state is not None and key.opens(state.program.incarnation) else None
+
+    def that_have(self, key: AccessKey, kind: str, name: str) -> list[Incarnation]:
         """The programs that the key opens and that have a resource of this name; for an operator's, all are read."""
-        programs = key.programs
-        if not programs and key.allows(ADMIN):
-            programs = tuple(program.program_id for program in self._store.list_programs())
-        found = self._store.find_resources(ResourceKey(program_id, kind, name) for program_id in programs)
-        return [resource.namespace for resource in found]
+        programs = list(key.programs)
+        if key.opens_every_program:
+            programs = [program.incarnation for program in self._recommender.store.list_programs()]
+        found = self._recommender.store.find_resources(ResourceKey(owner, kind, name) for owner in programs)
+        return [resource.owner for resource in found]
 
 
-def _place(key_id: str, campaign: str) -> str:
-    return f"{key_id}/{campaign}"
+def has_campaign(read: UserRead, incarnation: Incarnation, campaign: str) -> bool:
+    """Whether the program that was read is there and has the campaign."""
+    present = read.state is not None and read.state.program.incarnation == incarnation
+    return present and (campaign == program_id_of(incarnation) or read.resources[CAMPAIGN, campaign] is not None)
+
+
+def _place(key: AccessKey, campaign: str) -> str:
+    return f"{key.key_id}/{campaign}"
