@@ -56,7 +56,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         STORE,
         arns,
         lambda incarnation, version: REBASE.start({**of(incarnation), "solution_version": version}),
-        lambda job: REBASE.start({"import_job": job}),
+        lambda incarnation, job: REBASE.start({**of(incarnation), "import_job": job}),
         RANDOM,
         ARTIFACTS,
     ),

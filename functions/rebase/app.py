@@ -26,17 +26,17 @@ ARTIFACTS = open_artifacts(clock=time.time)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
-    if "import_job" in event:
-        run_import(STORE, S3Files(s3_client()), event["import_job"], clock=time.time)
-        return {"import_job": event["import_job"]}
     if "program_id" not in event:
         return {"models": rebase_all()}
     incarnation = incarnation_in(event)
+    if "import_job" in event:
+        run_import(STORE, S3Files(s3_client()), incarnation, event["import_job"], clock=time.time)
+        return {"import_job": event["import_job"]}
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:
         run = partial(rebase, incarnation)
-        trained = run_version(STORE, ARTIFACTS, event["solution_version"], run, clock=time.time)
+        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], run, clock=time.time)
         return {"model": trained.version if trained is not None else None}
     return {"model": rebase(incarnation).version}
 

@@ -17,7 +17,7 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINIS
 from nextbest.errors import InvalidInput, Unavailable
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
-from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns, stored_kind
+from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
 from tests.factories import MemoryArtifacts, user_events
@@ -149,18 +149,21 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
 def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_it_could_live(tenant: Tenant) -> None:
     # Given a solution version whose training was killed
     name = f"solution-{tenant.program_id}/00000001"
-    version = {"name": name, "program_id": tenant.program_id, "solution": f"solution-{tenant.program_id}"}
+    owner = tenant.program.incarnation
+    ids = {"name": name, "program_id": tenant.program_id, "incarnation": owner}
+    version = {**ids, "solution": f"solution-{tenant.program_id}"}
     dates = {"created": NOW, "updated": NOW}
-    tenant.store.create_resource(stored_kind(VERSION), name, {**version, **dates, "status": CREATE_IN_PROGRESS})
+    resource = {**version, **dates, "status": CREATE_IN_PROGRESS}
+    tenant.store.create_resource(owner, VERSION, name, resource)
     arns = Arns("us-east-1", "000000000000")
-    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0), MemoryArtifacts())
+    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda *_: None, Random(0), MemoryArtifacts())
 
     def call(now: float) -> ControlCall:
         return ControlCall(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)
 
     # Then it counts as running while it could be, and as failed afterwards
-    assert unfinished_version(call(NOW + RUN_SECONDS), program_id=tenant.program_id) is not None
-    assert unfinished_version(call(NOW + RUN_SECONDS + 200), program_id=tenant.program_id) is None
+    assert unfinished_version(call(NOW + RUN_SECONDS), owner) is not None
+    assert unfinished_version(call(NOW + RUN_SECONDS + 200), owner) is None
     found = find_version(call(NOW + RUN_SECONDS + 200), "solutionVersionArn")
     assert found["status"] == CREATE_FAILED
     assert "interrupted" in found["failure"]

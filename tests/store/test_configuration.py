@@ -10,9 +10,9 @@ import pytest
 from nextbest.domain.access_keys import SCOPES, issue_key
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
-from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
+from nextbest.store.base import DEPLOYMENT, CataloguePointer, ModelPointer, ProgramState, ResourceKey, Status
 from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts
@@ -146,12 +146,34 @@ def test_label_weights_merge(store: DynamoStore) -> None:
 
 
 def test_resources_are_named_once_listed_in_order_and_deleted(store: DynamoStore) -> None:
-    store.create_resource("filter", "b", {"expression": "x"})
-    store.create_resource("filter", "a", {"expression": "y"})
+    store.create_resource(PROGRAM.incarnation, "filter", "b", {"expression": "x"})
+    store.create_resource(PROGRAM.incarnation, "filter", "a", {"expression": "y"})
     with pytest.raises(AlreadyExists):
-        store.create_resource("filter", "a", {})
-    assert [resource["expression"] for resource in store.list_resources("filter")] == ["y", "x"]
-    assert store.resource("filter", "c") is None
-    store.delete_resource("filter", "a")
+        store.create_resource(PROGRAM.incarnation, "filter", "a", {})
+    assert [resource["expression"] for resource in store.list_resources([PROGRAM.incarnation], "filter")] == ["y", "x"]
+    assert store.resource(PROGRAM.incarnation, "filter", "c") is None
+    store.delete_resource(PROGRAM.incarnation, "filter", "a")
     with pytest.raises(NotFound):
-        store.delete_resource("filter", "a")
+        store.delete_resource(PROGRAM.incarnation, "filter", "a")
+
+
+def test_names_of_resources_are_their_owner_s_own(store: DynamoStore) -> None:
+    coffee, tea, odd = PROGRAM.incarnation, Incarnation("tea@abc"), Incarnation("coffee#R")
+    names = {coffee: "x", tea: "y", odd: "z", DEPLOYMENT: "u"}
+    for owner, expression in names.items():
+        store.create_resource(owner, "filter", "a#b%", {"expression": expression})
+        store.create_resource(owner, "filter-of-others", "a", {"expression": "other"})
+
+    for owner, expression in names.items():
+        assert store.resource(owner, "filter", "a#b%") == {"expression": expression}
+        assert list(store.list_resources([owner], "filter")) == [{"expression": expression}]
+    both = [resource["expression"] for resource in store.list_resources([tea, coffee], "filter")]
+    assert both == ["y", "x"]
+    assert list(store.list_resources([], "filter")) == []
+    wanted = [ResourceKey(owner, "filter", name) for owner in names for name in ("a#b%", "none")]
+    wanted += [ResourceKey(coffee, "filter", f"none-{number}") for number in range(150)]
+    found = store.find_resources(wanted)
+    assert {key.owner: resource["expression"] for key, resource in found.items()} == names
+    assert store.find_resources([]) == {}
+    read = store.read_user(coffee, "u", resources=[("filter", "a#b%")])
+    assert read.resources == {("filter", "a#b%"): {"expression": "x"}}

@@ -19,7 +19,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
 from nextbest.filters import Schema, bind, parse
 from nextbest.personalize.datasets.filter_fields import schema_to_json
-from nextbest.personalize.protocol.arns import FILTER, stored_kind
+from nextbest.personalize.protocol.arns import FILTER
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
@@ -154,7 +154,7 @@ def _put_catalogue(
         "status": "ACTIVE",
         "schema": schema_to_json(bound),
     }
-    store.create_resource(stored_kind(FILTER), program.program_id, resource)
+    store.create_resource(program.incarnation, FILTER, program.program_id, resource)
 
 
 def _put_yardstick_rows(table: Table, program: Program, user_id: str, events: Sequence[Event]) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.programs import Incarnation
+from nextbest.errors import InvalidInput
 from nextbest.store.base import ConfigurationStore, ProgramState
+
+MAX_LABEL_WEIGHTS = 5000
+MAX_LABEL_WEIGHTS_BYTES = 300_000
+"""Of all of a program's together, as JSON. They are part of the program's item, of which DynamoDB takes 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,16 @@ def find_labels(state: ProgramState, catalogue: Catalogue, search: str) -> list[
     weights = {label: 1.0 for asset in catalogue for label in asset.labels} | dict(state.label_weights)
     wanted = search.casefold()
     return [(label, float(weights[label])) for label in sorted(weights) if wanted in label.casefold()]
+
+
+def set_label_weights(store: ConfigurationStore, state: ProgramState, weights: Mapping[str, float]) -> None:
+    """Set the weights of some labels; others keep theirs. Raises InvalidInput for more than a program may have."""
+    merged = {**state.label_weights, **weights}
+    size_bytes = len(json.dumps(merged, ensure_ascii=False).encode())
+    if len(merged) > MAX_LABEL_WEIGHTS or size_bytes > MAX_LABEL_WEIGHTS_BYTES:
+        raise InvalidInput(
+            f"A program has at most {MAX_LABEL_WEIGHTS:,} label weights, of at most {MAX_LABEL_WEIGHTS_BYTES:,} bytes "
+            f"together; these would be {len(merged):,} of {size_bytes:,} bytes",
+            field="labels",
+        )
+    store.put_label_weights(state.program.incarnation, weights)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
+
+DEPLOYMENT = Incarnation("")
+"""The owner of resources that belong to no program. No incarnation of a program is spelled so."""
+
+
+class ResourceKey(NamedTuple):
+    """What identifies a named resource: two programs may give the same name to resources of the same kind."""
+
+    owner: Incarnation
+    kind: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,9 @@ class UserStore(Protocol):
     ) -> UserRead:
         """The user's history, and the configuration that the caller needs up to date, in one round trip.
 
-        The state is that of whichever incarnation has the program id now; the rest is of the one that was expected.
-        ``admit`` gets the key before anything of the user is decoded; what it raises ends the read.
+        ``resources`` are kinds and names of the program's own. The state is that of whichever incarnation has the
+        program id now; the rest is of the one that was expected. ``admit`` gets the key before anything of the user is
+        decoded; what it raises ends the read.
         """
         ...
 
@@ -157,7 +169,23 @@ class UserStore(Protocol):
         ...
 
 
-class ConfigurationStore(Protocol):
+class ResourceStore(Protocol):
+    """Named resources, each of a program or of the deployment."""
+
+    def create_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def put_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def resource(self, owner: Incarnation, kind: str, name: str) -> Mapping[str, Any] | None: ...
+
+    def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]: ...
+
+    def delete_resource(self, owner: Incarnation, kind: str, name: str) -> None: ...
+
+    def list_resources(self, owners: Sequence[Incarnation], kind: str) -> Iterator[Mapping[str, Any]]: ...
+
+
+class ConfigurationStore(ResourceStore, Protocol):
     """Programs, keys, labels, assets and named resources."""
 
     def program_state(self, program_id: str) -> ProgramState | None: ...
@@ -207,16 +235,6 @@ class ConfigurationStore(Protocol):
     def point_to_catalogue(self, incarnation: Incarnation, pointer: CataloguePointer) -> bool: ...
 
     def put_label_weights(self, incarnation: Incarnation, weights: Mapping[str, float]) -> None: ...
-
-    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
-
-    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
-
-    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None: ...
-
-    def delete_resource(self, kind: str, name: str) -> None: ...
-
-    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]: ...
 
 
 class Store(UserStore, ConfigurationStore, Protocol):

@@ -1,4 +1,4 @@
-"""Programs, labels, assets and named resources in DynamoDB.
+"""Programs, labels and assets in DynamoDB.
 
 The program item is read with every request, so it is small: settings, the pointers to the model and the catalogue,
 and the catalogue's revision. It is found by the program id and names the incarnation: every change of it is made for
@@ -33,7 +33,7 @@ REMOVAL = "removal"
 
 
 class Configuration:
-    """Programs, labels, assets and named resources of one table."""
+    """Programs, labels and assets of one table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -252,31 +252,6 @@ class Configuration:
             for item in self._table.query(keys.asset_changes_pk(incarnation), between=between)
         ]
 
-    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
-        """Raises AlreadyExists."""
-        try:
-            self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}}, only_new=True)
-        except WriteRefused as refused:
-            raise AlreadyExists(f"Another resource with the name {name} already exists.") from refused
-
-    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
-        """Store or replace a resource."""
-        self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}})
-
-    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """A resource by name."""
-        return decode_resource(self._table.get(ItemKey(kind, name)))
-
-    def delete_resource(self, kind: str, name: str) -> None:
-        """Raises NotFound."""
-        if not self._table.delete(ItemKey(kind, name)):
-            raise NotFound(f"{kind} {name} does not exist")
-
-    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """All resources of a kind, in order of their names."""
-        for item in self._table.query(kind):
-            yield data(item)
-
 
 def program_key(program_id: str) -> ItemKey:
     return ItemKey(keys.program_pk(program_id), keys.PROGRAM)
@@ -342,14 +317,6 @@ def _model_pointer(item: Item, name: str) -> ModelPointer | None:
 def decode_asset(row: Mapping[str, Any]) -> Asset:
     """The asset that a row holds."""
     return Asset(row["asset_id"], row["asset_name"], tuple(row["labels"]), row["fields"])
-
-
-def decode_resource(item: Item | None) -> Mapping[str, Any] | None:
-    """The resource that an item holds."""
-    if item is None:
-        return None
-    resource: Mapping[str, Any] = data(item)
-    return resource
 
 
 def _changes(assets: Sequence[Asset]) -> Iterator[list[Asset]]:

@@ -15,14 +15,14 @@ from nextbest.store.bulk import BulkRemoval
 from nextbest.store.configuration import (
     Configuration,
     decode_program,
-    decode_resource,
     program_key,
 )
 from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
+from nextbest.store.resources import Resources, decode_resource
 
 
-class DynamoStore(Histories, Configuration, AccessKeys, Erasure, BulkRemoval):
+class DynamoStore(Histories, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:
@@ -49,7 +49,11 @@ class DynamoStore(Histories, Configuration, AccessKeys, Erasure, BulkRemoval):
         pk = keys.user_pk(incarnation, user_id)
         program_id = program_id_of(incarnation)
         snapshot_key, tail_key = ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)
-        item_keys = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
+        resource_keys = {
+            (kind, name): ItemKey(keys.resources_pk(incarnation), keys.resource_sk(kind, name))
+            for kind, name in resources
+        }
+        item_keys = [snapshot_key, tail_key, *resource_keys.values()]
         if with_state:
             item_keys.append(program_key(program_id))
         if access_key_id is not None:
@@ -72,5 +76,5 @@ class DynamoStore(Histories, Configuration, AccessKeys, Erasure, BulkRemoval):
             decode_attributes(snapshot),
             state,
             access_key,
-            {resource: decode_resource(items.get(ItemKey(*resource))) for resource in resources},
+            {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
         )

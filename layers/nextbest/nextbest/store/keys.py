@@ -9,12 +9,13 @@
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
     <incarnation>#T             <digest of a user id>           tombstone of a deleted user
+    <incarnation>#R             <kind>#<name>                   Personalize resource, e.g. a filter
     <incarnation>#K             <key id>                        index of the access keys that open the program
     <program>                   P                               incarnation, settings, pointers, catalogue revision
+    #R                          <kind>#<name>                   Personalize resource of the deployment itself
     key                         <key id>                        access key
     programs                    <program>                       index of programs
     #idempotency                <route>#<digest>                what a creating call answered
-    <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
 All that belongs to a program but its own item is under its incarnation, one life of its id (``domain/programs.py``).
 Names from clients are escaped, so that no name can collide with the keys of another.
@@ -86,6 +87,19 @@ def tombstones_pk(incarnation: Incarnation) -> str:
 
 def access_keys_pk(incarnation: Incarnation) -> str:
     return f"{escape(incarnation)}#K"
+
+
+def resources_pk(owner: Incarnation) -> str:
+    return f"{escape(owner)}#R"
+
+
+def resource_prefix(kind: str) -> str:
+    """What the sort keys of all resources of a kind begin with."""
+    return f"{kind}#"
+
+
+def resource_sk(kind: str, name: str) -> str:
+    return resource_prefix(kind) + escape(name)
 
 
 def revision_sk(revision: int) -> str:

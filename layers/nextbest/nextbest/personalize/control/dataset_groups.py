@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID
 from nextbest.domain.programs import Program, new_incarnation
-from nextbest.errors import AlreadyExists, Forbidden, InUse, NotFound
+from nextbest.errors import AlreadyExists, Forbidden, InUse
 from nextbest.logic.program_removal import remove_program
+from nextbest.logic.programs import opened_programs
 from nextbest.observability import logger
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
-from nextbest.personalize.datasets.removal import forget_program
 from nextbest.personalize.protocol.arns import (
     DATASET,
     DATASET_GROUP,
@@ -22,10 +21,9 @@ from nextbest.personalize.protocol.arns import (
     SOLUTION,
     missing,
     name_in,
-    owner_of,
-    stored_kind,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import ResourceKey
 
 # What must be deleted before a dataset group, in the order in which clean-up scripts delete.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
@@ -49,6 +47,7 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     try:
         call.store.create_program(Program(name, name, incarnation=incarnation))
     except AlreadyExists as error:
+        call.store.delete_resource(incarnation, DATASET_GROUP, name)
         raise taken from error
     return {"datasetGroupArn": arn, "domain": call.request.get("domain")}
 
@@ -68,21 +67,16 @@ def delete_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     """
     arn = call.request["datasetGroupArn"]
     program_id = name_in(arn, DATASET_GROUP, field="datasetGroupArn")
-    incarnation = call.store.unfinished_removal(program_id)
+    incarnation = call.store.unfinished_removal(program_id) if PROGRAM_ID.fullmatch(program_id) else None
     if incarnation is not None:
         call.key.require(incarnation, ADMIN, hidden=missing(arn))
     else:
         incarnation = group_named(call, arn).incarnation
         for kind in _DEPENDENTS:
-            blocker = next(call.resources(kind, program_id=program_id), None)
+            blocker = next(call.resources(kind, of=incarnation), None)
             if blocker is not None:
                 raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
-    call.store.begin_removal(incarnation)
-    others = forget_program(call.store, incarnation)
-    with suppress(NotFound):
-        call.store.delete_resource(stored_kind(DATASET_GROUP), program_id)
-    removal = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
-    removed = {**removal, "items": removal["items"] + others}
+    removed = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
     logger.info("a program was deleted", program_id=program_id, **removed)
     return {"nextbestRemoved": removed}
 
@@ -92,34 +86,41 @@ def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") 
     return call.program(name_in(arn, DATASET_GROUP, field=field), arn=arn).program
 
 
-def group_criteria(call: ControlCall) -> dict[str, str]:
-    """The criteria of a list that may name a dataset group. Raises InvalidInput for one that does not exist."""
+def group_narrowed_to(call: ControlCall) -> Program | None:
+    """The dataset group that a list is narrowed to; None where it is not. Raises InvalidInput, Forbidden."""
     if "datasetGroupArn" not in call.request:
-        return {}
+        return None
     with narrowing("datasetGroupArn"):
-        return {"program_id": group_named(call, call.request["datasetGroupArn"]).program_id}
+        return group_named(call, call.request["datasetGroupArn"])
+
+
+def list_of_group(
+    call: ControlCall, kind: str, key: str, render: Callable[[ControlCall, Resource], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """One page of the resources of a kind, of one dataset group where the request is narrowed to it."""
+    program = group_narrowed_to(call)
+    matches = call.resources(kind, of=program.incarnation if program is not None else None)
+    scope = program.program_id if program is not None else ""
+    return page(call, matches, key, lambda row: render(call, row), scope=scope)
 
 
 def _group(call: ControlCall) -> Resource:
     program = group_named(call, call.request["datasetGroupArn"])
-    return _of(program, call.store.resource(stored_kind(DATASET_GROUP), program.program_id))
+    return _of(program, call.store.resource(program.incarnation, DATASET_GROUP, program.program_id))
 
 
 def _groups(call: ControlCall) -> Iterator[Resource]:
     """The dataset groups of all programs that the caller administers."""
-    made = {row["name"]: row for row in call.store.list_resources(stored_kind(DATASET_GROUP))}
-    for program in sorted(call.store.list_programs(), key=lambda program: program.program_id):
-        group = _of(program, made.get(program.program_id))
-        if call.sees(group):
-            yield group
+    programs = opened_programs(call.store, call.key) if call.key.allows(ADMIN) else []
+    keys = {ResourceKey(program.incarnation, DATASET_GROUP, program.program_id): program for program in programs}
+    made = call.store.find_resources(keys)
+    return (_of(program, made.get(key)) for key, program in keys.items())
 
 
 def _of(program: Program, group: Resource | None) -> Resource:
     """The dataset group of a program; one that was created through ActionHub has none, which would record the time."""
-    if group is not None and owner_of(group) == program.incarnation:
-        return group
-    ids = {"program_id": program.program_id, "incarnation": program.incarnation}
-    return {"name": program.program_id, **ids, "created": 0.0, "updated": 0.0}
+    ids = {"name": program.program_id, "program_id": program.program_id, "incarnation": program.incarnation}
+    return group or {**ids, "created": 0.0, "updated": 0.0}
 
 
 def _render(call: ControlCall, group: Resource, *, with_settings: bool) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
         problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
         raise InvalidInput(problem, field="publishAttributionMetricsToS3")
     mode = call.request.get("importMode", FULL)
-    jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
+    jobs = list(call.resources(IMPORT_JOB, of=owner_of(dataset)))
     if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
         raise QuotaExceeded(f"More than {MAX_UNFINISHED} resources with PENDING or IN_PROGRESS status.")
     imported = any(job["dataset"] == dataset["name"] and job["status"] == ACTIVE for job in jobs)
@@ -42,7 +42,7 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     }
     name = call.request["jobName"]
     call.create(IMPORT_JOB, name, owner_of(dataset), members)
-    call.deployment.start_import(name)
+    call.deployment.start_import(owner_of(dataset), name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 
@@ -63,8 +63,13 @@ def describe_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
 
 def list_dataset_import_jobs(call: ControlCall) -> Mapping[str, Any]:
     dataset = narrowed_to(call, DATASET, "datasetArn")
-    matches = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
-    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
+    matches = (
+        call.resources(IMPORT_JOB, of=owner_of(dataset), dataset=dataset["name"])
+        if dataset is not None
+        else call.resources(IMPORT_JOB)
+    )
+    scope = dataset["name"] if dataset is not None else ""
+    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=scope)
 
 
 def _summary(call: ControlCall, job: Resource) -> dict[str, Any]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, program_id_of
-from nextbest.errors import NotFound
-from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types
-from nextbest.personalize.datasets.joined_sessions import joined_sessions
+from nextbest.personalize.datasets.item_event_types import item_event_types
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS
 from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, ITEM_ID, SOURCE
-from nextbest.store.base import ConfigurationStore
 from nextbest.store.bulk import BulkStore
 
 
@@ -30,19 +26,6 @@ def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bo
 def is_in(dataset_type: str) -> Callable[[Asset], bool]:
     """Whether an asset belongs to a dataset: items to one, all others to the other."""
     return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
-
-
-def forget_program(store: ConfigurationStore, incarnation: Incarnation) -> int:
-    """Remove what is recorded of a program beside its own items: types of item events, joined sessions; how many."""
-    names = [(ITEM_EVENTS, str(incarnation))]
-    sessions = joined_sessions(incarnation)
-    names += [(sessions, session["session_id"]) for session in store.list_resources(sessions)]
-    removed = 0
-    for kind, name in names:
-        with suppress(NotFound):
-            store.delete_resource(kind, name)
-            removed += 1
-    return removed
 
 
 def clear_dataset(store: BulkStore, incarnation: Incarnation, dataset_type: str) -> None:

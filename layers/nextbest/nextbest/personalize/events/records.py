@@ -25,7 +25,6 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
@@ -62,10 +61,10 @@ def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> O
     if named_type.upper() != dataset_type:
         raise InvalidInput(f"The dataset must be of type {dataset_type}", field="datasetArn")
     state = open_program(store, key, program_id, WRITE, hidden=missing(arn))
-    resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
+    resource = store.resource(state.program.incarnation, DATASET, f"{program_id}/{dataset_type}")
     if resource is not None:
         return OpenDataset(state, DatasetSchema.from_json(resource["fields"]))
-    if store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+    if store.resource(state.program.incarnation, DATASET_GROUP, program_id) is not None:
         raise missing(arn)
     return OpenDataset(state, None)
 

@@ -16,12 +16,17 @@ from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.assets import Asset, FieldValue
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound
-from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, read_rows
-from nextbest.personalize.datasets.item_event_types import item_event_types, remember_item_events
+from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type, read_rows
+from nextbest.personalize.datasets.item_event_types import (
+    MAX_EVENT_TYPES,
+    item_event_types,
+    remember_item_events,
+    with_event_types,
+)
 from nextbest.personalize.datasets.removal import is_in, is_of
 from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.datasets.sources import BULK_SOURCE, ITEM_ID
-from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
 from nextbest.store.bulk import BulkStore
 
@@ -41,13 +46,15 @@ _ROWS_PER_CALL = 500
 _REPORTED_ROWS = 10
 
 
-def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Callable[[], float]) -> None:
-    """Run the import job ``name`` and record its outcome.
+def run_import(
+    store: BulkStore, source: ImportSource, incarnation: Incarnation, name: str, *, clock: Callable[[], float]
+) -> None:
+    """Run the import job ``name`` of a program and record its outcome.
 
     Errors in the files are recorded, not raised; any other error is recorded and raised. Can be run again after an
     interruption: storing a row twice has the effect of storing it once.
     """
-    job = store.resource(stored_kind(IMPORT_JOB), name)
+    job = store.resource(incarnation, IMPORT_JOB, name)
     if job is None or job["status"] not in UNFINISHED:
         return
     _record(store, job, clock(), status=CREATE_IN_PROGRESS)
@@ -66,7 +73,7 @@ def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Call
 
 
 def _record(store: BulkStore, job: Job, now: float, **members: Any) -> None:
-    store.put_resource(stored_kind(IMPORT_JOB), job["name"], {**job, **members, "updated": now})
+    store.put_resource(owner_of(job), IMPORT_JOB, job["name"], {**job, **members, "updated": now})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,14 @@ class _Files:
 
 
 def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
-    dataset = store.resource(stored_kind(DATASET), job["dataset"])
     incarnation = owner_of(job)
+    dataset = store.resource(incarnation, DATASET, job["dataset"])
     state = store.program_state(program_id_of(incarnation))
     if dataset is None or state is None or state.program.incarnation != incarnation:
         raise NotFound("The dataset was deleted before the import began")
     dataset_type = dataset["dataset_type"]
     files = _Files(source, job["location"], DatasetSchema.from_json(dataset["fields"]), dataset_type)
-    read = _check(files)
+    read = _check(files, item_event_types(store, incarnation))
     replaces = job["mode"] == FULL
     if dataset_type in (ACTIONS, ITEMS):
         stored = _import_assets(store, incarnation, files, replaces=replaces)
@@ -105,23 +112,27 @@ def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
     return {"read": read, **stored}
 
 
-def _check(files: _Files) -> int:
-    """The number of rows. Raises InvalidInput with the first refused ones, and how many there are."""
+def _check(files: _Files, known_types: frozenset[str]) -> int:
+    """The number of rows. Raises InvalidInput with the first refused ones, and how many there are; QuotaExceeded."""
     read = 0
     refused: list[RefusedRow] = []
     count = 0
+    types: set[str] = set()
     for row in files.rows():
         read += 1
         if isinstance(row, RefusedRow):
             count += 1
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
+        elif files.dataset_type == INTERACTIONS and len(types) <= MAX_EVENT_TYPES:
+            types.add(item_event_type(row))
     if count:
         reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
         raise InvalidInput(f"{count} of {read} rows were refused and nothing was imported: {reasons}{more}")
     if not read:
         raise InvalidInput("There are no rows to import")
+    with_event_types(known_types, types)
     return read
 
 

@@ -71,14 +71,9 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
     return name
 
 
-def stored_kind(kind: str) -> str:
-    """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
-    return f"personalize:{kind}"
-
-
 def owner_of(resource: Mapping[str, Any]) -> Incarnation:
-    """The program that a stored resource belongs to. Resources of before there were incarnations have its id alone."""
-    return Incarnation(resource.get("incarnation") or resource["program_id"])
+    """The program that a stored resource belongs to; ``DEPLOYMENT`` where it belongs to none."""
+    return Incarnation(resource["incarnation"])
 
 
 def missing(arn: str) -> NotFound:

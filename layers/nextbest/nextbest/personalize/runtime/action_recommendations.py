@@ -22,7 +22,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -35,20 +35,19 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
-    owner_of,
-    stored_kind,
 )
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
+from nextbest.personalize.runtime.campaign_programs import CampaignPrograms, has_campaign
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
 from nextbest.store.base import ProgramState, UserRead
-from nextbest.store.cache import LruCache
+from nextbest.store.cache import LruCache, RememberedKey
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -65,7 +64,6 @@ GET_ACTION_RECOMMENDATIONS = Members(
         "filterValues": StringMap(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
     }
 )
-_CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class _Query:
 
     @property
     def resources(self) -> list[tuple[str, str]]:
-        return [(_CAMPAIGN, self.campaign), *([(_FILTER, self.filter)] if self.filter is not None else [])]
+        return [(CAMPAIGN, self.campaign), *([(FILTER, self.filter)] if self.filter is not None else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +143,13 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
 
     def __init__(self, recommender: Recommender, master_secret: str) -> None:
         super().__init__(recommender.store, master_secret)
-        self._actions = ActionRecommender(recommender, self.gate)
+        self.recommender = ActionRecommender(recommender, self.gate)
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Recommend actions to the user named in the body."""
         caller = self.caller(request)
         body = read_body(request.body)
-        actions = self._actions.recommend(body, caller, now=now, request_id=request.request_id)
+        actions = self.recommender.recommend(body, caller, now=now, request_id=request.request_id)
         return success(
             actions.members(),
             protocol=self.protocol,
@@ -167,7 +165,7 @@ class ActionRecommender:
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
-        self._programs: LruCache[Incarnation] = LruCache(256)
+        self._programs = CampaignPrograms(recommender)
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
@@ -224,87 +222,82 @@ class ActionRecommender:
         )
 
     def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. The program of a campaign is cached, so a second read is rare.
+        key, incarnation, read = self._opened(query, caller, now=now)
+        hidden = missing(query.campaign_arn)
+        state = self._recommender.present(key, read.state, hidden=hidden)
+        if not has_campaign(read, incarnation, query.campaign):
+            raise hidden
+        campaign = read.resources[CAMPAIGN, query.campaign]
+        if campaign is not None and campaign["status"] != ACTIVE:
+            raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
+        settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
+        bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
+        item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
+        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+
+    def _opened(self, query: _Query, caller: Credentials, *, now: float) -> tuple[AccessKey, Incarnation, UserRead]:
+        """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
 
         The caller proves to hold a key, and that it opens the program, before anything of a user is decoded.
         """
         identified = self._gate.identify(caller, now=now)
+        incarnation = self._programs.expected(identified.key, query.campaign, now=now)
+        read = self._read(incarnation, query, caller, identified, now=now) if incarnation is not None else None
+        key = (read.access_key if read is not None else None) or identified.key
+        if incarnation is None or read is None or not self._is_decided(key, incarnation, query.campaign, read):
+            incarnation = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
+            read = self._read(incarnation, query, caller, identified, now=now)
+        self._recommender.quota.take(incarnation, now=now)
+        return key, incarnation, read
+
+    @staticmethod
+    def _is_decided(key: AccessKey, incarnation: Incarnation, campaign: str, read: UserRead) -> bool:
+        """Whether no other program can be meant than the one that was read."""
+        return len(key.programs) == 1 or has_campaign(read, incarnation, campaign)
+
+    def _read(
+        self, incarnation: Incarnation, query: _Query, caller: Credentials, identified: RememberedKey, *, now: float
+    ) -> UserRead:
+        """What is stored of the user, the program and the campaign; and the key, where its copy is not current."""
         hidden = missing(query.campaign_arn)
-        guess = self._guess(query.campaign, identified.key)
-        if guess is None:
-            raise hidden
-        store = self._recommender.store
         resources = query.resources
-        cached = self._candidates.get(guess)
-        unknown = cached is None or cached[0] == UNTRAINED
-        if unknown:
-            resources.append((ITEM_EVENTS, guess))
+        cached = self._candidates.get(incarnation)
+        if cached is None or cached[0] == UNTRAINED:
+            resources.append(ITEM_EVENTS)
+        store = self._recommender.store
+        if identified.current:
+            identified.key.require(incarnation, READ, hidden=hidden)
+            return store.read_user(incarnation, query.user_id, resources=resources)
 
         def admit(stored: AccessKey | None) -> None:
-            self._gate.confirm(identified, stored, caller, now=now).require(guess, READ, hidden=hidden)
+            self._gate.confirm(identified, stored, caller, now=now).require(incarnation, READ, hidden=hidden)
 
-        if identified.current:
-            identified.key.require(guess, READ, hidden=hidden)
-            read = store.read_user(guess, query.user_id, resources=resources)
-        else:
-            read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources, admit=admit)
-        key = read.access_key or identified.key
-        campaign = read.resources[_CAMPAIGN, query.campaign]
-        owner = self._owner(campaign, query.campaign, key)
-        if owner is None:
-            raise hidden
-        key.require(owner, READ, hidden=hidden)
-        self._recommender.quota.take(owner, now=now)
-        user: UserRead = read if owner == guess else store.read_user(owner, query.user_id)
-        state = self._recommender.present(key, user.state, hidden=hidden)
-        while state.program.incarnation != owner:  # the id was used again
-            if campaign is not None:
-                raise hidden
-            owner = state.program.incarnation
-            user = store.read_user(owner, query.user_id)
-            state = self._recommender.present(key, user.state, hidden=hidden)
-        item_types = None
-        if unknown:
-            same_program = owner == guess
-            item_types = (
-                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, owner)
-            )
-        self._programs.put(query.campaign, owner)
-        if campaign is not None and campaign["status"] != ACTIVE:
-            raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
-        bound = None
-        if query.filter is not None:
-            resource = read.resources[_FILTER, query.filter]
-            if resource is None or not key.opens(owner_of(resource)):
-                raise missing(query.filter_arn)
-            bound = self._bound_filter(query, resource, owner)
-        settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(state, user.history or History.empty(), user.attributes, settings, bound, item_types)
+        return store.read_user(
+            incarnation, query.user_id, access_key_id=caller.key_id, resources=resources, admit=admit
+        )
 
-    def _guess(self, campaign: str, key: AccessKey) -> Incarnation | None:
-        """The program that a campaign is expected to belong to, one that ``key`` opens; None where it opens none."""
-        known = self._programs.get(campaign)
-        if known is not None and key.opens(known):
-            return known
-        return self._recommender.expected_incarnation(key, campaign) or next(iter(key.programs), None)
-
-    def _owner(self, campaign: Mapping[str, Any] | None, name: str, key: AccessKey) -> Incarnation | None:
-        """The program of a campaign. Every program implicitly has a campaign of its own name."""
-        return owner_of(campaign) if campaign is not None else self._recommender.expected_incarnation(key, name)
-
-    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], incarnation: Incarnation) -> BoundFilter:
-        if owner_of(resource) != incarnation:
-            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
-            raise InvalidInput(problem, field="filterArn")
+    def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
+        """The filter of the request. Raises NotFound, InvalidInput."""
+        assert query.filter is not None
+        resource = read.resources[FILTER, query.filter]
+        if resource is None:
+            raise self._no_such_filter(query, key)
         if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
-        name = f"{incarnation}/{resource['name']}"
-        cached = self._filters.get(name)
+        place = f"{incarnation}/{query.filter}"
+        cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
             cached = (resource, bind(parse(resource["expression"]), schema))
-            self._filters.put(name, cached)
+            self._filters.put(place, cached)
         return cached[1]
+
+    def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
+        """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
+        if len(key.programs) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
+            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
+            return InvalidInput(problem, field="filterArn")
+        return missing(query.filter_arn)
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
         incarnation = context.state.program.incarnation
