@@ -24,7 +24,7 @@ _SERVICE = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "nextbest")
 
 # No line says where in the code it was written, nor by which thread, and finding out takes a while. These are the
 # documented switches: https://docs.python.org/3/howto/logging.html#optimization
-logging._srcfile = None  # type: ignore[attr-defined]  # typeshed leaves it out
+logging._srcfile = None
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
