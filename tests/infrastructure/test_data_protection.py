@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.infrastructure.cloudformation import Document, of_type, statements, the_only
+from tests.infrastructure.cloudformation import Document, as_list, of_type, statements, the_only
 
 TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
@@ -65,6 +65,19 @@ def test_bucket_forgets_old_versions_and_broken_uploads_but_nothing_current(temp
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
     # The model that serves may be of any age.
     assert not any({"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys() for rule in rules)
+
+
+def test_queues_are_reached_over_tls_only(template: Document) -> None:
+    refused = [
+        resource["Fn::GetAtt"][0]
+        for name, statement in statements(template)
+        if template["Resources"][name]["Type"] == "AWS::SQS::QueuePolicy" and statement["Effect"] == "Deny"
+        for resource in as_list(statement["Resource"])
+        if statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        and (statement["Principal"], statement["Action"]) == ("*", "sqs:*")
+    ]
+
+    assert sorted(refused) == sorted(of_type(template, QUEUE))
 
 
 def test_bucket_is_reached_over_tls_only(template: Document) -> None:

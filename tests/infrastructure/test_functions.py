@@ -90,7 +90,7 @@ def test_logs_go_to_a_group_that_forgets(template: Document, function: str) -> N
     assert properties["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{function}"}
 
 
-def test_hot_functions_and_only_they_start_from_snapshots_behind_an_alias(template: Document) -> None:
+def test_hot_functions_and_only_they_may_start_from_snapshots_behind_an_alias(template: Document) -> None:
     snapshots = {
         name: resource["Properties"]["SnapStart"]
         for name, resource in of_type(template, FUNCTION).items()
@@ -102,7 +102,8 @@ def test_hot_functions_and_only_they_start_from_snapshots_behind_an_alias(templa
     }
 
     hot = {logical_id(name) for name in HOT_FUNCTIONS}
-    assert snapshots == {name: {"ApplyOn": "PublishedVersions"} for name in hot}
+    assert snapshots == {name: {"ApplyOn": {"Ref": "SnapStart"}} for name in hot}
+    assert template["Parameters"]["SnapStart"]["Default"] == "None"
     assert aliased == dict.fromkeys(hot, "live")
 
 
@@ -116,6 +117,14 @@ def test_the_gateway_calls_hot_functions_through_the_alias(template: Document) -
         integration = paths[path][method]["x-amazon-apigateway-integration"]
         assert f"${{{function}FunctionAliaslive}}" in integration["uri"]["Fn::Sub"]
         assert integration["payloadFormatVersion"] == "2.0"
+
+
+def test_a_version_goes_with_the_deployment_that_replaces_it(template: Document) -> None:
+    """Each one that stays would keep its snapshot, which is billed."""
+    published = of_type(template, "AWS::Lambda::Version")
+
+    assert len(published) == len(HOT_FUNCTIONS)
+    assert all(version["DeletionPolicy"] == "Delete" for version in published.values())
 
 
 def versions(template: Document) -> set[str]:
@@ -142,7 +151,7 @@ def test_a_changed_setting_publishes_new_versions(template: Document) -> None:
         }
         # A secret cannot stand in a description: its change is announced by Release.
         parameters = {"Release" if template["Parameters"][name].get("NoEcho") else name for name in parameters}
-        assert all(f"${{{name}}}" in text for name in parameters | {"Architecture"})
+        assert all(f"${{{name}}}" in text for name in parameters | {"Architecture", "SnapStart"})
         # Lambda publishes nothing when nothing changed, so Release has to be in the function as well.
         assert "${Release}" in function["Description"]["Fn::Sub"]
 

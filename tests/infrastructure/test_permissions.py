@@ -82,7 +82,11 @@ def test_whoever_calls_a_function_is_named_with_its_source(template: Document) -
 
 
 def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) -> None:
-    (statement,) = [statement for name, statement in statements(template) if name == "FailedInvocationsPolicy"]
+    (statement,) = [
+        statement
+        for name, statement in statements(template)
+        if name == "FailedInvocationsPolicy" and statement["Effect"] == "Allow"
+    ]
 
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {
