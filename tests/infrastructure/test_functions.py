@@ -127,6 +127,19 @@ def test_a_version_goes_with_the_deployment_that_replaces_it(template: Document)
     assert all(version["DeletionPolicy"] == "Delete" for version in published.values())
 
 
+def test_a_gradual_deployment_goes_back_when_callers_are_harmed(template: Document) -> None:
+    def switch_on(document: Document) -> None:
+        document["Parameters"]["GradualDeployment"]["Default"] = "true"
+
+    assert not of_type(template, "AWS::CodeDeploy::DeploymentGroup")
+    groups = of_type(translate(switch_on), "AWS::CodeDeploy::DeploymentGroup")
+    for name in HOT_FUNCTIONS:
+        properties = groups[f"{logical_id(name)}DeploymentGroup"]["Properties"]
+        alarms = {alarm["Name"]["Ref"] for alarm in properties["AlarmConfiguration"]["Alarms"]}
+        assert alarms == {"ApiFailuresAlarm", f"{name.capitalize()}LatencyAlarm"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+
+
 def versions(template: Document) -> set[str]:
     return set(of_type(template, "AWS::Lambda::Version"))
 

@@ -45,12 +45,23 @@ def test_no_permission_is_for_everything(template: Document) -> None:
             assert not any("*" in action for action in as_list(statement["Action"])), name
 
 
-def test_no_role_has_a_managed_policy(template: Document) -> None:
-    """AWS's own policies name all resources: the one that SAM adds for SQS reads every queue of the account."""
+def test_no_role_has_a_managed_policy_but_for_traces(template: Document) -> None:
+    """AWS's own policies name all resources: the one that SAM adds for SQS reads every queue of the account.
+
+    X-Ray knows no resources, so writing traces is the one thing that cannot be narrowed down. It is a switch.
+    """
     roles = of_type(template, "AWS::IAM::Role")
 
     assert len(roles) == len(FUNCTIONS) + 1  # and the scheduler's
-    assert not any("ManagedPolicyArns" in role["Properties"] for role in roles.values())
+    managed = {
+        name: role["Properties"]["ManagedPolicyArns"]
+        for name, role in roles.items()
+        if "ManagedPolicyArns" in role["Properties"]
+    }
+    traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
+    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Manage", "Recommendations")}
+    assert all(arns == {"Fn::If": ["Traces", [traces], {"Ref": "AWS::NoValue"}]} for arns in managed.values())
+    assert template["Parameters"]["Tracing"]["Default"] == "PassThrough"
 
 
 def test_each_function_has_a_role_that_only_lambda_may_take(template: Document) -> None:
