@@ -91,7 +91,12 @@ def test_other_names_can_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "carrying", [{"HTTP_X_AMZ_SECURITY_TOKEN": TOKEN}, {"QUERY_STRING": f"a=b&X-Amz-Security-Token={TOKEN}"}]
+    "carrying",
+    [
+        {"HTTP_X_AMZ_SECURITY_TOKEN": TOKEN},
+        {"QUERY_STRING": f"a=b&X-Amz-Security-Token={TOKEN}"},
+        {"QUERY_STRING": f"x-amz-security-token={TOKEN}"},
+    ],
 )
 def test_token_opens_a_door(carrying: dict[str, str]) -> None:
     request = {"HTTP_HOST": "127.0.0.1:4566", **carrying}

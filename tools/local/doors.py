@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from wsgiref.util import is_hop_by_hop
 
 import urllib3
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CONNECTIONS = 32
 # Longer than SQS lets a receiver wait.
 _TIMEOUT_SECONDS = 60.0
-_TOKEN = "X-Amz-Security-Token"
+_TOKEN = "x-amz-security-token"
 _CORS_PREFIX = "access-control-"
 
 
@@ -87,5 +87,6 @@ def forward_to(url: str) -> WSGIApplication:
 
 def _token_of(environment: WSGIEnvironment) -> str:
     """The session token of a signed request, from its header, or from the query of a presigned URL."""
-    header: str = environment.get(f"HTTP_{_TOKEN.upper().replace('-', '_')}", "")
-    return header or parse_qs(environment["QUERY_STRING"]).get(_TOKEN, [""])[0]
+    if header := environment.get(f"HTTP_{_TOKEN.upper().replace('-', '_')}"):
+        return str(header)
+    return next((value for name, value in parse_qsl(environment["QUERY_STRING"]) if name.lower() == _TOKEN), "")

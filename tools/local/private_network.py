@@ -22,8 +22,6 @@ from pathlib import Path
 from tools.local.processes import HOST
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-# Some need no user namespace (root), others must make one to be allowed a network.
-_WAYS = (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET)
 _SET_INTERFACE_FLAGS = 0x8914  # SIOCSIFFLAGS
 _INTERFACE_UP = 1  # IFF_UP
 _BACKLOG = 256
@@ -62,11 +60,12 @@ def enter_private_network() -> bool:
     """
     if sys.platform != "linux" or len(list(Path("/proc/self/task").iterdir())) > 1:
         return False
-    for namespaces in _WAYS:
-        if _works_in_a_child(namespaces):
-            _enter(namespaces)
-            return True
-    return False
+    # Users must make a user namespace to be allowed a network; in one, root would lose its access to others' files.
+    namespaces = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
+    if not _works_in_a_child(namespaces):
+        return False
+    _enter(namespaces)
+    return True
 
 
 def _works_in_a_child(namespaces: int) -> bool:
