@@ -104,9 +104,12 @@ class Configuration:
 
     def list_programs(self) -> list[Program]:
         """All programs of the deployment."""
-        ids = [keys.unescape(item["sk"]["S"]) for item in self._table.query(keys.PROGRAMS)]
-        states = (self.program_state(program_id) for program_id in ids)
+        states = map(self.program_state, self.program_ids())
         return [state.program for state in states if state is not None]
+
+    def program_ids(self) -> list[str]:
+        """The ids of all programs, with those that are being removed."""
+        return [keys.unescape(item["sk"]["S"]) for item in self._table.query(keys.PROGRAMS)]
 
     def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool:
         """Make ``pointer`` the program's model unless a newer one is in use; whether it was changed."""
