@@ -58,6 +58,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         lambda incarnation, version: REBASE.start({**of(incarnation), "solution_version": version}),
         lambda incarnation, job: REBASE.start({**of(incarnation), "import_job": job}),
         RANDOM,
+        ARTIFACTS,
     ),
     MASTER_SECRET,
 )

@@ -20,7 +20,7 @@ from nextbest.personalize.control.solution_versions import find_version, unfinis
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
 from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
-from tests.factories import user_events
+from tests.factories import MemoryArtifacts, user_events
 from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
@@ -156,7 +156,7 @@ def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_i
     resource = {**version, **dates, "status": CREATE_IN_PROGRESS}
     tenant.store.create_resource(owner, VERSION, name, resource)
     arns = Arns("us-east-1", "000000000000")
-    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda *_: None, Random(0))
+    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda *_: None, Random(0), MemoryArtifacts())
 
     def call(now: float) -> ControlCall:
         return ControlCall(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)

@@ -18,6 +18,7 @@ from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.protocol.arns import IMPORT_JOB, VERSION, Arns
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.dynamo import DynamoStore
+from tests.factories import MemoryArtifacts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,7 +40,7 @@ def key_of(*program_ids: str, key_id: str = "NBKTENANT") -> AccessKey:
 
 def control(store: DynamoStore, key: AccessKey, operation: str, seed: int = 9, **members: Any) -> Mapping[str, Any]:
     """The response to one call of the control plane, whose ids are the same for the same ``seed``."""
-    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, Random(seed))
+    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, Random(seed), MemoryArtifacts())
     return OPERATIONS[operation](ControlCall(deployment, key, members, NOW)) or {}
 
 

@@ -24,6 +24,7 @@ from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import DEPLOYMENT
 from nextbest.store.bulk import BulkStore
 from nextbest.store.dynamo import DynamoStore
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
@@ -47,10 +48,11 @@ GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 class Control:
     """The control plane as one caller sees it, without HTTP."""
 
-    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR) -> None:
+    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR, artifacts: MemoryArtifacts | None = None) -> None:
         self.store = store
         self._key = key
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7))
+        files = artifacts or MemoryArtifacts()
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -240,7 +242,9 @@ HOSTILE_TOKENS = {
 @pytest.mark.parametrize("name", HOSTILE_TOKENS)
 def test_a_token_that_means_harm_is_refused_as_any_other(name: str) -> None:
     # A list that reads nothing, so that there is no store
-    deployment = ControlPlane(cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7))
+    deployment = ControlPlane(
+        cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7), MemoryArtifacts()
+    )
     call = ControlCall(deployment, OPERATOR, {"nextToken": HOSTILE_TOKENS[name]}, NOW)
 
     with pytest.raises(Refused, match="The token is not valid for this list"):

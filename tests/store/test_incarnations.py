@@ -15,6 +15,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
 from nextbest.errors import Forbidden, NotFound
 from nextbest.logic.events import EventMessage, ingest, queue_events
+from nextbest.logic.program_removal import remove_program
 from nextbest.logic.programs import opened_programs
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -46,7 +47,7 @@ def state_of(store: DynamoStore) -> ProgramState:
 
 def use_id_again(store: DynamoStore) -> None:
     """Remove PROGRAM, and create NEXT under its id."""
-    store.remove_program(PROGRAM.incarnation)
+    remove_program(store, MemoryArtifacts(), PROGRAM.incarnation)
     store.create_program(NEXT)
 
 
@@ -173,7 +174,7 @@ def test_a_program_of_before_incarnations_has_its_id_for_one(store: DynamoStore,
     assert store.point_to_model(old.incarnation, ModelPointer("1", "models/tea/1"))
     assert [program.description for program in store.list_programs()] == ["", "changed"]
     # And the next one of its id is another
-    store.remove_program(old.incarnation)
+    remove_program(store, MemoryArtifacts(), old.incarnation)
     store.create_program(Program("tea", incarnation=Incarnation("tea@bbbbbbbbbb")))
     with pytest.raises(Forbidden):
         recommender.read(credentials(text), "tea", "ada", now=NOW)

@@ -220,12 +220,15 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
-    def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
+    def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
+        prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
+        if sk_prefix:
+            prefixes[":sk"] = {"S": sk_prefix}
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
-            FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": pk_prefix}, ":sk": {"S": sk_prefix}},
+            FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+            ExpressionAttributeValues=prefixes,
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},

@@ -98,10 +98,7 @@ class AccessKeys:
             self._table.delete(_index_key(incarnation, key.key_id))
 
     def close_program(self, incarnation: Incarnation) -> tuple[int, int]:
-        """Let no key open a program any more: how many were removed, and how many open other programs still.
-
-        Raises InUse.
-        """
+        """Let no key open a program: how many were removed, and how many open other programs still. Raises InUse."""
         removed = changed = 0
         for key in list(self.access_keys()):
             if incarnation in key.programs:

@@ -5,7 +5,11 @@ Every removal can be repeated: items that are already gone are no error, and ite
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from nextbest.aws.parallel import in_parallel
@@ -16,8 +20,27 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import NotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
-from nextbest.store.configuration import program_key, while_it_lives
+from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.histories import decode_attributes
+
+_SWEEPS = 20
+
+
+@dataclass(slots=True)
+class RemovedItems:
+    """How many items of the table were removed, and how many of them were events, assets, and users' histories."""
+
+    items: int = 0
+    events: int = 0
+    assets: int = 0
+    histories: int = 0
+
+    def count(self, key: ItemKey, incarnation: Incarnation) -> None:
+        """Count one item more."""
+        self.items += 1
+        self.events += key.sk.startswith(keys.EVENT_PREFIX)
+        self.assets += key.pk == keys.assets_pk(incarnation)
+        self.histories += key.sk == keys.TAIL
 
 
 class BulkStore(Store, Protocol):
@@ -39,8 +62,28 @@ class BulkStore(Store, Protocol):
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
         ...
 
-    def remove_program(self, incarnation: Incarnation) -> None:
-        """Remove a program with all its events, users, assets and settings."""
+    def begin_removal(self, incarnation: Incarnation) -> None:
+        """Mark a program: from now on nobody finds it, and its id is taken until it is gone. Raises NotFound."""
+        ...
+
+    def unfinished_removal(self, program_id: str) -> Incarnation | None:
+        """The incarnation of a program that is marked and not gone yet."""
+        ...
+
+    def remove_items(self, incarnation: Incarnation) -> RemovedItems:
+        """Remove all items of a program but its own."""
+        ...
+
+    def close_program(self, incarnation: Incarnation) -> tuple[int, int]:
+        """Let no key open a program: how many were removed, and how many open other programs still. Raises InUse."""
+        ...
+
+    def remove_idempotency_records(self, program_id: str) -> int:
+        """Remove what creating calls answered of a program; how many."""
+        ...
+
+    def end_removal(self, incarnation: Incarnation) -> None:
+        """Remove the marked program itself; its id is free then."""
         ...
 
 
@@ -109,28 +152,66 @@ class BulkRemoval:
                 raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
         return removed
 
-    def remove_program(self, incarnation: Incarnation) -> None:
-        """Remove a program with all its events, users, assets and settings. The program itself goes last."""
-        for prefix in (keys.EVENT_PREFIX, keys.HISTORY, keys.TAIL):
-            self._remove_all(self._table.scan(keys.users_prefix(incarnation), prefix, projection="pk, sk"))
-        for pk in _partitions_of(incarnation):
-            self._remove_all(item for item in self._table.query(pk) if item["sk"]["S"] != keys.PROGRAM)
-        self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id_of(incarnation))))
-        self._table.delete(program_key(program_id_of(incarnation)))
+    def begin_removal(self, incarnation: Incarnation) -> None:
+        """Mark a program: from now on nobody finds it, and its id is taken until it is gone. Raises NotFound."""
+        condition, values = is_incarnation(incarnation)
+        key = program_key(program_id_of(incarnation))
+        try:
+            self._table.update(key, "SET removal = :true", {**values, ":true": {"BOOL": True}}, condition=condition)
+        except WriteRefused as refused:
+            raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
 
-    def _remove_all(self, items: Iterable[Item]) -> None:
-        self._table.delete_many([ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items])
+    def unfinished_removal(self, program_id: str) -> Incarnation | None:
+        """The incarnation of a program that is marked and not gone yet."""
+        item = self._table.get(program_key(program_id))
+        return incarnation_in(item, program_id) if item is not None and REMOVAL in item else None
+
+    def remove_items(self, incarnation: Incarnation) -> RemovedItems:
+        """Remove all items of a program but its own.
+
+        Repeats until nothing is left, so that what is written by calls that began before the removal goes too.
+        """
+        removed = RemovedItems()
+        for _ in range(_SWEEPS):
+            if not self._table.delete_many(self._counted(incarnation, removed)):
+                break
+        return removed
+
+    def _counted(self, incarnation: Incarnation, removed: RemovedItems) -> Iterator[ItemKey]:
+        """The keys of all items of a program but its own."""
+        items = chain(
+            self._table.scan(keys.incarnation_prefix(incarnation), projection="pk, sk"),
+            self._table.query(keys.incarnation_pk(incarnation)),
+        )
+        for item in items:
+            key = ItemKey(item["pk"]["S"], item["sk"]["S"])
+            if key.sk != keys.PROGRAM:
+                removed.count(key, incarnation)
+                yield key
+
+    def remove_idempotency_records(self, program_id: str) -> int:
+        """Remove what creating calls answered of a program; how many."""
+        records = self._table.query(keys.IDEMPOTENCY)
+        return self._table.delete_many(
+            ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in records if _names(item, program_id)
+        )
+
+    def end_removal(self, incarnation: Incarnation) -> None:
+        """Remove the marked program itself; its id is free then.
+
+        The index entry goes first, as it comes first: a program that is in no index would be lost.
+        """
+        program_id = program_id_of(incarnation)
+        condition, values = is_incarnation(incarnation)
+        self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id)))
+        with suppress(WriteRefused):  # somebody else ended it
+            self._table.delete(program_key(program_id), condition=condition, values=values)
 
 
-def _partitions_of(incarnation: Incarnation) -> tuple[str, ...]:
-    """The partitions of a program that are not a user's."""
-    return (
-        keys.assets_pk(incarnation),
-        keys.asset_changes_pk(incarnation),
-        keys.tombstones_pk(incarnation),
-        keys.resources_pk(incarnation),
-        keys.incarnation_pk(incarnation),
-    )
+def _names(record: Item, program_id: str) -> bool:
+    """Whether an answer is about a program: it was created, or a key that opens it."""
+    answer = json.loads(record["data"]["S"]) if "data" in record else {}
+    return program_id == answer.get("program_id") or program_id in answer.get("programs", ())
 
 
 def _event(user_id: str, sk: str, item: Item) -> Event:

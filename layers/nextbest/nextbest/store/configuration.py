@@ -28,6 +28,9 @@ ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
 _ATTEMPTS = 20
 
+REMOVAL = "removal"
+"""The attribute that marks a program which is being removed."""
+
 
 class Configuration:
     """Programs, labels and assets of one table."""
@@ -52,7 +55,9 @@ class Configuration:
                 only_new=True,
             )
         except WriteRefused as refused:
-            raise AlreadyExists(f"program {program.program_id} exists already") from refused
+            item = self._table.get(program_key(program.program_id)) or {}
+            problem = "is being deleted; delete it again to have the rest done" if REMOVAL in item else "exists already"
+            raise AlreadyExists(f"program {program.program_id} {problem}") from refused
 
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
@@ -253,11 +258,22 @@ def program_key(program_id: str) -> ItemKey:
 
 
 def while_it_lives(incarnation: Incarnation) -> tuple[str, Item]:
+    """The condition, on the program item, that the program is this incarnation and not being removed; its values."""
+    condition, values = is_incarnation(incarnation)
+    return f"{condition} AND attribute_not_exists({REMOVAL})", values
+
+
+def is_incarnation(incarnation: Incarnation) -> tuple[str, Item]:
     """The condition, on the program item, that the program is this incarnation; and its values."""
     condition = "incarnation = :incarnation"
     if incarnation == program_id_of(incarnation):  # items of before there were incarnations have no attribute for it
         condition = f"(attribute_exists(pk) AND attribute_not_exists(incarnation) OR {condition})"
     return condition, {":incarnation": {"S": incarnation}}
+
+
+def incarnation_in(item: Item, program_id: str) -> Incarnation:
+    """The incarnation that a program item names."""
+    return Incarnation(text(item, "incarnation") if "incarnation" in item else program_id)
 
 
 def _gone(incarnation: Incarnation) -> NotFound:
@@ -279,12 +295,12 @@ def _status_key(incarnation: Incarnation) -> ItemKey:
 
 
 def decode_program(item: Item | None) -> ProgramState | None:
-    """The state that a program item holds."""
-    if item is None:
+    """The state that a program item holds; None for a program that is being removed, as for one that is gone."""
+    if item is None or REMOVAL in item:
         return None
-    incarnation = Incarnation(text(item, "incarnation")) if "incarnation" in item else Incarnation("")
+    settings = data(item)
     return ProgramState(
-        Program(**data(item), incarnation=incarnation),
+        Program(**settings, incarnation=incarnation_in(item, settings["program_id"])),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),

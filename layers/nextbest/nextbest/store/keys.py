@@ -56,7 +56,12 @@ def program_pk(program_id: str) -> str:
 
 
 def incarnation_pk(incarnation: Incarnation) -> str:
-    return escape(incarnation)
+    return program_pk(incarnation)
+
+
+def incarnation_prefix(incarnation: Incarnation) -> str:
+    """What all other partition keys of an incarnation begin with."""
+    return f"{escape(incarnation)}#"
 
 
 def users_prefix(incarnation: Incarnation) -> str:

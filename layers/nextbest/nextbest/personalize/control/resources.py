@@ -34,7 +34,7 @@ from nextbest.personalize.protocol.arns import (
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.personalize.protocol.wire import parse_json
-from nextbest.store.base import ProgramState, ResourceKey
+from nextbest.store.base import ArtifactStore, ProgramState, ResourceKey
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
@@ -50,7 +50,7 @@ class ControlPlane:
     """What operations act on.
 
     ``start_rebase`` takes a program and the name of a solution version, ``start_import`` a program and the name of an
-    import job; both return at once. ``random`` makes ids.
+    import job; both return at once. ``random`` makes ids. ``artifacts`` are the files that go with a program.
     """
 
     store: BulkStore
@@ -58,6 +58,7 @@ class ControlPlane:
     start_rebase: Callable[[Incarnation, str], None]
     start_import: Callable[[Incarnation, str], None]
     random: Random
+    artifacts: ArtifactStore
 
 
 @dataclass(frozen=True, slots=True)
