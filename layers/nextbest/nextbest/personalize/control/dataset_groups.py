@@ -13,6 +13,7 @@ from nextbest.logic.program_removal import remove_program
 from nextbest.logic.programs import opened_programs
 from nextbest.observability import logger
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
+from nextbest.personalize.datasets.removal import remove_tracking_ids
 from nextbest.personalize.protocol.arns import (
     DATASET,
     DATASET_GROUP,
@@ -76,7 +77,10 @@ def delete_dataset_group(call: ControlCall) -> Mapping[str, Any]:
             blocker = next(call.resources(kind, of=incarnation), None)
             if blocker is not None:
                 raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
-    removed = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
+    call.store.begin_removal(incarnation)
+    others = remove_tracking_ids(call.store, incarnation)
+    removal = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
+    removed = {**removal, "items": removal["items"] + others}
     logger.info("a program was deleted", program_id=program_id, **removed)
     return {"nextbestRemoved": removed}
 

@@ -12,7 +12,7 @@ from nextbest.personalize.control.dataset_groups import group_named, list_of_gro
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.control.schemas import schema_named
 from nextbest.personalize.control.solution_versions import unfinished_version
-from nextbest.personalize.datasets.removal import clear_dataset
+from nextbest.personalize.datasets.removal import clear_dataset, remove_tracking_id
 from nextbest.personalize.datasets.schema import (
     ACTION_INTERACTIONS,
     ACTIONS,
@@ -137,8 +137,7 @@ def delete_dataset(call: ControlCall) -> None:
     if version is not None:
         raise InUse(f"The dataset cannot be deleted while {version} is trained")
     clear_dataset(call.store, owner, dataset["dataset_type"])
-    if dataset["tracking_id"] is not None:
-        call.store.delete_resource(DEPLOYMENT, TRACKING_ID, dataset["tracking_id"])
+    remove_tracking_id(call.store, dataset["tracking_id"])
     for job in jobs:
         call.delete(IMPORT_JOB, job)
     call.delete(DATASET, dataset)

@@ -12,6 +12,7 @@ from nextbest.errors import AlreadyExists
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.datasets import new_tracking_id
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
+from nextbest.personalize.datasets.removal import remove_tracking_id
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER
@@ -28,9 +29,9 @@ def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
     schema = DatasetSchema.from_json(dataset["fields"]) if dataset is not None else None
     name, tracking_id = f"{call.deployment.random.getrandbits(32):08x}", new_tracking_id(call)
     tracker = tracker_resource(program, INTERACTIONS, schema)
-    call.store.create_resource(DEPLOYMENT, TRACKING_ID, tracking_id, tracker)
     members = {"tracker_name": call.request["name"], "tracking_id": tracking_id}
     call.create(EVENT_TRACKER, name, program.incarnation, members)
+    call.store.create_resource(DEPLOYMENT, TRACKING_ID, tracking_id, tracker)
     return {"eventTrackerArn": call.arn(EVENT_TRACKER, name), "trackingId": tracking_id}
 
 
@@ -52,7 +53,7 @@ def list_event_trackers(call: ControlCall) -> Mapping[str, Any]:
 
 def delete_event_tracker(call: ControlCall) -> None:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
-    call.store.delete_resource(DEPLOYMENT, TRACKING_ID, tracker["tracking_id"])
+    remove_tracking_id(call.store, tracker["tracking_id"])
     call.delete(EVENT_TRACKER, tracker)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.errors import NotFound
 from nextbest.personalize.datasets.item_event_types import item_event_types
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS
 from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, ITEM_ID, SOURCE
+from nextbest.personalize.datasets.tracking_ids import TRACKING_ID
+from nextbest.personalize.protocol.arns import DATASET, EVENT_TRACKER
+from nextbest.store.base import DEPLOYMENT, ConfigurationStore
 from nextbest.store.bulk import BulkStore
 
 
@@ -26,6 +31,25 @@ def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bo
 def is_in(dataset_type: str) -> Callable[[Asset], bool]:
     """Whether an asset belongs to a dataset: items to one, all others to the other."""
     return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
+
+
+def remove_tracking_ids(store: ConfigurationStore, incarnation: Incarnation) -> int:
+    """Remove the tracking ids of a program, which are not among its own items; how many."""
+    removed = 0
+    for kind in (DATASET, EVENT_TRACKER):
+        for resource in store.list_resources([incarnation], kind):
+            removed += remove_tracking_id(store, resource["tracking_id"])
+    return removed
+
+
+def remove_tracking_id(store: ConfigurationStore, tracking_id: str | None) -> bool:
+    """Remove a tracking id; False where there is none, as of most datasets or after an interruption."""
+    if tracking_id is None:
+        return False
+    with suppress(NotFound):
+        store.delete_resource(DEPLOYMENT, TRACKING_ID, tracking_id)
+        return True
+    return False
 
 
 def clear_dataset(store: BulkStore, incarnation: Incarnation, dataset_type: str) -> None:
