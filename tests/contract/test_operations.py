@@ -11,6 +11,7 @@ import pytest
 from nextbest.domain.events import Event, to_microseconds
 from nextbest.domain.rebase_status import FAILED
 from nextbest.logic.events import EventMessage
+from nextbest.logic.programs import present_incarnation
 from nextbest.store.base import ModelPointer, Status
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack
@@ -83,8 +84,9 @@ def test_the_doctor_names_a_failed_rebase_and_a_model_that_is_not_there(
     deployment: Deployment, program: Program
 ) -> None:
     store = deployment.store()
-    store.put_status(Status(program.program_id, FAILED, "no events", NOW))
-    store.point_to_model(program.program_id, ModelPointer("0000000000001", "models/nowhere"))
+    incarnation = present_incarnation(store, program.program_id)
+    store.put_status(Status(incarnation, FAILED, "no events", NOW))
+    store.point_to_model(incarnation, ModelPointer("0000000000001", "models/nowhere"))
 
     failed, unreadable = findings(deployment, program.program_id)
 
@@ -118,7 +120,8 @@ def test_no_stack_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_doctor_prints_ok_or_fail_and_how_to_fix_it(
     stack: RunningStack, program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local_deployment(stack.state).store().put_status(Status(program.program_id, FAILED, "no events", NOW))
+    store = local_deployment(stack.state).store()
+    store.put_status(Status(present_incarnation(store, program.program_id), FAILED, "no events", NOW))
 
     assert main(["doctor", "--state", str(stack.state)]) == 1
 
