@@ -32,7 +32,7 @@ class Runtime:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.store = DynamoStore(table)
-        endpoints = PersonalizeRuntimeEndpoints(Recommender(self.store, MemoryArtifacts()), MASTER_SECRET)
+        endpoints = PersonalizeRuntimeEndpoints(Recommender(self.store, MemoryArtifacts()), lambda: MASTER_SECRET)
         self._recommender = endpoints.recommender
 
     def key(self, *program_ids: str) -> SecretCredentials:

@@ -54,7 +54,9 @@ class Environment:
         self.store = DynamoStore(table)
         self.endpoints: dict[str, Endpoints] = {
             "actionhub": ActionsEndpoint(Recommender(self.store, MemoryArtifacts())),
-            "personalize": PersonalizeRuntimeEndpoints(Recommender(self.store, MemoryArtifacts()), MASTER_SECRET),
+            "personalize": PersonalizeRuntimeEndpoints(
+                Recommender(self.store, MemoryArtifacts()), lambda: MASTER_SECRET
+            ),
         }
         self.decoded = 0
 

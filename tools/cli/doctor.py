@@ -13,7 +13,7 @@ from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
 from nextbest.scoring import Model
-from tools.cli.deployment import Deployment
+from tools.cli.deployment import Deployment, OperationFailed
 
 DAY_SECONDS = 86_400.0
 OLD_MODEL_DAYS = 2.0
@@ -42,6 +42,7 @@ def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
         lambda: _table(deployment),
         lambda: _bucket(deployment),
         lambda: _queues(deployment),
+        lambda: _master_secret(deployment),
         lambda: _functions(deployment),
         lambda: _programs(deployment, now),
     ]
@@ -107,6 +108,17 @@ def _depth(deployment: Deployment, url: str) -> int:
     names = ["ApproximateNumberOfMessages"]
     response = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
     return int(response["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def _master_secret(deployment: Deployment) -> Iterator[Finding]:
+    if not deployment.is_local:
+        try:
+            deployment.master_secret()
+        except OperationFailed as error:
+            state, _, fix = str(error).partition(": ")
+            yield Finding("master secret", state, fix)
+        else:
+            yield Finding("master secret", "stored, and not the public one")
 
 
 def _functions(deployment: Deployment) -> Iterator[Finding]:

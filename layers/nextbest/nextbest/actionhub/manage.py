@@ -12,7 +12,7 @@ from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -44,7 +44,7 @@ class Deployment:
     start_segments: Callable[[Incarnation], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
-    master_secret: str
+    master_secret: MasterSecret
     random: Random
 
 
