@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from nextbest.aws.direct_reads import Endpoint
 from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.environment import LOCAL_VARIABLE
+from nextbest.store.master_secret import LOCAL_VARIABLE
 from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tests.infrastructure.permissions import permissions_of
 from tests.lambda_context import LambdaContext
@@ -30,6 +30,7 @@ AWS = Engines(
     dynamodb_url=f"https://dynamodb.{REGION}.amazonaws.com",
     s3_url=f"https://s3.{REGION}.amazonaws.com",
     sqs_url=f"https://sqs.{REGION}.amazonaws.com",
+    ssm_url=f"https://ssm.{REGION}.amazonaws.com",
     processes={},
 )
 PROGRAM = Program("demo")

@@ -12,8 +12,8 @@ CONSUME = frozenset(
 
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
-    "recommendations": READ | READ_ARTIFACTS | LOG,
-    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage"},
+    "recommendations": READ | READ_ARTIFACTS | LOG | {"ssm:GetParameter"},
+    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
     "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
     "rebase": READ
@@ -25,7 +25,7 @@ ALLOWED = {
     | LOG
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
-    | {"lambda:InvokeFunction"},
+    | {"lambda:InvokeFunction", "ssm:GetParameter"},
 }
 
 # Operations whose permissions have other names; all others are called as they are.
@@ -37,10 +37,10 @@ PERMISSIONS_OF_OPERATIONS = {
     "ListObjectsV2": {"s3:ListBucket"},
     "Invoke": {"lambda:InvokeFunction"},
 }
-SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs"}
+SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs", "GetParameter": "ssm"}
 
 
 def permissions_of(operation: str) -> set[str]:
-    """The permissions that one operation of DynamoDB, S3, SQS or Lambda takes."""
+    """The permissions that one operation of DynamoDB, S3, SQS, SSM or Lambda takes."""
     service = SERVICES_OF_OPERATIONS.get(operation, "dynamodb")
     return PERMISSIONS_OF_OPERATIONS.get(operation, {f"{service}:{operation}"})

@@ -49,7 +49,7 @@ class Caller:
                 start_segments=lambda _: None,
                 pause=lambda _: None,
                 idempotency=lambda: idempotency_records(table.client, table.name),
-                master_secret=MASTER_SECRET,
+                master_secret=lambda: MASTER_SECRET,
                 random=random,
             )
         )

@@ -100,7 +100,7 @@ def _with_secret(key: AccessKey, text: str) -> KeyWithSecret:
 
 def _keyring() -> Keyring:
     call = router.key_call
-    return Keyring(call.deployment.store, call.key, call.deployment.master_secret)
+    return Keyring(call.deployment.store, call.key, call.deployment.master_secret())
 
 
 @router.endpoint("GET", "/keys", ADMIN, "The keys that this one may manage", of_program=False, not_found=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nextbest.actionhub.protocol import ActionHubEndpoints
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -43,7 +43,7 @@ class Deployment:
     start_segments: Callable[[str], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
-    master_secret: str
+    master_secret: MasterSecret
     random: Random
 
 

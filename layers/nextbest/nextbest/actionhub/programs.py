@@ -129,7 +129,7 @@ def _create_program(body: NewProgram) -> ProgramKey:
     text = programs.create_program(
         deployment.store,
         body.applied_to(Program(program_id)),
-        master_secret=deployment.master_secret,
+        master_secret=deployment.master_secret(),
         random=deployment.random,
         now=call.now,
     )

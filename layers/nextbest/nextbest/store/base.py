@@ -228,6 +228,10 @@ class MessageQueue(Protocol):
     def send(self, messages: Sequence[str]) -> None: ...
 
 
+MasterSecret = Callable[[], str]
+"""Gives the secret that access keys are derived from. Raises what a call to AWS raises, where it cannot be read."""
+
+
 def events_by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
     """Events grouped by user, in order of first appearance."""
     groups: dict[str, list[Event]] = {}

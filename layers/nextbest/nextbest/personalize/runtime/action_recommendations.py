@@ -45,7 +45,7 @@ from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
-from nextbest.store.base import ProgramState, UserRead
+from nextbest.store.base import MasterSecret, ProgramState, UserRead
 from nextbest.store.cache import LruCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -141,7 +141,7 @@ class _Context:
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
     """POST /personalize/action-recommendations."""
 
-    def __init__(self, recommender: Recommender, master_secret: str) -> None:
+    def __init__(self, recommender: Recommender, master_secret: MasterSecret) -> None:
         super().__init__(recommender.store, master_secret)
         self._actions = ActionRecommender(recommender, self.gate)
 
