@@ -19,11 +19,13 @@ ALLOWED = {
     "rebase": READ
     | READ_ARTIFACTS
     | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject", "sqs:SendMessage"},
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"s3:PutObject", "sqs:SendMessage"},
     "manage": READ
     | READ_ARTIFACTS
     | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
     | {"lambda:InvokeFunction", "ssm:GetParameter"},
 }
@@ -31,7 +33,8 @@ ALLOWED = {
 # Operations whose permissions have other names; all others are called as they are.
 PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
-    "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},  # a transaction needs those of its parts
+    # A transaction needs those of its parts.
+    "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListObjectsV2": {"s3:ListBucket"},

@@ -138,7 +138,7 @@ def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:
 
 def _program(deployment: Deployment, program: Program, now: float) -> Iterator[Finding]:
     store, name = deployment.store(), f"program {program.program_id}"
-    status = store.status(program.program_id)
+    status = store.status(program.incarnation)
     if status is not None and status.status_id == FAILED:
         yield Finding(name, f"the last rebase failed: {status.message}", "remove the cause, then PUT /program/rebase")
     state = store.program_state(program.program_id)

@@ -19,8 +19,8 @@ class PersonalizeEndpoints:
     protocol = Protocol.REST
 
     def __init__(self, store: ConfigurationStore, master_secret: MasterSecret) -> None:
-        # Keys are not cached: each request reads its key, so that revoking one takes effect at once.
-        self.gate = Gate(store, remember_keys=False)
+        # No copy of a key is current: each request reads its key, so that revoking one takes effect at once.
+        self.gate = Gate(store, current_seconds=0.0)
         self._master_secret = master_secret
 
     def caller(self, request: Request) -> SignedCaller:
