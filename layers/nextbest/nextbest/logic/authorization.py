@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey, split_key
-from nextbest.errors import Forbidden, NotFound
+from nextbest.errors import Forbidden, NotFound, SupersededSecret
 from nextbest.store.base import ConfigurationStore, ProgramState
 from nextbest.store.cache import AccessKeyCache
 
@@ -24,6 +24,10 @@ class Credentials(Protocol):
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
         """``key``, the stored key of ``key_id``, once the caller has proved to hold it. Raises Forbidden."""
+        ...
+
+    def proves_current(self, key: AccessKey, now: float, /) -> bool:
+        """Whether the proof of ``key`` was made with its current secret, not with the one of before a rotation."""
         ...
 
 
@@ -46,6 +50,10 @@ class SecretCredentials:
         if key is None or not key.accepts(self.secret, now=now):
             raise Forbidden(REFUSED)
         return key
+
+    def proves_current(self, key: AccessKey, _now: float, /) -> bool:
+        """Whether the secret is that of the key's current generation."""
+        return key.is_current(self.secret)
 
 
 class Gate:
@@ -82,6 +90,16 @@ class Gate:
             return remembered
         return self.prove(credentials, self._store.access_key(credentials.key_id), now=now)
 
+    def authenticate_manager(self, credentials: Credentials, *, now: float) -> AccessKey:
+        """The key of a caller who is about to manage keys, which takes the current secret.
+
+        Otherwise whoever stole a secret could use the overlap to rotate the key again, or to make keys that outlive it.
+        The key is always read: a remembered one may be older than its rotation. Raises Forbidden, SupersededSecret.
+        """
+        key = self.prove(credentials, self._store.access_key(credentials.key_id), now=now)
+        require_current(credentials, key, now=now)
+        return key
+
     def authorize(
         self, credentials: Credentials, program_id: str, scope: str, *, now: float
     ) -> tuple[AccessKey, ProgramState]:
@@ -108,6 +126,12 @@ def open_program(
     if state is None:
         raise hidden or NotFound(PROGRAM_NOT_FOUND)
     return state
+
+
+def require_current(credentials: Credentials, key: AccessKey, *, now: float) -> None:
+    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with the secret of before."""
+    if not credentials.proves_current(key, now):
+        raise SupersededSecret
 
 
 def require_operator(key: AccessKey) -> None:
