@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from nextbest.domain.access_keys import ADMIN, SCOPES, AccessKey, issue_key, key_text, rotate_key
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, SCOPES, AccessKey, issue_key, key_text, rotate_key
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, SupersededSecret
 from nextbest.logic.authorization import REFUSED
 from nextbest.logic.programs import new_key_id
@@ -49,7 +49,7 @@ class Keyring:
         if not programs and ADMIN not in scopes:
             raise InvalidInput("a key without programs opens nothing: name at least one", field="programs")
         for program_id in programs:
-            if self.store.program_state(program_id) is None:
+            if not PROGRAM_ID.fullmatch(program_id) or self.store.program_state(program_id) is None:
                 raise NotFound("Program not found")
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
         key, text = issue_key(self.master_secret, new_key_id(random), programs=programs, scopes=ordered)
