@@ -10,6 +10,7 @@ import pytest
 from nextbest.domain.access_keys import SCOPES, issue_key
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Program
 from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, Status
 from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache
@@ -31,6 +32,21 @@ def test_a_program_is_created_once_and_changed_in_place(store: DynamoStore) -> N
     assert [program.description for program in store.list_programs()] == ["changed"]
     with pytest.raises(NotFound):
         store.update_program(replace(PROGRAM, program_id="nothing"))
+
+
+@pytest.mark.parametrize("program_id", ["key", "programs"])
+def test_a_program_may_be_called_as_the_partitions_of_keys_and_programs_are(
+    store: DynamoStore, program_id: str
+) -> None:
+    store.create_program(Program(program_id, "Odd"))
+    key, _ = issue_key("m" * 32, "P", programs=(program_id,), scopes=SCOPES)
+    store.put_access_key(key)
+    store.put_status(Status(program_id, "x", "", 1.0))
+
+    assert list(store.access_keys()) == [key]
+    assert {program.program_id for program in store.list_programs()} == {program_id, PROGRAM.program_id}
+    read = store.read_user(program_id, "ada", access_key_id="P")
+    assert (read.access_key, read.state) == (key, store.program_state(program_id))
 
 
 def test_the_model_pointer_only_moves_forward(store: DynamoStore) -> None:
