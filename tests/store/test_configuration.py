@@ -34,6 +34,21 @@ def test_a_program_is_created_once_and_changed_in_place(store: DynamoStore) -> N
         store.update_program(Program("nothing"))
 
 
+@pytest.mark.parametrize("program_id", ["key", "programs"])
+def test_a_program_may_be_called_as_the_partitions_of_keys_and_programs_are(
+    store: DynamoStore, program_id: str
+) -> None:
+    store.create_program(Program(program_id, "Odd"))
+    key, _ = issue_key("m" * 32, "P", programs=(Incarnation(program_id),), scopes=SCOPES)
+    store.put_access_key(key)
+    store.put_status(Status(Incarnation(program_id), "x", "", 1.0))
+
+    assert list(store.access_keys()) == [key]
+    assert {program.program_id for program in store.list_programs()} == {program_id, PROGRAM.program_id}
+    read = store.read_user(Incarnation(program_id), "ada", access_key_id="P")
+    assert (read.access_key, read.state) == (key, store.program_state(program_id))
+
+
 def test_the_model_pointer_only_moves_forward(store: DynamoStore) -> None:
     newer, older = ModelPointer("0002-b", "models/b"), ModelPointer("0001-a", "models/a")
     assert store.point_to_model(PROGRAM.incarnation, newer)

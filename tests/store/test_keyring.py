@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from nextbest.aws.table import Table
-from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
+from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, key_text, split_key
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
+from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, SupersededSecret
 from nextbest.logic.access_keys import Keyring
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.store.dynamo import DynamoStore
@@ -163,6 +163,64 @@ def test_no_rotation_is_lost_at_the_same_moment(operator: Keyring) -> None:
     with ThreadPoolExecutor(4) as pool:
         rotated = list(pool.map(lambda _: operator.rotate(key.key_id, overlap_seconds=0, now=NOW)[0], range(6)))
     assert sorted(entry.generation for entry in rotated) == [2, 3, 4, 5, 6, 7]
+
+
+def test_of_rotations_of_one_s_own_key_at_the_same_moment_one_wins(operator: Keyring) -> None:
+    # Given the owner and a thief, who both proved the same secret before either rotated
+    key, _ = create(operator, scopes=(ADMIN,))
+
+    def rotate(_: int) -> str | None:
+        try:
+            return Keyring(operator.store, key, MASTER_SECRET).rotate(key.key_id, overlap_seconds=0, now=NOW)[1]
+        except SupersededSecret:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        rotated = list(pool.map(rotate, range(6)))
+
+    # Then the later one does not end the secret that the first one was given
+    (winner,) = filter(None, rotated)
+    assert works(operator, winner, now=NOW)
+
+
+def test_the_secret_of_before_a_rotation_manages_nothing_in_a_warm_function(operator: Keyring) -> None:
+    gate = Gate(operator.store)
+    key, old = create(operator, scopes=(ADMIN,))
+    assert works(operator, old, now=NOW, gate=gate)
+    assert gate.authenticate_manager(SecretCredentials.read(old), now=NOW) == key
+    rotated, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
+
+    with pytest.raises(SupersededSecret):
+        gate.authenticate_manager(SecretCredentials.read(old), now=NOW)
+    assert gate.authenticate_manager(SecretCredentials.read(new), now=NOW) == rotated
+    # After the overlap it is refused like any other wrong secret
+    with pytest.raises(Forbidden, match="not known"):
+        gate.authenticate_manager(SecretCredentials.read(old), now=NOW + HOUR)
+    operator.revoke(key.key_id)
+    with pytest.raises(Forbidden, match="not known"):
+        gate.authenticate_manager(SecretCredentials.read(new), now=NOW)
+
+
+def test_rotation_does_not_prolong_an_expiring_key(operator: Keyring) -> None:
+    key, old = create(operator, PROGRAM.program_id)
+    operator.store.put_access_key(replace(key, expires_at=NOW + HOUR))
+    rotated, new = operator.rotate(key.key_id, overlap_seconds=2 * HOUR, now=NOW)
+    assert rotated.expires_at == NOW + HOUR
+    assert [works(operator, text, now=NOW + HOUR - 1) for text in (old, new)] == [True, True]
+    assert [works(operator, text, now=NOW + HOUR) for text in (old, new)] == [False, False]
+    assert rotated.generations(now=NOW + HOUR) == ()
+
+
+def test_a_new_master_secret_ends_signatures_and_leaves_secrets_that_are_sent(operator: Keyring) -> None:
+    """What an operator has to do after the master secret leaked (docs/security.md)."""
+    key, old = create(operator, PROGRAM.program_id)
+    successor = Keyring(operator.store, operator.holder, "n" * 32)
+    # The hash in the table knows no master secret
+    assert works(operator, old, now=NOW)
+    # Rotated without an overlap, or revoked, the secret ends; the next one is of the new master secret
+    rotated, new = successor.rotate(key.key_id, overlap_seconds=0, now=NOW)
+    assert [works(operator, text, now=NOW) for text in (old, new)] == [False, True]
+    assert new == key_text("n" * 32, rotated) != key_text(MASTER_SECRET, rotated)
 
 
 def test_a_key_stored_by_an_earlier_release_is_rotated(operator: Keyring, table: Table) -> None:

@@ -21,6 +21,7 @@ from nextbest.errors import (
     NextbestError,
     NotFound,
     QuotaExceeded,
+    SupersededSecret,
     TooManyRequests,
     Unavailable,
 )
@@ -66,7 +67,8 @@ class BodyTooLarge(InvalidInput):
 def answer(error: NextbestError) -> tuple[int, bytes]:
     """The status and the JSON body that tell the caller of ``error``.
 
-    Every ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist.
+    Every ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist,
+    except to a caller who proved to hold a key, about the secret that they sent.
     What is not the caller's fault is a 503 that names no internals.
     """
     match error:
@@ -85,6 +87,8 @@ def answer(error: NextbestError) -> tuple[int, bytes]:
             return 404, refusal(error.message)
         case AlreadyExists() | InUse():
             return 409, refusal(error.message)
+        case SupersededSecret():
+            return 403, refusal(error.message)
         case Forbidden():
             return 403, refusal(BAD_KEY)
         case Unavailable():

@@ -115,6 +115,7 @@ def get_programs(
     ADMIN,
     "Create a program",
     of_program=False,
+    manages_keys=True,
     not_found=None,
     conflict="There is a program of this id, or the call is being made already",
 )

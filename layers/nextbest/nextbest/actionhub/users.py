@@ -19,6 +19,8 @@ from nextbest.domain.events import Event
 from nextbest.logic import users
 from nextbest.logic.users import USER_NOT_FOUND
 
+MAX_SKIP = 2**31 - 1
+
 router = ResourceRouter("users")
 
 
@@ -149,11 +151,20 @@ def get_random_user_id(program_id: ProgramId) -> HttpResponse[str]:
     return HttpResponse(200, "application/json", render(user_id).decode())
 
 
-@router.endpoint("GET", "/users/{user_id}/export", ADMIN, "All that is held on a user", not_found=USER_NOT_FOUND)
+@router.endpoint(
+    "GET",
+    "/users/{user_id}/export",
+    ADMIN,
+    "All that is held on a user",
+    is_extension=True,
+    not_found=USER_NOT_FOUND,
+)
 def export_user(
     user_id: UserId,
     program_id: ProgramId,
-    skip: Annotated[int, Query(description="How many events to leave out: next_skip of the answer before.", ge=0)] = 0,
+    skip: Annotated[
+        int, Query(description="How many events to leave out: next_skip of the answer before.", ge=0, le=MAX_SKIP)
+    ] = 0,
 ) -> UserExport:
     call, deployment = router.call, router.call.deployment
     export = users.export_user(deployment.store, deployment.artifacts, call.incarnation, user_id, skip=skip)
@@ -173,7 +184,9 @@ def export_user(
     )
 
 
-@router.endpoint("DELETE", "/users/{user_id}", ADMIN, "Forget a user, for good", not_found=USER_NOT_FOUND)
+@router.endpoint(
+    "DELETE", "/users/{user_id}", ADMIN, "Forget a user, for good", is_extension=True, not_found=USER_NOT_FOUND
+)
 def delete_user(user_id: UserId, program_id: ProgramId) -> UserDeletion:
     call, deployment = router.call, router.call.deployment
     deletion = users.delete_user(deployment.store, deployment.artifacts, call.incarnation, user_id, now=call.now)

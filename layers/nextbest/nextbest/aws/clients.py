@@ -25,6 +25,13 @@ T = TypeVar("T")
 SERVICE_FAILURES = (ClientError, BotoCoreError)
 """What a call to AWS raises when it was refused after all retries, or got no response."""
 
+_FINAL_CODES = frozenset({"SerializationException", "ValidationError", "ValidationException"})
+
+
+def is_final(error: Exception) -> bool:
+    """Whether AWS refused the call itself, and would refuse it again: no outage, but a call that must not be made."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _FINAL_CODES
+
 
 @cache
 def shared_session() -> Session:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from nextbest.aws.backoff import Backoff
 from nextbest.aws.parallel import in_parallel
-from nextbest.errors import Unavailable
+from nextbest.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,6 +38,9 @@ SCAN_PAGE_ITEMS = 5000
 BACKOFF = Backoff()
 
 _CONDITION_FAILED = "ConditionalCheckFailed"
+_TOO_LARGE = "Item size"
+"""What DynamoDB's message about an item of more than 400 KB begins with; it has no code of its own."""
+
 _PASSING = frozenset(
     {
         "InternalServerError",
@@ -247,7 +250,10 @@ class Table:
         self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
-        """Run ``call``, and retry it on a conflict or throttling. Raises WriteRefused for a failed condition."""
+        """Run ``call``, and retry it on a conflict or throttling.
+
+        Raises WriteRefused for a failed condition, and InvalidInput for an item that would be too large.
+        """
         for _ in self._backoff.tries():
             try:
                 return call()
@@ -255,6 +261,10 @@ class Table:
                 reasons = _reasons(error)
                 if _CONDITION_FAILED in reasons:
                     raise WriteRefused from error
+                if _TOO_LARGE in str(error):
+                    raise InvalidInput(
+                        "what would be stored has more than the 400 KB that one item may have"
+                    ) from error
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error

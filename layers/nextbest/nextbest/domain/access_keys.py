@@ -38,7 +38,8 @@ class AccessKey:
     They are incarnations: a key never opens a program that was created later under the same id.
 
     Times are seconds since 1970. Rotation begins a new ``generation`` with a secret of its own; the one before goes on
-    working until ``previous_expires_at``. ``expires_at`` ends the key as a whole, ``revoked`` ends it at once.
+    working until ``previous_expires_at``, except that it manages no keys (``Gate.authenticate_manager``).
+    ``expires_at`` ends the key as a whole, ``revoked`` ends it at once.
     """
 
     key_id: str
@@ -59,6 +60,10 @@ class AccessKey:
         current = hmac.compare_digest(digest, self.secret_hash)
         previous = hmac.compare_digest(digest, self.previous_hash) and now < self.previous_expires_at
         return (current or previous) and self.is_active(now=now)
+
+    def is_current(self, secret: str) -> bool:
+        """Whether ``secret`` is that of the current generation, rather than of the one before."""
+        return hmac.compare_digest(hash_secret(secret), self.secret_hash)
 
     def generations(self, *, now: float) -> tuple[int, ...]:
         """The generations whose secrets work, newest first: for signatures, which do not say which one they used."""

@@ -1,7 +1,8 @@
 """Managing access keys: listing, creating, rotating, revoking.
 
 A key manages the keys that open no more than it does itself. Everything beyond looks as if it did not exist, so the
-holder of one program's key learns nothing of other programs, not even their keys' ids.
+holder of one program's key learns nothing of other programs, not even their keys' ids. Callers prove the current secret
+of their own key first (``Gate.authenticate_manager``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from random import Random
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, SCOPES, AccessKey, issue_key, key_text, rotate_key
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, QuotaExceeded
+from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, QuotaExceeded, SupersededSecret
 from nextbest.logic.authorization import REFUSED, present_state
 from nextbest.logic.programs import new_key_id
 from nextbest.store.base import Store
@@ -21,7 +22,10 @@ MAX_KEYS_OF_A_PROGRAM = 1000
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys that one key may manage. Raises Forbidden where ``holder`` administers nothing."""
+    """The keys that one key may manage. Raises Forbidden where ``holder`` administers nothing.
+
+    ``holder`` is the key as it was when its current secret was proved.
+    """
 
     store: Store
     holder: AccessKey
@@ -87,14 +91,17 @@ class Keyring:
     def rotate(self, key_id: str, *, overlap_seconds: float, now: float) -> tuple[AccessKey, str]:
         """The key's next generation and its text; the one before works for ``overlap_seconds`` more.
 
-        A generation that is still in an overlap ends now: two secrets work at a time, never three. Raises NotFound, and
-        InUse for a key that is revoked.
+        A generation that is still in an overlap ends now: two secrets work at a time, never three. Raises NotFound,
+        InUse for a key that is revoked, and SupersededSecret where the holder's own key was rotated by somebody else
+        since its secret was proved.
         """
 
         def next_generation(key: AccessKey | None) -> AccessKey:
             key = self._within_reach(key)
             if key.revoked:
                 raise InUse("the key is revoked; create a new one")
+            if key.key_id == self.holder.key_id and key.generation != self.holder.generation:
+                raise SupersededSecret
             return rotate_key(self.master_secret, key, now=now, overlap_seconds=overlap_seconds)
 
         key = self.store.change_access_key(key_id, next_generation)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nextbest.domain.access_keys import PROGRAM_ID, AccessKey, split_key
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import Forbidden, NotFound
+from nextbest.errors import Forbidden, NotFound, SupersededSecret
 from nextbest.store.base import ConfigurationStore, ProgramState
 from nextbest.store.cache import AccessKeyCache, RememberedKey
 
@@ -25,6 +25,10 @@ class Credentials(Protocol):
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
         """``key``, the stored key of ``key_id``, once the caller has proved to hold it. Raises Forbidden."""
+        ...
+
+    def proves_current(self, key: AccessKey, now: float, /) -> bool:
+        """Whether the proof of ``key`` was made with its current secret, not with the one of before a rotation."""
         ...
 
 
@@ -47,6 +51,10 @@ class SecretCredentials:
         if key is None or not key.accepts(self.secret, now=now):
             raise Forbidden(REFUSED)
         return key
+
+    def proves_current(self, key: AccessKey, _now: float, /) -> bool:
+        """Whether the secret is that of the key's current generation."""
+        return key.is_current(self.secret)
 
 
 class Gate:
@@ -95,6 +103,16 @@ class Gate:
         self._keys.put(proved, now=now)
         return proved
 
+    def authenticate_manager(self, credentials: Credentials, *, now: float) -> AccessKey:
+        """The key of a caller who is about to manage keys, which takes the current secret.
+
+        Otherwise whoever stole a secret could use the overlap to rotate the key again, or to make keys that outlive it.
+        The key is always read: a remembered one may be older than its rotation. Raises Forbidden, SupersededSecret.
+        """
+        key = self._read(credentials, now=now)
+        require_current(credentials, key, now=now)
+        return key
+
     def authorize(
         self, credentials: Credentials, program_id: str, scope: str, *, now: float
     ) -> tuple[AccessKey, ProgramState]:
@@ -132,6 +150,12 @@ def present_state(key: AccessKey, state: ProgramState | None, *, hidden: NotFoun
     if state is None or not key.opens(state.program.incarnation):
         raise hidden or Forbidden(REFUSED)
     return state
+
+
+def require_current(credentials: Credentials, key: AccessKey, *, now: float) -> None:
+    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with the secret of before."""
+    if not credentials.proves_current(key, now):
+        raise SupersededSecret
 
 
 def require_operator(key: AccessKey) -> None:

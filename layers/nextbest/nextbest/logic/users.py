@@ -10,7 +10,7 @@ from typing import Any
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import DAY_SECONDS, Event
+from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_user, memberships_of
@@ -66,7 +66,9 @@ def label_weights(
     half_life_seconds = state.program.half_life_days * DAY_SECONDS
     for event in events:
         asset = catalogue.assets.get(event.asset_id)
-        weight = 0.5 ** ((now - event.timestamp) / half_life_seconds)
+        # Imported events may lie far ahead, where the power would overflow.
+        age_seconds = max(now - event.timestamp, -FUTURE_SKEW_SECONDS)
+        weight = 0.5 ** (age_seconds / half_life_seconds)
         for label in {*event.labels, *(asset.labels if asset else ())}:
             weights[label] = weights.get(label, 0.0) + weight
     weights = {label: weight * state.label_weights.get(label, 1.0) for label, weight in weights.items()}

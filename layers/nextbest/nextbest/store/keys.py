@@ -52,7 +52,8 @@ def unescape(name: str) -> str:
 
 
 def program_pk(program_id: str) -> str:
-    return escape(program_id)
+    """A program's own partition, apart from those of all keys and of all programs, whatever the program is called."""
+    return f"%{program_id}" if program_id in (ACCESS_KEYS, PROGRAMS) else escape(program_id)
 
 
 def incarnation_pk(incarnation: Incarnation) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nextbest.errors import InvalidInput, NextbestError
+from nextbest.logic.authorization import require_current
 from nextbest.personalize.control import (
     campaigns,
     dataset_groups,
@@ -49,6 +50,8 @@ OPERATIONS: dict[str, Operation] = {
     **filters.OPERATIONS,
     **tags.OPERATIONS,
 }
+CURRENT_SECRET_ONLY = frozenset({"CreateDatasetGroup", "DeleteDatasetGroup"})
+"""Operations that create or delete programs, whose effects would outlive the secret of before a rotation."""
 
 
 class ControlPlaneEndpoints(PersonalizeEndpoints):
@@ -73,6 +76,8 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
             raise _misdirected(request.path)
         key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
+        if name in CURRENT_SECRET_ONLY:
+            require_current(caller, key, now=now)
         control_plane = self._control_plane(Arns(self._region, request.account_id))
         call = ControlCall(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
         members = operation(call)

@@ -31,15 +31,15 @@ class PersonalizeEventsEndpoints(PersonalizeEndpoints):
         """The response to one Put."""
         key = self.authenticate(request, now=now)
         path = request.path.removeprefix(PERSONALIZE)
-        fields = self._put(key, path, read_body(request.body))
+        fields = self._put(key, path, read_body(request.body), now=now)
         return success(None, protocol=self.protocol, request_id=request.request_id, fields=fields)
 
-    def _put(self, key: AccessKey, path: str, body: dict[str, Any]) -> Mapping[str, Any]:
+    def _put(self, key: AccessKey, path: str, body: dict[str, Any], *, now: float) -> Mapping[str, Any]:
         match path:
             case "/action-interactions":
-                put = put_action_interactions(self._store, key, body)
+                put = put_action_interactions(self._store, key, body, now=now)
             case "/events":
-                put = put_events(self._store, key, body)
+                put = put_events(self._store, key, body, now=now)
             case "/actions":
                 return {"actions": put_actions(self._store, self._catalogues, key, body)}
             case "/users":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
-from nextbest.domain.events import Event
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
 from nextbest.domain.history import History, identity_of
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
@@ -89,12 +89,16 @@ class Put:
     duplicates: int
 
 
-def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store action interactions. Raises InvalidInput, NotFound (no such tracking id), Forbidden."""
+def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
+    """Store action interactions. ``now`` is in seconds since 1970.
+
+    Raises InvalidInput, NotFound (no such tracking id), Forbidden.
+    """
     request = PUT_ACTION_INTERACTIONS.check(body)
     tracker = open_tracker(store, key, request["trackingId"], ACTION_INTERACTIONS)
     rows = request["actionInteractions"]
     for place, row in enumerate(rows, 1):
+        _check_time(row["timestamp"], f"actionInteractions.{place}.member.timestamp", now)
         _check_properties(row, tracker, f"actionInteractions.{place}.member")
     events = [
         Event(
@@ -111,10 +115,11 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) 
     return _store(store, tracker, events, ((row.get("userId"), row["sessionId"]) for row in rows))
 
 
-def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
+def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
+    """Store item interactions. ``now`` is in seconds since 1970.
 
-    Events without an item are not stored, since nothing can be learned from them.
+    Events without an item are not stored, since nothing can be learned from them. Raises InvalidInput, also for an
+    unknown tracking id: AWS models no other error here.
     """
     request = PUT_EVENTS.check(body)
     try:
@@ -124,6 +129,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
     user_id = request.get("userId")
     rows = request["eventList"]
     for place, row in enumerate(rows, 1):
+        _check_time(row["sentAt"], f"eventList.{place}.member.sentAt", now)
         _check_properties(row, tracker, f"eventList.{place}.member")
     events = [
         Event(
@@ -141,6 +147,11 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
     # Before the events themselves, so that no model learns a type before it is known to be about items.
     remember_item_events(store, tracker.state.program.incarnation, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
+
+
+def _check_time(time_us: int, path: str, now: float) -> None:
+    if time_us > to_microseconds(now + FUTURE_SKEW_SECONDS):
+        raise InvalidInput(f"'{path}' is more than a day in the future", field=path)
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:

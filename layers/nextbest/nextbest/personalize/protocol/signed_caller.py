@@ -50,6 +50,14 @@ class SignedCaller:
         self._verify(key, generations[-1], now)
         return key
 
+    def proves_current(self, key: AccessKey, now: float, /) -> bool:
+        """Whether the signature was made with the secret of the key's current generation."""
+        try:
+            self._verify(key, key.generation, now)
+        except InvalidSignature:
+            return False
+        return True
+
     def _verify(self, key: AccessKey, generation: int, now: float) -> None:
         secret = derive_secret(self.master_secret(), key.key_id, generation)
         verify(self.request, self.credential, secret, now=now)
