@@ -25,7 +25,10 @@ SCOPES = (READ, WRITE, ADMIN)
 PROGRAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """The form of a program's id. Others are refused before anything is read: no program can have them."""
 
-_KEY_TEXT = re.compile(r"([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""The form of a key's id. Others are refused before anything is read: no key can have them."""
+
+_KEY_TEXT = re.compile(rf"({KEY_ID.pattern})\.([A-Za-z0-9_-]{{1,128}})")
 
 
 @dataclass(frozen=True, slots=True)
