@@ -104,7 +104,7 @@ class Configuration:
 
     def list_programs(self) -> list[Program]:
         """All programs of the deployment, in order of their ids. A round trip for every 100."""
-        item_keys = [program_key(program_id) for program_id in self.program_ids()]
+        item_keys = list(map(program_key, self.program_ids()))
         items = self._table.get_all(item_keys)
         states = (decode_program(items.get(item_key)) for item_key in item_keys)
         return [state.program for state in states if state is not None]
