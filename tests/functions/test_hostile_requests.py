@@ -61,7 +61,7 @@ def strict(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Functions:
     def send_strictly(endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Any:
         if "x-amz-target" in headers:
             try:
-                refuse_what_aws_refuses("BatchGetItem", json.loads(body))
+                refuse_what_aws_refuses(headers["x-amz-target"].rpartition(".")[2], json.loads(body))
             except ClientError:
                 return None
         return send(endpoint, method, path, headers, body)
@@ -69,7 +69,7 @@ def strict(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Functions:
     monkeypatch.setattr(BaseClient, "_make_api_call", make_strict_call)
     monkeypatch.setattr(Endpoint, "send", send_strictly)
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    functions.store.put_access_key(issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))[0])
+    functions.store.put_access_key(issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))[0])
     for name in ("collect/post-events", "manage/post-assets"):
         assert functions.answer(name.split("/")[0], sample(name))["statusCode"] == 200
     functions.answer("rebase", sample("rebase/program"))

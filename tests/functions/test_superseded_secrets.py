@@ -57,7 +57,7 @@ class Clients:
 def clients(functions: Functions) -> Clients:
     """A key that was not rotated yet, and data for the samples."""
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
     text = operator_key()[1]
     clients = Clients(functions, text, text)

@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from nextbest.domain.access_keys import READ, AccessKey, derive_secret, issue_key, rotate_key
+from nextbest.domain.programs import Incarnation
 from nextbest.personalize.protocol.signature import InvalidSignature, UnrecognizedClient
 from nextbest.personalize.protocol.signed_caller import SignedCaller
 from nextbest.web.request import Request
@@ -28,12 +29,12 @@ def signed(generation: int, *, now: float = NOW, master_secret: str = MASTER_SEC
     with mock.patch("botocore.auth.get_current_datetime", return_value=datetime.fromtimestamp(now, UTC)):
         SigV4Auth(Credentials(KEY_ID, secret), "personalize", "us-east-1").add_auth(request)
     headers = {"host": "localhost"} | {name.lower(): str(value) for name, value in request.headers.items()}
-    return SignedCaller.of(Request("POST", "/personalize/events", headers=headers, body=b"{}"), master_secret)
+    return SignedCaller.of(Request("POST", "/personalize/events", headers=headers, body=b"{}"), lambda: master_secret)
 
 
 @pytest.fixture
 def rotated() -> AccessKey:
-    key, _ = issue_key(MASTER_SECRET, KEY_ID, programs=("coffee",), scopes=(READ,))
+    key, _ = issue_key(MASTER_SECRET, KEY_ID, programs=(Incarnation("coffee"),), scopes=(READ,))
     return rotate_key(MASTER_SECRET, key, now=NOW, overlap_seconds=HOUR)
 
 
