@@ -29,8 +29,8 @@ MASTER_SECRET = open_master_secret(clock=time.time)
 RANDOM = SystemRandom()
 
 
-def of(incarnation: Incarnation) -> dict[str, str]:
-    """What an event for ``rebase`` says of the program."""
+def about(incarnation: Incarnation) -> dict[str, str]:
+    """What an event for the function ``rebase`` says of the program."""
     return {"program_id": program_id_of(incarnation), "incarnation": incarnation}
 
 
@@ -41,8 +41,8 @@ ACTIONHUB = ManageEndpoints(
         catalogues=CatalogueCache(STORE, ARTIFACTS),
         segments=SegmentCache(STORE, ARTIFACTS),
         gate=Gate(STORE),
-        start_rebase=lambda incarnation: REBASE.start(of(incarnation)),
-        start_segments=lambda incarnation: REBASE.start({**of(incarnation), "only": "segments"}),
+        start_rebase=lambda incarnation: REBASE.start(about(incarnation)),
+        start_segments=lambda incarnation: REBASE.start({**about(incarnation), "only": "segments"}),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
         master_secret=MASTER_SECRET,
@@ -55,8 +55,8 @@ CONTROL_PLANE = ControlPlaneEndpoints(
     lambda arns: ControlPlane(
         STORE,
         arns,
-        lambda incarnation, version: REBASE.start({**of(incarnation), "solution_version": version}),
-        lambda incarnation, job: REBASE.start({**of(incarnation), "import_job": job}),
+        lambda incarnation, version: REBASE.start({**about(incarnation), "solution_version": version}),
+        lambda incarnation, job: REBASE.start({**about(incarnation), "import_job": job}),
         RANDOM,
         ARTIFACTS,
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.programs import Incarnation, program_id_of
-from nextbest.errors import InvalidInput, NextbestError, Unavailable
+from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
 from nextbest.logic.programs import present_incarnation
 from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
@@ -29,14 +29,26 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     if "program_id" not in event:
         return {"models": rebase_all()}
     incarnation = incarnation_in(event)
+    try:
+        return run(event, incarnation)
+    except NotFound as error:
+        if "incarnation" not in event:
+            raise
+        # Its owner deleted it meanwhile: no failure, and nothing to try again.
+        logger.info("not run", program_id=event["program_id"], reason=error.message)
+        return {}
+
+
+def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
+    """What one event asks for. Raises NotFound for a program that is gone."""
     if "import_job" in event:
         run_import(STORE, S3Files(s3_client()), incarnation, event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:
-        run = partial(rebase, incarnation)
-        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], run, clock=time.time)
+        train = partial(rebase, incarnation)
+        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], train, clock=time.time)
         return {"model": trained.version if trained is not None else None}
     return {"model": rebase(incarnation).version}
 
@@ -66,7 +78,7 @@ def rebase_all() -> dict[str, str]:
         program_id = state.program.program_id
         try:
             models[program_id] = rebase(state.program.incarnation).version
-        except InvalidInput as error:  # nothing to learn from yet; its status says so
+        except (InvalidInput, NotFound) as error:  # nothing to learn from yet, as its status says; or just deleted
             logger.info("not rebased", program_id=program_id, reason=error.message)
         except (NextbestError, *SERVICE_FAILURES) as error:
             logger.error("a rebase failed", program_id=program_id, reason=str(error))

@@ -219,3 +219,11 @@ def test_a_rebase_sample_rebases(used: Functions, name: str) -> None:
     assert answer["model"] if name == "rebase/program" else answer["models"][PROGRAM.program_id]
     assert "s3:PutObject" in used.permissions()
     assert used.permissions() <= ALLOWED["rebase"]
+
+
+def test_work_for_a_program_that_was_deleted_meanwhile_is_no_failure(functions: Functions) -> None:
+    gone = {"program_id": PROGRAM.program_id, "incarnation": f"{PROGRAM.program_id}@gone"}
+
+    for event in (gone, {**gone, "only": "segments"}):
+        assert functions.answer("rebase", event) == {}
+    assert functions.store.status(PROGRAM.incarnation) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -17,6 +17,7 @@ from nextbest.personalize.control.dispatch import OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.protocol.arns import IMPORT_JOB, VERSION, Arns
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts
 
@@ -132,6 +133,7 @@ class World:
     def __init__(self, table: Table, *, with_other: bool, filled: bool) -> None:
         self.table = table
         self.store = DynamoStore(table)
+        self.catalogues = CatalogueCache(self.store, MemoryArtifacts())
         self.other = fill(self.store, "aa", seed=1) if with_other else None
         self.own = fill(self.store, "bb", seed=2) if filled else None
         if not filled:
@@ -143,10 +145,14 @@ class World:
         return items
 
     def call(self, key: AccessKey, operation: str, members: Mapping[str, Any]) -> tuple[object, ...]:
+        """How a call of the control plane ends and what it reads and writes; the world is then as it was before."""
+        return self.outcome(lambda: control(self.store, key, operation, **members))
+
+    def outcome(self, call: Callable[[], object]) -> tuple[object, ...]:
         """How a call ends and what it reads and writes; the world is then as it was before."""
         with recorded(self.table.client) as calls:
             try:
-                outcome: tuple[object, ...] = ("ok", json.dumps(control(self.store, key, operation, **members)))
+                outcome: tuple[object, ...] = ("ok", json.dumps(call(), default=repr))
             except NextbestError as error:
                 field_name = error.field if isinstance(error, InvalidInput) else None
                 outcome = (type(error).__name__, error.message, field_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,7 +53,7 @@ class Runtime:
 
     def recommend(self, caller: SecretCredentials, campaign: str, *, now: float = NOW, **members: Any) -> set[str]:
         body: Mapping[str, Any] = {"campaignArn": ARNS.of("campaign", campaign), "userId": "ada", **members}
-        return set(self._recommender.recommend(body, caller, now=now, request_id="r").scores)
+        return set(self._recommender.recommend(json.dumps(body).encode(), caller, now=now, request_id="r").scores)
 
 
 @pytest.fixture

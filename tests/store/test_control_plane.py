@@ -12,13 +12,12 @@ import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import InvalidInput, NotFound, QuotaExceeded
+from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
-from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, MAX_EVENT_TYPES
-from nextbest.personalize.events.interactions import put_events
+from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS
 from nextbest.personalize.protocol.arns import Arns
-from nextbest.personalize.protocol.errors import Protocol, Refused, wire_error
+from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import DEPLOYMENT
@@ -274,42 +273,3 @@ def test_tags_of_what_has_none_are_not_found(control: Control, operation: str) -
             control(operation, resourceArn=no_arn, **members)
     with pytest.raises(InvalidInput, match="Schemas cannot be tagged"):
         control(operation, resourceArn=arn("schema/s"), **members)
-
-
-def test_event_types_of_items_are_refused_beyond_what_a_program_may_have(store: DynamoStore) -> None:
-    def put(*event_types: str) -> int:
-        rows = [{"eventType": name, "itemId": "i", "sentAt": NOW} for name in event_types]
-        body = {"trackingId": PROGRAM.program_id, "userId": "u", "sessionId": "s", "eventList": rows}
-        return put_events(store, OPERATOR, body).accepted
-
-    known = [f"type-{number}" for number in range(MAX_EVENT_TYPES)]
-    store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": known})
-    assert put("type-0") == 1
-    with pytest.raises(QuotaExceeded, match="at most 1,000 event types") as refused:
-        put("type-1", "one-more")
-    assert wire_error(refused.value, Protocol.REST)[:2] == ("InvalidInputException", 400)
-    assert {event.event_type for event in store.events_of(PROGRAM.incarnation, "u")} == {"type-0"}
-
-    # The longest that there can be
-    store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": []})
-    accepted = 0
-    with pytest.raises(QuotaExceeded, match="at most 300,000 bytes together"):
-        for number in range(MAX_EVENT_TYPES):
-            accepted += put(f"{number:04d}" + "😀" * 240)
-    assert accepted == 309
-
-
-def test_a_tracking_id_too_long_for_a_key_does_not_exist(store: DynamoStore) -> None:
-    body = {"trackingId": "😀" * 256, "sessionId": "s", "eventList": [{"eventType": "e", "sentAt": NOW}]}
-    with pytest.raises(InvalidInput, match="does not exist"):
-        put_events(store, OPERATOR, body)
-
-
-def test_a_session_with_the_longest_id_is_joined_to_its_user(store: DynamoStore) -> None:
-    session = "😀" * 256
-    for user in ({}, {"userId": "u"}):
-        body = {"trackingId": PROGRAM.program_id, "sessionId": session, **user,
-                "eventList": [{"eventType": "e", "itemId": f"i{len(user)}", "sentAt": NOW}]}  # fmt: skip
-        put_events(store, OPERATOR, body)
-
-    assert {event.asset_id for event in store.events_of(PROGRAM.incarnation, "u")} == {"i0", "i1"}

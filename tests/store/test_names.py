@@ -17,6 +17,8 @@ from nextbest.errors import AlreadyExists, InUse, InvalidInput, NextbestError, N
 from nextbest.personalize.control import unsupported
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import MOST_RESOURCES
+from nextbest.personalize.events.interactions import put_action_interactions, put_events
+from nextbest.personalize.events.records import put_actions, put_items, put_users
 from nextbest.personalize.protocol.arns import CAMPAIGN, FILTER, SCHEMA, SOLUTION
 from nextbest.personalize.protocol.errors import Protocol, wire_error
 from nextbest.personalize.protocol.model_shapes import input_shape
@@ -25,6 +27,7 @@ from tests.store.conftest import create_table, dynamodb
 from tests.store.tenants import (
     ARNS,
     EXPRESSION,
+    NOW,
     RECIPE,
     USERS,
     Tenant,
@@ -126,6 +129,58 @@ def test_no_call_tells_whether_another_tenant_exists(worlds: Worlds, operation: 
         beside = worlds[True, filled].call(TENANT, operation, members)
 
         assert beside == alone, members
+
+
+PUTS: dict[str, Callable[[World, str], object]] = {
+    "events": lambda world, name: put_events(
+        world.store,
+        TENANT,
+        {
+            "trackingId": name,
+            "sessionId": "s",
+            "userId": "u",
+            "eventList": [{"eventType": "watch", "itemId": "i", "sentAt": NOW}],
+        },
+    ),
+    "action interactions": lambda world, name: put_action_interactions(
+        world.store,
+        TENANT,
+        {
+            "trackingId": name,
+            "actionInteractions": [{"actionId": "a", "sessionId": "s", "timestamp": NOW, "eventType": "Taken"}],
+        },
+    ),
+    "actions": lambda world, name: put_actions(
+        world.store, world.catalogues, TENANT, {"datasetArn": name, "actions": [{"actionId": "a"}]}
+    ),
+    "items": lambda world, name: put_items(
+        world.store, world.catalogues, TENANT, {"datasetArn": name, "items": [{"itemId": "i"}]}
+    ),
+    "users": lambda world, name: put_users(
+        world.store, TENANT, {"datasetArn": name, "users": [{"userId": "u", "properties": '{"TIER": "gold"}'}]}
+    ),
+}
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["of one who has nothing", "of one who has the same names"])
+@pytest.mark.parametrize("put", PUTS)
+def test_no_put_tells_whether_another_tenant_exists(worlds: Worlds, put: str, filled: bool) -> None:
+    other, own = worlds[True, True].other, worlds[True, True].own
+    assert other is not None
+    assert own is not None
+    if put in ("events", "action interactions"):
+        names = [other.tracking_id, own.tracking_id, "aa", "bb", "cc", str(uuid.UUID(int=7))]
+    else:
+        names = [ARNS.of("dataset", f"{program}/{put.upper()}") for program in ("aa", "bb", "cc")]
+
+    def outcome(name: str, *, with_other: bool = True) -> tuple[object, ...]:
+        world = worlds[with_other, filled]
+        return world.outcome(lambda: PUTS[put](world, name))
+
+    for name in names:
+        assert outcome(name) == outcome(name, with_other=False), name
+    # A foreign name costs and gets the same as one that nobody has
+    assert [outcome(name)[0] for name in (names[0], names[-1])] == [outcome(names[-1])[0]] * 2
 
 
 LISTS = [operation for operation in OPERATIONS if operation.startswith("List") and operation != "ListTagsForResource"]

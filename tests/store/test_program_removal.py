@@ -182,6 +182,8 @@ def test_only_its_own_administrator_or_an_operator_ends_an_interrupted_deletion(
     with pytest.raises(Forbidden):
         Control(store, reader)("DeleteDatasetGroup", **DELETION)
     assert store.unfinished_removal("victim") == VICTIM.incarnation
+    assert "victim" in store.program_ids()
+    assert "victim" not in [program.program_id for program in store.list_programs()]
     administrator, _ = issue_key(MASTER_SECRET, "NBKADMIN", programs=(VICTIM.incarnation,), scopes=SCOPES)
     Control(store, administrator)("DeleteDatasetGroup", **DELETION)
     assert store.unfinished_removal("victim") is None

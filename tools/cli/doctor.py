@@ -130,8 +130,12 @@ def _functions(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:
-    programs = deployment.store().list_programs()
+    store = deployment.store()
+    programs = store.list_programs()
     yield Finding("programs", f"{len(programs)}")
+    for program_id in store.program_ids():
+        if store.unfinished_removal(program_id) is not None:
+            yield Finding(f"program {program_id}", "its deletion was not finished", "call DeleteDatasetGroup again")
     for program in programs:
         yield from _program(deployment, program, now)
 

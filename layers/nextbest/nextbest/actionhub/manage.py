@@ -8,9 +8,9 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
-from nextbest.actionhub.protocol import ActionHubEndpoints
+from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.programs import Incarnation
-from nextbest.logic.authorization import Gate
+from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
@@ -58,7 +58,14 @@ class ManageEndpoints(ActionHubEndpoints):
     def serve(self, request: Request, *, now: float) -> Response:
         """Answer a request. Raises NextbestError."""
         api = self._described_api if request.path.rstrip("/") in (DOCUMENT_PATH, PAGE_PATH) else self._api
-        return api.answer(request, deployment=self._deployment, now=now)
+        return api.answer(
+            request,
+            deployment=self._deployment,
+            now=now,
+            authenticate=lambda: self.gate.authenticate(
+                SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now
+            ),
+        )
 
     @cached_property
     def _api(self) -> ActionHubResolver:

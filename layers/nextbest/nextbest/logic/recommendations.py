@@ -96,7 +96,8 @@ class Recommender:
     def present(self, key: AccessKey, state: ProgramState | None, *, hidden: NotFound | None = None) -> ProgramState:
         """The state of a program that was just read. Raises as ``authorization.present_state``."""
         state = present_state(key, state, hidden=hidden)
-        self._present.put(state.program.program_id, state.program.incarnation)
+        if key.opens_every_program:
+            self._present.put(state.program.program_id, state.program.incarnation)
         return state
 
     def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:

@@ -17,7 +17,6 @@ from nextbest.errors import InUse
 from nextbest.store import keys
 
 _ATTEMPTS = 20
-_KEYS_PER_READ = 100
 _COMPLETE = "#"  # sorts before all ids of keys, and is none
 """The row of an index that has every key of a program of before there were indexes."""
 
@@ -48,9 +47,7 @@ class AccessKeys:
     def access_keys_of(self, incarnation: Incarnation) -> list[AccessKey]:
         """The keys that name this program, in order of their ids. Costs by these keys alone."""
         item_keys = [access_key_key(key_id) for key_id in self._key_ids_of(incarnation)]
-        items: dict[ItemKey, Item] = {}
-        for start in range(0, len(item_keys), _KEYS_PER_READ):
-            items.update(self._table.get_many(item_keys[start : start + _KEYS_PER_READ]))
+        items = self._table.get_all(item_keys)
         found = (decode_access_key(items.get(item_key)) for item_key in item_keys)
         return [key for key in found if key is not None and incarnation in key.programs]
 

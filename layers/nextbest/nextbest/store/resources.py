@@ -16,8 +16,6 @@ from nextbest.errors import AlreadyExists, NotFound
 from nextbest.store import keys
 from nextbest.store.base import ResourceKey
 
-_KEYS_PER_READ = 100
-
 
 class Resources:
     """The resources of one table."""
@@ -43,9 +41,7 @@ class Resources:
     def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]:
         """Resources by their keys, in the keys' order; those that exist. A round trip for every 100."""
         key_of = {key: _key(*key) for key in wanted}
-        item_keys = list(key_of.values())
-        batches = [item_keys[start : start + _KEYS_PER_READ] for start in range(0, len(item_keys), _KEYS_PER_READ)]
-        items = {key: item for batch in in_parallel(self._table.get_many, batches) for key, item in batch.items()}
+        items = self._table.get_all(list(key_of.values()))
         return {key: data(items[item_key]) for key, item_key in key_of.items() if item_key in items}
 
     def delete_resource(self, owner: Incarnation, kind: str, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID
 from nextbest.domain.programs import Program, new_incarnation
 from nextbest.errors import AlreadyExists, Forbidden, InUse
 from nextbest.logic.program_removal import remove_program
@@ -48,6 +48,7 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     try:
         call.store.create_program(Program(name, name, incarnation=incarnation))
     except AlreadyExists as error:
+        call.store.delete_resource(incarnation, DATASET_GROUP, name)
         raise taken from error
     return {"datasetGroupArn": arn, "domain": call.request.get("domain")}
 
@@ -67,7 +68,7 @@ def delete_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     """
     arn = call.request["datasetGroupArn"]
     program_id = name_in(arn, DATASET_GROUP, field="datasetGroupArn")
-    incarnation = call.store.unfinished_removal(program_id)
+    incarnation = call.store.unfinished_removal(program_id) if PROGRAM_ID.fullmatch(program_id) else None
     if incarnation is not None:
         call.key.require(incarnation, ADMIN, hidden=missing(arn))
     else:

@@ -148,8 +148,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
     def serve(self, request: Request, *, now: float) -> Response:
         """Recommend actions to the user named in the body."""
         caller = self.caller(request)
-        body = read_body(request.body)
-        actions = self.recommender.recommend(body, caller, now=now, request_id=request.request_id)
+        actions = self.recommender.recommend(request.body, caller, now=now, request_id=request.request_id)
         return success(
             actions.members(),
             protocol=self.protocol,
@@ -169,14 +168,17 @@ class ActionRecommender:
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
-    def recommend(self, body: Mapping[str, Any], caller: Credentials, *, now: float, request_id: str) -> ActionList:
+    def recommend(self, body: bytes, caller: Credentials, *, now: float, request_id: str) -> ActionList:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
+
+        The caller proves to hold a key before the body is read.
 
         Raises InvalidInput, NotFound (no such campaign or filter, or it is not the caller's), Forbidden,
         TooManyRequests.
         """
-        query = _Query.read(body)
-        context = self._context(query, caller, now=now)
+        identified = self._gate.identify(caller, now=now)
+        query = self._query(body, identified, caller, now=now)
+        context = self._context(query, identified, caller, now=now)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
@@ -221,8 +223,16 @@ class ActionRecommender:
             explored,
         )
 
-    def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        key, incarnation, read = self._opened(query, caller, now=now)
+    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
+        try:
+            return _Query.read(read_body(body))
+        except InvalidInput:
+            if not identified.current:  # only callers with a key of now learn what is wrong
+                self._gate.authenticate(caller, now=now)
+            raise
+
+    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> _Context:
+        key, incarnation, read = self._opened(query, identified, caller, now=now)
         hidden = missing(query.campaign_arn)
         state = self._recommender.present(key, read.state, hidden=hidden)
         if not has_campaign(read, incarnation, query.campaign):
@@ -235,19 +245,19 @@ class ActionRecommender:
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
         return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
-    def _opened(self, query: _Query, caller: Credentials, *, now: float) -> tuple[AccessKey, Incarnation, UserRead]:
+    def _opened(
+        self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
+    ) -> tuple[AccessKey, Incarnation, UserRead]:
         """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
 
-        The caller proves to hold a key, and that it opens the program, before anything of a user is decoded.
+        That the key opens the program is checked before anything of a user is decoded.
         """
-        identified = self._gate.identify(caller, now=now)
         incarnation = self._programs.expected(identified.key, query.campaign, now=now)
         read = self._read(incarnation, query, caller, identified, now=now) if incarnation is not None else None
         key = (read.access_key if read is not None else None) or identified.key
         if incarnation is None or read is None or not self._is_decided(key, incarnation, query.campaign, read):
             incarnation = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
             read = self._read(incarnation, query, caller, identified, now=now)
-        self._recommender.quota.take(incarnation, now=now)
         return key, incarnation, read
 
     @staticmethod
@@ -265,15 +275,20 @@ class ActionRecommender:
         if cached is None or cached[0] == UNTRAINED:
             resources.append(ITEM_EVENTS)
         store = self._recommender.store
+
+        def admit(key: AccessKey) -> None:
+            key.require(incarnation, READ, hidden=hidden)
+            self._recommender.quota.take(incarnation, now=now)
+
         if identified.current:
-            identified.key.require(incarnation, READ, hidden=hidden)
+            admit(identified.key)
             return store.read_user(incarnation, query.user_id, resources=resources)
-
-        def admit(stored: AccessKey | None) -> None:
-            self._gate.confirm(identified, stored, caller, now=now).require(incarnation, READ, hidden=hidden)
-
         return store.read_user(
-            incarnation, query.user_id, access_key_id=caller.key_id, resources=resources, admit=admit
+            incarnation,
+            query.user_id,
+            access_key_id=caller.key_id,
+            resources=resources,
+            admit=lambda stored: admit(self._gate.confirm(identified, stored, caller, now=now)),
         )
 
     def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
