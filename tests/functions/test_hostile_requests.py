@@ -61,7 +61,7 @@ def strict(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Functions:
     def send_strictly(endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Any:
         if "x-amz-target" in headers:
             try:
-                refuse_what_aws_refuses("BatchGetItem", json.loads(body))
+                refuse_what_aws_refuses(headers["x-amz-target"].rpartition(".")[2], json.loads(body))
             except ClientError:
                 return None
         return send(endpoint, method, path, headers, body)

@@ -49,6 +49,14 @@ def test_a_program_may_be_called_as_the_partitions_of_keys_and_programs_are(
     assert (read.access_key, read.state) == (key, store.program_state(program_id))
 
 
+def test_a_resource_may_have_a_name_that_is_too_long_for_a_key(store: DynamoStore) -> None:
+    names = [chr(0x1F600 + place) * 256 for place in range(2)]
+    store.put_resource(PROGRAM.incarnation, "personalize:session", names[0], {"name": names[0]})
+
+    stored = [store.resource(PROGRAM.incarnation, "personalize:session", name) for name in names]
+    assert stored == [{"name": names[0]}, None]
+
+
 def test_the_model_pointer_only_moves_forward(store: DynamoStore) -> None:
     newer, older = ModelPointer("0002-b", "models/b"), ModelPointer("0001-a", "models/a")
     assert store.point_to_model(PROGRAM.incarnation, newer)

@@ -23,6 +23,8 @@ Names from clients are escaped, so that no name can collide with the keys of ano
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
@@ -100,7 +102,12 @@ def resource_prefix(kind: str) -> str:
 
 
 def resource_sk(kind: str, name: str) -> str:
-    return resource_prefix(kind) + escape(name)
+    """Sort key of a resource: its name, or a digest of it where that is too long for a key."""
+    sk = resource_prefix(kind) + escape(name)
+    # Sessions and tracking ids have up to 256 characters, of up to four bytes.
+    if len(sk) > _SORT_KEY_BYTES // 4 and len(sk.encode()) > _SORT_KEY_BYTES:
+        return f"{resource_prefix(kind)}%{sha256(name.encode()).hexdigest()}"
+    return sk
 
 
 def revision_sk(revision: int) -> str:
