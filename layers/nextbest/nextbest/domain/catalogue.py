@@ -6,11 +6,18 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 from nextbest.domain.assets import Asset
 from nextbest.errors import ArtifactError
 
+MAX_CONTENT_BYTES = 32 << 20
+"""Of the JSON in a catalogue's file, which takes up to twenty times as much memory: some 200,000 assets. Larger
+catalogues have no file, and a damaged or hostile file takes no more memory than this."""
+
 _MAGIC = b"NBC1"
+_FIELD_TYPES = {str, int, float, type(None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +43,47 @@ class Catalogue:
         return Catalogue(revision, {**self.assets, **{asset.asset_id: asset for asset in assets}})
 
     def encode(self) -> bytes:
-        """Bytes of the artifact: magic, crc32, zlib JSON."""
+        """Bytes of the artifact: magic, crc32, zlib JSON. Raises ArtifactError for a catalogue that is too large."""
         rows = [[asset.asset_id, asset.asset_name, list(asset.labels), dict(asset.fields)] for asset in self]
-        body = zlib.compress(json.dumps([self.revision, rows], separators=(",", ":")).encode())
+        content = json.dumps([self.revision, rows], separators=(",", ":")).encode()
+        if len(content) > MAX_CONTENT_BYTES:
+            raise ArtifactError(f"a catalogue of {len(content):,} bytes is not written: {MAX_CONTENT_BYTES:,} are read")
+        body = zlib.compress(content)
         return _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
 
     @classmethod
     def decode(cls, data: bytes) -> Catalogue:
-        """Inverse of ``encode``. Raises ArtifactError for bytes that are damaged or of another version."""
+        """Inverse of ``encode``. Raises ArtifactError for bytes that are damaged, of another version, or too many."""
         if data[:4] != _MAGIC:
             raise ArtifactError("this is not a catalogue that this version of nextbest can read")
         body = data[8:]
         if zlib.crc32(body).to_bytes(4, "little") != data[4:8]:
             raise ArtifactError("the catalogue's checksum does not match")
-        revision, rows = json.loads(zlib.decompress(body))
+        try:
+            revision, rows = json.loads(_decompressed(body))
+            _check_types(revision, rows)
+        except (zlib.error, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ArtifactError(f"the catalogue cannot be read: {str(error)[:200]}") from error
         return cls(revision, {row[0]: Asset(row[0], row[1], tuple(row[2]), row[3]) for row in rows})
+
+
+def _decompressed(body: bytes) -> bytes:
+    """The content of a zlib stream. Raises zlib.error, ArtifactError where it goes on beyond ``MAX_CONTENT_BYTES``."""
+    stream = zlib.decompressobj()
+    content = stream.decompress(body, MAX_CONTENT_BYTES + 1)
+    if len(content) > MAX_CONTENT_BYTES or not stream.eof:
+        raise ArtifactError(f"the catalogue is cut off, or larger than {MAX_CONTENT_BYTES:,} bytes")
+    return content
+
+
+def _check_types(revision: Any, rows: Any) -> None:
+    """Raise TypeError or ValueError unless rows are of id, name, labels and fields. Column by column, for speed."""
+    if type(revision) is not int or not isinstance(rows, list) or not {4}.issuperset(map(len, rows)):
+        raise ValueError("it is not a revision and rows of four")
+    ids, names, labels, fields = zip(*rows, strict=True) if rows else ((), (), (), ())
+    texts = chain(ids, names, chain.from_iterable(labels), chain.from_iterable(fields))
+    values = chain.from_iterable(entry.values() for entry in fields)
+    if not ({list}.issuperset(map(type, labels)) and {str}.issuperset(map(type, texts))):
+        raise TypeError("an id, a name or a label is not a text")
+    if not ({dict}.issuperset(map(type, fields)) and _FIELD_TYPES.issuperset(map(type, values))):
+        raise TypeError("a field is neither a text nor a number")

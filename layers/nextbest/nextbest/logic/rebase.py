@@ -15,8 +15,9 @@ import numpy as np
 
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segments import publish
+from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import Events, build_segments
 from nextbest.store.base import (
@@ -145,6 +146,11 @@ class Rebase:
         if state.catalogue_revision == (state.catalogue.revision if state.catalogue else 0):
             return
         catalogue = CatalogueCache(self._store, self._artifacts).catalogue_of(state)
+        try:
+            data = catalogue.encode()
+        except ArtifactError as error:
+            logger.warning("the catalogue is not written; readers read its assets", reason=error.message)
+            return
         pointer = CataloguePointer(catalogue.revision, f"catalogues/{self._program_id}/{catalogue.revision:012d}.nbc")
-        self._artifacts.put(pointer.key, catalogue.encode())
+        self._artifacts.put(pointer.key, data)
         self._store.point_to_catalogue(self._program_id, pointer)
