@@ -11,6 +11,7 @@ from typing import Any
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
+from nextbest.domain.import_locations import ImportRules
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
@@ -26,6 +27,7 @@ ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lazily(lambda_client), os.environ["REBASE_FUNCTION_NAME"])
 MASTER_SECRET = os.environ["MASTER_SECRET"]
 RANDOM = SystemRandom()
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 ACTIONHUB = ManageEndpoints(
     Deployment(
         store=STORE,
@@ -37,6 +39,7 @@ ACTIONHUB = ManageEndpoints(
         start_segments=lambda program_id: REBASE.start({"program_id": program_id, "only": "segments"}),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
+        import_rules=IMPORT_RULES,
         master_secret=MASTER_SECRET,
         random=RANDOM,
     )
@@ -50,6 +53,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         lambda program_id, version: REBASE.start({"program_id": program_id, "solution_version": version}),
         lambda job: REBASE.start({"import_job": job}),
         RANDOM,
+        IMPORT_RULES,
     ),
     MASTER_SECRET,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Any
 
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
+from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import InvalidInput, NextbestError, Unavailable
 from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
@@ -18,13 +20,14 @@ from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
     if "import_job" in event:
-        run_import(STORE, S3Files(s3_client()), event["import_job"], clock=time.time)
+        run_import(STORE, S3Files(s3_client()), IMPORT_RULES, event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
     if "program_id" not in event:
         return {"models": rebase_all()}

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
 from nextbest.errors import InvalidInput, Unavailable
@@ -153,7 +154,7 @@ def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_i
     dates = {"created": NOW, "updated": NOW}
     tenant.store.create_resource(stored_kind(VERSION), name, {**version, **dates, "status": CREATE_IN_PROGRESS})
     arns = Arns("us-east-1", "000000000000")
-    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0))
+    plane = ControlPlane(tenant.store, arns, lambda *_: None, lambda _: None, Random(0), ImportRules("artifacts"))
 
     def call(now: float) -> ControlCall:
         return ControlCall(plane, operator_key()[0], {"solutionVersionArn": arns.of(SOLUTION, name)}, now)

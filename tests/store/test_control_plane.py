@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -21,6 +22,7 @@ from nextbest.store.dynamo import DynamoStore
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
+RULES = ImportRules("artifacts", program_folders_bucket="imports")
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
 STRANGER = AccessKey("NBKSTRANGER", "", ("tea",), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
@@ -44,7 +46,7 @@ class Control:
     def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR) -> None:
         self.store = store
         self._key = key
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7))
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7), RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -134,7 +136,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
     job = control(
         "CreateDatasetImportJob",
         jobName="j",
-        dataSource={"dataLocation": "s3://bucket/key"},
+        dataSource={"dataLocation": "s3://imports/g/key"},
         roleArn=ROLE,
         **dataset,
     )
@@ -144,7 +146,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
         control(
             "CreateDatasetImportJob",
             jobName="k",
-            dataSource={"dataLocation": "s3://bucket/key"},
+            dataSource={"dataLocation": "s3://imports/g/key"},
             publishAttributionMetricsToS3=True,
             **dataset,
         )

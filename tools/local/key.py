@@ -6,7 +6,10 @@ from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
 
 # Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
 MASTER_SECRET = "known to everyone, for local use only"
-PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
+IMPORT_BUCKET = "imports-local"
+"""Every program may import from the folder of its id in this bucket."""
+
+PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET, "ProgramFoldersBucket": IMPORT_BUCKET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 
 

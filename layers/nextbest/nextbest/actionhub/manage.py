@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from nextbest.actionhub.protocol import ActionHubEndpoints
+from nextbest.domain.import_locations import ImportRules
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.base import ArtifactStore, Store
@@ -43,6 +44,7 @@ class Deployment:
     start_segments: Callable[[str], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
+    import_rules: ImportRules
     master_secret: str
     random: Random
 

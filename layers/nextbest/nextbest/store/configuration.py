@@ -147,6 +147,18 @@ class Configuration:
         item = self._table.get(ItemKey(keys.program_pk(program_id), keys.STATUS))
         return Status(**data(item)) if item else None
 
+    def import_locations(self, program_id: str) -> tuple[str, ...]:
+        """The folders that the operator lets a program import from, each as ``s3://<bucket>/<prefix>/``.
+
+        An item apart from the program's settings: those are the program's own to change.
+        """
+        item = self._table.get(_import_locations_key(program_id))
+        return tuple(data(item)) if item else ()
+
+    def put_import_locations(self, program_id: str, locations: Sequence[str]) -> None:
+        """Replace these folders."""
+        self._table.put(_import_locations_key(program_id), {"body_json": {"S": to_json(list(locations))}})
+
     def put_access_key(self, key: AccessKey) -> None:
         """Store or replace a key."""
         self._table.put(access_key_key(key.key_id), {"body_json": {"S": to_json(asdict(key))}})
@@ -273,6 +285,10 @@ def program_key(program_id: str) -> ItemKey:
 
 def _segments_key(program_id: str) -> ItemKey:
     return ItemKey(keys.program_pk(program_id), keys.SEGMENTS)
+
+
+def _import_locations_key(program_id: str) -> ItemKey:
+    return ItemKey(keys.program_pk(program_id), keys.IMPORT_LOCATIONS)
 
 
 def access_key_key(key_id: str) -> ItemKey:

@@ -7,6 +7,7 @@
     <program>                   P                               settings, pointers, label weights, catalogue revision
     <program>                   S                               rebase status
     <program>                   G                               pointer to the segments
+    <program>                   I                               folders that the program may import from
     <program>#A                 <asset>                         asset
     <program>#D                 <revision>                      assets put in that revision
     <program>#T                 <digest of a user id>           tombstone of a deleted user
@@ -30,6 +31,7 @@ EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
+IMPORT_LOCATIONS = "I"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so

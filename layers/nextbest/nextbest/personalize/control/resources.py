@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
@@ -32,7 +33,7 @@ class ControlPlane:
     """What operations act on.
 
     ``start_rebase`` takes a program id and the name of a solution version, ``start_import`` the name of an import job;
-    both return at once. ``random`` makes ids.
+    both return at once. ``random`` makes ids. ``import_rules`` say where files may be imported from.
     """
 
     store: BulkStore
@@ -40,6 +41,7 @@ class ControlPlane:
     start_rebase: Callable[[str, str], None]
     start_import: Callable[[str], None]
     random: Random
+    import_rules: ImportRules
 
 
 @dataclass(frozen=True, slots=True)

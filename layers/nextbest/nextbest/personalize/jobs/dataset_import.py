@@ -14,6 +14,7 @@ from typing import Any
 from nextbest.aws.parallel import in_parallel
 from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.assets import Asset, FieldValue
+from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Program
 from nextbest.errors import InvalidInput, NextbestError, NotFound
 from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, read_rows
@@ -23,6 +24,7 @@ from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, T
 from nextbest.personalize.datasets.sources import BULK_SOURCE, ITEM_ID
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, stored_kind
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
+from nextbest.store.base import ConfigurationStore
 from nextbest.store.bulk import BulkStore
 
 FULL = "FULL"
@@ -41,7 +43,20 @@ _ROWS_PER_CALL = 500
 _REPORTED_ROWS = 10
 
 
-def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Callable[[], float]) -> None:
+def readable_location(store: ConfigurationStore, rules: ImportRules, program_id: str, text: str) -> S3Location:
+    """The ``dataLocation`` of a job, if the program may read it now. Raises InvalidInput."""
+    try:
+        location = S3Location.parse(text)
+        rules.check(location, program_id, store.import_locations(program_id))
+    except InvalidInput as error:
+        field = "dataSource.dataLocation"
+        raise InvalidInput(f"Invalid Data location: {field} {error.message}", field=field) from error
+    return location
+
+
+def run_import(
+    store: BulkStore, source: ImportSource, rules: ImportRules, name: str, *, clock: Callable[[], float]
+) -> None:
     """Run the import job ``name`` and record its outcome.
 
     Errors in the files are recorded, not raised; any other error is recorded and raised. Can be run again after an
@@ -54,7 +69,7 @@ def run_import(store: BulkStore, source: ImportSource, name: str, *, clock: Call
     failure = "The import was interrupted"
     counts: dict[str, int] = {}
     try:
-        counts = _import(store, source, job)
+        counts = _import(store, source, rules, job)
         failure = ""
     except NextbestError as error:
         failure = error.message
@@ -74,25 +89,27 @@ class _Files:
     """The files of a job, to be read as often as needed."""
 
     source: ImportSource
-    location: str
+    location: S3Location
     schema: DatasetSchema
     dataset_type: str
 
     def rows(self) -> Iterator[Row | RefusedRow]:
-        for name, text in self.source.files(self.location):
+        for name, text in self.source.files(self.location.bucket, self.location.key):
             yield from read_rows(name, text, self.schema, self.dataset_type)
 
     def good_rows(self) -> Iterator[Row]:
         return (row for row in self.rows() if not isinstance(row, RefusedRow))
 
 
-def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
+def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job) -> dict[str, int]:
     dataset = store.resource(stored_kind(DATASET), job["dataset"])
     state = store.program_state(job["program_id"])
     if dataset is None or state is None:
         raise NotFound("The dataset was deleted before the import began")
     dataset_type = dataset["dataset_type"]
-    files = _Files(source, job["location"], DatasetSchema.from_json(dataset["fields"]), dataset_type)
+    # Again: the operator may have changed what the program may read since the job was created.
+    location = readable_location(store, rules, job["program_id"], job["location"])
+    files = _Files(source, location, DatasetSchema.from_json(dataset["fields"]), dataset_type)
     read = _check(files)
     replaces = job["mode"] == FULL
     if dataset_type in (ACTIONS, ITEMS):
