@@ -61,10 +61,11 @@ class Catalogue:
             raise ArtifactError("the catalogue's checksum does not match")
         try:
             revision, rows = json.loads(_decompressed(body))
-            _check_types(revision, rows)
+            if type(revision) is not int:
+                raise TypeError("its revision is not a whole number")
+            return cls(revision, _assets(rows))
         except (zlib.error, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(f"the catalogue cannot be read: {str(error)[:200]}") from error
-        return cls(revision, {row[0]: Asset(row[0], row[1], tuple(row[2]), row[3]) for row in rows})
 
 
 def _decompressed(body: bytes) -> bytes:
@@ -76,14 +77,18 @@ def _decompressed(body: bytes) -> bytes:
     return content
 
 
-def _check_types(revision: Any, rows: Any) -> None:
-    """Raise TypeError or ValueError unless rows are of id, name, labels and fields. Column by column, for speed."""
-    if type(revision) is not int or not isinstance(rows, list) or not {4}.issuperset(map(len, rows)):
-        raise ValueError("it is not a revision and rows of four")
-    ids, names, labels, fields = zip(*rows, strict=True) if rows else ((), (), (), ())
-    texts = chain(ids, names, chain.from_iterable(labels), chain.from_iterable(fields))
-    values = chain.from_iterable(entry.values() for entry in fields)
-    if not ({list}.issuperset(map(type, labels)) and {str}.issuperset(map(type, texts))):
-        raise TypeError("an id, a name or a label is not a text")
-    if not ({dict}.issuperset(map(type, fields)) and _FIELD_TYPES.issuperset(map(type, values))):
+def _assets(rows: Any) -> dict[str, Asset]:
+    """The assets in rows of id, name, labels and fields. Raises TypeError or ValueError for anything else."""
+    if not isinstance(rows, list):
+        raise TypeError("there is no list of assets")
+    assets = {}
+    for asset_id, name, labels, fields in rows:
+        if type(asset_id) is not str or type(name) is not str or type(labels) is not list or type(fields) is not dict:
+            raise TypeError("an asset has an id and a name, a list of labels and an object of fields")
+        assets[asset_id] = Asset(asset_id, name, tuple(labels), fields)
+    # All at once, for speed: texts can be joined, and nothing else can.
+    "".join(chain.from_iterable([row[2] for row in rows]))
+    values = chain.from_iterable(map(dict.values, [row[3] for row in rows]))
+    if not _FIELD_TYPES.issuperset({*map(type, values)}):
         raise TypeError("a field is neither a text nor a number")
+    return assets
