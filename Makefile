@@ -13,6 +13,7 @@ TARGETS ?= window
 URL ?= http://127.0.0.1:$(PORT)
 
 PACKAGES := $(wildcard layers functions tools tests)
+IN_TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 export PYTHON
 export PYTHONPATH := $(CURDIR)/layers/nextbest:$(CURDIR)
@@ -21,7 +22,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost coverage format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -57,7 +58,10 @@ types:
 	@.venv/bin/mypy $(PACKAGES)
 
 tests: # two workers; tests/conftest.py says what they share
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
+	@.venv/bin/python -m pytest $(IN_TWO_WORKERS)
+
+coverage: install-dev ## how much of each package the tests run that need no stack
+	@.venv/bin/python -m pytest tests/unit tests/functions tests/store $(IN_TWO_WORKERS) --cov --cov-report=
 
 audit: install-dev ## known vulnerabilities in what a deployment runs
 	@.ci/audit

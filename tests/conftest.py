@@ -28,14 +28,6 @@ STACK, ECHO_STACK, DEPLOYMENT = "stack", "echo stack", "deployment"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
 ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
 LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "functions", "unit")
-NOT_TRACED = {"contract", "faults", "property", "quality"}
-"""Folders of tests whose coverage is not measured: they run code in other processes, or so much that tracing it would
-take longer than all other tests."""
-
-NOT_TRACED_FILES = {
-    *("test_interleavings", "test_segments", "test_simulator_population"),
-    *("test_training_same_asset", "test_training_serving", "test_training_small"),
-}
 IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 # Before numpy is imported. What tests learn is small: threads would cost more than they do, above all on busy cores.
@@ -70,10 +62,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In workers, let what takes longest start first; and trace (pytest-cov) only what is quickly traced."""
-    for item in items:
-        if item.path.parent.name in NOT_TRACED or item.path.stem in NOT_TRACED_FILES:
-            item.add_marker(pytest.mark.no_cover)
+    """In workers, let what takes longest start first."""
     if IN_A_WORKER:
         items.sort(key=_place)
 

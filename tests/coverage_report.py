@@ -1,4 +1,4 @@
-"""What the tests reached, a line a package: lines and branches, of the tests that ``conftest.py`` lets be traced."""
+"""What the tests reached, a line a package: lines and branches (``make coverage``)."""
 
 from __future__ import annotations
 

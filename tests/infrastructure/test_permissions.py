@@ -92,12 +92,23 @@ def test_imports_read_no_bucket_unless_the_operator_names_one(template: Document
     assert "ProgramFoldersBucket" not in json.dumps(list(map(repr, statements(template))))
 
 
-def test_no_role_has_a_managed_policy(template: Document) -> None:
-    """AWS's own policies name all resources: the one that SAM adds for SQS reads every queue of the account."""
+def test_no_role_has_a_managed_policy_but_for_traces(template: Document) -> None:
+    """AWS's own policies name all resources: the one that SAM adds for SQS reads every queue of the account.
+
+    X-Ray knows no resources, so writing traces is the one thing that cannot be narrowed down. It is a switch.
+    """
     roles = of_type(template, "AWS::IAM::Role")
 
     assert len(roles) == len(FUNCTIONS) + 1  # and the scheduler's
-    assert not any("ManagedPolicyArns" in role["Properties"] for role in roles.values())
+    managed = {
+        name: role["Properties"]["ManagedPolicyArns"]
+        for name, role in roles.items()
+        if "ManagedPolicyArns" in role["Properties"]
+    }
+    traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
+    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Manage", "Recommendations")}
+    assert all(arns == {"Fn::If": ["Traces", [traces], {"Ref": "AWS::NoValue"}]} for arns in managed.values())
+    assert template["Parameters"]["Tracing"]["Default"] == "PassThrough"
 
 
 def test_each_function_has_a_role_that_only_lambda_may_take(template: Document) -> None:
@@ -129,7 +140,11 @@ def test_whoever_calls_a_function_is_named_with_its_source(template: Document) -
 
 
 def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) -> None:
-    (statement,) = [statement for name, statement in statements(template) if name == "FailedInvocationsPolicy"]
+    (statement,) = [
+        statement
+        for name, statement in statements(template)
+        if name == "FailedInvocationsPolicy" and statement["Effect"] == "Allow"
+    ]
 
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {

@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from samcli.commands._utils.template import get_template_data
 
 from nextbest.aws.table import Table
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
+from tools.benchmarks.idle import idle_bill
 from tools.benchmarks.report import put_between
 from tools.benchmarks.world import draw_events
 from tools.local.engines import start_engines
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.processes import Processes
 from tools.local.resources import create_resources, dynamodb_client
-from tools.local.template import read_application
+from tools.local.template import read_application, translated_template
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -75,6 +75,10 @@ class Prices:
     def __getitem__(self, name: str) -> float:
         price: float = self._entries[name]["price"]
         return price
+
+    def by_name(self) -> dict[str, float]:
+        """Every price, and ``hours_per_month``."""
+        return {name: price for name, price, _ in self.sources()} | {"hours_per_month": self.hours}
 
     def sources(self) -> Iterator[tuple[str, float, str]]:
         """Name, price and source of every entry."""
@@ -192,21 +196,7 @@ def kinds(performance: Mapping[str, Any], memory_megabytes: Mapping[str, int]) -
     return [Kind(name, milliseconds[name], memory_megabytes[function[name.split()[0]]], units[name]) for name in units]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What costs without a request: memory of the functions that SnapStart keeps a snapshot of, and alarms."""
-
-    snapshot_megabytes: int
-    alarms: int
-
-    def a_month(self, prices: Prices) -> float:
-        """Dollars."""
-        seconds = prices.hours * 3600
-        snapshots = self.snapshot_megabytes / 1024 * seconds * prices["lambda_snapstart_cache_per_gb_second"]
-        return snapshots + self.alarms * prices["cloudwatch_per_alarm"]
-
-
-def text(found: Sequence[Kind], standing: Standing, prices: Prices, conditions: Mapping[str, str]) -> str:
+def text(found: Sequence[Kind], idle: Mapping[str, float], prices: Prices, conditions: Mapping[str, str]) -> str:
     """The bill as Markdown."""
     bills = {kind.name: bill(kind, prices) for kind in found}
     services = list(next(iter(bills.values())))
@@ -223,7 +213,10 @@ def text(found: Sequence[Kind], standing: Standing, prices: Prices, conditions: 
             + " | ".join(f"{costs[service]:.2f}" for service in services)
             + f" | **{sum(costs.values()):.2f}** |"
         )
-    lines += ["", "### Dollars a month", "", *monthly(bills, standing.a_month(prices), prices)]
+    lines += ["", "### Dollars a month", "", *monthly(bills, sum(idle.values()), prices)]
+    lines += ["", "### Dollars a month without a request", "", "| what | dollars |", "|---|---:|"]
+    lines += [f"| {name} | {dollars:.2f} |" for name, dollars in idle.items()]
+    lines.append(f"| **sum** | **{sum(idle.values()):.2f}** |")
     lines += ["", "### Prices used", "", "| name | USD | source |", "|---|---:|---|"]
     lines += [f"| {name} | {price:g} | {source} |" for name, price, source in prices.sources()]
     return "\n".join(lines)
@@ -256,13 +249,10 @@ def run(*, prices: Path, write_files: bool) -> None:
     performance = json.loads(PERFORMANCE.read_text())
     application = read_application(TEMPLATE, parameters=PARAMETERS, queue_url=lambda name: name)
     memory = {function.name: function.memory_megabytes for function in application.functions}
-    standing = Standing(
-        memory["actions"] + memory["recommendations"],
-        [resource["Type"] for resource in get_template_data(str(TEMPLATE))["Resources"].values()].count(
-            "AWS::CloudWatch::Alarm"
-        ),
-    )
-    bill_text = text(kinds(performance, memory), standing, Prices(prices), performance["conditions"])
+    price_list = Prices(prices)
+    template, values = translated_template(TEMPLATE, PARAMETERS)
+    idle = idle_bill(template, values, price_list.by_name())
+    bill_text = text(kinds(performance, memory), idle, price_list, performance["conditions"])
     print(bill_text)
     if write_files:
         put_between(ROOT / "docs" / "cost.md", bill_text, command="make cost")
