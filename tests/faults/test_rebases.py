@@ -132,7 +132,12 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
                 raise InvalidInput("the program has no events to learn from")
             return ModelPointer("4", "model")
 
-    for name, value in {**deployment.engines.variables(), "TABLE_NAME": "none", "ARTIFACT_BUCKET": "none"}.items():
+    for name, value in {
+        **deployment.engines.variables(),
+        "TABLE_NAME": "none",
+        "ARTIFACT_BUCKET": "none",
+        "PROGRAM_FOLDERS_BUCKET": "",
+    }.items():
         monkeypatch.setenv(name, value)
     app = load("rebase")
     monkeypatch.setattr(app, "Rebase", Learned)

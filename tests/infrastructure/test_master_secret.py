@@ -23,6 +23,7 @@ def start(function: str, **variables: str) -> subprocess.CompletedProcess[str]:
         "AWS_REGION": "us-east-1",
         "TABLE_NAME": "table",
         "ARTIFACT_BUCKET": "bucket",
+        "PROGRAM_FOLDERS_BUCKET": "",
         "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/queue",
         "REBASE_FUNCTION_NAME": "rebase",
         "PROGRAM_REQUESTS_PER_SECOND": "0",
