@@ -109,7 +109,7 @@ def used(functions: Functions) -> Functions:
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
     return functions
 
@@ -204,14 +204,14 @@ def test_the_queued_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/queued-events") == {"batchItemFailures": []}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 def test_the_bus_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/bus-events") == {}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 @pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])

@@ -13,15 +13,18 @@ import pytest
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, SCOPES, AccessKey, issue_key
 from nextbest.domain.import_locations import MAX_IMPORT_LOCATIONS, ImportRules
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.logic.program_removal import remove_program
 from nextbest.personalize.jobs.dataset_import import run_import
+from nextbest.personalize.protocol.arns import IMPORT_JOB
 from nextbest.store.dynamo import DynamoStore
 from tests.contract.personalize_clients import USERS
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 from tests.store.test_actionhub_calls import MASTER_SECRET, Caller
 from tests.store.test_control_plane import NOW, ROLE, RULES, Control, arn
 
-ID = PROGRAM.program_id
+ID, OWNER = PROGRAM.program_id, PROGRAM.incarnation
 FILE = "USER_ID,MEMBERSHIP,AGE\nann,Gold,7\n"
 REFUSED = "Invalid Data location: dataSource.dataLocation "
 
@@ -41,7 +44,7 @@ class Files:
 @pytest.fixture
 def control(store: DynamoStore) -> Control:
     """A caller who holds a key of the program, which has a dataset of users."""
-    control = Control(store, AccessKey("NBKTENANT", "", (ID,), (ADMIN,)))
+    control = Control(store, AccessKey("NBKTENANT", "", (OWNER,), (ADMIN,)))
     schema = control("CreateSchema", name="users", schema=json.dumps(USERS))["schemaArn"]
     group = arn(f"dataset-group/{ID}")
     control("CreateDataset", name="users", schemaArn=schema, datasetGroupArn=group, datasetType="Users")
@@ -60,7 +63,7 @@ def create(control: Control, location: str, name: str = "job") -> Mapping[str, A
 
 def run(control: Control, files: Mapping[tuple[str, str], str], rules: ImportRules = RULES) -> Any:
     source = Files(files)
-    run_import(control.store, source, rules, "job", clock=lambda: NOW)
+    run_import(control.store, source, rules, OWNER, "job", clock=lambda: NOW)
     described = control("DescribeDatasetImportJob", datasetImportJobArn=arn("dataset-import-job/job"))
     return described["datasetImportJob"], source.files_read
 
@@ -71,7 +74,7 @@ def test_a_program_imports_from_its_own_folder_and_the_role_is_shown_only(contro
 
     assert (job["status"], job["roleArn"]) == ("ACTIVE", ROLE)
     assert set(read) == {("imports", "coffee/users.csv")}
-    assert control.store.user_attributes(ID, "ann") is not None
+    assert control.store.user_attributes(OWNER, "ann") is not None
 
 
 @pytest.mark.parametrize(
@@ -111,15 +114,15 @@ def test_an_odd_location_is_refused_with_the_name_of_its_field(control: Control,
 
 
 def test_what_the_operator_allows_is_asked_again_when_the_job_runs(control: Control) -> None:
-    control.store.put_import_locations(ID, ["s3://exports/nightly/"])
+    control.store.put_import_locations(OWNER, ["s3://exports/nightly/"])
     create(control, "s3://exports/nightly/users.csv")
-    control.store.put_import_locations(ID, [])
+    control.store.put_import_locations(OWNER, [])
     job, read = run(control, {("exports", "nightly/users.csv"): FILE})
 
     assert job["status"] == "CREATE FAILED"
     assert job["failureReason"].startswith(f"{REFUSED}is not where the program coffee may import from")
     assert read == []
-    assert control.store.user_attributes(ID, "ann") is None
+    assert control.store.user_attributes(OWNER, "ann") is None
 
 
 def test_a_job_never_reads_the_artifact_bucket(control: Control) -> None:
@@ -134,9 +137,9 @@ def test_a_job_never_reads_the_artifact_bucket(control: Control) -> None:
 @pytest.mark.parametrize("location", ["s3://[::1/x", "s3://imports/coffee/../tea/a", ""])
 def test_a_job_of_before_with_an_odd_location_fails_with_a_reason(control: Control, location: str) -> None:
     create(control, "s3://imports/coffee/users.csv")
-    stored = control.store.resource("personalize:dataset-import-job", "job")
+    stored = control.store.resource(OWNER, IMPORT_JOB, "job")
     assert stored is not None
-    control.store.put_resource("personalize:dataset-import-job", "job", {**stored, "location": location})
+    control.store.put_resource(OWNER, IMPORT_JOB, "job", {**stored, "location": location})
     job, read = run(control, {})
 
     assert job["failureReason"].startswith(REFUSED)
@@ -187,7 +190,7 @@ def locations(*folders: str) -> dict[str, Any]:
 
 
 def test_the_operator_says_where_and_the_program_reads_it(call: Caller) -> None:
-    tenant, text = issue_key(MASTER_SECRET, "NBKTENANT", programs=(ID,), scopes=SCOPES)
+    tenant, text = issue_key(MASTER_SECRET, "NBKTENANT", programs=(OWNER,), scopes=SCOPES)
     call.store.put_access_key(tenant)
 
     assert call("GET", PATH) == (200, locations())
@@ -226,8 +229,10 @@ def test_so_many_folders_and_no_more(call: Caller) -> None:
 
 
 def test_folders_go_with_their_program(store: DynamoStore) -> None:
-    store.put_import_locations(ID, ["s3://exports/"])
-    store.remove_program(ID)
+    store.put_import_locations(OWNER, ["s3://exports/"])
+    remove_program(store, MemoryArtifacts(), OWNER)
+    with pytest.raises(NotFound):
+        store.put_import_locations(OWNER, ["s3://exports/"])
     store.create_program(PROGRAM)
 
-    assert store.import_locations(ID) == ()
+    assert store.import_locations(OWNER) == ()

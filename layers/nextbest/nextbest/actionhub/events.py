@@ -29,7 +29,7 @@ class EventsEndpoint(ActionHubEndpoints):
         credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
         _, state = self.gate.authorize(credentials, command.program_id, WRITE, now=now)
         program, events = state.program, command.events
-        self._quota.take(program.program_id, now=now)
+        self._quota.take(program.incarnation, now=now)
         if command.queue_updates:
             messages = queue_events(
                 self._queue, program, events, refresh_histories=command.process_user_actions, now=now

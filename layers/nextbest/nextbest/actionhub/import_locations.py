@@ -51,15 +51,16 @@ def put_import_locations(program_id: ProgramId, body: NewImportLocations) -> Imp
     call = router.call
     require_operator(call.key)
     folders = [_folder(text, index) for index, text in enumerate(body.import_locations)]
-    call.deployment.store.put_import_locations(call.program_id, list(dict.fromkeys(folders)))
+    call.deployment.store.put_import_locations(call.incarnation, list(dict.fromkeys(folders)))
     return _current()
 
 
 def _current() -> ImportLocations:
     call = router.call
-    by_operator = call.deployment.store.import_locations(call.program_id)
-    folders = call.deployment.import_rules.folders_of(call.program_id, by_operator)
-    return ImportLocations(program_id=call.program_id, import_locations=list(folders))
+    program_id = call.state.program.program_id
+    by_operator = call.deployment.store.import_locations(call.incarnation)
+    folders = call.deployment.import_rules.folders_of(program_id, by_operator)
+    return ImportLocations(program_id=program_id, import_locations=list(folders))
 
 
 def _folder(text: str, index: int) -> str:

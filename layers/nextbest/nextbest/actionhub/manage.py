@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from nextbest.actionhub.protocol import ActionHubEndpoints
 from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -31,8 +32,8 @@ PAGE_PATH = "/docs"
 class Deployment:
     """What the endpoints act on.
 
-    ``start_rebase`` and ``start_segments`` take a program id and return at once; ``pause`` waits for some seconds;
-    ``idempotency`` opens the records of calls that may be repeated.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once; ``pause`` waits for some
+    seconds; ``idempotency`` opens the records of calls that may be repeated.
     """
 
     store: Store
@@ -40,12 +41,12 @@ class Deployment:
     catalogues: CatalogueCache
     segments: SegmentCache
     gate: Gate
-    start_rebase: Callable[[str], None]
-    start_segments: Callable[[str], None]
+    start_rebase: Callable[[Incarnation], None]
+    start_segments: Callable[[Incarnation], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
     import_rules: ImportRules
-    master_secret: str
+    master_secret: MasterSecret
     random: Random
 
 

@@ -144,11 +144,15 @@ class Table:
         )
         return response.get("Attributes", {})
 
-    def delete(self, key: ItemKey) -> bool:
-        """Delete one item; whether it existed."""
-        return bool(
-            self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD").get("Attributes")
+    def delete(self, key: ItemKey, *, condition: str | None = None, values: Item | None = None) -> bool:
+        """Delete one item; whether it existed. Raises WriteRefused."""
+        extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            extra["ExpressionAttributeValues"] = values
+        response = self._write(
+            lambda: self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD", **extra)
         )
+        return bool(response.get("Attributes"))
 
     def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
@@ -216,12 +220,15 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
-    def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
+    def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
+        prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
+        if sk_prefix:
+            prefixes[":sk"] = {"S": sk_prefix}
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
-            FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": pk_prefix}, ":sk": {"S": sk_prefix}},
+            FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+            ExpressionAttributeValues=prefixes,
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
