@@ -11,6 +11,7 @@ from typing import Any
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
@@ -27,6 +28,7 @@ ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lazily(lambda_client), os.environ["REBASE_FUNCTION_NAME"])
 MASTER_SECRET = open_master_secret(clock=time.time)
 RANDOM = SystemRandom()
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 def about(incarnation: Incarnation) -> dict[str, str]:
@@ -45,6 +47,7 @@ ACTIONHUB = ManageEndpoints(
         start_segments=lambda incarnation: REBASE.start({**about(incarnation), "only": "segments"}),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
+        import_rules=IMPORT_RULES,
         master_secret=MASTER_SECRET,
         random=RANDOM,
     )
@@ -59,6 +62,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         lambda incarnation, job: REBASE.start({**about(incarnation), "import_job": job}),
         RANDOM,
         ARTIFACTS,
+        IMPORT_RULES,
     ),
     MASTER_SECRET,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
 from nextbest.logic.programs import present_incarnation
@@ -21,6 +23,7 @@ from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 @logger.inject_lambda_context
@@ -42,7 +45,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
     """What one event asks for. Raises NotFound for a program that is gone."""
     if "import_job" in event:
-        run_import(STORE, S3Files(s3_client()), incarnation, event["import_job"], clock=time.time)
+        run_import(STORE, S3Files(s3_client()), IMPORT_RULES, incarnation, event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}

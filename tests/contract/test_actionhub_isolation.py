@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "put_labels": {"labels": [{"label": "hot", "weight": 0.0}]},
     "put_program": {"program_name": "stolen"},
     "post_programs": {"program_name": "stolen"},
+    "put_import_locations": {"import_locations": ["s3://stolen/"]},
 }
 
 

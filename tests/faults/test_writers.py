@@ -42,7 +42,7 @@ def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
 
     assert reply.body["duplicates"] == 4  # the log has them
     tenant.audit()
-    told_by("CollectErrorsAlarm")
+    told_by("ApiFailuresAlarm")
     told_by("ApiFailuresAlarm")
 
 
@@ -79,7 +79,7 @@ def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
 
     tenant.accepted |= set(events)
     tenant.audit()
-    told_by("IngestErrorsAlarm")
+    told_by("QueueAgeAlarm")
 
 
 def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant: Tenant) -> None:

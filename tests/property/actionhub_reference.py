@@ -79,6 +79,10 @@ class NewProgram(BaseModel):
     description: str = Field(default="", max_length=4096)
 
 
+class ImportLocations(BaseModel):
+    import_locations: list[Annotated[str, Field(max_length=256)]] = Field(max_length=20)
+
+
 UserId = Annotated[str, Path(max_length=256)]
 ProgramId = Annotated[str, Header()]
 PageNumber = Annotated[int, Query(ge=1)]
@@ -143,6 +147,7 @@ app.get("/random/user_id")(echo_program)
 app.get("/program")(echo_program)
 app.put("/program/rebase")(echo_program)
 app.get("/program/status")(echo_program)
+app.get("/program/import_locations")(echo_program)
 app.put("/program/reset")(echo_program)
 
 
@@ -180,6 +185,11 @@ async def post_programs(body: NewProgram, idempotency_key: IdempotencyKey = None
 @app.put("/program")
 async def put_program(program_id: ProgramId, body: NewProgram) -> Any:
     return {"program_id": program_id, "settings": body.model_dump()}
+
+
+@app.put("/program/import_locations")
+async def put_import_locations(program_id: ProgramId, body: ImportLocations) -> Any:
+    return {"program_id": program_id, "import_locations": body.import_locations}
 
 
 @app.get("/segment")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize.control.dispatch import OPERATIONS
@@ -41,7 +42,8 @@ def key_of(*program_ids: str, key_id: str = "NBKTENANT") -> AccessKey:
 
 def control(store: DynamoStore, key: AccessKey, operation: str, seed: int = 9, **members: Any) -> Mapping[str, Any]:
     """The response to one call of the control plane, whose ids are the same for the same ``seed``."""
-    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, Random(seed), MemoryArtifacts())
+    random, files, rules = Random(seed), MemoryArtifacts(), ImportRules("artifacts")
+    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, random, files, rules)
     return OPERATIONS[operation](ControlCall(deployment, key, members, NOW)) or {}
 
 

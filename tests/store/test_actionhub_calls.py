@@ -16,6 +16,7 @@ from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, issue_key
 from nextbest.domain.events import Event
+from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import NextbestError
 from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
@@ -50,6 +51,7 @@ class Caller:
                 start_rebase=lambda _: None,
                 start_segments=lambda _: None,
                 pause=lambda _: None,
+                import_rules=ImportRules("artifacts"),
                 idempotency=lambda: idempotency_records(table.client, table.name),
                 master_secret=lambda: MASTER_SECRET,
                 random=random,

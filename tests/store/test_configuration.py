@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from zlib import compress, crc32
 
 import pytest
 
 from nextbest.domain.access_keys import SCOPES, issue_key
 from nextbest.domain.assets import Asset
-from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.catalogue import MAX_CONTENT_BYTES, Catalogue
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import AlreadyExists, ArtifactError, NotFound, Unavailable
 from nextbest.store.base import DEPLOYMENT, CataloguePointer, ModelPointer, ProgramState, ResourceKey, Status
@@ -17,6 +18,8 @@ from nextbest.store.cache import RETRY_SECONDS, CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
+
+BOMB = compress(bytes(MAX_CONTENT_BYTES + 1))
 
 
 def state_of(store: DynamoStore) -> ProgramState:
@@ -112,6 +115,18 @@ def test_a_cold_reader_starts_from_the_written_catalogue(store: DynamoStore) -> 
     # A lost file costs time, not the catalogue.
     artifacts.files.clear()
     assert len(CatalogueCache(store, artifacts).catalogue_of(state_of(store))) == 201
+
+
+def test_a_catalogue_that_cannot_be_read_costs_time_and_not_the_catalogue(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    store.put_assets(PROGRAM.incarnation, [Asset(f"a{n:03}") for n in range(20)])
+    reader = CatalogueCache(store, artifacts)
+    assert len(reader.catalogue_of(state_of(store))) == 20
+    revision = store.put_assets(PROGRAM.incarnation, [Asset("late")])
+    artifacts.put("catalogues/x", b"NBC1" + crc32(BOMB).to_bytes(4, "little") + BOMB)
+    assert store.point_to_catalogue(PROGRAM.incarnation, CataloguePointer(revision, "catalogues/x"))
+    assert len(reader.catalogue_of(state_of(store))) == 21
+    assert len(CatalogueCache(store, artifacts).catalogue_of(state_of(store))) == 21
 
 
 def test_concurrent_asset_writers_each_get_a_revision(store: DynamoStore) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
@@ -27,6 +28,7 @@ from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
+RULES = ImportRules("artifacts", program_folders_bucket="imports")
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
 STRANGER = AccessKey("NBKSTRANGER", "", (Incarnation("tea"),), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
@@ -51,7 +53,7 @@ class Control:
         self.store = store
         self._key = key
         files = artifacts or MemoryArtifacts()
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files)
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files, RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -141,7 +143,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
     job = control(
         "CreateDatasetImportJob",
         jobName="j",
-        dataSource={"dataLocation": "s3://bucket/key"},
+        dataSource={"dataLocation": "s3://imports/g/key"},
         roleArn=ROLE,
         **dataset,
     )
@@ -151,7 +153,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
         control(
             "CreateDatasetImportJob",
             jobName="k",
-            dataSource={"dataLocation": "s3://bucket/key"},
+            dataSource={"dataLocation": "s3://imports/g/key"},
             publishAttributionMetricsToS3=True,
             **dataset,
         )
@@ -242,7 +244,7 @@ HOSTILE_TOKENS = {
 def test_a_token_that_means_harm_is_refused_as_any_other(name: str) -> None:
     # A list that reads nothing, so that there is no store
     deployment = ControlPlane(
-        cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7), MemoryArtifacts()
+        cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7), MemoryArtifacts(), RULES
     )
     call = ControlCall(deployment, OPERATOR, {"nextToken": HOSTILE_TOKENS[name]}, NOW)
 

@@ -10,6 +10,7 @@ from typing import TextIO
 import pytest
 
 from nextbest.aws.table import Table
+from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, MAX_EVENT_TYPES, item_event_types
 from nextbest.personalize.events.interactions import put_events
@@ -22,6 +23,7 @@ from tests.store.conftest import PROGRAM, create_table, dynamodb
 from tests.store.tenants import NOW, key_of
 
 OPERATOR = key_of()
+RULES = ImportRules("artifacts", program_folders_bucket="imports")
 
 
 @pytest.fixture
@@ -74,8 +76,8 @@ class OneFile:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def files(self, location: str) -> Iterator[tuple[str, TextIO]]:
-        yield location, io.StringIO(self._text)
+    def files(self, bucket: str, key: str) -> Iterator[tuple[str, TextIO]]:
+        yield key, io.StringIO(self._text)
 
 
 def test_an_import_of_more_event_types_than_a_program_may_have_stores_nothing(store: DynamoStore) -> None:
@@ -84,14 +86,19 @@ def test_an_import_of_more_event_types_than_a_program_may_have_stores_nothing(st
     fields = [[name, "string", False, False, False] for name in ("USER_ID", "ITEM_ID", "EVENT_TYPE")]
     dataset = {"name": "coffee/INTERACTIONS", "dataset_type": "INTERACTIONS",
                "fields": [*fields, ["TIMESTAMP", "long", False, False, False]]}  # fmt: skip
-    job = {"name": "j", "dataset": dataset["name"], "location": "s3://b/k", "mode": "FULL", "status": CREATE_PENDING}
+    job = {
+        "name": "j",
+        "dataset": dataset["name"],
+        "location": "s3://imports/coffee/k.csv",
+        "mode": "FULL",
+        "status": CREATE_PENDING,
+    }
     store.create_resource(owner, DATASET, str(dataset["name"]), {**ids, **dataset})
     store.create_resource(owner, IMPORT_JOB, "j", {**ids, **job})
     rows = [f"u,i,type-{number},{round(NOW)}" for number in range(MAX_EVENT_TYPES + 1)]
 
-    run_import(
-        store, OneFile("\n".join(["USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP", *rows])), owner, "j", clock=lambda: NOW
-    )
+    files = OneFile("\n".join(["USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP", *rows]))
+    run_import(store, files, RULES, owner, "j", clock=lambda: NOW)
 
     ended = store.resource(owner, IMPORT_JOB, "j")
     assert ended is not None

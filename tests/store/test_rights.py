@@ -10,14 +10,14 @@ from nextbest.aws.table import Table
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import NotFound
+from nextbest.errors import ArtifactError, NotFound
 from nextbest.logic import users as rights
 from nextbest.logic.events import EventMessage, ingest, queue_events
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache, files_of
+from nextbest.logic.segments import SegmentCache, files_of, forget_user
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import SEGMENT_TYPES
-from nextbest.store.base import Erased
+from nextbest.store.base import Erased, SegmentsPointer
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
 from tests.factories import MemoryArtifacts, drink_events, ticking_clock
@@ -25,6 +25,35 @@ from tests.store.conftest import PROGRAM
 from tests.store.test_rebasing import NOW, rebase
 
 NAME = "ada.lovelace@example.org"
+
+
+def test_segments_that_cannot_be_read_leave_the_last_good_ones_without_who_was_deleted(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    # Given a reader of the good ones, and others of which the files are something else
+    reader = SegmentCache(store, artifacts)
+    good = reader.segments_of(PROGRAM.incarnation, "base")
+    assert good.memberships(NAME)
+    pointer = store.segments(PROGRAM.incarnation)
+    assert pointer is not None
+    spoiled = SegmentsPointer(f"{pointer.version}_spoiled", f"{files_of(PROGRAM.incarnation)}spoiled/", NOW)
+    for kind in SEGMENT_TYPES:
+        artifacts.put(f"{spoiled.prefix}{kind}.nbs", b"NEXTBEST of another kind")
+    assert store.point_to_segments(PROGRAM.incarnation, spoiled)
+
+    # Then they serve on
+    assert reader.segments_of(PROGRAM.incarnation, "base") is good
+    with pytest.raises(ArtifactError):
+        SegmentCache(store, artifacts).segments_of(PROGRAM.incarnation, "base")
+
+    # And whoever is deleted is in none: what cannot be read cannot be changed, and goes as a whole
+    store.erase_user(PROGRAM.incarnation, NAME, now=NOW)
+    served = reader.segments_of(PROGRAM.incarnation, "base")
+    assert not served.memberships(NAME)
+    assert served.memberships("user-1") == good.memberships("user-1")
+    assert forget_user(store, artifacts, PROGRAM.incarnation, NAME) == 0
+    assert store.segments(PROGRAM.incarnation) is None
+    assert not [key for key in artifacts.files if key.startswith(files_of(PROGRAM.incarnation))]
 
 
 def events_of_ada(count: int = FOLD_AT + 5) -> list[Event]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
 from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 
+IMPORT_BUCKET = "imports-local"
+"""Every program may import from the folder of its id in this bucket."""
+
 # Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
 MASTER_SECRET = PUBLIC_MASTER_SECRET
-PARAMETERS = {"Stage": "local"}
+PARAMETERS = {"Stage": "local", "ProgramFoldersBucket": IMPORT_BUCKET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 
 

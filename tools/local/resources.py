@@ -11,7 +11,7 @@ from botocore.config import Config
 from nextbest.aws.table import Table
 from nextbest.store.dynamo import DynamoStore
 from tools.local.engines import CREDENTIALS, REGION, Engines
-from tools.local.key import MASTER_SECRET
+from tools.local.key import IMPORT_BUCKET, MASTER_SECRET
 from tools.local.template import Application, Properties
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ _CLIENT_ARGUMENTS: dict[str, Any] = {
 
 
 def create_resources(application: Application, engines: Engines) -> None:
-    """Create every table, bucket and queue of the application that does not exist yet, and store the master secret."""
+    """Create the application's tables, buckets and queues, and what local stacks have besides: a bucket, the secret."""
     dynamodb = dynamodb_client(engines)
     for name, properties in application.tables.items():
         _create_table(dynamodb, name, properties)
     s3 = s3_client(engines)
     for name, properties in application.buckets.items():
         _create_bucket(s3, name, properties)
+    _create_bucket(s3, IMPORT_BUCKET, {})
     sqs = sqs_client(engines)
     # A dead-letter queue has to exist before the queues that refer to it.
     for name, properties in sorted(application.queues.items(), key=lambda item: "RedrivePolicy" in item[1]):

@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
@@ -44,6 +45,7 @@ class Deployment:
     start_segments: Callable[[Incarnation], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
+    import_rules: ImportRules
     master_secret: MasterSecret
     random: Random
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segments import publish
+from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import Events, build_segments
 from nextbest.store.base import (
@@ -156,7 +157,12 @@ class Rebase:
         if state.catalogue_revision == (state.catalogue.revision if state.catalogue else 0):
             return
         catalogue = CatalogueCache(self._store, self._artifacts).catalogue_of(state)
+        try:
+            data = catalogue.encode()
+        except ArtifactError as error:
+            logger.warning("the catalogue is not written; readers read its assets", reason=error.message)
+            return
         pointer = CataloguePointer(catalogue.revision, f"catalogues/{self._incarnation}/{catalogue.revision:012d}.nbc")
         self._state()
-        self._artifacts.put(pointer.key, catalogue.encode())
+        self._artifacts.put(pointer.key, data)
         self._store.point_to_catalogue(self._incarnation, pointer)

@@ -11,13 +11,15 @@ from hashlib import sha256
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.programs import Incarnation
-from nextbest.errors import InUse, NotFound, Unavailable
+from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.errors import ArtifactError, InUse, NotFound, Unavailable
+from nextbest.observability import logger
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
-from nextbest.store.cache import LruCache
+from nextbest.store.cache import UNREADABLE, LruCache
 
 NO_SEGMENTS = "The program has no segments yet: rebase it first"
+UNREADABLE_SEGMENTS = "segments cannot be read; the last good ones serve on"
 _ATTEMPTS = 10
 # The gateway lets a caller wait for 30 seconds, and what was computed is there to be read afterwards.
 _POLLS = 80
@@ -44,19 +46,35 @@ class SegmentCache:
     def __init__(self, store: Store, artifacts: ArtifactStore, *, capacity: int = 3) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: LruCache[Segments] = LruCache(capacity)
+        self._cache: LruCache[tuple[SegmentsPointer, Segments]] = LruCache(capacity)
 
     def segments_of(self, incarnation: Incarnation, kind: str) -> Segments:
-        """The program's current segments of one kind. Raises NotFound before its first rebase, ArtifactError."""
+        """The program's current segments of one kind; where they cannot be read, the last good ones in memory.
+
+        Raises NotFound before the program's first rebase, and ArtifactError where there are no good ones.
+        """
         pointer = self._store.segments(incarnation)
         if pointer is None:
             raise NotFound(NO_SEGMENTS)
-        key = file_key(pointer, kind)
-        kept = self._kept.get(key)
-        if kept is None:
-            kept = Segments.decode(self._artifacts.get(key))
-            self._kept.put(key, kept)
-        return kept
+        place = f"{incarnation}/{kind}"
+        cached = self._cache.get(place)
+        if cached is not None and cached[0] == pointer:
+            return cached[1]
+        try:
+            segments = Segments.decode(self._artifacts.get(file_key(pointer, kind)))
+        except UNREADABLE as error:
+            if cached is None:
+                raise
+            program_id = program_id_of(incarnation)
+            logger.error(UNREADABLE_SEGMENTS, program_id=program_id, segments=pointer.version, error=str(error))
+            return self._without_erased(incarnation, *cached)
+        self._cache.put(place, (pointer, segments))
+        return segments
+
+    def _without_erased(self, incarnation: Incarnation, pointer: SegmentsPointer, segments: Segments) -> Segments:
+        """Earlier segments without the users who were deleted since."""
+        since_us = round(pointer.computed_at * 1e6)
+        return segments.without(self._store.erased_since(incarnation, segments.users, since_us))
 
 
 def members_of(
@@ -189,7 +207,15 @@ def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation
         pointer = store.segments(incarnation)
         if pointer is None:
             return 0
-        old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
+        try:
+            old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
+        except ArtifactError:
+            if store.segments(incarnation) != pointer:
+                continue
+            # Nobody can be taken out of files that cannot be read: they go as a whole, until the next rebase.
+            store.forget_segments(incarnation)
+            artifacts.delete_all(files_of(incarnation))
+            return 0
         files = {kind: segments.without({user_id}).encode() for kind, segments in old.items()}
         digest = sha256(b"".join(files.values())).hexdigest()[:12]
         # Sorts after the version that it was made from, also as the place of a file ("_" comes after "/"), and before

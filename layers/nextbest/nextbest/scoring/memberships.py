@@ -132,11 +132,15 @@ class Segments:
 
     @classmethod
     def _assemble(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Segments:
-        types = header["event_types"]
+        types = artifact.text_list(header["event_types"])
         assets = artifact.unpack_names(arrays["assets"])
-        actions = [Action(types[i], asset) for i, asset in zip(arrays["event_type"].tolist(), assets, strict=True)]
+        event_types = artifact.vector(arrays, "event_type", "u", len(assets)).tolist()
+        actions = [Action(types[index], asset) for index, asset in zip(event_types, assets, strict=True)]
         users = artifact.unpack_names(arrays["users"])
-        return cls(users, actions, arrays["starts"], arrays["members"], arrays["weights"])
+        starts = artifact.vector(arrays, "starts", "i", len(actions) + 1)
+        members = artifact.vector(arrays, "members", "u", int(starts[-1]))
+        artifact.check_runs(starts, members, len(users))
+        return cls(users, actions, starts, members, artifact.vector(arrays, "weights", "f", int(starts[-1])))
 
 
 def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:

@@ -236,6 +236,10 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def put_label_weights(self, incarnation: Incarnation, weights: Mapping[str, float]) -> None: ...
 
+    def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]: ...
+
+    def put_import_locations(self, incarnation: Incarnation, locations: Sequence[str]) -> None: ...
+
 
 class Store(UserStore, ConfigurationStore, Protocol):
     """Both."""

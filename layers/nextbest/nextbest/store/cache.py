@@ -26,6 +26,9 @@ T = TypeVar("T")
 RETRY_SECONDS = 30.0
 """How long an artifact that could not be read is not tried again: trying it with every request would slow them all."""
 
+UNREADABLE = (ArtifactError, *SERVICE_FAILURES)
+"""What reading an artifact raises where it is damaged or missing, or S3 is out of reach."""
+
 REMEMBERED_SECONDS = 900.0
 """How long a copy of an access key is of use at all."""
 
@@ -101,7 +104,7 @@ class ModelCache(Generic[T]):
     def _read(self, program_id: str, pointer: ModelPointer) -> tuple[str, T] | None:
         try:
             return pointer.version, self._load(self._artifacts.get(pointer.key))
-        except (ArtifactError, *SERVICE_FAILURES) as error:
+        except UNREADABLE as error:
             # An alarm counts these lines (template.yaml, UnreadableModels).
             logger.error(UNREADABLE_MODEL, program_id=program_id, model=pointer.version, error=str(error))
             return None
@@ -140,7 +143,7 @@ class CatalogueCache:
             return cached
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
-        except (ArtifactError, *SERVICE_FAILURES) as error:
+        except UNREADABLE as error:
             logger.error("the catalogue cannot be read; its changes are", program_id=state.program.program_id,
                 key=state.catalogue.key, error=str(error))  # fmt: skip
             return cached

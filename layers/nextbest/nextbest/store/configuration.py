@@ -193,6 +193,19 @@ class Configuration:
         row = data(item)
         return Status(incarnation, row["status_id"], row["message"], row["timestamp"])
 
+    def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]:
+        """The folders that the operator lets a program import from, each as ``s3://<bucket>/<prefix>/``.
+
+        An item apart from the program's settings: those are the program's own to change.
+        """
+        item = self._table.get(_import_locations_key(incarnation))
+        return tuple(data(item)) if item else ()
+
+    def put_import_locations(self, incarnation: Incarnation, locations: Sequence[str]) -> None:
+        """Replace these folders. Raises NotFound."""
+        put = self._put(_import_locations_key(incarnation), list(locations))
+        self._write_while_it_lives(incarnation, {"Put": put})
+
     def put_assets(self, incarnation: Incarnation, assets: Sequence[Asset]) -> int:
         """Store assets, the last of equal ids winning; the catalogue's new revision. Raises NotFound, InUse."""
         distinct = list({asset.asset_id: asset for asset in assets}.values())
@@ -297,6 +310,10 @@ def _segments_key(incarnation: Incarnation) -> ItemKey:
 
 def _status_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.STATUS)
+
+
+def _import_locations_key(incarnation: Incarnation) -> ItemKey:
+    return ItemKey(keys.incarnation_pk(incarnation), keys.IMPORT_LOCATIONS)
 
 
 def decode_program(item: Item | None) -> ProgramState | None:

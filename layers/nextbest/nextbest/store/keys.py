@@ -6,6 +6,7 @@
     <incarnation>#U#<user>      H1                              tail: events not folded yet
     <incarnation>               S                               rebase status
     <incarnation>               G                               pointer to the segments
+    <incarnation>               I                               folders that the program may import from
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
     <incarnation>#T             <digest of a user id>           tombstone of a deleted user
@@ -36,6 +37,7 @@ EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
+IMPORT_LOCATIONS = "I"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so

@@ -2,6 +2,7 @@
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
 ``failureReason`` names the rows that were refused. DescribeDatasetImportJob has the counts in ``nextbestCounts``.
+A job reads only where the operator lets its program read; ``roleArn`` is stored and shown, and never assumed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
-from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
+from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL, readable_location
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 
@@ -21,8 +22,7 @@ MAX_UNFINISHED = 5
 def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
     location = call.request["dataSource"].get("dataLocation", "")
-    if not location.startswith("s3://"):
-        raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+    readable_location(call.store, call.deployment.import_rules, owner_of(dataset), location)
     if call.request.get("publishAttributionMetricsToS3"):
         problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
         raise InvalidInput(problem, field="publishAttributionMetricsToS3")

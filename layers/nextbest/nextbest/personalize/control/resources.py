@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
+from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
@@ -51,6 +52,7 @@ class ControlPlane:
 
     ``start_rebase`` takes a program and the name of a solution version, ``start_import`` a program and the name of an
     import job; both return at once. ``random`` makes ids. ``artifacts`` are the files that go with a program.
+    ``import_rules`` say where files may be imported from.
     """
 
     store: BulkStore
@@ -59,6 +61,7 @@ class ControlPlane:
     start_import: Callable[[Incarnation, str], None]
     random: Random
     artifacts: ArtifactStore
+    import_rules: ImportRules
 
 
 @dataclass(frozen=True, slots=True)

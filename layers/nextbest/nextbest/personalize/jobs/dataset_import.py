@@ -14,6 +14,7 @@ from typing import Any
 from nextbest.aws.parallel import in_parallel
 from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.assets import Asset, FieldValue
+from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound
 from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type, read_rows
@@ -28,6 +29,7 @@ from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, T
 from nextbest.personalize.datasets.sources import BULK_SOURCE, ITEM_ID
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
+from nextbest.store.base import ConfigurationStore
 from nextbest.store.bulk import BulkStore
 
 FULL = "FULL"
@@ -46,8 +48,25 @@ _ROWS_PER_CALL = 500
 _REPORTED_ROWS = 10
 
 
+def readable_location(store: ConfigurationStore, rules: ImportRules, incarnation: Incarnation, text: str) -> S3Location:
+    """The ``dataLocation`` of a job, if the program may read it now. Raises InvalidInput."""
+    try:
+        location = S3Location.parse(text)
+        rules.check(location, program_id_of(incarnation), store.import_locations(incarnation))
+    except InvalidInput as error:
+        field = "dataSource.dataLocation"
+        raise InvalidInput(f"Invalid Data location: {field} {error.message}", field=field) from error
+    return location
+
+
 def run_import(
-    store: BulkStore, source: ImportSource, incarnation: Incarnation, name: str, *, clock: Callable[[], float]
+    store: BulkStore,
+    source: ImportSource,
+    rules: ImportRules,
+    incarnation: Incarnation,
+    name: str,
+    *,
+    clock: Callable[[], float],
 ) -> None:
     """Run the import job ``name`` of a program and record its outcome.
 
@@ -61,7 +80,7 @@ def run_import(
     failure = "The import was interrupted"
     counts: dict[str, int] = {}
     try:
-        counts = _import(store, source, job)
+        counts = _import(store, source, rules, job)
         failure = ""
     except NextbestError as error:
         failure = error.message
@@ -81,26 +100,28 @@ class _Files:
     """The files of a job, to be read as often as needed."""
 
     source: ImportSource
-    location: str
+    location: S3Location
     schema: DatasetSchema
     dataset_type: str
 
     def rows(self) -> Iterator[Row | RefusedRow]:
-        for name, text in self.source.files(self.location):
+        for name, text in self.source.files(self.location.bucket, self.location.key):
             yield from read_rows(name, text, self.schema, self.dataset_type)
 
     def good_rows(self) -> Iterator[Row]:
         return (row for row in self.rows() if not isinstance(row, RefusedRow))
 
 
-def _import(store: BulkStore, source: ImportSource, job: Job) -> dict[str, int]:
+def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job) -> dict[str, int]:
     incarnation = owner_of(job)
     dataset = store.resource(incarnation, DATASET, job["dataset"])
     state = store.program_state(program_id_of(incarnation))
     if dataset is None or state is None or state.program.incarnation != incarnation:
         raise NotFound("The dataset was deleted before the import began")
     dataset_type = dataset["dataset_type"]
-    files = _Files(source, job["location"], DatasetSchema.from_json(dataset["fields"]), dataset_type)
+    # Again: the operator may have changed what the program may read since the job was created.
+    location = readable_location(store, rules, incarnation, job["location"])
+    files = _Files(source, location, DatasetSchema.from_json(dataset["fields"]), dataset_type)
     read = _check(files, item_event_types(store, incarnation))
     replaces = job["mode"] == FULL
     if dataset_type in (ACTIONS, ITEMS):
