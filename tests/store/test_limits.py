@@ -34,7 +34,7 @@ def test_event_types_of_items_are_refused_beyond_what_a_program_may_have(store: 
     def put(*event_types: str) -> int:
         rows = [{"eventType": name, "itemId": "i", "sentAt": NOW} for name in event_types]
         body = {"trackingId": PROGRAM.program_id, "userId": "u", "sessionId": "s", "eventList": rows}
-        return put_events(store, OPERATOR, body).accepted
+        return put_events(store, OPERATOR, body, now=NOW).accepted
 
     known = [f"type-{number}" for number in range(MAX_EVENT_TYPES)]
     store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": known})
@@ -55,7 +55,7 @@ def test_event_types_of_items_are_refused_beyond_what_a_program_may_have(store: 
 def test_a_tracking_id_too_long_for_a_key_does_not_exist(store: DynamoStore) -> None:
     body = {"trackingId": "😀" * 256, "sessionId": "s", "eventList": [{"eventType": "e", "sentAt": NOW}]}
     with pytest.raises(InvalidInput, match="does not exist"):
-        put_events(store, OPERATOR, body)
+        put_events(store, OPERATOR, body, now=NOW)
 
 
 def test_a_session_with_the_longest_id_is_joined_to_its_user(store: DynamoStore) -> None:
@@ -63,7 +63,7 @@ def test_a_session_with_the_longest_id_is_joined_to_its_user(store: DynamoStore)
     for user in ({}, {"userId": "u"}):
         body = {"trackingId": PROGRAM.program_id, "sessionId": session, **user,
                 "eventList": [{"eventType": "e", "itemId": f"i{len(user)}", "sentAt": NOW}]}  # fmt: skip
-        put_events(store, OPERATOR, body)
+        put_events(store, OPERATOR, body, now=NOW)
 
     assert {event.asset_id for event in store.events_of(PROGRAM.incarnation, "u")} == {"i0", "i1"}
 

@@ -141,6 +141,7 @@ PUTS: dict[str, Callable[[World, str], object]] = {
             "userId": "u",
             "eventList": [{"eventType": "watch", "itemId": "i", "sentAt": NOW}],
         },
+        now=NOW,
     ),
     "action interactions": lambda world, name: put_action_interactions(
         world.store,
@@ -149,6 +150,7 @@ PUTS: dict[str, Callable[[World, str], object]] = {
             "trackingId": name,
             "actionInteractions": [{"actionId": "a", "sessionId": "s", "timestamp": NOW, "eventType": "Taken"}],
         },
+        now=NOW,
     ),
     "actions": lambda world, name: put_actions(
         world.store, world.catalogues, TENANT, {"datasetArn": name, "actions": [{"actionId": "a"}]}

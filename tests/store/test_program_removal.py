@@ -47,8 +47,8 @@ def fill(store: DynamoStore, artifacts: MemoryArtifacts, program: Program) -> No
     # Item events of a visitor who is known later
     row = {"eventType": "watch", "itemId": "film", "sentAt": NOW}
     call: dict[str, Any] = {"trackingId": program.program_id, "sessionId": "session", "eventList": [row]}
-    put_events(store, key, call)
-    put_events(store, key, {**call, "userId": "ada"})
+    put_events(store, key, call, now=NOW)
+    put_events(store, key, {**call, "userId": "ada"}, now=NOW)
 
 
 def dump(table: Table, artifacts: MemoryArtifacts) -> set[str]:
