@@ -16,12 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
+from nextbest.event_files.rows import RowRules
 from tools.cli.__main__ import main
 from tools.cli.load import load
 from tools.cli.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
 from tools.cli.load_errors import Interrupted, ServerRefuses
 
 KEY = "demo.secret"
+RULES = RowRules(now=1e9)
 HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
 
 
@@ -35,6 +37,8 @@ class Contract:
     queries: list[dict[str, list[str]]] = field(default_factory=list)
     connections: set[int] = field(default_factory=set)
     instead: list[int] = field(default_factory=list)
+    largest_body: int = 4 * 1024 * 1024
+    bodies: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -56,12 +60,11 @@ class Contract:
             self.posts.append(events)
             if self.instead and (status := self.instead.pop(0)) != 200:
                 return status, {"message": "Service Unavailable"}
-            wrong = [index for index, event in enumerate(events) if len(event["asset_id"]) > 64]
+            wrong = [index for index, event in enumerate(events) if event["asset_id"].startswith("unknown")]
             if wrong:
-                message = "String should have at most 64 characters"
                 return 422, {
                     "detail": [
-                        {"loc": ["body", "events", index, "asset_id"], "msg": message, "type": "string_too_long"}
+                        {"loc": ["body", "events", index, "asset_id"], "msg": "Value is not allowed", "type": "value"}
                         for index in wrong
                     ]
                 }
@@ -91,14 +94,20 @@ def double() -> Iterator[Double]:
 
         def _serve(self) -> None:
             size = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(size)) if size else None
+            raw = self.rfile.read(size)
+            body = json.loads(raw) if raw else None
             url = urlsplit(self.path)
             contract.connections.add(self.client_address[1])
             if url.path == "/events":
+                contract.bodies.append(raw)
                 contract.queries.append(parse_qs(url.query))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, answer = contract.answer(self.command, url.path, headers, body)
-            content = json.dumps(answer).encode()
+            if size > contract.largest_body:
+                # As a proxy answers before the server is reached.
+                status, content = 413, b"<h1>Content Too Large</h1>"
+            else:
+                status, answer = contract.answer(self.command, url.path, headers, body)
+                content = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
@@ -176,13 +185,14 @@ def test_rows_that_the_server_refuses_are_named_and_the_rest_arrives(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "events.csv"
-    rows = ["ada,order,latte,1,", f"ada,order,{'x' * 65},2,", "ada,order,tea,never,", f"bob,order,{'y' * 70},4,"]
+    rows = ["ada,order,latte,1,", "ada,order,unknown tea,2,", "ada,order,tea,never,", "bob,order,unknown cake,4,"]
     path.write_text(HEADER + "\n".join([*rows, "bob,order,scone,5,"]) + "\n")
-    assert main(command(double, path)) == 0
+    assert main(command(double, path)) == 1
     assert [len(post) for post in double.contract.posts] == [4, 2]
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "  rejected 2: asset_id: String should have at most 64 characters (row 3, 5)",
-        "  rejected 1: timestamp is neither epoch seconds nor ISO 8601 (row 4)",
+        "  rejected 2: asset_id: Value is not allowed (line 3, 5)",
+        "  rejected 1: timestamp is neither seconds since 1970 nor ISO 8601 (such as 2024-02-21T10:15:00Z) (line 4)",
+        "  --rejects FILE writes all rejected rows, with line and reason, to a file",
     ]
     assert {identity[3] for identity in double.contract.events} == {"latte", "scone"}
 
@@ -196,7 +206,7 @@ def test_a_new_program_is_created_first(double: Double, tmp_path: Path, capsys: 
 
 def test_nothing_is_sent_with_a_wrong_key(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, 3)
-    assert main([*command(double, path), "--key", "wrong"]) == 1
+    assert main([*command(double, path), "--key", "wrong"]) == 2
     assert "Could not validate API KEY" in capsys.readouterr().err
     assert double.contract.posts == []
 
@@ -207,6 +217,7 @@ def test_passing_trouble_is_retried_later_and_later(double: Double, tmp_path: Pa
     counts = load(
         write(tmp_path, 5),
         server_of(double, pauses),
+        RULES,
         progress_file=tmp_path / "progress.json",
         stop=threading.Event(),
     )
@@ -223,6 +234,7 @@ def test_loading_gives_up_on_lasting_trouble_and_keeps_what_was_done(double: Dou
         load(
             path,
             server_of(double, []),
+            RULES,
             progress_file=progress_file,
             stop=threading.Event(),
             batch_size=10,
@@ -230,7 +242,7 @@ def test_loading_gives_up_on_lasting_trouble_and_keeps_what_was_done(double: Dou
         )
     # The batch after the failed one may have been on its way already; then it is noted as well.
     assert len(double.contract.events) in (10, 20)
-    counts = load(path, server_of(double, []), progress_file=progress_file, stop=threading.Event(), batch_size=7)
+    counts = load(path, server_of(double, []), RULES, progress_file=progress_file, stop=threading.Event(), batch_size=7)
     assert (counts.accepted, counts.duplicates) == (30, 0)
     assert not progress_file.exists()
 
@@ -262,9 +274,9 @@ def test_a_restart_sends_the_first_row_again(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, 30)
-    double.contract.instead = [200, 413]
-    assert main(command(double, path, "--batch", "10", "--workers", "1")) == 1
-    assert "refused 10 rows between row 4 and row 26: 413" in capsys.readouterr().err
+    double.contract.instead = [200, 400]
+    assert main(command(double, path, "--batch", "10", "--workers", "1")) == 2
+    assert "refused 10 rows between line 4 and line 26: 400" in capsys.readouterr().err
     known = len(double.contract.events)
     assert known >= 10
     assert main(command(double, path, "--restart")) == 0
@@ -278,7 +290,7 @@ def test_a_stop_during_a_pause_ends_the_loading_at_once(double: Double, tmp_path
     double.contract.instead = [503]
     server = Server(double.url, "shop", KEY, urllib3.PoolManager(), random.Random(1), interrupted)
     with pytest.raises(Interrupted):
-        load(write(tmp_path, 3), server, progress_file=tmp_path / "progress.json", stop=threading.Event())
+        load(write(tmp_path, 3), server, RULES, progress_file=tmp_path / "progress.json", stop=threading.Event())
     assert len(double.contract.posts) == 1
 
 
@@ -308,6 +320,7 @@ def test_no_counts_are_made_up_from_an_answer_outside_the_contract(
         load(
             write(tmp_path, 3),
             server_of(double, []),
+            RULES,
             progress_file=tmp_path / "progress.json",
             stop=threading.Event(),
         )
@@ -323,14 +336,14 @@ def test_loading_an_unusable_file_says_why(
     path = tmp_path / "events.csv"
     path.write_text(content)
     double.contract.programs.clear()
-    assert main(command(double, path)) == 1
+    assert main(command(double, path)) == 2
     assert why in capsys.readouterr().err
     assert double.contract.programs == set()
 
 
 def test_a_folder_is_told_from_a_file(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(double, tmp_path)) == 1
-    assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name one file in it\n"
+    assert main(command(double, tmp_path)) == 2
+    assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name the files in it\n"
 
 
 def test_a_refused_program_is_told_in_the_servers_words(
@@ -339,12 +352,14 @@ def test_a_refused_program_is_told_in_the_servers_words(
     wrong = {"type": "string_pattern_mismatch", "loc": ["body", "program_id"], "msg": "String should match pattern"}
     refusals = {"GET": (404, {"detail": "Program not found"}), "POST": (422, {"detail": [wrong]})}
     monkeypatch.setattr(double.contract, "answer", lambda method, *_: refusals[method])
-    assert main(command(double, write(tmp_path, 1), "--program", "my shop")) == 1
+    assert main(command(double, write(tmp_path, 1), "--program", "my shop")) == 2
     expected = "load: cannot open or create program my shop: 422 program_id: String should match pattern\n"
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense")])
+@pytest.mark.parametrize(
+    "wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense"), ("--columns", "user")]
+)
 def test_a_wrong_option_is_refused(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
 ) -> None:

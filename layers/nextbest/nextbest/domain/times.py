@@ -52,6 +52,9 @@ def parse_time(text: str, *, now: float, field: str = "timestamp") -> int:
     Raises InvalidInput with a message that names the field.
     """
     text = text.strip()
+    # Most files have seconds of this century.
+    if len(text) == 10 and text.isascii() and text.isdigit() and text[0] != "0" and int(text) <= now:
+        return int(text) * MICROSECONDS
     if _NUMBER.fullmatch(text):
         if not (text.isdigit() and len(text) == 8):
             return parse_seconds(Decimal(text), now=now, field=field)
