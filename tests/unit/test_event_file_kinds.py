@@ -91,6 +91,7 @@ def damaged(content: bytes, place: int) -> bytes:
         (b"\xfd7zXZ\x00" + GOOD, "xz"),
         (b"PAR1" + GOOD, "cannot read"),
         (b"[" + json.dumps({"user_id": "u"}).encode() + b"]", "one JSON array; an object a line"),
+        (b"x" * 200_000 + b"\n" + GOOD, "the header cannot be read"),
         (b"x" * (1 << 20) + GOOD, "a line of more than"),
     ],
 )  # fmt: skip

@@ -11,6 +11,8 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 
 DELIMITERS = ",\t;|"
+# How far a quote that is not closed is followed.
+MAX_CELL_CHARACTERS = 128 * 1024
 
 _REASONS = {
     "unexpected end of data": "a quote is opened and not closed",
@@ -47,7 +49,14 @@ class _Lines:
 
 def delimiter_of(header: str, wanted: Callable[[Sequence[str]], int]) -> str:
     """The delimiter of a header line: the one that makes most of the ``wanted`` columns; in doubt the comma."""
-    return max(DELIMITERS, key=lambda delimiter: wanted(next(csv.reader([header], delimiter=delimiter), [])))
+
+    def wanted_with(delimiter: str) -> int:
+        try:
+            return wanted(next(csv.reader([header], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    return max(DELIMITERS, key=wanted_with)
 
 
 def read_records(
@@ -58,6 +67,7 @@ def read_records(
     The header comes first; blank lines are left out, and rows may be shorter than the header, but not longer.
     ``is_row`` tells whether cells are a row of their own.
     """
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     source = _Lines(lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     width = 0
