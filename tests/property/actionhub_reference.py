@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -230,6 +230,7 @@ async def get_segments(
 
 
 class NewKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     programs: list[Annotated[str, Field(max_length=63)]] = Field(max_length=100)
     scopes: list[Literal["read", "write", "admin"]] = Field(min_length=1, max_length=3)
     name: str = Field(default="", max_length=256, pattern=PRINTABLE)
@@ -239,7 +240,9 @@ KeyId = Annotated[str, Path(max_length=128)]
 
 
 @app.get("/users/{user_id}/export")
-async def export_user(user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0)] = 0) -> Any:
+async def export_user(
+    user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
+) -> Any:
     return {"user_id": user_id, "program_id": program_id, "skip": skip}
 
 
@@ -261,9 +264,18 @@ def unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+class Rotation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    overlap_seconds: Annotated[int, Field(ge=0, le=7_776_000)] | None = None
+
+
 @app.put("/keys/{key_id}")
-async def rotate_key(key_id: KeyId, overlap_seconds: Annotated[int, Query(ge=0, le=7_776_000)] = 86_400) -> Any:
-    return {"key_id": key_id, "overlap_seconds": overlap_seconds}
+async def rotate_key(
+    key_id: KeyId,
+    overlap_seconds: Annotated[Annotated[int, Field(ge=0, le=7_776_000)] | None, Query()] = None,
+    body: Rotation | None = None,
+) -> Any:
+    return {"key_id": key_id, "overlap_seconds": overlap_seconds, "body": body and [body.overlap_seconds]}
 
 
 @app.delete("/keys/{key_id}")
