@@ -18,7 +18,18 @@ COMMANDS = {
     *("doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
 }
-ONLY_FOR_SOME_COMMANDS = {"boto3", "botocore", "flask", "matplotlib", "numpy", "pydantic", "samcli", "tqdm", "urllib3"}
+ONLY_FOR_SOME_COMMANDS = {
+    "boto3",
+    "botocore",
+    "duckdb",
+    "flask",
+    "matplotlib",
+    "numpy",
+    "pydantic",
+    "samcli",
+    "tqdm",
+    "urllib3",
+}
 
 
 def help_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
