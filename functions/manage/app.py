@@ -16,7 +16,7 @@ from nextbest.logic.segments import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
 from nextbest.store.cache import CatalogueCache
-from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.environment import master_secret, open_artifacts, open_store
 from nextbest.store.idempotency import idempotency_records
 from nextbest.web.frame import respond
 from nextbest.web.request import from_payload_v2
@@ -24,7 +24,7 @@ from nextbest.web.request import from_payload_v2
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lazily(lambda_client), os.environ["REBASE_FUNCTION_NAME"])
-MASTER_SECRET = os.environ["MASTER_SECRET"]
+MASTER_SECRET = master_secret()
 RANDOM = SystemRandom()
 ACTIONHUB = ManageEndpoints(
     Deployment(

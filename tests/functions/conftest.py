@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from nextbest.aws.direct_reads import Endpoint
 from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
+from nextbest.store.environment import LOCAL_VARIABLE
 from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tests.infrastructure.permissions import permissions_of
 from tests.lambda_context import LambdaContext
@@ -87,6 +88,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
         stack.enter_context(mocked_aws())
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             monkeypatch.setenv(name, REGION)
+        monkeypatch.setenv(LOCAL_VARIABLE, "true")  # with the public master secret, functions start nowhere else
         create_resources(application(), AWS)
         store = open_store(application(), AWS)
         store.create_program(PROGRAM)

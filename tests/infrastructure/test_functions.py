@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
+from nextbest.store.environment import PUBLIC_MASTER_SECRET
 from tests.infrastructure.cloudformation import (
     FUNCTIONS,
     HOT_FUNCTIONS,
@@ -59,8 +61,9 @@ def test_app_has_the_handler(function: str) -> None:
 def test_environment_has_what_the_function_asks_for(template: Document, function: str) -> None:
     """Given the names that app.py takes from the environment, then the template sets each."""
     source = (ROOT / "functions" / function / "app.py").read_text()
-    # open_store and open_artifacts read these two on the function's behalf.
-    asked = {"TABLE_NAME"} | ({"ARTIFACT_BUCKET"} if "open_artifacts" in source else set())
+    # These read variables on the function's behalf.
+    readers = {"open_store": "TABLE_NAME", "open_artifacts": "ARTIFACT_BUCKET", "master_secret": "MASTER_SECRET"}
+    asked = {name for reader, name in readers.items() if f"{reader}(" in source}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
             assert isinstance(node.slice, ast.Constant)
@@ -78,6 +81,8 @@ def test_only_functions_that_derive_keys_know_the_master_secret(template: Docume
     secret = template["Parameters"]["MasterSecret"]
     assert secret["NoEcho"] is True
     assert secret["MinLength"] >= 32
+    assert re.fullmatch(secret["AllowedPattern"], "a secret of one's own, longer than 32 characters")
+    assert not re.fullmatch(secret["AllowedPattern"], PUBLIC_MASTER_SECRET)
     assert "Default" not in secret
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 
-from tools.cli.deployment import Deployment
+from nextbest.store.environment import PUBLIC_MASTER_SECRET
+from tools.cli.commands.deployment import _issue_key
+from tools.cli.deployment import Deployment, OperationFailed
 from tools.cli.doctor import Finding, examine
 
 NOW = 1_790_000_000.0
@@ -96,3 +101,38 @@ def test_the_other_checks_go_on_without_a_table(session: boto3.Session) -> None:
 
     assert "AWS" in named
     assert "dead letters" in named
+
+
+@pytest.mark.parametrize(
+    ("secret", "states"),
+    [
+        (PUBLIC_MASTER_SECRET, ["its master secret is the public one of local stacks"]),
+        ("a secret of one's own, longer than 32 characters", []),
+    ],
+)
+def test_public_master_secret_is_named(
+    session: boto3.Session, monkeypatch: pytest.MonkeyPatch, secret: str, states: list[str]
+) -> None:
+    found = replace(deployment(session, protected=True), functions=("manage",))
+    make_api_call = vars(BaseClient)["_make_api_call"]
+
+    def call(client: BaseClient, operation: str, arguments: dict[str, object]) -> object:
+        if operation != "GetFunctionConfiguration":
+            return make_api_call(client, operation, arguments)
+        environment = {"Variables": {"MASTER_SECRET": secret}}
+        return {"State": "Active", "LastUpdateStatus": "Successful", "Environment": environment}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+
+    assert [finding.state for finding in failures(found) if finding.subject == "function manage"] == states
+
+
+def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(
+    session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = deployment(session, protected=True)
+    monkeypatch.setenv("MASTER_SECRET", PUBLIC_MASTER_SECRET)
+
+    with pytest.raises(OperationFailed, match="public secret of local stacks"):
+        _issue_key(found, argparse.Namespace())
+    assert session.client("dynamodb").scan(TableName="events")["Items"] == []

@@ -311,6 +311,7 @@ def _client_arguments(stack: Running, service: str) -> dict[str, Any]:
         "region_name": stack.variables["AWS_REGION"],
         "aws_access_key_id": "local",
         "aws_secret_access_key": "local",
+        "aws_session_token": stack.variables["AWS_SESSION_TOKEN"],
     }
 
 

@@ -68,6 +68,7 @@ def local_deployment(state: Path) -> Deployment:
     session = boto3.Session(
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=variables["AWS_SESSION_TOKEN"],
         region_name=variables["AWS_REGION"],
     )
     return Deployment(

@@ -13,6 +13,7 @@ from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
 from nextbest.scoring import Model
+from nextbest.store.environment import PUBLIC_MASTER_SECRET
 from tools.cli.deployment import Deployment
 
 DAY_SECONDS = 86_400.0
@@ -115,6 +116,10 @@ def _functions(deployment: Deployment) -> Iterator[Finding]:
         state, update = configuration.get("State", "?"), configuration.get("LastUpdateStatus", "?")
         is_ok = state in ("Active", "Inactive") and update == "Successful"
         yield Finding(f"function {name}", f"{state}, last update {update}", "" if is_ok else "deploy again")
+        variables = configuration.get("Environment", {}).get("Variables", {})
+        if variables.get("MASTER_SECRET") == PUBLIC_MASTER_SECRET:
+            fix = "deploy with a MasterSecret of your own (docs/operations.md), then issue new keys"
+            yield Finding(f"function {name}", "its master secret is the public one of local stacks", fix)
 
 
 def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:

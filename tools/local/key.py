@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
+from nextbest.store.environment import PUBLIC_MASTER_SECRET
 
 # Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
-MASTER_SECRET = "known to everyone, for local use only"
+MASTER_SECRET = PUBLIC_MASTER_SECRET
 PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 

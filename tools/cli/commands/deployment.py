@@ -88,8 +88,12 @@ def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
 def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
     from nextbest.domain.access_keys import SCOPES, issue_key
     from nextbest.logic.programs import new_key_id
+    from nextbest.store.environment import PUBLIC_MASTER_SECRET
+    from tools.cli.deployment import OperationFailed
 
     master_secret = os.environ.get("MASTER_SECRET") or getpass("master secret of the deployment: ")
+    if master_secret == PUBLIC_MASTER_SECRET and not deployment.is_local:
+        raise OperationFailed("this is the public secret of local stacks: deploy with one of your own")
     key, text = issue_key(master_secret, new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
     deployment.store().put_access_key(key)
     print(text)

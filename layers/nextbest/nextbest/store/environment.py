@@ -20,6 +20,26 @@ from nextbest.store.dynamo import DynamoStore
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
 
+LOCAL_VARIABLE = "NEXTBEST_LOCAL"
+"""Set for functions of the local stack; SAM CLI sets AWS_SAM_LOCAL for those that it runs."""
+
+PUBLIC_MASTER_SECRET = "known to everyone, for local use only"
+"""The master secret of local stacks. Everybody can read it here and make keys with it."""
+
+
+def master_secret() -> str:
+    """The secret MASTER_SECRET, from which access keys are derived.
+
+    Raises RuntimeError for the public one, except on a developer's machine: no function of a deployment starts with it.
+    """
+    secret = os.environ["MASTER_SECRET"]
+    if secret == PUBLIC_MASTER_SECRET and os.environ.keys().isdisjoint((LOCAL_VARIABLE, "AWS_SAM_LOCAL")):
+        raise RuntimeError(
+            "the parameter MasterSecret is the public secret of local stacks, with which everybody can make keys: "
+            "deploy with a secret of your own, for example the output of `openssl rand -base64 48`"
+        )
+    return secret
+
 
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
     """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
