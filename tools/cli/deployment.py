@@ -43,6 +43,12 @@ class Deployment:
         """Whether this is a local stack, with engines on this machine in place of AWS."""
         return bool(self.endpoints)
 
+    @property
+    def token(self) -> str:
+        """The session token of its credentials; of a local stack, what opens its doors."""
+        credentials = self.session.get_credentials()
+        return (credentials.token if credentials else None) or ""
+
     def client(self, service: str) -> Any:
         """A client of one AWS service; ``Any``, because the service is known only at run time."""
         make: Any = self.session.client

@@ -25,7 +25,7 @@ USER_ID = "grace"
 _SEED = 7
 _BATCH_EVENTS = 1000
 _POLL_SECONDS = 0.25
-_REBASE_SECONDS = 120.0
+_REBASE_SECONDS = 600.0
 _COMPLETE = "program_user_graph_complete"
 
 
@@ -43,17 +43,18 @@ class DemoClient:
 
     def post_events(self, events: Sequence[Event]) -> None:
         body = {"events": [_wire_form(event) for event in events]}
-        self._call("POST", "/events", body)
+        self.call("POST", "/events", body)
 
     def rebase(self) -> None:
-        self._call("PUT", "/program/rebase")
+        self.call("PUT", "/program/rebase")
 
     def status(self) -> Mapping[str, Any]:
         """``status_id`` and ``message`` of the program's rebase."""
-        status: Mapping[str, Any] = self._call("GET", "/program/status")
+        status: Mapping[str, Any] = self.call("GET", "/program/status")
         return status
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON of the response. Raises DemoFailed if the status is another than 200."""
         data = None if body is None else json.dumps(body).encode()
         response = self._http.request(method, self._url + path, body=data, headers=self._headers)
         if response.status != 200:
@@ -67,7 +68,7 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
     The time at which the simulation ends is kept in ``state``, so that an interrupted load continues with the same
     events, of which none is stored twice. Raises DemoFailed.
     """
-    if store.program_state(PROGRAM_ID) is not None and client.status()["status_id"] == _COMPLETE:
+    if store.program_state(PROGRAM_ID) is not None and is_complete(client):
         return False
     # It exists if an earlier load was interrupted.
     with contextlib.suppress(AlreadyExists):
@@ -82,12 +83,19 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
         for batch in batches:
             client.post_events(batch)
             bar.update(len(batch))
-    client.rebase()
-    _wait_for_rebase(client)
+    rebase(client)
     return True
 
 
-def _wait_for_rebase(client: DemoClient) -> None:
+def is_complete(client: DemoClient) -> bool:
+    """Whether the demo program has a model of its latest rebase."""
+    complete: bool = client.status()["status_id"] == _COMPLETE
+    return complete
+
+
+def rebase(client: DemoClient) -> None:
+    """Rebase the demo program, and wait for the end. Raises DemoFailed."""
+    client.rebase()
     deadline = time.monotonic() + _REBASE_SECONDS
     shown = ""
     while True:
@@ -96,7 +104,7 @@ def _wait_for_rebase(client: DemoClient) -> None:
             return
         if "failed" in status["status_id"] or time.monotonic() > deadline:
             raise DemoFailed(
-                f"the status of the demo's rebase is {status['status_id']}: {status['message']} (see logs/rebase.log)"
+                f"the demo's rebase is at {status['status_id']}: {status['message']} (see its function's log)"
             )
         if status["message"] != shown:
             shown = status["message"]

@@ -56,12 +56,9 @@ class Engines:
         }
 
 
-def start_engines(processes: Processes, *, state: Path, logs: Path, one_endpoint: bool = False) -> Engines:
-    """Start the engines on free ports with their data under ``state``; returns when all of them listen.
-
-    ``one_endpoint`` puts all services behind one URL, without the faster DynamoDB engine.
-    """
-    with_dynoxide = DYNOXIDE.exists() and not one_endpoint
+def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
+    """Start the engines on free ports with their data under ``state``; returns when all of them listen."""
+    with_dynoxide = DYNOXIDE.exists()
     state.mkdir(parents=True, exist_ok=True)
     host = unguessable_address()
     ministack_port = free_port(host)
@@ -100,7 +97,7 @@ def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "SERVICES": "s3,sqs,dynamodb,sts" if with_dynamodb else "s3,sqs",
+        "SERVICES": "s3,sqs,dynamodb" if with_dynamodb else "s3,sqs",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),
         "S3_PERSIST": "1",

@@ -1,8 +1,10 @@
 """API Gateway on this machine: SAM CLI's own routes and responses, around our execution environments.
 
 What SAM CLI gets wrong about HTTP APIs is corrected here: the event (``proxy_event``), unknown routes (404, not 403),
-failing functions (500, not 502) and oversized requests (413). This uses members of SAM CLI that are not public, hence
-its exact pin in requirements/local.in and the comparison with SAM's own sample event in the tests.
+final slashes, failing functions (500, not 502) and oversized requests (413). What it gets right is left: like API
+Gateway, it decodes a path before it looks for the route, so an id with a slash has no path. This uses members of SAM
+CLI that are not public, hence its exact pin in requirements/local.in and the comparison with SAM's own sample event in
+the tests.
 """
 
 from __future__ import annotations
@@ -72,6 +74,9 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
 
     def create(self) -> None:
         super().create()
+        # HTTP APIs distinguish a path from the same path with a final slash, SAM CLI does not.
+        for rule in self.app.url_map.iter_rules():
+            rule.strict_slashes = True
         self.app.config["MAX_CONTENT_LENGTH"] = _REQUEST_LIMIT_BYTES
 
     def _construct_error_handling(self) -> None:
