@@ -41,6 +41,12 @@ class RunningStack:
         self.buckets: list[str] = content["buckets"]
         self.queues: dict[str, str] = content["queues"]
         self.session_token: str = content["variables"]["AWS_SESSION_TOKEN"]
+        prefix = "AWS_ENDPOINT_URL_"
+        self.endpoints: dict[str, str] = {
+            name.removeprefix(prefix).lower(): value
+            for name, value in content["variables"].items()
+            if name.startswith(prefix)
+        }
         self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **client_arguments(content["variables"], "DYNAMODB"))
         self.s3: S3Client = boto3.client("s3", **client_arguments(content["variables"], "S3"))
         self.sqs: SQSClient = boto3.client("sqs", **client_arguments(content["variables"], "SQS"))

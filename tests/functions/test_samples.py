@@ -86,7 +86,7 @@ def used(functions: Functions) -> Functions:
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
     return functions
 
@@ -181,14 +181,14 @@ def test_the_queued_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/queued-events") == {"batchItemFailures": []}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 def test_the_bus_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/bus-events") == {}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 @pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])
@@ -198,3 +198,11 @@ def test_a_rebase_sample_rebases(used: Functions, name: str) -> None:
     assert answer["model"] if name == "rebase/program" else answer["models"][PROGRAM.program_id]
     assert "s3:PutObject" in used.permissions()
     assert used.permissions() <= ALLOWED["rebase"]
+
+
+def test_work_for_a_program_that_was_deleted_meanwhile_is_no_failure(functions: Functions) -> None:
+    gone = {"program_id": PROGRAM.program_id, "incarnation": f"{PROGRAM.program_id}@gone"}
+
+    for event in (gone, {**gone, "only": "segments"}):
+        assert functions.answer("rebase", event) == {}
+    assert functions.store.status(PROGRAM.incarnation) is None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import pytest
 
-from nextbest.store.environment import PUBLIC_MASTER_SECRET
 from tests.infrastructure.cloudformation import (
     FUNCTIONS,
     HOT_FUNCTIONS,
@@ -16,6 +14,7 @@ from tests.infrastructure.cloudformation import (
     logical_id,
     of_type,
     read_template,
+    statements,
     the_only,
     translate,
 )
@@ -62,7 +61,11 @@ def test_environment_has_what_the_function_asks_for(template: Document, function
     """Given the names that app.py takes from the environment, then the template sets each."""
     source = (ROOT / "functions" / function / "app.py").read_text()
     # These read variables on the function's behalf.
-    readers = {"open_store": "TABLE_NAME", "open_artifacts": "ARTIFACT_BUCKET", "master_secret": "MASTER_SECRET"}
+    readers = {
+        "open_store": "TABLE_NAME",
+        "open_artifacts": "ARTIFACT_BUCKET",
+        "open_master_secret": "MASTER_SECRET_PARAMETER",
+    }
     asked = {name for reader, name in readers.items() if f"{reader}(" in source}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
@@ -72,18 +75,18 @@ def test_environment_has_what_the_function_asks_for(template: Document, function
     assert asked - SET_BY_LAMBDA <= properties_of(template, function)["Environment"]["Variables"].keys()
 
 
-def test_only_functions_that_derive_keys_know_the_master_secret(template: Document) -> None:
-    knowing = {
-        name for name in FUNCTIONS if "MASTER_SECRET" in properties_of(template, name)["Environment"]["Variables"]
+def test_only_functions_that_derive_keys_may_read_the_master_secret(template: Document) -> None:
+    """It is in no parameter, variable or output: whoever may look at those sees its name alone."""
+    named = {
+        name
+        for name in FUNCTIONS
+        if "MASTER_SECRET_PARAMETER" in properties_of(template, name)["Environment"]["Variables"]
     }
+    readers = {name for name, statement in statements(template) if statement["Action"] == ["ssm:GetParameter"]}
 
-    assert knowing == {"collect", "manage", "recommendations"}
-    secret = template["Parameters"]["MasterSecret"]
-    assert secret["NoEcho"] is True
-    assert secret["MinLength"] >= 32
-    assert re.fullmatch(secret["AllowedPattern"], "a secret of one's own, longer than 32 characters")
-    assert not re.fullmatch(secret["AllowedPattern"], PUBLIC_MASTER_SECRET)
-    assert "Default" not in secret
+    assert named == {"collect", "manage", "recommendations"}
+    assert readers == {f"{name.capitalize()}Role" for name in named}
+    assert not any(parameter.get("NoEcho") for parameter in template["Parameters"].values())
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -167,11 +170,7 @@ def test_a_changed_setting_publishes_new_versions(template: Document) -> None:
         parameters = {
             value["Ref"] for value in values if isinstance(value, dict) and value.get("Ref") in template["Parameters"]
         }
-        # A secret cannot stand in a description: its change is announced by Release.
-        parameters = {"Release" if template["Parameters"][name].get("NoEcho") else name for name in parameters}
         assert all(f"${{{name}}}" in text for name in parameters | {"Architecture", "SnapStart"})
-        # Lambda publishes nothing when nothing changed, so Release has to be in the function as well.
-        assert "${Release}" in function["Description"]["Fn::Sub"]
 
 
 def test_queue_feeds_ingest_and_hears_of_each_failed_message(template: Document) -> None:
@@ -228,7 +227,5 @@ def test_parameters_and_outputs(template: Document) -> None:
         "Parameters"
     ].keys()
     assert {"ApiUrl", "PersonalizeUrl", "TableName", "ArtifactBucket", "QueueUrl"} <= template["Outputs"].keys()
-    # The local stack and `sam local` have to name no parameter but the secret.
-    assert [name for name, parameter in template["Parameters"].items() if "Default" not in parameter] == [
-        "MasterSecret"
-    ]
+    # A first deployment, the local stack and `sam local` have to name no parameter.
+    assert all("Default" in parameter for parameter in template["Parameters"].values())

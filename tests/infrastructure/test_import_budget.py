@@ -43,7 +43,7 @@ def imported(function: str) -> dict[str, Any]:
         "PYTHONPATH": str(ROOT / "layers" / "nextbest"),
         "TABLE_NAME": "table",
         "ARTIFACT_BUCKET": "bucket",
-        "MASTER_SECRET": "secret",
+        "MASTER_SECRET_PARAMETER": "/nextbest/stack/master-secret",
         "PROGRAM_REQUESTS_PER_SECOND": "0",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "nobody",

@@ -16,6 +16,7 @@ from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, issue_key
 from nextbest.domain.events import Event
 from nextbest.errors import NextbestError
+from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.cache import CatalogueCache
@@ -49,7 +50,7 @@ class Caller:
                 start_segments=lambda _: None,
                 pause=lambda _: None,
                 idempotency=lambda: idempotency_records(table.client, table.name),
-                master_secret=MASTER_SECRET,
+                master_secret=lambda: MASTER_SECRET,
                 random=random,
             )
         )
@@ -194,3 +195,26 @@ def test_any_user_id_has_its_history(call: Caller, user_id: str) -> None:
     status, answer = call("GET", f"/users/{user_id}/events")
 
     assert (status, [event["asset_id"] for event in answer["history"]]) == (200, ["tea"])
+
+
+@pytest.mark.parametrize(
+    ("label", "most"),
+    [("label-{}", MAX_LABEL_WEIGHTS), ("{:04d}" + "x" * 60, 4109)],
+    ids=["too many", "too long"],
+)
+def test_labels_are_refused_beyond_what_a_program_may_have(call: Caller, label: str, most: int) -> None:
+    def put(numbers: range) -> tuple[int, Any]:
+        return call(
+            "PUT", "/labels", {"labels": [{"label": label.format(number), "weight": 2.5} for number in numbers]}
+        )
+
+    for start in range(0, most, 1000):
+        numbers = range(start, min(start + 1000, most))
+        assert put(numbers) == (200, {"result": f"stored {len(numbers)} labels"})
+    status, body = put(range(most, most + 2))
+    assert status == 422
+    assert body["detail"][0]["loc"] == ["body", "labels"]
+    assert "A program has at most 5,000 label weights, of at most 300,000 bytes together" in body["detail"][0]["msg"]
+    # What is there can still be changed
+    assert put(range(10))[0] == 200
+    assert call("GET", "/labels")[1]["total"] == most

@@ -10,7 +10,7 @@ import pytest
 
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
 from nextbest.logic.access_keys import Keyring
 from nextbest.logic.authorization import Gate, SecretCredentials
@@ -20,11 +20,13 @@ from tests.store.conftest import PROGRAM
 MASTER_SECRET = "m" * 32
 NOW = 1_750_000_000.0
 HOUR = 3600.0
-OTHER = Program("tea", "Tea house")
+OTHER = Program("tea", "Tea house", incarnation=Incarnation("tea@bbbbbbbbbb"))
 RANDOM = Random(3)
 
 
-def holder(store: DynamoStore, key_id: str, *, programs: tuple[str, ...], scopes: tuple[str, ...] = SCOPES) -> Keyring:
+def holder(
+    store: DynamoStore, key_id: str, *, programs: tuple[Incarnation, ...], scopes: tuple[str, ...] = SCOPES
+) -> Keyring:
     key, _ = issue_key(MASTER_SECRET, key_id, programs=programs, scopes=scopes)
     store.put_access_key(key)
     return Keyring(store, key, MASTER_SECRET)
@@ -40,11 +42,11 @@ def operator(store: DynamoStore) -> Keyring:
 def barista(operator: Keyring, store: DynamoStore) -> Keyring:
     """Administers the one program coffee."""
     assert operator.store is store
-    return holder(store, "NBKBARISTA", programs=(PROGRAM.program_id,))
+    return holder(store, "NBKBARISTA", programs=(PROGRAM.incarnation,))
 
 
 def create(keyring: Keyring, *programs: str, scopes: tuple[str, ...] = (READ,)) -> tuple[AccessKey, str]:
-    return keyring.create(programs=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
+    return keyring.create(program_ids=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
 
 
 def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) -> bool:
@@ -58,13 +60,13 @@ def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) 
 def test_a_key_for_several_programs_opens_those_alone(operator: Keyring) -> None:
     key, text = create(operator, PROGRAM.program_id, OTHER.program_id, scopes=(WRITE, READ))
     assert works(operator, text, now=NOW)
-    assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.program_id, OTHER.program_id), (READ, WRITE), NOW)
-    for program_id in key.programs:
-        key.require(program_id, WRITE)
+    assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.incarnation, OTHER.incarnation), (READ, WRITE), NOW)
+    for incarnation in key.programs:
+        key.require(incarnation, WRITE)
         with pytest.raises(Forbidden):
-            key.require(program_id, ADMIN)
+            key.require(incarnation, ADMIN)
     with pytest.raises(Forbidden):
-        key.require("third", READ)
+        key.require(Incarnation("third"), READ)
 
 
 def test_the_secret_of_a_key_is_not_stored(operator: Keyring, table: Table) -> None:
@@ -143,7 +145,7 @@ def test_other_programs_are_out_of_reach_of_one_programs_administrator(operator:
 
 def test_a_key_without_admin_is_refused(store: DynamoStore) -> None:
     with pytest.raises(Forbidden):
-        holder(store, "NBKWRITER", programs=(PROGRAM.program_id,), scopes=(READ, WRITE))
+        holder(store, "NBKWRITER", programs=(PROGRAM.incarnation,), scopes=(READ, WRITE))
 
 
 def test_programs_of_a_new_key_must_exist_and_it_must_open_something(
@@ -153,7 +155,7 @@ def test_programs_of_a_new_key_must_exist_and_it_must_open_something(
         create(operator, "nothing")
     with pytest.raises(InvalidInput):
         create(operator, scopes=(READ,))
-    assert create(operator, scopes=(ADMIN,))[0].opens("anything")
+    assert create(operator, scopes=(ADMIN,))[0].opens(Incarnation("anything"))
 
 
 def test_no_rotation_is_lost_at_the_same_moment(operator: Keyring) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 from moto import mock_aws
 
-from nextbest.store.environment import PUBLIC_MASTER_SECRET
+from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 from tools.cli.commands.deployment import _issue_key
 from tools.cli.deployment import Deployment, OperationFailed
 from tools.cli.doctor import Finding, examine
@@ -44,6 +42,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
             TableName="events", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
+        store_secret(session, "a secret of one's own, longer than 32 characters")
     s3.put_public_access_block(
         Bucket="artifacts",
         PublicAccessBlockConfiguration={
@@ -64,6 +63,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
         queue_url=urls["Queue"],
         dead_letters_url=urls["DeadLetters"],
         failed_invocations_url=urls["FailedInvocations"],
+        master_secret_parameter="/nextbest/stack/master-secret",
         functions=(),
         session=session,
         endpoints={},
@@ -90,6 +90,7 @@ def test_everything_unprotected_and_dead_letters_are_named(session: boto3.Sessio
         "bucket: artifacts, versioning off",
         "bucket: public access blocked: False",
         "dead letters: 1",
+        "master secret: there is no master secret",
     ]
 
 
@@ -103,36 +104,30 @@ def test_the_other_checks_go_on_without_a_table(session: boto3.Session) -> None:
     assert "dead letters" in named
 
 
-@pytest.mark.parametrize(
-    ("secret", "states"),
-    [
-        (PUBLIC_MASTER_SECRET, ["its master secret is the public one of local stacks"]),
-        ("a secret of one's own, longer than 32 characters", []),
-    ],
-)
-def test_public_master_secret_is_named(
-    session: boto3.Session, monkeypatch: pytest.MonkeyPatch, secret: str, states: list[str]
-) -> None:
-    found = replace(deployment(session, protected=True), functions=("manage",))
-    make_api_call = vars(BaseClient)["_make_api_call"]
+def test_a_master_secret_that_is_missing_or_public_is_named(session: boto3.Session) -> None:
+    found = deployment(session, protected=False)
+    (missing,) = [finding for finding in failures(found) if finding.subject == "master secret"]
+    assert missing.state == "there is no master secret"
+    assert "aws ssm put-parameter --type SecureString --name /nextbest/stack/master-secret" in missing.fix
 
-    def call(client: BaseClient, operation: str, arguments: dict[str, object]) -> object:
-        if operation != "GetFunctionConfiguration":
-            return make_api_call(client, operation, arguments)
-        environment = {"Variables": {"MASTER_SECRET": secret}}
-        return {"State": "Active", "LastUpdateStatus": "Successful", "Environment": environment}
+    store_secret(session, PUBLIC_MASTER_SECRET)
+    (public,) = [finding for finding in failures(found) if finding.subject == "master secret"]
+    assert public.state == "the master secret is the public one of local stacks"
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", call)
-
-    assert [finding.state for finding in failures(found) if finding.subject == "function manage"] == states
+    store_secret(session, "a secret of one's own, longer than 32 characters")
+    assert not [finding for finding in failures(found) if finding.subject == "master secret"]
 
 
-def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(
-    session: boto3.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(session: boto3.Session) -> None:
     found = deployment(session, protected=True)
-    monkeypatch.setenv("MASTER_SECRET", PUBLIC_MASTER_SECRET)
+    store_secret(session, PUBLIC_MASTER_SECRET)
 
-    with pytest.raises(OperationFailed, match="public secret of local stacks"):
+    with pytest.raises(OperationFailed, match="public one of local stacks"):
         _issue_key(found, argparse.Namespace())
     assert session.client("dynamodb").scan(TableName="events")["Items"] == []
+
+
+def store_secret(session: boto3.Session, secret: str) -> None:
+    session.client("ssm").put_parameter(
+        Name="/nextbest/stack/master-secret", Value=secret, Type="SecureString", Overwrite=True
+    )

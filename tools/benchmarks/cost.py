@@ -21,6 +21,7 @@ import numpy as np
 from nextbest.aws.table import Table
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
+from nextbest.personalize.protocol.arns import CAMPAIGN, FILTER
 from nextbest.store.dynamo import DynamoStore
 from tools.benchmarks.idle import idle_bill
 from tools.benchmarks.report import put_between
@@ -150,14 +151,14 @@ def _units(table: Table) -> dict[str, Units]:
     store.create_program(program)
     key, _ = operator_key()
     store.put_access_key(key)
-    store.create_resource("personalize:filter", "filter", {"name": "filter", "program_id": program.program_id})
+    store.create_resource(program.incarnation, FILTER, "filter", {"name": "filter"})
     now = time.time()
     events = draw_events("user", 6 * HISTORY, ACTIONS, np.random.default_rng(SEED), now)
     store.append(program, events[:HISTORY])
     meter = Meter(table)
 
     def read(*, resources: Sequence[tuple[str, str]] = (), access_key_id: str | None = None) -> Callable[[], object]:
-        return lambda: store.read_user(program.program_id, "user", access_key_id=access_key_id, resources=resources)
+        return lambda: store.read_user(program.incarnation, "user", access_key_id=access_key_id, resources=resources)
 
     def write(batch: int, posted: Sequence[Event]) -> Callable[[], object]:
         def run() -> None:
@@ -168,7 +169,7 @@ def _units(table: Table) -> dict[str, Units]:
         return run
 
     singles, tens = events[HISTORY : 3 * HISTORY], events[3 * HISTORY :]
-    resources = [("personalize:campaign", program.program_id), ("personalize:filter", "filter")]
+    resources = [(CAMPAIGN, program.program_id), (FILTER, "filter")]
     return {
         "GET actions": meter.per(1, read()),
         "GetActionRecommendations, filter": meter.per(1, read(resources=resources, access_key_id=key.key_id)),

@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import urllib3
 from tqdm import tqdm
 
 from nextbest.domain.events import Event
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Program, new_incarnation
 from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
 from tools.simulator import demo_population
@@ -70,11 +71,9 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
     """
     if store.program_state(PROGRAM_ID) is not None and is_complete(client):
         return False
-    # It exists if an earlier load was interrupted.
-    with contextlib.suppress(AlreadyExists):
-        store.create_program(Program(program_id=PROGRAM_ID, program_name="Coffee shop"))
+    program = demo_program(store)  # it exists if an earlier load was interrupted
     population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
-    store.put_assets(PROGRAM_ID, population.assets)
+    store.put_assets(program.incarnation, population.assets)
     # The events of one user together: they are stored with fewer writes.
     events = sorted(population.events)
     batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]
@@ -85,6 +84,16 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
             bar.update(len(batch))
     rebase(client)
     return True
+
+
+def demo_program(store: Store) -> Program:
+    """The demo program; created, without data, where it does not exist."""
+    with contextlib.suppress(AlreadyExists):
+        incarnation = new_incarnation(PROGRAM_ID, random=SystemRandom())
+        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation))
+    state = store.program_state(PROGRAM_ID)
+    assert state is not None
+    return state.program
 
 
 def is_complete(client: DemoClient) -> bool:

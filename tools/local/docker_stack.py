@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Never
 from tools.local.build import BUILT_TEMPLATE, sam
 from tools.local.docker import HOST_NAME, bridge_address, remove_containers
 from tools.local.doors import forward_by_service, forward_to, require_token
-from tools.local.engines import CREDENTIALS, REGION, Engines, start_engines
+from tools.local.engines import CREDENTIALS, REGION, start_engines
 from tools.local.gateway import Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
 from tools.local.invocations import InvokeClient
@@ -128,7 +128,7 @@ class DockerStack:
         ports = {name: free_port(host) for name in _SERVERS}
         urls = {name: f"http://{host}:{port}" for name, port in ports.items()}
         # Open first: SAM CLI calls it when it starts.
-        door.run(open_to_containers(engine_urls(self._engines) | {"lambda": urls["start-lambda"]}, self._token, bridge))
+        door.run(open_to_containers(self._engines.urls() | {"lambda": urls["start-lambda"]}, self._token, bridge))
         self._start_servers(processes, host, ports)
         gateway.run(require_host(forward_to(urls["start-api"], timeout_seconds=_RESPONSE_SECONDS), allowed_names()))
         self._start_pollers(InvokeClient(urls["start-lambda"]))
@@ -168,7 +168,7 @@ class DockerStack:
 
     def _describe(self) -> dict[str, object]:
         queues = replace(self._engines, sqs_url=self._door_url)
-        services = (*engine_urls(self._engines), "lambda")
+        services = (*self._engines.urls(), "lambda")
         return {
             "pid": os.getpid(),
             "url": self.url,
@@ -183,11 +183,6 @@ class DockerStack:
             "buckets": list(self._application.buckets),
             "queues": {name: queues.queue_url(name) for name in self._application.queues},
         }
-
-
-def engine_urls(engines: Engines) -> dict[str, str]:
-    """The engine of each service, by the name that signatures have."""
-    return {"dynamodb": engines.dynamodb_url, "s3": engines.s3_url, "sqs": engines.sqs_url}
 
 
 def open_to_containers(urls: dict[str, str], token: str, bridge: str) -> WSGIApplication:

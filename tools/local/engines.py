@@ -1,8 +1,8 @@
-"""DynamoDB, S3 and SQS on this machine.
+"""DynamoDB, S3, SQS and SSM on this machine.
 
 DynamoDB is dynoxide, a static binary over SQLite: it is the fastest of the engines compared, and writes that it has
 acknowledged survive a kill -9. On platforms without a binary ministack's DynamoDB is used, which saves its tables only
-on SIGTERM. S3 and SQS are ministack: S3 objects are on disk before the response, the queue's messages are saved on
+on SIGTERM. S3, SQS and SSM are ministack: S3 objects are on disk before the response, the queue's messages are saved on
 SIGTERM (which the kernel sends even when the stack is killed).
 
 None of them checks credentials, and all of them let every web page in: they listen where no page finds them
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nextbest.store.environment import LOCAL_VARIABLE
+from nextbest.store.master_secret import LOCAL_VARIABLE
 from tools.local.private_network import unguessable_address
 from tools.local.processes import Processes, free_port, wait_for_port
 
@@ -37,17 +37,20 @@ class Engines:
     dynamodb_url: str
     s3_url: str
     sqs_url: str
+    ssm_url: str
     processes: Mapping[str, subprocess.Popen[bytes]]
 
     def queue_url(self, name: str) -> str:
         return f"{self.sqs_url}/{ACCOUNT_ID}/{name}"
 
+    def urls(self) -> dict[str, str]:
+        """Where each service listens, by the name that signatures have."""
+        return {"dynamodb": self.dynamodb_url, "s3": self.s3_url, "sqs": self.sqs_url, "ssm": self.ssm_url}
+
     def variables(self) -> dict[str, str]:
         """Environment variables with which AWS SDKs find the engines."""
         return {
-            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
-            "AWS_ENDPOINT_URL_S3": self.s3_url,
-            "AWS_ENDPOINT_URL_SQS": self.sqs_url,
+            **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in self.urls().items()},
             "AWS_EC2_METADATA_DISABLED": "true",
             LOCAL_VARIABLE: "true",
             "AWS_REGION": REGION,
@@ -90,14 +93,14 @@ def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
         dynamodb_url = f"http://{host}:{port}"
         started["dynoxide"] = dynoxide
     wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS, host=host)
-    return Engines(dynamodb_url, ministack_url, ministack_url, started)
+    return Engines(dynamodb_url, ministack_url, ministack_url, ministack_url, started)
 
 
 def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "SERVICES": "s3,sqs,dynamodb" if with_dynamodb else "s3,sqs",
+        "SERVICES": "s3,sqs,ssm,dynamodb" if with_dynamodb else "s3,sqs,ssm",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),
         "S3_PERSIST": "1",

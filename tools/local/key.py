@@ -1,13 +1,13 @@
-"""The parameters and the operator's key of every local stack; they are public."""
+"""The parameters, the master secret and the operator's key of every local stack; they are public."""
 
 from __future__ import annotations
 
 from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
-from nextbest.store.environment import PUBLIC_MASTER_SECRET
+from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 
 # Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
 MASTER_SECRET = PUBLIC_MASTER_SECRET
-PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
+PARAMETERS = {"Stage": "local"}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 
 

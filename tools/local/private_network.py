@@ -4,7 +4,7 @@ The engines and AWS's Lambda emulator check no credentials and answer every web 
 in a network of their own (a Linux network namespace): nothing outside reaches the engines, whatever it knows. Sockets
 that were opened before stay outside: the gateway's, and those of the guarded doors (``tools.local.doors``) for tools
 and tests. Where the kernel does not allow such a network (some containers), the second barrier is alone: the engines
-listen on a loopback address and port that are drawn anew for each start, 2^39 to choose from.
+listen on a loopback address and port that are drawn anew for each start, 2^38 to choose from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SET_INTERFACE_FLAGS = 0x8914  # SIOCSIFFLAGS
 _INTERFACE_UP = 1  # IFF_UP
 _BACKLOG = 256
-DOORS = ("dynamodb", "s3", "sqs", "lambda")
+DOORS = ("dynamodb", "s3", "sqs", "ssm", "lambda")
 
 
 @dataclass(frozen=True, slots=True)

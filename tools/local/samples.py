@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from nextbest.domain.access_keys import READ, issue_key
-from nextbest.domain.programs import Program
-from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
-from tools.local.demo import PROGRAM_ID, DemoClient, is_complete, rebase
+from tools.local.demo import DemoClient, demo_program, is_complete, rebase
 from tools.local.engines import REGION
 from tools.local.key import MASTER_SECRET, operator_key
 
@@ -51,14 +48,13 @@ def prepare(store: Store, client: DemoClient) -> None:
 
     Raises DemoFailed.
     """
-    with contextlib.suppress(AlreadyExists):
-        store.create_program(Program(program_id=PROGRAM_ID, program_name="Coffee shop"))
+    program = demo_program(store)
     for name in ("collect/post-events", "manage/post-assets"):
         event = sample(name)
         client.call("POST", event["rawPath"], json.loads(event["body"]))
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
     key = store.access_key(key_id)
     if key is None or key.revoked:
-        store.put_access_key(issue_key(MASTER_SECRET, key_id, programs=(PROGRAM_ID,), scopes=(READ,))[0])
+        store.put_access_key(issue_key(MASTER_SECRET, key_id, programs=(program.incarnation,), scopes=(READ,))[0])
     if not is_complete(client):
         rebase(client)

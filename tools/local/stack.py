@@ -140,7 +140,7 @@ class Stack:
         """Let those who hold the token reach the engines, and have functions be invoked, from outside."""
         engines, sockets = self._engines, self._listeners.doors
         self._doors = {"lambda": self._server(sockets["lambda"], listen(self._host, 0))}
-        for service, url in (("dynamodb", engines.dynamodb_url), ("s3", engines.s3_url), ("sqs", engines.sqs_url)):
+        for service, url in engines.urls().items():
             self._doors[service] = self._server(sockets[service], threads=FEW_THREADS)
             self._doors[service].run(require_token(forward_to(url), self._token, LOOPBACK_NAMES))
 

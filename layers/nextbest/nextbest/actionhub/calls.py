@@ -18,6 +18,7 @@ from nextbest.actionhub.manage import Deployment
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.store.base import ProgramState
 
@@ -40,8 +41,8 @@ class ProgramCall(KeyCall):
     state: ProgramState
 
     @property
-    def program_id(self) -> str:
-        return self.state.program.program_id
+    def incarnation(self) -> Incarnation:
+        return self.state.program.incarnation
 
     @property
     def catalogue(self) -> Catalogue:

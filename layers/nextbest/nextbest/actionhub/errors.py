@@ -48,11 +48,6 @@ class InvalidRequest(InvalidInput):
         super().__init__(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (errors: {len(detail)})")
         self.detail = tuple(detail)
 
-    @property
-    def is_about_json(self) -> bool:
-        """Whether the body is no JSON, so that its values could not even be looked at."""
-        return bool(self.detail[0]["type"] == "json_invalid")
-
 
 class UnreadableBody(InvalidInput):
     """A body that says it is JSON and is not text, or is nested or has numbers beyond any reader's limit."""

@@ -16,6 +16,7 @@ from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
+from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
 
 MAX_PROGRAMS_OF_A_KEY = 100
@@ -85,7 +86,7 @@ def _details(key: AccessKey) -> KeyDetails:
     return KeyDetails(
         key_id=key.key_id,
         name=key.name,
-        programs=list(key.programs),
+        programs=list(map(program_id_of, key.programs)),
         scopes=list(key.scopes),
         generation=key.generation,
         active=key.is_active(now=now),
@@ -100,7 +101,7 @@ def _with_secret(key: AccessKey, text: str) -> KeyWithSecret:
 
 def _keyring() -> Keyring:
     call = router.key_call
-    return Keyring(call.deployment.store, call.key, call.deployment.master_secret)
+    return Keyring(call.deployment.store, call.key, call.deployment.master_secret())
 
 
 @router.endpoint("GET", "/keys", ADMIN, "The keys that this one may manage", of_program=False, not_found=None)
@@ -125,7 +126,7 @@ def post_keys(body: NewKey, idempotency_key: IdempotencyKey = None) -> KeyWithSe
 def _create_key(body: NewKey) -> KeyWithSecret:
     call = router.key_call
     key, text = _keyring().create(
-        programs=tuple(body.programs),
+        program_ids=tuple(body.programs),
         scopes=tuple(body.scopes),
         name=body.name,
         now=call.now,

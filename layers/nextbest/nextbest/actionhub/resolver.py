@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.message import Message
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,10 @@ class _RequestValidation(OpenAPIRequestValidationMiddleware):
         """It has no state, and Powertools' own has no types."""
 
     def _get_body(self, app: EventHandlerInstance) -> Any:
+        """The body, once whoever sent it has proved to hold a key (``authenticate`` in the context)."""
+        authenticate: Callable[[], object] | None = app.context.get("authenticate")
+        if authenticate is not None:
+            authenticate()
         return read_body(app.context["request"])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -85,6 +85,17 @@ def s3_client() -> S3Client:
 def sqs_client() -> SQSClient:
     """An SQS client."""
     return cast("SQSClient", _client("sqs"))
+
+
+class SsmClient(Protocol):
+    """What we call of SSM."""
+
+    def get_parameter(self, **request: Any) -> Mapping[str, Any]: ...
+
+
+def ssm_client() -> SsmClient:
+    """An SSM client."""
+    return cast(SsmClient, _client("ssm"))
 
 
 def lambda_client() -> LambdaClient:

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, NotFound, Unavailable
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
@@ -45,9 +46,9 @@ class SegmentCache:
         self._artifacts = artifacts
         self._kept: LruCache[Segments] = LruCache(capacity)
 
-    def segments_of(self, program_id: str, kind: str) -> Segments:
+    def segments_of(self, incarnation: Incarnation, kind: str) -> Segments:
         """The program's current segments of one kind. Raises NotFound before its first rebase, ArtifactError."""
-        pointer = self._store.segments(program_id)
+        pointer = self._store.segments(incarnation)
         if pointer is None:
             raise NotFound(NO_SEGMENTS)
         key = file_key(pointer, kind)
@@ -118,7 +119,7 @@ def _actions_by_label(actions: Mapping[str, list[int]], catalogue: Catalogue) ->
 
 
 def refresh_segments(
-    store: Store, state: ProgramState, start: Callable[[str], None], pause: Callable[[float], None]
+    store: Store, state: ProgramState, start: Callable[[Incarnation], None], pause: Callable[[float], None]
 ) -> None:
     """Have ``start`` compute the segments again, and wait for them; ``pause`` waits for some seconds.
 
@@ -126,11 +127,11 @@ def refresh_segments(
     """
     if state.model is None:
         raise NotFound(NO_SEGMENTS)
-    program_id = state.program.program_id
-    before = store.segments(program_id)
-    start(program_id)
+    incarnation = state.program.incarnation
+    before = store.segments(incarnation)
+    start(incarnation)
     for _ in range(_POLLS):
-        if store.segments(program_id) != before:
+        if store.segments(incarnation) != before:
             return
         pause(_POLL_SECONDS)
     raise Unavailable("the segments are still being computed; ask again, without force_refresh")
@@ -141,32 +142,37 @@ def file_key(pointer: SegmentsPointer, kind: str) -> str:
     return f"{pointer.prefix}{kind}.nbs"
 
 
-def files_of(program_id: str) -> str:
+def files_of(incarnation: Incarnation) -> str:
     """What the keys of all files of a program's segments begin with."""
-    return f"segments/{program_id}/"
+    return f"segments/{incarnation}/"
 
 
 def publish(
-    store: Store, artifacts: ArtifactStore, program_id: str, built: Mapping[str, Segments], *, computed_at: float
+    store: Store,
+    artifacts: ArtifactStore,
+    incarnation: Incarnation,
+    built: Mapping[str, Segments],
+    *,
+    computed_at: float,
 ) -> SegmentsPointer:
     """Write segments of the log as it was at ``computed_at`` (seconds since 1970), and move the pointer.
 
-    Users who were deleted since then are left out.
+    Users who were deleted since then are left out. Raises NotFound for a program that was deleted meanwhile.
     """
-    pointer = _pointer(program_id, f"{round(computed_at * 1000):013d}", computed_at)
+    pointer = _pointer(incarnation, f"{round(computed_at * 1000):013d}", computed_at)
     users = next(iter(built.values())).users
-    erased = store.erased_since(program_id, users, round(computed_at * 1e6))
+    erased = store.erased_since(incarnation, users, round(computed_at * 1e6))
     for kind, segments in built.items():
         artifacts.put(file_key(pointer, kind), segments.without(erased).encode())
-    store.point_to_segments(program_id, pointer)
+    store.point_to_segments(incarnation, pointer)
     return pointer
 
 
 def memberships_of(
-    store: Store, artifacts: ArtifactStore, program_id: str, user_id: str
+    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str
 ) -> dict[str, list[tuple[Action, float]]]:
     """By kind, the actions that a user has a weight for in the program's segments, strongest first."""
-    pointer = store.segments(program_id)
+    pointer = store.segments(incarnation)
     if pointer is None:
         return {}
     return {
@@ -174,13 +180,13 @@ def memberships_of(
     }
 
 
-def forget_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str) -> int:
+def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str) -> int:
     """Take a user out of the program's segments, and delete all earlier versions of them; how many memberships.
 
     Raises InUse where others keep changing the segments meanwhile.
     """
     for _attempt in range(_ATTEMPTS):
-        pointer = store.segments(program_id)
+        pointer = store.segments(incarnation)
         if pointer is None:
             return 0
         old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
@@ -190,14 +196,14 @@ def forget_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id
         # what a rebase that began later writes.
         began, _, count = pointer.version.partition("_")
         version = f"{began}_{int(count.partition('_')[0] or 0) + 1:06d}_{digest}"
-        changed = _pointer(program_id, version, pointer.computed_at)
+        changed = _pointer(incarnation, version, pointer.computed_at)
         for kind, data in files.items():
             artifacts.put(file_key(changed, kind), data)
-        if store.point_to_segments(program_id, changed, instead_of=pointer):
-            artifacts.delete_all(files_of(program_id), before=changed.prefix)
+        if store.point_to_segments(incarnation, changed, instead_of=pointer):
+            artifacts.delete_all(files_of(incarnation), before=changed.prefix)
             return sum(len(segments.memberships(user_id)) for segments in old.values())
     raise InUse("the segments are being changed by others at the same moment; try again")
 
 
-def _pointer(program_id: str, version: str, computed_at: float) -> SegmentsPointer:
-    return SegmentsPointer(version, f"{files_of(program_id)}{version}/", computed_at)
+def _pointer(incarnation: Incarnation, version: str, computed_at: float) -> SegmentsPointer:
+    return SegmentsPointer(version, f"{files_of(incarnation)}{version}/", computed_at)

@@ -11,34 +11,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session
+from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session, ssm_client
 from nextbest.aws.direct_reads import DirectTable, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
+from nextbest.store.master_secret import StoredSecret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
-
-LOCAL_VARIABLE = "NEXTBEST_LOCAL"
-"""Set for functions of the local stack; SAM CLI sets AWS_SAM_LOCAL for those that it runs."""
-
-PUBLIC_MASTER_SECRET = "known to everyone, for local use only"
-"""The master secret of local stacks. Everybody can read it here and make keys with it."""
-
-
-def master_secret() -> str:
-    """The secret MASTER_SECRET, from which access keys are derived.
-
-    Raises RuntimeError for the public one, except on a developer's machine: no function of a deployment starts with it.
-    """
-    secret = os.environ["MASTER_SECRET"]
-    if secret == PUBLIC_MASTER_SECRET and os.environ.keys().isdisjoint((LOCAL_VARIABLE, "AWS_SAM_LOCAL")):
-        raise RuntimeError(
-            "the parameter MasterSecret is the public secret of local stacks, with which everybody can make keys: "
-            "deploy with a secret of your own, for example the output of `openssl rand -base64 48`"
-        )
-    return secret
 
 
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
@@ -49,6 +30,12 @@ def open_store(*, clock: Callable[[], float]) -> DynamoStore:
 def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:
     """The artifacts in the bucket ARTIFACT_BUCKET."""
     return DirectArtifacts(lazily(s3_client), os.environ["ARTIFACT_BUCKET"], _endpoint("s3", clock))
+
+
+def open_master_secret(*, clock: Callable[[], float]) -> StoredSecret:
+    """The secret in the parameter MASTER_SECRET_PARAMETER."""
+    name = os.environ["MASTER_SECRET_PARAMETER"]
+    return StoredSecret(name, _endpoint("ssm", clock), lazily(ssm_client), clock=clock)
 
 
 def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:

@@ -28,6 +28,7 @@ from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Protocol, Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
+from nextbest.store.base import MasterSecret
 from nextbest.store.bulk import BulkStore
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -59,7 +60,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
     protocol = Protocol.CONTROL
 
     def __init__(
-        self, store: BulkStore, region: str, control_plane: Callable[[Arns], ControlPlane], master_secret: str
+        self, store: BulkStore, region: str, control_plane: Callable[[Arns], ControlPlane], master_secret: MasterSecret
     ) -> None:
         super().__init__(store, master_secret)
         self._region = region

@@ -104,16 +104,20 @@ def _check_time(value: FieldValue) -> None:
         raise InvalidInput("TIMESTAMP must be in seconds (not milliseconds) since 1970")
 
 
+def item_event_type(row: Row) -> str:
+    """The event type in a row of item interactions, which need not have one."""
+    return str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
+
+
 def event_of(row: Row, dataset_type: str, source: str) -> Event:
     """The event in a row of interactions."""
     timestamp = row["TIMESTAMP"]
     assert isinstance(timestamp, int)
-    event_type = str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
     actions = dataset_type == ACTION_INTERACTIONS
     return Event(
         user_id=str(row["USER_ID"]),
         timestamp_us=timestamp * MICROSECONDS,
-        event_type=action_event_type(event_type, path="EVENT_TYPE") if actions else event_type,
+        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type(row),
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),

@@ -11,7 +11,7 @@ from nextbest.personalize.events.records import put_actions, put_items, put_user
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Refused
 from nextbest.personalize.protocol.wire import read_body, success
-from nextbest.store.base import Store
+from nextbest.store.base import MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import PERSONALIZE, Request
 from nextbest.web.response import Response
@@ -22,7 +22,7 @@ PATHS = ("/action-interactions", "/events", "/actions", "/users", "/items")
 class PersonalizeEventsEndpoints(PersonalizeEndpoints):
     """What Personalize clients put: interactions, events, actions, users, items."""
 
-    def __init__(self, store: Store, catalogues: CatalogueCache, master_secret: str) -> None:
+    def __init__(self, store: Store, catalogues: CatalogueCache, master_secret: MasterSecret) -> None:
         super().__init__(store, master_secret)
         self._store = store
         self._catalogues = catalogues

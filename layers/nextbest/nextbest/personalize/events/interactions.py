@@ -14,6 +14,7 @@ from typing import Any
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, identity_of
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import remember_item_events
@@ -138,7 +139,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
         if "itemId" in row
     ]
     # Before the events themselves, so that no model learns a type before it is known to be about items.
-    remember_item_events(store, tracker.state.program.program_id, {event.event_type for event in events})
+    remember_item_events(store, tracker.state.program.incarnation, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
 
 
@@ -150,7 +151,7 @@ def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
     program = tracker.state.program
-    new = _without_used_ids(store, program.program_id, events)
+    new = _without_used_ids(store, program.incarnation, events)
     stored = store.append(program, new) if new else Appended(0, 0)
     for user_id, session_id in dict.fromkeys(visitors):
         if user_id is not None:
@@ -158,7 +159,7 @@ def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: It
     return Put(stored.accepted, len(events) - stored.accepted)
 
 
-def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
+def _without_used_ids(store: Store, incarnation: Incarnation, events: Sequence[Event]) -> list[Event]:
     """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
 
     The store itself drops identical events, such as those of a client's retry.
@@ -169,7 +170,7 @@ def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) ->
             first.setdefault((event.user_id, event.event_id), event)
     used: set[tuple[str, str]] = set()
     for user_id, own in events_by_user(first.values()).items():
-        history = store.read_user(program_id, user_id, with_state=False).history
+        history = store.read_user(incarnation, user_id, with_state=False).history
         if history is not None:
             used.update((user_id, event.event_id) for event in own if _is_used(history, event))
     return [

@@ -13,6 +13,7 @@ from nextbest.personalize.protocol.signature import (
     parse_authorization,
     verify,
 )
+from nextbest.store.base import MasterSecret
 from nextbest.web.request import Request
 
 
@@ -25,10 +26,10 @@ class SignedCaller:
 
     request: Request
     credential: Credential
-    master_secret: str
+    master_secret: MasterSecret
 
     @classmethod
-    def of(cls, request: Request, master_secret: str) -> SignedCaller:
+    def of(cls, request: Request, master_secret: MasterSecret) -> SignedCaller:
         """The caller that the Authorization header names. Raises SignatureRefused for one that cannot be read."""
         return cls(request, parse_authorization(request.headers), master_secret)
 
@@ -50,5 +51,5 @@ class SignedCaller:
         return key
 
     def _verify(self, key: AccessKey, generation: int, now: float) -> None:
-        secret = derive_secret(self.master_secret, key.key_id, generation)
+        secret = derive_secret(self.master_secret(), key.key_id, generation)
         verify(self.request, self.credential, secret, now=now)
