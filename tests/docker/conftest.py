@@ -76,10 +76,9 @@ def sam_options(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Options for SAM CLI, once there is a base image; skips the test where there cannot be one."""
     try:
         check_machine("make test-docker")
-        if docker("images", "--quiet", IMAGE):
+        pull = ["docker", "pull", "--quiet", IMAGE]
+        if docker("images", "--quiet", IMAGE) or subprocess.run(pull, check=False).returncode == 0:
             return ("--skip-pull-image",)
-        if subprocess.run(["docker", "pull", "--quiet", IMAGE], check=False).returncode == 0:
-            return ()
         terminal = request.config.pluginmanager.getplugin("terminalreporter")
         terminal.write_line(f"{IMAGE} cannot be had: a stand-in made of this machine's {BUILD_PYTHON} is used")
         make_image(IMAGE, python=BUILD_PYTHON)

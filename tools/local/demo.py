@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program, new_incarnation
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
 from tools.simulator import demo_population
@@ -27,7 +28,6 @@ _SEED = 7
 _BATCH_EVENTS = 1000
 _POLL_SECONDS = 0.25
 _REBASE_SECONDS = 600.0
-_COMPLETE = "program_user_graph_complete"
 
 
 class DemoFailed(Exception):
@@ -98,7 +98,7 @@ def demo_program(store: Store) -> Program:
 
 def is_complete(client: DemoClient) -> bool:
     """Whether the demo program has a model of its latest rebase."""
-    complete: bool = client.status()["status_id"] == _COMPLETE
+    complete: bool = client.status()["status_id"] == COMPLETE
     return complete
 
 
@@ -109,9 +109,9 @@ def rebase(client: DemoClient) -> None:
     shown = ""
     while True:
         status = client.status()
-        if status["status_id"] == _COMPLETE:
+        if status["status_id"] == COMPLETE:
             return
-        if "failed" in status["status_id"] or time.monotonic() > deadline:
+        if status["status_id"] == FAILED or time.monotonic() > deadline:
             raise DemoFailed(
                 f"the demo's rebase is at {status['status_id']}: {status['message']} (see its function's log)"
             )

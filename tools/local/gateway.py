@@ -133,6 +133,7 @@ class Server:
     def __init__(self, *listeners: socket.socket, threads: int = MANY_THREADS) -> None:
         self.urls = tuple("http://{}:{}".format(*listener.getsockname()) for listener in listeners)
         self._application: WSGIApplication = Flask("starting")
+        self._closed = False
         self._server = create_server(
             self._delegate,
             map={},  # otherwise all servers of a process share one event loop
@@ -145,10 +146,19 @@ class Server:
     def run(self, application: WSGIApplication) -> None:
         """Respond to requests in the background from now on."""
         self._application = application
-        threading.Thread(target=self._server.run, name=f"server of {self.urls[0]}", daemon=True).start()
+        threading.Thread(target=self._serve, name=f"server of {self.urls[0]}", daemon=True).start()
 
     def close(self) -> None:
+        self._closed = True
         self._server.close()
+
+    def _serve(self) -> None:
+        try:
+            self._server.run()
+        except OSError:
+            # It may be waiting on the sockets that were closed.
+            if not self._closed:
+                raise
 
     def _delegate(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._application(environment, start_response)
