@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost coverage format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -55,7 +55,7 @@ load: install ## load your events: make load FILE=events.csv PROGRAM=name (COLUM
 doctor: ## check the local stack, and say how to fix what is wrong
 	@./nextbest doctor --state "$$STATE"
 
-start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
+start-docker: install ## the same on the plain `sam local start-api` (needs Docker, and python3.13 on the PATH)
 	@./nextbest start-docker --port $(PORT) --state "$$STATE" -- $(SAM_OPTIONS)
 
 test check: install-dev ## everything that CI checks and that needs no Docker
@@ -68,6 +68,9 @@ types:
 
 tests: # two workers; tests/conftest.py says what they share
 	@.venv/bin/python -m pytest $(IN_TWO_WORKERS)
+
+test-docker: install-dev ## make start-docker, all samples of events/ and Ctrl-C, where Docker is
+	@.venv/bin/python -m pytest tests/docker -mdocker
 
 coverage: install-dev ## how much of each package the tests run that need no stack
 	@.venv/bin/python -m pytest tests/unit tests/functions tests/store $(IN_TWO_WORKERS) --cov --cov-report=
