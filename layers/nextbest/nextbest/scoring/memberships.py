@@ -21,8 +21,8 @@ from nextbest.domain.actions import Action
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
 from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.rank import strongest
 from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.selection import strongest
 
 GROWTH = "growth"
 DISCOVERY = "discovery"
@@ -175,7 +175,7 @@ def recommended(
     if not allow_repeats:
         eligible = eligible.copy()
         eligible[inputs.known] = -np.inf
-    chosen = strongest(eligible, RECOMMENDED_ACTIONS, model)
+    chosen = strongest(RECOMMENDED_ACTIONS, eligible, model.tie_breaks)
     weights = mode.calibration.growth(scores[chosen], activity)
     above = weights >= model.action_weight_floor
     return chosen[above], weights[above]

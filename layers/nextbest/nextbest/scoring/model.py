@@ -103,10 +103,10 @@ class Model:
         return {action: index for index, action in enumerate(self.actions)}
 
     @cached_property
-    def tie_breaks(self) -> NDArray[np.uint32]:
-        """A hash of each action's name: it orders equal scores the same way whatever the order of the actions."""
-        names = (crc32(f"{event_type}\0{asset_id}".encode()) for event_type, asset_id in self.actions)
-        return np.fromiter(names, np.uint32, len(self.actions))
+    def tie_breaks(self) -> NDArray[np.float64]:
+        """A number drawn from each action's name: the highest comes first among equal scores, whatever the order of the
+        actions."""
+        return np.fromiter(map(tie_break, self.actions), np.float64, len(self.actions))
 
     def moment(self, history: History, now: float) -> float:
         """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
@@ -143,6 +143,11 @@ class Model:
     def load(cls, path: str | Path) -> Model:
         """Read the artifact at ``path``. Raises ArtifactError, and OSError when it cannot be read at all."""
         return cls.from_bytes(Path(path).read_bytes())
+
+
+def tie_break(action: tuple[str, str]) -> float:
+    """The number that an action's name draws (``Model.tie_breaks``)."""
+    return -float(crc32(f"{action[0]}\0{action[1]}".encode()))
 
 
 Arrays = dict[str, NDArray[Any]]

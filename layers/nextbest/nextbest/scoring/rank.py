@@ -13,6 +13,7 @@ from nextbest.errors import InvalidInput
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.model import Model
 from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.selection import strongest
 
 
 def recommend(
@@ -48,7 +49,7 @@ def recommend(
         eligible[~allowed] = -np.inf
     if not allow_repeats:
         eligible[inputs.known] = -np.inf
-    chosen = strongest(eligible, limit, model)
+    chosen = strongest(limit, eligible, model.tie_breaks)
     growth = mode.calibration.growth(scores[chosen], activity)
     base = np.zeros(scores.shape[0])
     base[inputs.known] = history.base_weight_vector(model.half_life_days, now)[inputs.seen]
@@ -80,18 +81,6 @@ def recommend_many(
         yield recommend(
             model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values
         )
-
-
-def strongest(scores: NDArray[np.float64], limit: int, model: Model) -> NDArray[np.int64]:
-    """Indices of the ``limit`` highest finite scores, best first; ties by ``model.tie_breaks``."""
-    if limit < scores.shape[0]:
-        threshold = np.partition(scores, scores.shape[0] - limit)[scores.shape[0] - limit]
-        candidates = np.flatnonzero(scores >= threshold)
-    else:
-        candidates = np.arange(scores.shape[0])
-    candidates = candidates[scores[candidates] > -np.inf]
-    order = np.lexsort((model.tie_breaks[candidates], -scores[candidates]))
-    return candidates[order[:limit]]
 
 
 def _check(model: Model, limit: int, allowed: NDArray[np.bool_] | None, values: NDArray[np.float64] | None) -> None:

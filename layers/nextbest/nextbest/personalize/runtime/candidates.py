@@ -35,7 +35,8 @@ class Candidates:
     ``row_of_action`` (model actions,) is the row of each action's asset, -1 for an action that is not recommended.
     ``learned`` is true for assets that the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
     (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user interacted with it, by
-    asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a hash of the asset's id.
+    asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a number drawn from
+    the asset's id, highest first.
     """
 
     asset_ids: Sequence[str]
@@ -45,7 +46,7 @@ class Candidates:
     expires_at: NDArray[np.float64]
     created_at: NDArray[np.float64]
     value: NDArray[np.float64]
-    tie_break: NDArray[np.uint32]
+    tie_break: NDArray[np.float64]
     repeat_seconds: dict[str, float]
 
     @cached_property
@@ -88,7 +89,7 @@ class Candidates:
             _numbers(columns, EXPIRY, np.inf),
             _numbers(columns, CREATION, np.inf),
             _numbers(columns, VALUE, -np.inf),
-            np.fromiter((crc32(asset_id.encode()) for asset_id in asset_ids), np.uint32, len(asset_ids)),
+            np.fromiter((-crc32(asset_id.encode()) for asset_id in asset_ids), np.float64, len(asset_ids)),
             {asset_ids[row]: float(repeat_days[row]) * DAY_SECONDS for row in held_back},
         )
 
