@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segments import publish
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import Events, build_segments
@@ -30,6 +31,7 @@ from nextbest.store.base import (
 )
 from nextbest.store.cache import CatalogueCache
 from nextbest.training import train
+from nextbest.training.drift import describe, measure_drift
 
 Clock = Callable[[], float]
 
@@ -59,6 +61,9 @@ class Rebase:
             count = len(events["timestamp_us"])
             self._report(TRAINING, f"learning from {count:,} events")
             model = self._train(state.program, events)
+            drift = self._drift(state, events)
+            if drift:
+                model = replace(model, report={**model.report, "drift": drift})
             pointer = self._publish(model)
             self._report(REFRESHING, "refreshing histories that lack events, and the catalogue")
             refreshed = self._refresh_histories(state.program, events)
@@ -68,7 +73,8 @@ class Rebase:
             self._report(
                 COMPLETE,
                 f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
-                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s",
+                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s"
+                + (f"; {described}" if (described := describe(drift)) else ""),
             )
         return pointer
 
@@ -79,7 +85,9 @@ class Rebase:
             raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
         program = state.program
         model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
-            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+            half_life_days=float(program.half_life_days),
+            action_weight_floor=program.action_weight_floor,
+            never_recommended=program.never_recommended,
         )
         return self._publish_segments(state.program, model, self._load_events())
 
@@ -120,6 +128,16 @@ class Rebase:
 
     def _train(self, program: Program, events: Events) -> Model:
         return train(events, program=program, now=self._began, seed=self._seed)
+
+    def _drift(self, state: ProgramState, events: Events) -> dict[str, dict[str, float]]:
+        """What the model that is served told, against what came true since; nothing where it cannot be read."""
+        if state.model is None:
+            return {}
+        try:
+            served = Model.from_bytes(self._artifacts.get(state.model.key))
+        except ArtifactError:
+            return {}
+        return measure_drift(served, events, self._began)
 
     def _publish(self, model: Model) -> ModelPointer:
         data = model.to_bytes()

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from nextbest.errors import ArtifactError
 
-VERSION = 1
+VERSION = 2
+"""Version 1 had nothing for actions that the model does not know; it can still be read."""
 _MAGIC = b"NEXTBEST"
 _HEAD = struct.Struct("<8sIIQII")
 _ALIGNMENT = 64

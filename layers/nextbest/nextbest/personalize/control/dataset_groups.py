@@ -9,6 +9,7 @@ from nextbest.domain.access_keys import ADMIN
 from nextbest.domain.programs import Program
 from nextbest.errors import AlreadyExists, Forbidden, InUse
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
+from nextbest.personalize.datasets.sources import NOT_TAKEN, VIEWED
 from nextbest.personalize.protocol.arns import (
     DATASET,
     DATASET_GROUP,
@@ -36,7 +37,7 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
     call.create(DATASET_GROUP, name, name, settings)
     try:
-        call.store.create_program(Program(name, name))
+        call.store.create_program(Program(name, name, never_recommended=(NOT_TAKEN, VIEWED)))
     except AlreadyExists as error:
         raise taken from error
     return {"datasetGroupArn": arn, "domain": call.request.get("domain")}

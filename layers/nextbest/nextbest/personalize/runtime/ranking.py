@@ -19,6 +19,7 @@ from nextbest.scoring import Model
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.score import Inputs, score_all
 from nextbest.scoring.selection import strongest
+from nextbest.scoring.unknown import UnknownActions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,25 @@ class Ranked:
 def rank_by_model(
     model: Model, history: History, candidates: Candidates, allowed: NDArray[np.bool_], *, now: float, limit: int
 ) -> Ranked:
-    """The ``limit`` likeliest of the ``allowed`` assets that the model knows.
+    """The ``limit`` likeliest of the ``allowed`` assets that have a score.
 
     An asset is as likely as the likeliest of its actions. Assets under the program's floor are left out.
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
-    mode = model.mode(allow_repeats=True)
     inputs = Inputs.of(model, history, now)
+    mode = model.mode_for(True, inputs.seen.size > 0)
     scores = score_all(mode, inputs)
+    scores[model.withheld] = -np.inf
     actions = candidates.recommended_actions
     best = np.full(len(candidates.asset_ids), -np.inf)
     if candidates.best_action_is_only_one:
         best[candidates.row_of_action[actions]] = scores[actions]
     else:
         np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
-    rows = np.flatnonzero(allowed & candidates.learned)
+    if inputs.unknown is not None:
+        _add_unknown(best, scores, inputs.unknown, model, candidates)
+    scored = best > -np.inf
+    rows = np.flatnonzero(allowed & scored)
     if not candidates.is_valued:
         # For one user the likelihood never contradicts the score, so without values the score alone decides, and only
         # assets in the response need a likelihood.
@@ -61,7 +66,7 @@ def rank_by_model(
     above = likelihoods >= model.action_weight_floor
     rows, likelihoods = rows[above], likelihoods[above]
     order = strongest(limit, *_keys(rows, likelihoods, best, candidates))
-    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), candidates.learned)
+    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
 
 
 def rank_by_history(
@@ -84,6 +89,22 @@ def rank_by_history(
     rows = np.flatnonzero(allowed & (likelihoods > 0))
     order = strongest(limit, *_keys(rows, likelihoods[rows], likelihoods, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
+
+
+def _add_unknown(
+    best: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    unknown: UnknownActions,
+    model: Model,
+    candidates: Candidates,
+) -> None:
+    """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
+    for (event_type, asset_id), score in zip(unknown.actions, scores[unknown.first :].tolist(), strict=True):
+        row = candidates.columns.rows.get(asset_id)
+        if row is None or event_type in model.never_recommended:
+            continue
+        if is_recommended(event_type, candidates.item_event_types):
+            best[row] = max(best[row], score)
 
 
 def _keys(
