@@ -12,7 +12,7 @@ from nextbest.aws.queue import SqsQueue
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.personalize.events.dispatch import PersonalizeEventsEndpoints
 from nextbest.store.cache import CatalogueCache
-from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.environment import open_artifacts, open_master_secret, open_store
 from nextbest.web.frame import respond
 from nextbest.web.request import from_payload_v2
 
@@ -23,7 +23,7 @@ ACTIONHUB = EventsEndpoint(
     RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"])),
 )
 PERSONALIZE = PersonalizeEventsEndpoints(
-    STORE, CatalogueCache(STORE, open_artifacts(clock=time.time)), os.environ["MASTER_SECRET"]
+    STORE, CatalogueCache(STORE, open_artifacts(clock=time.time)), open_master_secret(clock=time.time)
 )
 
 

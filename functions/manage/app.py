@@ -11,12 +11,14 @@ from typing import Any
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
+from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
 from nextbest.store.cache import CatalogueCache
-from nextbest.store.environment import open_artifacts, open_store
+from nextbest.store.environment import open_artifacts, open_master_secret, open_store
 from nextbest.store.idempotency import idempotency_records
 from nextbest.web.frame import respond
 from nextbest.web.request import from_payload_v2
@@ -24,8 +26,16 @@ from nextbest.web.request import from_payload_v2
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lazily(lambda_client), os.environ["REBASE_FUNCTION_NAME"])
-MASTER_SECRET = os.environ["MASTER_SECRET"]
+MASTER_SECRET = open_master_secret(clock=time.time)
 RANDOM = SystemRandom()
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
+
+
+def about(incarnation: Incarnation) -> dict[str, str]:
+    """What an event for the function ``rebase`` says of the program."""
+    return {"program_id": program_id_of(incarnation), "incarnation": incarnation}
+
+
 ACTIONHUB = ManageEndpoints(
     Deployment(
         store=STORE,
@@ -33,10 +43,11 @@ ACTIONHUB = ManageEndpoints(
         catalogues=CatalogueCache(STORE, ARTIFACTS),
         segments=SegmentCache(STORE, ARTIFACTS),
         gate=Gate(STORE),
-        start_rebase=lambda program_id: REBASE.start({"program_id": program_id}),
-        start_segments=lambda program_id: REBASE.start({"program_id": program_id, "only": "segments"}),
+        start_rebase=lambda incarnation: REBASE.start(about(incarnation)),
+        start_segments=lambda incarnation: REBASE.start({**about(incarnation), "only": "segments"}),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
+        import_rules=IMPORT_RULES,
         master_secret=MASTER_SECRET,
         random=RANDOM,
     )
@@ -47,9 +58,11 @@ CONTROL_PLANE = ControlPlaneEndpoints(
     lambda arns: ControlPlane(
         STORE,
         arns,
-        lambda program_id, version: REBASE.start({"program_id": program_id, "solution_version": version}),
-        lambda job: REBASE.start({"import_job": job}),
+        lambda incarnation, version: REBASE.start({**about(incarnation), "solution_version": version}),
+        lambda incarnation, job: REBASE.start({**about(incarnation), "import_job": job}),
         RANDOM,
+        ARTIFACTS,
+        IMPORT_RULES,
     ),
     MASTER_SECRET,
 )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
-from nextbest.errors import InvalidInput, NextbestError, Unavailable
+from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
+from nextbest.logic.programs import present_incarnation
 from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.dataset_import import run_import
@@ -18,31 +23,53 @@ from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
+IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
-    if "import_job" in event:
-        run_import(STORE, S3Files(s3_client()), event["import_job"], clock=time.time)
-        return {"import_job": event["import_job"]}
     if "program_id" not in event:
         return {"models": rebase_all()}
+    incarnation = incarnation_in(event)
+    try:
+        return run(event, incarnation)
+    except NotFound as error:
+        if "incarnation" not in event:
+            raise
+        # Its owner deleted it meanwhile: no failure, and nothing to try again.
+        logger.info("not run", program_id=event["program_id"], reason=error.message)
+        return {}
+
+
+def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
+    """What one event asks for. Raises NotFound for a program that is gone."""
+    if "import_job" in event:
+        run_import(STORE, S3Files(s3_client()), IMPORT_RULES, incarnation, event["import_job"], clock=time.time)
+        return {"import_job": event["import_job"]}
     if event.get("only") == "segments":
-        return {"segments": Rebase(STORE, ARTIFACTS, event["program_id"], clock=time.time).refresh_segments().version}
+        return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:
-        run = partial(rebase, event["program_id"])
-        trained = run_version(STORE, ARTIFACTS, event["solution_version"], run, clock=time.time)
+        train = partial(rebase, incarnation)
+        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], train, clock=time.time)
         return {"model": trained.version if trained is not None else None}
-    return {"model": rebase(event["program_id"]).version}
+    return {"model": rebase(incarnation).version}
 
 
-def rebase(program_id: str) -> ModelPointer:
+def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
+    """The program that an event is about; of an id alone, as people send it, the present one. Raises NotFound."""
+    if "incarnation" in event:
+        return Incarnation(event["incarnation"])
+    return present_incarnation(STORE, event["program_id"])
+
+
+def rebase(incarnation: Incarnation) -> ModelPointer:
     """Rebase one program; logs one line, which records how long it took."""
     began = time.time()
-    model = Rebase(STORE, ARTIFACTS, program_id, clock=time.time).run()
+    model = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).run()
     duration = {"RebaseDuration": (time.time() - began, MetricUnit.Seconds)}
-    logger.info("rebased", model=model.version, **program_metrics(duration, now=began, program=program_id))
+    metrics = program_metrics(duration, now=began, program=program_id_of(incarnation))
+    logger.info("rebased", model=model.version, **metrics)
     return model
 
 
@@ -53,8 +80,8 @@ def rebase_all() -> dict[str, str]:
     for state in sorted(filter(None, states), key=lambda state: state.model.version if state.model else ""):
         program_id = state.program.program_id
         try:
-            models[program_id] = rebase(program_id).version
-        except InvalidInput as error:  # nothing to learn from yet; its status says so
+            models[program_id] = rebase(state.program.incarnation).version
+        except (InvalidInput, NotFound) as error:  # nothing to learn from yet, as its status says; or just deleted
             logger.info("not rebased", program_id=program_id, reason=error.message)
         except (NextbestError, *SERVICE_FAILURES) as error:
             logger.error("a rebase failed", program_id=program_id, reason=str(error))

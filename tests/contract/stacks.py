@@ -40,6 +40,13 @@ class RunningStack:
         self.tables: list[str] = content["tables"]
         self.buckets: list[str] = content["buckets"]
         self.queues: dict[str, str] = content["queues"]
+        self.session_token: str = content["variables"]["AWS_SESSION_TOKEN"]
+        prefix = "AWS_ENDPOINT_URL_"
+        self.endpoints: dict[str, str] = {
+            name.removeprefix(prefix).lower(): value
+            for name, value in content["variables"].items()
+            if name.startswith(prefix)
+        }
         self.dynamodb: DynamoDBClient = boto3.client("dynamodb", **client_arguments(content["variables"], "DYNAMODB"))
         self.s3: S3Client = boto3.client("s3", **client_arguments(content["variables"], "S3"))
         self.sqs: SQSClient = boto3.client("sqs", **client_arguments(content["variables"], "SQS"))
@@ -48,6 +55,10 @@ class RunningStack:
     def log(self, name: str) -> str:
         """What a function (or engine) wrote so far."""
         return (self.state / "logs" / f"{name}.log").read_text()
+
+    def output(self) -> str:
+        """What the stack wrote to the terminal so far."""
+        return output_of(self.state)
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; the exit status."""
@@ -82,6 +93,7 @@ def client_arguments(variables: Mapping[str, str], service: str) -> dict[str, An
         "region_name": variables["AWS_REGION"],
         "aws_access_key_id": "local",
         "aws_secret_access_key": "local",
+        "aws_session_token": variables["AWS_SESSION_TOKEN"],
         "config": Config(retries={"total_max_attempts": 1}),
     }
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.personalize_clients import Personalize, arn, error_of
+from tests.contract.personalize_clients import USERS, Personalize, arn, error_of
 from tests.contract.stacks import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "put_labels": {"labels": [{"label": "hot", "weight": 0.0}]},
     "put_program": {"program_name": "stolen"},
     "post_programs": {"program_name": "stolen"},
+    "put_import_locations": {"import_locations": ["s3://stolen/"]},
 }
 
 
@@ -54,6 +55,7 @@ ROUTES = [
 ROUTES_OF_A_PROGRAM = [
     route for route in ROUTES if route.name not in ("post_programs", "post_keys") and route.tag != "keys"
 ]
+RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
 EXPECTED = {"detail": "Could not validate API KEY"}
 
 
@@ -181,3 +183,35 @@ def test_personalize_resources_of_another_program_are_refused_as_if_they_did_not
         assert OTHER not in str(control.list_campaigns()["campaigns"])
     finally:
         clients.close()
+
+
+def test_both_programs_may_give_their_resources_the_same_names(world: World) -> None:
+    owned = []
+    for program_id, key in (("isolated-a", world.keys[0]), (OTHER, world.other_key)):
+        clients = Personalize.at(world.stack.url, key)
+        control, group = clients.control, arn("dataset-group", program_id)
+        try:
+            control.create_schema(name="mine", schema=json.dumps({**USERS, "doc": program_id}))
+            expression = f'EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("{program_id}")'
+            control.create_filter(name="mine", datasetGroupArn=group, filterExpression=expression)
+            control.create_solution(name="mine", datasetGroupArn=group, recipeArn=RECIPE)
+        finally:
+            clients.close()
+        owned.append((program_id, key))
+    for program_id, key in owned:
+        clients = Personalize.at(world.stack.url, key)
+        control = clients.control
+        try:
+            described = control.describe_filter(filterArn=arn("filter", "mine"))["filter"]
+            assert program_id in described["filterExpression"]
+            assert described["datasetGroupArn"] == arn("dataset-group", program_id)
+            schema = control.describe_schema(schemaArn=arn("schema", "mine"))["schema"]["schema"]
+            assert json.loads(schema)["doc"] == program_id
+            for lists, name in (
+                ("list_filters", "Filters"),
+                ("list_schemas", "schemas"),
+                ("list_solutions", "solutions"),
+            ):
+                assert [row["name"] for row in getattr(control, lists)()[name]] == ["mine"]
+        finally:
+            clients.close()

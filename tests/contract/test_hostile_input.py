@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import time
@@ -111,16 +112,50 @@ def test_personalize_refuses_in_its_own_words(stack: RunningStack, program: Prog
             ).encode(),
         ),
     }[name]
-    url = f"{stack.url}/personalize/{path}"
-    signed = AWSRequest("POST", url, JSON, body)
-    key_id, _, secret = program.key.partition(".")
-    SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(signed)
-
-    answer = httpx.post(url, content=body, headers=dict(signed.headers.items()), timeout=30)
+    answer = signed_post(f"{stack.url}/personalize/{path}", body, program.key, JSON)
 
     assert answer.status_code == 400, answer.text[:500]
     assert answer.json()["__type"] == "InvalidInputException"
     assert answer.json()["message"]
+
+
+def token(content: str) -> str:
+    return base64.urlsafe_b64encode(content.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "exception"),
+    [
+        ("ListFilters", {"nextToken": token("[" * 1100)}, "InvalidNextTokenException"),
+        ("ListSchemas", {"nextToken": token('{"a":' * 220)}, "InvalidNextTokenException"),
+        ("ListRecipes", {"nextToken": token("9" * 1100)}, "InvalidNextTokenException"),
+        ("ListTagsForResource", {"resourceArn": arn("item-event-types", "all")}, "ResourceNotFoundException"),
+        ("ListTagsForResource", {"resourceArn": arn("tracking-id", "x")}, "ResourceNotFoundException"),
+        ("UntagResource", {"resourceArn": arn("dataset", "x" * 180), "tagKeys": ["a"]}, "ResourceNotFoundException"),
+        ("TagResource", {"resourceArn": arn("solution", "/"), "tags": []}, "ResourceNotFoundException"),
+        ("TagResource", {"resourceArn": "arn:aws:personalize:::", "tags": []}, "InvalidInputException"),
+    ],
+)
+def test_the_control_plane_refuses_in_its_own_words(
+    stack: RunningStack, program: Program, operation: str, members: dict[str, Any], exception: str
+) -> None:
+    answer = signed_post(
+        f"{stack.url}/personalize",
+        json.dumps(members).encode(),
+        program.key,
+        {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"AmazonPersonalize.{operation}"},
+    )
+
+    assert answer.status_code == 400, answer.text[:500]
+    assert answer.json()["__type"] == exception, answer.text[:500]
+
+
+def signed_post(url: str, body: bytes, key: str, headers: dict[str, str]) -> httpx.Response:
+    """What a client with this key gets that signs whatever it sends."""
+    signed = AWSRequest("POST", url, headers, body)
+    key_id, _, secret = key.partition(".")
+    SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(signed)
+    return httpx.post(url, content=body, headers=dict(signed.headers.items()), timeout=30)
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=60)

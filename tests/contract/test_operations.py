@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from nextbest.domain.events import Event, to_microseconds
+from nextbest.domain.programs import Incarnation
 from nextbest.domain.rebase_status import FAILED
 from nextbest.logic.events import EventMessage
 from nextbest.store.base import ModelPointer, Status
@@ -66,6 +67,12 @@ def test_foreign_messages_are_told_apart(body: str) -> None:
     assert body not in json.dumps(summary)
 
 
+def incarnation_of(deployment: Deployment, program_id: str) -> Incarnation:
+    state = deployment.store().program_state(program_id)
+    assert state is not None
+    return state.program.incarnation
+
+
 def findings(deployment: Deployment, program_id: str) -> list[Finding]:
     return [finding for finding in examine(deployment, now=NOW) if finding.subject == f"program {program_id}"]
 
@@ -83,8 +90,9 @@ def test_the_doctor_names_a_failed_rebase_and_a_model_that_is_not_there(
     deployment: Deployment, program: Program
 ) -> None:
     store = deployment.store()
-    store.put_status(Status(program.program_id, FAILED, "no events", NOW))
-    store.point_to_model(program.program_id, ModelPointer("0000000000001", "models/nowhere"))
+    incarnation = incarnation_of(deployment, program.program_id)
+    store.put_status(Status(incarnation, FAILED, "no events", NOW))
+    store.point_to_model(incarnation, ModelPointer("0000000000001", "models/nowhere"))
 
     failed, unreadable = findings(deployment, program.program_id)
 
@@ -118,7 +126,9 @@ def test_no_stack_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_doctor_prints_ok_or_fail_and_how_to_fix_it(
     stack: RunningStack, program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local_deployment(stack.state).store().put_status(Status(program.program_id, FAILED, "no events", NOW))
+    deployment = local_deployment(stack.state)
+    incarnation = incarnation_of(deployment, program.program_id)
+    deployment.store().put_status(Status(incarnation, FAILED, "no events", NOW))
 
     assert main(["doctor", "--state", str(stack.state)]) == 1
 

@@ -1,6 +1,6 @@
 """The script of docs/contracts/personalize.md, section 8.4, against the running stack.
 
-It is as written for AWS, but for ``endpoint_url``.
+It is as written for AWS, but for ``endpoint_url`` and where its files are.
 
 The data: everybody who took "welcome" took "join-club" a day later; "get-app" is rare; "new-offer" is new.
 """
@@ -18,6 +18,7 @@ import pytest
 
 from tests.contract.personalize_clients import SCHEMAS, Personalize, arn, error_of
 from tests.contract.stacks import RunningStack
+from tools.local.key import IMPORT_BUCKET
 
 DAY = 86_400
 NOW = int(time.time())
@@ -32,14 +33,10 @@ def clients(stack: RunningStack) -> Iterator[Personalize]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def bucket(stack: RunningStack) -> str:
-    """A bucket of the script's own, with its CSV files."""
-    name = f"script-{uuid.uuid4().hex[:12]}"
-    stack.s3.create_bucket(Bucket=name)
+def put_files(stack: RunningStack, program_id: str) -> None:
+    """The script's CSV files, where its program may import from."""
     for key, text in csv_files().items():
-        stack.s3.put_object(Bucket=name, Key=key, Body=text.encode())
-    return name
+        stack.s3.put_object(Bucket=IMPORT_BUCKET, Key=f"{program_id}/{key}", Body=text.encode())
 
 
 def csv_files() -> dict[str, str]:
@@ -107,7 +104,7 @@ def create_schemas(control: Any, prefix: str) -> dict[str, str]:
     return arns
 
 
-def run_script(clients: Personalize, bucket: str, prefix: str, attempt: int) -> str:
+def run_script(clients: Personalize, prefix: str, attempt: int) -> str:
     """Steps 1 to 13; the second attempt finds everything there already. The name of the campaign."""
     control = clients.control
     assert RECIPE in [row["recipeArn"] for row in control.list_recipes()["recipes"]]
@@ -133,7 +130,7 @@ def run_script(clients: Personalize, bucket: str, prefix: str, attempt: int) -> 
         job = control.create_dataset_import_job(
             jobName=f"{prefix}-{dataset_type}-{attempt}",
             datasetArn=dataset,
-            dataSource={"dataLocation": f"s3://{bucket}/{FILES[dataset_type]}"},
+            dataSource={"dataLocation": f"s3://{IMPORT_BUCKET}/{prefix}/{FILES[dataset_type]}"},
             roleArn="arn:aws:iam::000000000000:role/PersonalizeRole",
         )["datasetImportJobArn"]
         wait_for(control.describe_dataset_import_job, "datasetImportJob", datasetImportJobArn=job)
@@ -213,10 +210,11 @@ def clean_up(control: Any, prefix: str) -> None:
     assert gone(control.describe_dataset_group, datasetGroupArn=group)
 
 
-def test_a_script_written_for_personalize_runs_twice_and_cleans_up(clients: Personalize, bucket: str) -> None:
+def test_a_script_written_for_personalize_runs_twice_and_cleans_up(clients: Personalize, stack: RunningStack) -> None:
     prefix = f"nba-{uuid.uuid4().hex[:8]}"
-    campaign = run_script(clients, bucket, prefix, attempt=1)
-    assert run_script(clients, bucket, prefix, attempt=2) == campaign
+    put_files(stack, prefix)
+    campaign = run_script(clients, prefix, attempt=1)
+    assert run_script(clients, prefix, attempt=2) == campaign
     control, group = clients.control, arn("dataset-group", prefix)
 
     # Step 11 to 13: events by the dataset's own tracker, then recommendations.

@@ -150,7 +150,9 @@ class Deployment:
     def new_program(self, name: str, *, half_life_days: int = 30) -> Tenant:
         program = Program(f"p-{uuid.uuid4().hex[:12]}", name[:60], half_life_days=half_life_days)
         key = create_program(self.store, program, master_secret=MASTER_SECRET, random=Random(), now=time.time())
-        return Tenant(self, program, key)
+        state = self.store.program_state(program.program_id)
+        assert state is not None
+        return Tenant(self, state.program, key)
 
 
 @dataclass(slots=True)
@@ -219,7 +221,7 @@ class Tenant:
         """
         users = {event.user_id for event in self.sent}
         for user_id in users:
-            logged = list(self.store.events_of(self.program_id, user_id))
+            logged = list(self.store.events_of(self.program.incarnation, user_id))
             assert len(logged) == len(set(logged))
             sent = {event for event in self.sent if event.user_id == user_id}
             accepted = {event for event in self.accepted if event.user_id == user_id}
@@ -236,7 +238,7 @@ class Tenant:
 
     def history(self, user_id: str) -> bytes:
         """The user's history as a read finds it, encoded: equal histories have equal bytes. Empty for none."""
-        history = self.store.read_user(self.program_id, user_id).history
+        history = self.store.read_user(self.program.incarnation, user_id).history
         return history.encode(self.program.half_life_days) if history is not None else b""
 
     def _packed(self, events: Iterable[Event]) -> bytes:

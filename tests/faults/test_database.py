@@ -69,7 +69,6 @@ def test_reads_that_keep_failing_are_told_to_try_again(
     assert "try again" in reply.body["detail"]
     assert tenant.actions("ada").status == 200
     told_by("ApiFailuresAlarm")
-    told_by("TableReadThrottlesAlarm")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,6 @@ def test_writes_that_keep_failing_are_told_to_try_again_and_then_count_once(
 
     tenant.audit()
     told_by("ApiFailuresAlarm")
-    told_by("TableWriteThrottlesAlarm")
 
 
 def test_a_fold_that_fails_half_way_counts_nothing_twice(deployment: Deployment, tenant: Tenant) -> None:

@@ -55,10 +55,10 @@ def served(tenant: Tenant, model: bytes) -> Tenant:
 
 def point_to(tenant: Tenant, version: str, data: bytes | None) -> None:
     """Let the program be served by an artifact of these bytes, or by one that is not there."""
-    key = f"models/{tenant.program_id}/{version}.nbm"
+    key = f"models/{tenant.program.incarnation}/{version}.nbm"
     if data is not None:
         tenant.deployment.objects.put_object(Bucket=tenant.deployment.bucket, Key=key, Body=data)
-    assert tenant.store.point_to_model(tenant.program_id, ModelPointer(version, key))
+    assert tenant.store.point_to_model(tenant.program.incarnation, ModelPointer(version, key))
 
 
 def test_a_bad_artifact_never_serves(deployment: Deployment, served: Tenant, model: bytes, told_by: Told) -> None:

@@ -61,7 +61,11 @@ def messages_of(tenant: Tenant, users: int, each: int) -> list[str]:
         tenant.sent |= set(events)
         tenant.accepted |= set(events)
         for start in range(0, each, 5):
-            messages.append(EventMessage(tenant.program_id, tuple(events[start : start + 5])).to_json())
+            messages.append(
+                EventMessage(
+                    tenant.program_id, tuple(events[start : start + 5]), incarnation=tenant.program.incarnation
+                ).to_json()
+            )
     return messages
 
 
@@ -79,7 +83,7 @@ def test_messages_that_come_twice_and_out_of_order_count_once(deployment: Deploy
 @pytest.mark.parametrize("kind", POISON)
 def test_poison_fails_alone(deployment: Deployment, tenant: Tenant, kind: str) -> None:
     good = messages_of(tenant, users=2, each=5)
-    poison = POISON[kind].replace("PROGRAM", tenant.program_id)
+    poison = POISON[kind].replace('"PROGRAM"', f'"{tenant.program_id}", "incarnation": "{tenant.program.incarnation}"')
 
     assert failures_of(deployment, [good[0], poison, good[1]]) == ["1"]
 

@@ -26,7 +26,7 @@ def killed_between_log_and_history(deployment: Deployment, tenant: Tenant, event
         reply = tenant.post(events)
     assert injected.met == 1
     assert (reply.status, reply.failure) == (500, "Runtime.ExitError")
-    assert set(tenant.store.events_of(tenant.program_id, events[0].user_id)) >= set(events)
+    assert set(tenant.store.events_of(tenant.program.incarnation, events[0].user_id)) >= set(events)
 
 
 def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
@@ -42,7 +42,7 @@ def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
 
     assert reply.body["duplicates"] == 4  # the log has them
     tenant.audit()
-    told_by("CollectErrorsAlarm")
+    told_by("ApiFailuresAlarm")
     told_by("ApiFailuresAlarm")
 
 
@@ -66,7 +66,7 @@ def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
 ) -> None:
     events = user_events("ada", 5, now=NOW)
     tenant.sent |= set(events)
-    batch = queued([EventMessage(tenant.program_id, tuple(events)).to_json()])
+    batch = queued([EventMessage(tenant.program_id, tuple(events), incarnation=tenant.program.incarnation).to_json()])
 
     def kill(_call: Call) -> None:
         deployment.kill("ingest")
@@ -79,7 +79,7 @@ def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
 
     tenant.accepted |= set(events)
     tenant.audit()
-    told_by("IngestErrorsAlarm")
+    told_by("QueueAgeAlarm")
 
 
 def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant: Tenant) -> None:

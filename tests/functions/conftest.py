@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from nextbest.aws.direct_reads import Endpoint
 from nextbest.domain.programs import Program
 from nextbest.store.dynamo import DynamoStore
+from nextbest.store.master_secret import LOCAL_VARIABLE
 from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tests.infrastructure.permissions import permissions_of
 from tests.lambda_context import LambdaContext
@@ -29,6 +30,7 @@ AWS = Engines(
     dynamodb_url=f"https://dynamodb.{REGION}.amazonaws.com",
     s3_url=f"https://s3.{REGION}.amazonaws.com",
     sqs_url=f"https://sqs.{REGION}.amazonaws.com",
+    ssm_url=f"https://ssm.{REGION}.amazonaws.com",
     processes={},
 )
 PROGRAM = Program("demo")
@@ -87,6 +89,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
         stack.enter_context(mocked_aws())
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             monkeypatch.setenv(name, REGION)
+        monkeypatch.setenv(LOCAL_VARIABLE, "true")  # with the public master secret, functions start nowhere else
         create_resources(application(), AWS)
         store = open_store(application(), AWS)
         store.create_program(PROGRAM)
@@ -101,10 +104,18 @@ def _noting(operations: set[str]) -> Callable[..., Any]:
     make_api_call: Callable[..., Any] = vars(BaseClient)["_make_api_call"]
 
     def noted(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        operations.add(operation)
+        operations.update(_parts_of(operation, arguments))
         return {"StatusCode": 202} if operation == "Invoke" else make_api_call(client, operation, arguments)
 
     return noted
+
+
+def _parts_of(operation: str, arguments: Mapping[str, Any]) -> set[str]:
+    """The operation, or those that a transaction consists of: it takes their permissions, and has none of its own."""
+    if operation != "TransactWriteItems":
+        return {operation}
+    names = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+    return {names[part] for item in arguments["TransactItems"] for part in item}
 
 
 def _noting_direct(operations: set[str]) -> Callable[..., Any]:

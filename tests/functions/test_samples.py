@@ -41,6 +41,7 @@ MEMBERS = {
     "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
     "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_skip"},
     "manage/get-assets": PAGE,
+    "manage/get-import-locations": {"program_id", "import_locations"},
     "manage/get-keys": {"keys"},
     "manage/get-labels": PAGE,
     "manage/get-program": PROGRAM_SETTINGS,
@@ -54,6 +55,7 @@ MEMBERS = {
     "manage/post-assets": {"result"},
     "manage/post-keys": KEY | {"api_key"},
     "manage/post-programs": {"program_id", "api_key"},
+    "manage/put-import-locations": {"program_id", "import_locations"},
     "manage/put-key": KEY | {"api_key"},
     "manage/put-labels": {"result"},
     "manage/put-program": {"result"},
@@ -84,7 +86,7 @@ def run(functions: Functions, name: str, change: Change = lambda event: event) -
     return functions.answer(name.split("/")[0], signed_now(change(sample(name))))
 
 
-def signed_now(event: Any) -> Any:
+def signed_now(event: Any, key_text: str = operator_key()[1]) -> Any:
     """The event, signed again as an AWS SDK does where it is signed: the signatures in the files are out of date."""
     headers = event.get("headers", {})
     if "authorization" not in headers:
@@ -96,7 +98,7 @@ def signed_now(event: Any) -> Any:
         data=base64.b64decode(body) if event["isBase64Encoded"] else body.encode(),
         headers={name: headers[name] for name in ("content-type", "x-amz-target") if name in headers},
     )
-    key_id, _, secret = operator_key()[1].partition(".")
+    key_id, _, secret = key_text.partition(".")
     SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(request)
     return {**event, "headers": headers | {name.lower(): value for name, value in request.headers.items()}}
 
@@ -107,7 +109,7 @@ def used(functions: Functions) -> Functions:
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.program_id,), scopes=(READ,))
+    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
     return functions
 
@@ -202,14 +204,14 @@ def test_the_queued_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/queued-events") == {"batchItemFailures": []}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 def test_the_bus_sample_is_stored(functions: Functions) -> None:
     assert run(functions, "ingest/bus-events") == {}
 
     assert functions.permissions() <= ALLOWED["ingest"]
-    assert list(functions.store.scan_events(PROGRAM.program_id))
+    assert list(functions.store.scan_events(PROGRAM.incarnation))
 
 
 @pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])
@@ -219,3 +221,11 @@ def test_a_rebase_sample_rebases(used: Functions, name: str) -> None:
     assert answer["model"] if name == "rebase/program" else answer["models"][PROGRAM.program_id]
     assert "s3:PutObject" in used.permissions()
     assert used.permissions() <= ALLOWED["rebase"]
+
+
+def test_work_for_a_program_that_was_deleted_meanwhile_is_no_failure(functions: Functions) -> None:
+    gone = {"program_id": PROGRAM.program_id, "incarnation": f"{PROGRAM.program_id}@gone"}
+
+    for event in (gone, {**gone, "only": "segments"}):
+        assert functions.answer("rebase", event) == {}
+    assert functions.store.status(PROGRAM.incarnation) is None

@@ -12,35 +12,38 @@ CONSUME = frozenset(
 
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
-    "recommendations": READ | READ_ARTIFACTS | LOG,
-    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage"},
+    "recommendations": READ | READ_ARTIFACTS | LOG | {"ssm:GetParameter"},
+    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
     "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
     "rebase": READ
     | READ_ARTIFACTS
     | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject", "sqs:SendMessage"},
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"s3:PutObject", "sqs:SendMessage"},
     "manage": READ
     | READ_ARTIFACTS
     | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
-    | {"lambda:InvokeFunction"},
+    | {"lambda:InvokeFunction", "ssm:GetParameter"},
 }
 
 # Operations whose permissions have other names; all others are called as they are.
 PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
-    "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},  # a transaction needs those of its parts
+    # A transaction needs those of its parts.
+    "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListObjectsV2": {"s3:ListBucket"},
     "Invoke": {"lambda:InvokeFunction"},
 }
-SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs"}
+SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs", "GetParameter": "ssm"}
 
 
 def permissions_of(operation: str) -> set[str]:
-    """The permissions that one operation of DynamoDB, S3, SQS or Lambda takes."""
+    """The permissions that one operation of DynamoDB, S3, SQS, SSM or Lambda takes."""
     service = SERVICES_OF_OPERATIONS.get(operation, "dynamodb")
     return PERMISSIONS_OF_OPERATIONS.get(operation, {f"{service}:{operation}"})

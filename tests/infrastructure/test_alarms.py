@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nextbest.store.cache import UNREADABLE_MODEL
-from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, of_type, the_only
+from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, of_type, read_template, the_only
 
 ALARM = "AWS::CloudWatch::Alarm"
 
@@ -28,12 +28,22 @@ def watched(template: Document) -> dict[tuple[str, str], Document]:
     return found
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_each_function_that_fails_is_heard_of(template: Document, function: str, metric: str) -> None:
-    alarm = watched(template)[metric, logical_id(function)]
+def test_each_function_that_fails_or_is_throttled_is_heard_of(template: Document) -> None:
+    """Where its failures arrive has an alarm: the API, or the queue of invocations that were given up on."""
+    behind_the_api = {
+        function
+        for function in FUNCTIONS
+        for event in read_template()["Resources"][logical_id(function)]["Properties"]["Events"].values()
+        if event["Type"] == "HttpApi"
+    }
+    kept = {
+        config["Properties"]["FunctionName"]["Ref"]: config["Properties"]["DestinationConfig"]["OnFailure"]
+        for config in of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+    }
 
-    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/Lambda", "Sum", 0)
+    assert watched(template)["5xx", "Api"]["Threshold"] == 0
+    for function in set(FUNCTIONS) - behind_the_api:
+        assert kept[logical_id(function)] == {"Destination": {"Fn::GetAtt": ["FailedInvocations", "Arn"]}}
 
 
 @pytest.mark.parametrize("function", ["actions", "recommendations"])
@@ -50,8 +60,6 @@ def test_slow_answers_are_heard_of(template: Document, function: str) -> None:
         ("ApproximateNumberOfMessagesVisible", "DeadLetters"),
         ("ApproximateNumberOfMessagesVisible", "FailedInvocations"),
         ("ApproximateAgeOfOldestMessage", "Queue"),
-        ("ReadThrottleEvents", "Table"),
-        ("WriteThrottleEvents", "Table"),
         ("5xx", "Api"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.infrastructure.cloudformation import Document, of_type, statements, the_only
+from tests.infrastructure.cloudformation import Document, as_list, of_type, statements, the_only
 
 TABLE = "AWS::DynamoDB::Table"
 BUCKET = "AWS::S3::Bucket"
@@ -36,7 +36,10 @@ def test_table_is_on_demand_with_the_keys_of_the_store(template: Document) -> No
 def test_table_is_encrypted_recoverable_and_cannot_be_deleted(template: Document) -> None:
     table = the_only(template, TABLE)["Properties"]
 
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    # Without a specification, AWS encrypts with a key of its own.
+    managed, otherwise = table["SSESpecification"]["Fn::If"][1:]
+    assert managed == {"SSEEnabled": True}
+    assert otherwise == {"Ref": "AWS::NoValue"}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["DeletionProtectionEnabled"] is True
     assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
@@ -65,6 +68,19 @@ def test_bucket_forgets_old_versions_and_broken_uploads_but_nothing_current(temp
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
     # The model that serves may be of any age.
     assert not any({"ExpirationInDays", "ExpirationDate", "Transitions"} & rule.keys() for rule in rules)
+
+
+def test_queues_are_reached_over_tls_only(template: Document) -> None:
+    refused = [
+        resource["Fn::GetAtt"][0]
+        for name, statement in statements(template)
+        if template["Resources"][name]["Type"] == "AWS::SQS::QueuePolicy" and statement["Effect"] == "Deny"
+        for resource in as_list(statement["Resource"])
+        if statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        and (statement["Principal"], statement["Action"]) == ("*", "sqs:*")
+    ]
+
+    assert sorted(refused) == sorted(of_type(template, QUEUE))
 
 
 def test_bucket_is_reached_over_tls_only(template: Document) -> None:

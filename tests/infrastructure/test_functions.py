@@ -14,6 +14,7 @@ from tests.infrastructure.cloudformation import (
     logical_id,
     of_type,
     read_template,
+    statements,
     the_only,
     translate,
 )
@@ -59,8 +60,13 @@ def test_app_has_the_handler(function: str) -> None:
 def test_environment_has_what_the_function_asks_for(template: Document, function: str) -> None:
     """Given the names that app.py takes from the environment, then the template sets each."""
     source = (ROOT / "functions" / function / "app.py").read_text()
-    # open_store and open_artifacts read these two on the function's behalf.
-    asked = {"TABLE_NAME"} | ({"ARTIFACT_BUCKET"} if "open_artifacts" in source else set())
+    # These read variables on the function's behalf.
+    readers = {
+        "open_store": "TABLE_NAME",
+        "open_artifacts": "ARTIFACT_BUCKET",
+        "open_master_secret": "MASTER_SECRET_PARAMETER",
+    }
+    asked = {name for reader, name in readers.items() if f"{reader}(" in source}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
             assert isinstance(node.slice, ast.Constant)
@@ -69,16 +75,18 @@ def test_environment_has_what_the_function_asks_for(template: Document, function
     assert asked - SET_BY_LAMBDA <= properties_of(template, function)["Environment"]["Variables"].keys()
 
 
-def test_only_functions_that_derive_keys_know_the_master_secret(template: Document) -> None:
-    knowing = {
-        name for name in FUNCTIONS if "MASTER_SECRET" in properties_of(template, name)["Environment"]["Variables"]
+def test_only_functions_that_derive_keys_may_read_the_master_secret(template: Document) -> None:
+    """It is in no parameter, variable or output: whoever may look at those sees its name alone."""
+    named = {
+        name
+        for name in FUNCTIONS
+        if "MASTER_SECRET_PARAMETER" in properties_of(template, name)["Environment"]["Variables"]
     }
+    readers = {name for name, statement in statements(template) if statement["Action"] == ["ssm:GetParameter"]}
 
-    assert knowing == {"collect", "manage", "recommendations"}
-    secret = template["Parameters"]["MasterSecret"]
-    assert secret["NoEcho"] is True
-    assert secret["MinLength"] >= 32
-    assert "Default" not in secret
+    assert named == {"collect", "manage", "recommendations"}
+    assert readers == {f"{name.capitalize()}Role" for name in named}
+    assert not any(parameter.get("NoEcho") for parameter in template["Parameters"].values())
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -90,7 +98,7 @@ def test_logs_go_to_a_group_that_forgets(template: Document, function: str) -> N
     assert properties["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{function}"}
 
 
-def test_hot_functions_and_only_they_start_from_snapshots_behind_an_alias(template: Document) -> None:
+def test_hot_functions_and_only_they_may_start_from_snapshots_behind_an_alias(template: Document) -> None:
     snapshots = {
         name: resource["Properties"]["SnapStart"]
         for name, resource in of_type(template, FUNCTION).items()
@@ -102,7 +110,8 @@ def test_hot_functions_and_only_they_start_from_snapshots_behind_an_alias(templa
     }
 
     hot = {logical_id(name) for name in HOT_FUNCTIONS}
-    assert snapshots == {name: {"ApplyOn": "PublishedVersions"} for name in hot}
+    assert snapshots == {name: {"ApplyOn": {"Ref": "SnapStart"}} for name in hot}
+    assert template["Parameters"]["SnapStart"]["Default"] == "None"
     assert aliased == dict.fromkeys(hot, "live")
 
 
@@ -116,6 +125,27 @@ def test_the_gateway_calls_hot_functions_through_the_alias(template: Document) -
         integration = paths[path][method]["x-amazon-apigateway-integration"]
         assert f"${{{function}FunctionAliaslive}}" in integration["uri"]["Fn::Sub"]
         assert integration["payloadFormatVersion"] == "2.0"
+
+
+def test_a_version_goes_with_the_deployment_that_replaces_it(template: Document) -> None:
+    """Each one that stays would keep its snapshot, which is billed."""
+    published = of_type(template, "AWS::Lambda::Version")
+
+    assert len(published) == len(HOT_FUNCTIONS)
+    assert all(version["DeletionPolicy"] == "Delete" for version in published.values())
+
+
+def test_a_gradual_deployment_goes_back_when_callers_are_harmed(template: Document) -> None:
+    def switch_on(document: Document) -> None:
+        document["Parameters"]["GradualDeployment"]["Default"] = "true"
+
+    assert not of_type(template, "AWS::CodeDeploy::DeploymentGroup")
+    groups = of_type(translate(switch_on), "AWS::CodeDeploy::DeploymentGroup")
+    for name in HOT_FUNCTIONS:
+        properties = groups[f"{logical_id(name)}DeploymentGroup"]["Properties"]
+        alarms = {alarm["Name"]["Ref"] for alarm in properties["AlarmConfiguration"]["Alarms"]}
+        assert alarms == {"ApiFailuresAlarm", f"{name.capitalize()}LatencyAlarm"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
 
 
 def versions(template: Document) -> set[str]:
@@ -140,11 +170,7 @@ def test_a_changed_setting_publishes_new_versions(template: Document) -> None:
         parameters = {
             value["Ref"] for value in values if isinstance(value, dict) and value.get("Ref") in template["Parameters"]
         }
-        # A secret cannot stand in a description: its change is announced by Release.
-        parameters = {"Release" if template["Parameters"][name].get("NoEcho") else name for name in parameters}
-        assert all(f"${{{name}}}" in text for name in parameters | {"Architecture"})
-        # Lambda publishes nothing when nothing changed, so Release has to be in the function as well.
-        assert "${Release}" in function["Description"]["Fn::Sub"]
+        assert all(f"${{{name}}}" in text for name in parameters | {"Architecture", "SnapStart"})
 
 
 def test_queue_feeds_ingest_and_hears_of_each_failed_message(template: Document) -> None:
@@ -201,7 +227,5 @@ def test_parameters_and_outputs(template: Document) -> None:
         "Parameters"
     ].keys()
     assert {"ApiUrl", "PersonalizeUrl", "TableName", "ArtifactBucket", "QueueUrl"} <= template["Outputs"].keys()
-    # The local stack and `sam local` have to name no parameter but the secret.
-    assert [name for name, parameter in template["Parameters"].items() if "Default" not in parameter] == [
-        "MasterSecret"
-    ]
+    # A first deployment, the local stack and `sam local` have to name no parameter.
+    assert all("Default" in parameter for parameter in template["Parameters"].values())

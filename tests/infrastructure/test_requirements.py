@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 from nextbest.personalize.control.dispatch import MODEL
 from tests.infrastructure.cloudformation import ROOT
 
-PYTHON = (3, 13)
+# The minor versions of Python 3: the functions', and all that the local stack and the tests may run on.
+DEPLOYED = 13
+SUPPORTED = (11, 12, 13, 14)
 PAIRS = [
     ("layers/nextbest/requirements.txt", "requirements/runtime.txt", frozenset[str]()),
     # numpy comes from the layer.
@@ -19,15 +23,15 @@ PAIRS = [
 ]
 
 
-def pins(path: Path) -> dict[str, str]:
-    """Name → version of what is installed on the functions' Python."""
+def pins(path: Path, *, python: int = DEPLOYED) -> dict[str, str]:
+    """Name → version of what is installed on Python 3.``python``."""
     found = {}
     for line in path.read_text().splitlines():
         pin = re.match(r"^([\w.-]+)==([\w.]+)(?: ; python_full_version (<|>=) '3\.(\d+)')?", line)
         if pin is None:
             continue
         name, version, comparison, minor = pin.groups()
-        if comparison is None or (comparison == ">=") == (PYTHON[1] >= int(minor)):
+        if comparison is None or (comparison == ">=") == (python >= int(minor)):
             found[name] = version
     return found
 
@@ -49,13 +53,29 @@ def test_deployed_pins_have_hashes_and_no_index(deployed: str) -> None:
     assert "://" not in text
 
 
+@pytest.mark.parametrize("python", SUPPORTED)
 @pytest.mark.parametrize(("one", "other"), list(combinations(("runtime", "training", "local", "dev"), 2)))
-def test_lists_agree_on_every_package_they_share(one: str, other: str) -> None:
-    left, right = pins(ROOT / f"requirements/{one}.txt"), pins(ROOT / f"requirements/{other}.txt")
+def test_lists_agree_on_every_package_they_share(one: str, other: str, python: int) -> None:
+    left, right = (pins(ROOT / f"requirements/{name}.txt", python=python) for name in (one, other))
     shared = left.keys() & right.keys()
 
     assert shared
     assert {name: left[name] for name in shared} == {name: right[name] for name in shared}
+
+
+def test_pins_with_conditions_are_all_understood() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        conditions = set(re.findall(r"^[\w.-]+==[^;\n]+ ; (.+?) \\$", path.read_text(), re.MULTILINE))
+        pythons = {condition for condition in conditions if condition.startswith("python")}
+
+        assert all(re.fullmatch(r"python_full_version (<|>=) '3\.\d+'", condition) for condition in pythons), path
+
+
+def test_installed_packages_are_the_pinned_ones() -> None:
+    """Whatever this list was installed from: tests of other versions would prove nothing about what is deployed."""
+    pinned = pins(ROOT / "requirements/runtime.txt", python=sys.version_info.minor)
+
+    assert {name: version(name) for name in pinned} == pinned
 
 
 def test_lists_for_this_machine_hold_what_is_deployed() -> None:

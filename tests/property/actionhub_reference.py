@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -82,6 +82,10 @@ class NewProgram(BaseModel):
     )
 
 
+class ImportLocations(BaseModel):
+    import_locations: list[Annotated[str, Field(max_length=256)]] = Field(max_length=20)
+
+
 UserId = Annotated[str, Path(max_length=256)]
 ProgramId = Annotated[str, Header()]
 PageNumber = Annotated[int, Query(ge=1)]
@@ -146,6 +150,7 @@ app.get("/random/user_id")(echo_program)
 app.get("/program")(echo_program)
 app.put("/program/rebase")(echo_program)
 app.get("/program/status")(echo_program)
+app.get("/program/import_locations")(echo_program)
 app.put("/program/reset")(echo_program)
 
 
@@ -183,6 +188,11 @@ async def post_programs(body: NewProgram, idempotency_key: IdempotencyKey = None
 @app.put("/program")
 async def put_program(program_id: ProgramId, body: NewProgram) -> Any:
     return {"program_id": program_id, "settings": body.model_dump()}
+
+
+@app.put("/program/import_locations")
+async def put_import_locations(program_id: ProgramId, body: ImportLocations) -> Any:
+    return {"program_id": program_id, "import_locations": body.import_locations}
 
 
 @app.get("/segment")
@@ -233,6 +243,7 @@ async def get_segments(
 
 
 class NewKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     programs: list[Annotated[str, Field(max_length=63)]] = Field(max_length=100)
     scopes: list[Literal["read", "write", "admin"]] = Field(min_length=1, max_length=3)
     name: str = Field(default="", max_length=256, pattern=PRINTABLE)
@@ -242,7 +253,9 @@ KeyId = Annotated[str, Path(max_length=128)]
 
 
 @app.get("/users/{user_id}/export")
-async def export_user(user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0)] = 0) -> Any:
+async def export_user(
+    user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
+) -> Any:
     return {"user_id": user_id, "program_id": program_id, "skip": skip}
 
 
@@ -264,9 +277,18 @@ def unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+class Rotation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    overlap_seconds: Annotated[int, Field(ge=0, le=7_776_000)] | None = None
+
+
 @app.put("/keys/{key_id}")
-async def rotate_key(key_id: KeyId, overlap_seconds: Annotated[int, Query(ge=0, le=7_776_000)] = 86_400) -> Any:
-    return {"key_id": key_id, "overlap_seconds": overlap_seconds}
+async def rotate_key(
+    key_id: KeyId,
+    overlap_seconds: Annotated[Annotated[int, Field(ge=0, le=7_776_000)] | None, Query()] = None,
+    body: Rotation | None = None,
+) -> Any:
+    return {"key_id": key_id, "overlap_seconds": overlap_seconds, "body": body and [body.overlap_seconds]}
 
 
 @app.delete("/keys/{key_id}")

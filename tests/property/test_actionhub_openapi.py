@@ -53,7 +53,9 @@ def body(operation: dict[str, Any], root: dict[str, Any]) -> Any:
     if "requestBody" not in operation:
         return None
     content = operation["requestBody"]["content"]
-    return operation["requestBody"]["required"], {kind: bare(item["schema"], root) for kind, item in content.items()}
+    return operation["requestBody"].get("required", False), {
+        kind: bare(item["schema"], root) for kind, item in content.items()
+    }
 
 
 def test_the_error_schema_is_fastapis() -> None:

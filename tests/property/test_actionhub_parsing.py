@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.hot_routes import read_post_events
-from nextbest.actionhub.parsing import FUTURE_SKEW_SECONDS, PostEvents, parse_post_events
+from nextbest.actionhub.parsing import PostEvents, parse_post_events
+from nextbest.domain.events import FUTURE_SKEW_SECONDS
 from nextbest.web.request import Request
 from tests.property.actionhub_reference import NOW
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,9 @@ from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, issue_key
 from nextbest.domain.events import Event
+from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import NextbestError
+from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.cache import CatalogueCache
@@ -48,8 +51,9 @@ class Caller:
                 start_rebase=lambda _: None,
                 start_segments=lambda _: None,
                 pause=lambda _: None,
+                import_rules=ImportRules("artifacts"),
                 idempotency=lambda: idempotency_records(table.client, table.name),
-                master_secret=MASTER_SECRET,
+                master_secret=lambda: MASTER_SECRET,
                 random=random,
             )
         )
@@ -60,11 +64,13 @@ class Caller:
         self.store.put_access_key(key)
         return text
 
-    def __call__(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+    def __call__(
+        self, method: str, path: str, body: object = None, *, query: str = "", **headers: str
+    ) -> tuple[int, Any]:
         named = {"actionhub-key": self.key, "program-id": PROGRAM.program_id, "content-type": "application/json"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         content = b"" if body is None else json.dumps(body).encode()
-        request = Request(method, path, headers=named, body=content)
+        request = Request(method, path, query=tuple(parse_qsl(query)), headers=named, body=content)
         try:
             response: Response = self.endpoints.serve(request, now=NOW)
         except NextbestError as error:
@@ -147,6 +153,73 @@ def test_a_call_that_failed_may_be_made_again(call: Caller) -> None:
     assert call("POST", "/keys", body, idempotency_key="one")[0] == 200
 
 
+DAY, HOUR = 86_400.0, 3_600.0
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "overlap_seconds"),
+    [
+        ("", None, DAY),
+        ("", {}, DAY),
+        ("overlap_seconds=0", None, 0.0),
+        ("overlap_seconds=3600", {}, HOUR),
+        ("", {"overlap_seconds": 3600}, HOUR),
+        ("", {"overlap_seconds": 0}, 0.0),
+        ("", {"overlap_seconds": None}, DAY),
+    ],
+)
+def test_the_overlap_of_a_rotation_is_what_the_query_or_the_body_says(
+    call: Caller, query: str, body: object, overlap_seconds: float
+) -> None:
+    _, created = call("POST", "/keys", NEW_KEY)
+
+    status, rotated = call("PUT", f"/keys/{created['key_id']}", body, query=query)
+
+    assert (status, rotated["generation"]) == (200, 2)
+    key = call.store.access_key(created["key_id"])
+    assert key is not None
+    assert key.previous_expires_at == NOW + overlap_seconds
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "loc"),
+    [
+        ("PUT", "/keys/{key_id}?overlap=0", None, ["query", "overlap"]),
+        ("PUT", "/keys/{key_id}?overlap_seconds=0&overlap_seconds=60", None, ["query", "overlap_seconds"]),
+        ("PUT", "/keys/{key_id}?overlap_seconds=0", {"overlap_seconds": 0}, ["query", "overlap_seconds"]),
+        ("PUT", "/keys/{key_id}?overlap_seconds=-1", None, ["query", "overlap_seconds"]),
+        ("PUT", "/keys/{key_id}", {"overlap_seconds": 7_776_001}, ["body", "overlap_seconds"]),
+        ("PUT", "/keys/{key_id}", {"overlap": 0}, ["body", "overlap"]),
+        ("PUT", "/keys/{key_id}", [], ["body"]),
+        ("POST", "/keys", {**NEW_KEY, "expires_at": 1}, ["body", "expires_at"]),
+        ("POST", "/keys?name=till", NEW_KEY, ["query", "name"]),
+        ("DELETE", "/keys/{key_id}?dry_run=true", None, ["query", "dry_run"]),
+        ("DELETE", "/keys/{key_id}", {"dry_run": True}, ["body"]),
+        ("GET", "/keys?program_id=coffee", None, ["query", "program_id"]),
+        ("DELETE", "/users/ann?dry_run=true", None, ["query", "dry_run"]),
+        ("DELETE", "/users/ann", {"dry_run": True}, ["body"]),
+        ("GET", "/users/ann/export?skipp=1", None, ["query", "skipp"]),
+    ],
+)
+def test_an_extension_refuses_what_it_would_ignore(
+    call: Caller, method: str, path: str, body: object, loc: list[str]
+) -> None:
+    call.store.append(PROGRAM, [Event("ann", 1, "order", "tea")])
+    _, created = call("POST", "/keys", NEW_KEY)
+    path, _, query = path.replace("{key_id}", created["key_id"]).partition("?")
+
+    status, answer = call(method, path, body, query=query)
+
+    assert status == 422, answer
+    assert [error["loc"] for error in answer["detail"]] == [loc]
+    # Nothing happened; and only holders of a key learn what is wrong
+    key = call.store.access_key(created["key_id"])
+    assert key is not None
+    assert (key.generation, key.revoked, len(list(call.store.access_keys()))) == (1, False, 2)
+    assert len(list(call.store.events_of(PROGRAM.incarnation, "ann"))) == 1
+    assert call(method, path, body, query=query, actionhub_key="NBKNOBODY.secret")[0] == 403
+
+
 class Interrupted(Random):
     """Does something else at its first draw, which is of a program's id."""
 
@@ -194,3 +267,26 @@ def test_any_user_id_has_its_history(call: Caller, user_id: str) -> None:
     status, answer = call("GET", f"/users/{user_id}/events")
 
     assert (status, [event["asset_id"] for event in answer["history"]]) == (200, ["tea"])
+
+
+@pytest.mark.parametrize(
+    ("label", "most"),
+    [("label-{}", MAX_LABEL_WEIGHTS), ("{:04d}" + "x" * 60, 4109)],
+    ids=["too many", "too long"],
+)
+def test_labels_are_refused_beyond_what_a_program_may_have(call: Caller, label: str, most: int) -> None:
+    def put(numbers: range) -> tuple[int, Any]:
+        return call(
+            "PUT", "/labels", {"labels": [{"label": label.format(number), "weight": 2.5} for number in numbers]}
+        )
+
+    for start in range(0, most, 1000):
+        numbers = range(start, min(start + 1000, most))
+        assert put(numbers) == (200, {"result": f"stored {len(numbers)} labels"})
+    status, body = put(range(most, most + 2))
+    assert status == 422
+    assert body["detail"][0]["loc"] == ["body", "labels"]
+    assert "A program has at most 5,000 label weights, of at most 300,000 bytes together" in body["detail"][0]["msg"]
+    # What is there can still be changed
+    assert put(range(10))[0] == 200
+    assert call("GET", "/labels")[1]["total"] == most

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
+from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import DEPLOYMENT
+from nextbest.store.bulk import BulkStore
 from nextbest.store.dynamo import DynamoStore
+from tests.factories import MemoryArtifacts
 from tests.store.conftest import PROGRAM
 
 NOW = 1_790_000_000.0
+RULES = ImportRules("artifacts", program_folders_bucket="imports")
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
-STRANGER = AccessKey("NBKSTRANGER", "", ("tea",), (ADMIN,))
+STRANGER = AccessKey("NBKSTRANGER", "", (Incarnation("tea"),), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
 ROLE = "arn:aws:iam::000000000000:role/Personalize"
 SCHEMA = {
@@ -41,10 +49,11 @@ GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 class Control:
     """The control plane as one caller sees it, without HTTP."""
 
-    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR) -> None:
+    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR, artifacts: MemoryArtifacts | None = None) -> None:
         self.store = store
         self._key = key
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda _: None, Random(7))
+        files = artifacts or MemoryArtifacts()
+        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files, RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -52,9 +61,9 @@ class Control:
 
     def finish(self, kind: str, name: str) -> None:
         """End what the rebase function would have done."""
-        resource = self.store.resource(f"personalize:{kind}", name)
+        resource = self.store.resource(PROGRAM.incarnation, kind, name)
         assert resource is not None
-        self.store.put_resource(f"personalize:{kind}", name, {**resource, "status": ACTIVE})
+        self.store.put_resource(PROGRAM.incarnation, kind, name, {**resource, "status": ACTIVE})
 
 
 @pytest.fixture
@@ -134,7 +143,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
     job = control(
         "CreateDatasetImportJob",
         jobName="j",
-        dataSource={"dataLocation": "s3://bucket/key"},
+        dataSource={"dataLocation": "s3://imports/g/key"},
         roleArn=ROLE,
         **dataset,
     )
@@ -144,7 +153,7 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
         control(
             "CreateDatasetImportJob",
             jobName="k",
-            dataSource={"dataLocation": "s3://bucket/key"},
+            dataSource={"dataLocation": "s3://imports/g/key"},
             publishAttributionMetricsToS3=True,
             **dataset,
         )
@@ -209,3 +218,60 @@ def test_a_list_of_what_exists_is_given_to_those_alone_who_may_see_it(control: C
     assert control(operation, datasetGroupArn=GROUP)[NARROWED[operation][0]] == []
     with pytest.raises(InvalidInput, match="does not exist"):
         Control(control.store, STRANGER)(operation, datasetGroupArn=GROUP)
+
+
+def token(content: str) -> str:
+    return base64.urlsafe_b64encode(content.encode()).decode()
+
+
+HOSTILE_TOKENS = {
+    "nested brackets": token("[" * 100_000),
+    "nested objects": token('{"a":' * 100_000),
+    "digits": token("9" * 10_000),
+    "not a number": token('["recipes", "", NaN, Infinity]'),
+    "an object": token('{"recipes": 1, "": 2, "a": 3, "b": 4}'),
+    "text": token('"abcd"'),
+    "no list of names": token('["recipes", "", 1, 2]'),
+    "no text": base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+    "surrogate": token('["recipes", "", "\\ud800"]'),
+    "beyond the alphabet": "é" * 8,
+    "of three": token('["recipes", "", ""]'),
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TOKENS)
+def test_a_token_that_means_harm_is_refused_as_any_other(name: str) -> None:
+    # A list that reads nothing, so that there is no store
+    deployment = ControlPlane(
+        cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7), MemoryArtifacts(), RULES
+    )
+    call = ControlCall(deployment, OPERATOR, {"nextToken": HOSTILE_TOKENS[name]}, NOW)
+
+    with pytest.raises(Refused, match="The token is not valid for this list"):
+        OPERATIONS["ListRecipes"](call)
+
+
+@pytest.mark.parametrize("operation", ["ListTagsForResource", "TagResource", "UntagResource"])
+def test_tags_of_what_has_none_are_not_found(control: Control, operation: str) -> None:
+    members: dict[str, Any] = {"tags": [{"tagKey": "a", "tagValue": "b"}], "tagKeys": ["a"]}
+    name = PROGRAM.program_id
+    control.store.put_resource(PROGRAM.incarnation, *ITEM_EVENTS, {"event_types": ["click"]})
+    control.store.create_resource(DEPLOYMENT, "tracking-id", name, {"program_id": name})
+    for resource in (
+        *(f"{kind}/{name}" for kind in ("tracking-id", "joined-session", "campaign", "recommender", "recipe")),
+        *("item-event-types/all", f"dataset/{name}", f"dataset/{name}/", "dataset//ACTIONS", f"dataset/{name}/NONE"),
+        *("solution/s/$LATEST", "solution//", "campaign//", "campaign/#R", "campaign/%23", "campaign/" + "😀" * 180),
+        *("dataset/" + "😀" * 180, "dataset-group/" + "#" * 180, "solution-version/a/b", "filter/..", f"key/{name}"),
+    ):
+        with pytest.raises(NotFound, match="does not exist"):
+            control(operation, resourceArn=arn(resource), **members)
+    for no_arn in (
+        "arn:aws:personalize:::campaign/",
+        "arn:aws:personalize:us-east-1:0:campaign",
+        "arn:aws:personalize:::a b/c",
+    ):
+        with pytest.raises(InvalidInput):
+            control(operation, resourceArn=no_arn, **members)
+    with pytest.raises(InvalidInput, match="Schemas cannot be tagged"):
+        control(operation, resourceArn=arn("schema/s"), **members)

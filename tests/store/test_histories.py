@@ -12,6 +12,7 @@ from nextbest.aws.table import ItemKey, Table
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History
+from nextbest.domain.programs import Incarnation
 from nextbest.store import keys
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
@@ -29,7 +30,7 @@ def events(count: int, user_id: str = "ada", *, first: int = 0) -> list[Event]:
 
 
 def history_of(store: DynamoStore, user_id: str = "ada") -> History:
-    history = store.read_user(PROGRAM.program_id, user_id).history
+    history = store.read_user(PROGRAM.incarnation, user_id).history
     assert history is not None
     return history
 
@@ -37,10 +38,10 @@ def history_of(store: DynamoStore, user_id: str = "ada") -> History:
 def outdated(store: DynamoStore) -> list[str]:
     """Users whose history lacks events of the log, in order."""
     logged: dict[str, list[int]] = {}
-    for user_id, time_us, *_ in store.scan_events(PROGRAM.program_id):
+    for user_id, time_us, *_ in store.scan_events(PROGRAM.incarnation):
         logged.setdefault(user_id, []).append(time_us)
     times = {user_id: sorted(times) for user_id, times in logged.items()}
-    return sorted(store.outdated_users(PROGRAM.program_id, times))
+    return sorted(store.outdated_users(PROGRAM.incarnation, times))
 
 
 def expected(events: list[Event]) -> bytes:
@@ -55,7 +56,7 @@ def test_an_event_counts_in_the_next_read(store: DynamoStore) -> None:
 
 
 def test_a_user_without_events_has_no_history(store: DynamoStore) -> None:
-    assert store.read_user(PROGRAM.program_id, "nobody").history is None
+    assert store.read_user(PROGRAM.incarnation, "nobody").history is None
 
 
 @pytest.mark.parametrize("count", [1, FOLD_AT - 1, FOLD_AT, 3 * FOLD_AT + 5])
@@ -69,7 +70,7 @@ def test_batches_duplicates_and_order_never_show(store: DynamoStore, count: int,
     assert sum(result.accepted for result in results) == count
     assert sum(result.duplicates for result in results) == count
     assert history_of(store).encode(PROGRAM.half_life_days) == expected(events(count))
-    assert [e.timestamp_us for e in store.events_of(PROGRAM.program_id, "ada")] == [
+    assert [e.timestamp_us for e in store.events_of(PROGRAM.incarnation, "ada")] == [
         e.timestamp_us for e in events(count)
     ]
 
@@ -98,7 +99,7 @@ def test_concurrent_writers_lose_and_double_nothing(store: DynamoStore) -> None:
 def test_a_crash_between_snapshot_and_tail_counts_nothing_twice(store: DynamoStore, table: Table) -> None:
     # Given a snapshot that was replaced, and a tail that was not shortened
     store.append(PROGRAM, events(10))
-    pk = keys.user_pk(PROGRAM.program_id, "ada")
+    pk = keys.user_pk(PROGRAM.incarnation, "ada")
     assert store._replace_snapshot(pk, 0, expected(events(10)))
     assert table.get(ItemKey(pk, keys.TAIL)) is not None
     assert history_of(store).encode(PROGRAM.half_life_days) == expected(events(10))
@@ -106,7 +107,7 @@ def test_a_crash_between_snapshot_and_tail_counts_nothing_twice(store: DynamoSto
 
 def test_a_corrupt_history_is_read_from_the_log_and_rebuilt(store: DynamoStore, table: Table) -> None:
     store.append(PROGRAM, events(FOLD_AT))
-    pk = keys.user_pk(PROGRAM.program_id, "ada")
+    pk = keys.user_pk(PROGRAM.incarnation, "ada")
     table.update(ItemKey(pk, keys.HISTORY), "SET packed = :bad", {":bad": {"B": b"\x01not a history"}})
     assert history_of(store).encode(PROGRAM.half_life_days) == expected(events(FOLD_AT))
     assert store.rebuild_history(PROGRAM, "ada")
@@ -144,7 +145,7 @@ def test_users_whose_history_lacks_events_are_found(store: DynamoStore, table: T
     assert outdated(store) == []
     for user_id in ("short", "long", "folded", "unheard"):
         (late,) = events(1, user_id, first=WINDOW + 50)
-        table.put(ItemKey(keys.user_pk(PROGRAM.program_id, user_id), keys.event_sk(late)), {})
+        table.put(ItemKey(keys.user_pk(PROGRAM.incarnation, user_id), keys.event_sk(late)), {})
     # Then those are found, and rebuilding brings them up to date
     assert outdated(store) == ["folded", "long", "short", "unheard"]
     for user_id in outdated(store):
@@ -156,7 +157,7 @@ def test_users_whose_history_lacks_events_are_found(store: DynamoStore, table: T
 def test_labels_source_and_event_ids_come_back_from_the_log(store: DynamoStore) -> None:
     event = Event("ada", START_US, "take", "a#b%c", "id#1", ("x", "y"), "personalize", "RID-1")
     store.append(PROGRAM, [event])
-    assert list(store.events_of(PROGRAM.program_id, "ada")) == [event]
+    assert list(store.events_of(PROGRAM.incarnation, "ada")) == [event]
 
 
 def test_names_cannot_reach_into_others(store: DynamoStore) -> None:
@@ -164,15 +165,15 @@ def test_names_cannot_reach_into_others(store: DynamoStore) -> None:
     store.append(PROGRAM, events(2, "a"))
     store.append(PROGRAM, events(3, "a#U#b"))
     assert len(history_of(store, "a").action_index) == 2
-    assert store.read_user("coffee#U#a", "b").history is None
-    assert {user for user, *_ in store.scan_events(PROGRAM.program_id)} == {"a", "a#U#b"}
+    assert store.read_user(Incarnation(f"{PROGRAM.incarnation}#U#a"), "b").history is None
+    assert {user for user, *_ in store.scan_events(PROGRAM.incarnation)} == {"a", "a#U#b"}
 
 
 def test_a_read_is_one_call(store: DynamoStore, table: Table) -> None:
     store.append(PROGRAM, events(5))
     calls: list[str] = []
     table.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
-    read = store.read_user(PROGRAM.program_id, "ada", access_key_id="k", resources=[("filter", "f")])
+    read = store.read_user(PROGRAM.incarnation, "ada", access_key_id="k", resources=[("filter", "f")])
     assert calls == ["BatchGetItem"]
     assert read.state is not None
     assert read.state.program == PROGRAM

@@ -165,10 +165,10 @@ class OneUser(RuleBasedStateMachine):
 
     @invariant()
     def nothing_accepted_is_lost_and_nothing_counts_twice(self) -> None:
-        logged = list(self._other.events_of(PROGRAM.program_id, self._user_id))
+        logged = list(self._other.events_of(PROGRAM.incarnation, self._user_id))
         assert len(logged) == len(set(logged))
         assert self._shown | self._hidden <= set(logged) <= self._sent
-        history = self._other.read_user(PROGRAM.program_id, self._user_id).history or History.empty()
+        history = self._other.read_user(PROGRAM.incarnation, self._user_id).history or History.empty()
         weights = history.base_weights(PROGRAM.half_life_days, 11 * 3600.0)
         least, most = (self._weights(events) for events in (self._shown, logged))
         assert weights.keys() <= most.keys()
@@ -180,7 +180,7 @@ class OneUser(RuleBasedStateMachine):
         return history.base_weights(PROGRAM.half_life_days, 11 * 3600.0)
 
     def _encoded(self) -> bytes:
-        history = self._other.read_user(PROGRAM.program_id, self._user_id).history
+        history = self._other.read_user(PROGRAM.incarnation, self._user_id).history
         assert history is not None
         return history.encode(PROGRAM.half_life_days)
 

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from nextbest.aws.table import Table
-from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, split_key
-from nextbest.domain.programs import Program
-from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound
+from nextbest.domain.access_keys import ADMIN, READ, SCOPES, WRITE, AccessKey, issue_key, key_text, split_key
+from nextbest.domain.programs import Incarnation, Program
+from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, SupersededSecret
 from nextbest.logic.access_keys import Keyring
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.store.dynamo import DynamoStore
@@ -20,11 +20,13 @@ from tests.store.conftest import PROGRAM
 MASTER_SECRET = "m" * 32
 NOW = 1_750_000_000.0
 HOUR = 3600.0
-OTHER = Program("tea", "Tea house")
+OTHER = Program("tea", "Tea house", incarnation=Incarnation("tea@bbbbbbbbbb"))
 RANDOM = Random(3)
 
 
-def holder(store: DynamoStore, key_id: str, *, programs: tuple[str, ...], scopes: tuple[str, ...] = SCOPES) -> Keyring:
+def holder(
+    store: DynamoStore, key_id: str, *, programs: tuple[Incarnation, ...], scopes: tuple[str, ...] = SCOPES
+) -> Keyring:
     key, _ = issue_key(MASTER_SECRET, key_id, programs=programs, scopes=scopes)
     store.put_access_key(key)
     return Keyring(store, key, MASTER_SECRET)
@@ -40,11 +42,11 @@ def operator(store: DynamoStore) -> Keyring:
 def barista(operator: Keyring, store: DynamoStore) -> Keyring:
     """Administers the one program coffee."""
     assert operator.store is store
-    return holder(store, "NBKBARISTA", programs=(PROGRAM.program_id,))
+    return holder(store, "NBKBARISTA", programs=(PROGRAM.incarnation,))
 
 
 def create(keyring: Keyring, *programs: str, scopes: tuple[str, ...] = (READ,)) -> tuple[AccessKey, str]:
-    return keyring.create(programs=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
+    return keyring.create(program_ids=programs, scopes=scopes, name="shop", now=NOW, random=RANDOM)
 
 
 def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) -> bool:
@@ -58,13 +60,13 @@ def works(keyring: Keyring, text: str, *, now: float, gate: Gate | None = None) 
 def test_a_key_for_several_programs_opens_those_alone(operator: Keyring) -> None:
     key, text = create(operator, PROGRAM.program_id, OTHER.program_id, scopes=(WRITE, READ))
     assert works(operator, text, now=NOW)
-    assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.program_id, OTHER.program_id), (READ, WRITE), NOW)
-    for program_id in key.programs:
-        key.require(program_id, WRITE)
+    assert (key.programs, key.scopes, key.created_at) == ((PROGRAM.incarnation, OTHER.incarnation), (READ, WRITE), NOW)
+    for incarnation in key.programs:
+        key.require(incarnation, WRITE)
         with pytest.raises(Forbidden):
-            key.require(program_id, ADMIN)
+            key.require(incarnation, ADMIN)
     with pytest.raises(Forbidden):
-        key.require("third", READ)
+        key.require(Incarnation("third"), READ)
 
 
 def test_the_secret_of_a_key_is_not_stored(operator: Keyring, table: Table) -> None:
@@ -143,7 +145,7 @@ def test_other_programs_are_out_of_reach_of_one_programs_administrator(operator:
 
 def test_a_key_without_admin_is_refused(store: DynamoStore) -> None:
     with pytest.raises(Forbidden):
-        holder(store, "NBKWRITER", programs=(PROGRAM.program_id,), scopes=(READ, WRITE))
+        holder(store, "NBKWRITER", programs=(PROGRAM.incarnation,), scopes=(READ, WRITE))
 
 
 def test_programs_of_a_new_key_must_exist_and_it_must_open_something(
@@ -153,7 +155,7 @@ def test_programs_of_a_new_key_must_exist_and_it_must_open_something(
         create(operator, "nothing")
     with pytest.raises(InvalidInput):
         create(operator, scopes=(READ,))
-    assert create(operator, scopes=(ADMIN,))[0].opens("anything")
+    assert create(operator, scopes=(ADMIN,))[0].opens(Incarnation("anything"))
 
 
 def test_no_rotation_is_lost_at_the_same_moment(operator: Keyring) -> None:
@@ -161,6 +163,64 @@ def test_no_rotation_is_lost_at_the_same_moment(operator: Keyring) -> None:
     with ThreadPoolExecutor(4) as pool:
         rotated = list(pool.map(lambda _: operator.rotate(key.key_id, overlap_seconds=0, now=NOW)[0], range(6)))
     assert sorted(entry.generation for entry in rotated) == [2, 3, 4, 5, 6, 7]
+
+
+def test_of_rotations_of_one_s_own_key_at_the_same_moment_one_wins(operator: Keyring) -> None:
+    # Given the owner and a thief, who both proved the same secret before either rotated
+    key, _ = create(operator, scopes=(ADMIN,))
+
+    def rotate(_: int) -> str | None:
+        try:
+            return Keyring(operator.store, key, MASTER_SECRET).rotate(key.key_id, overlap_seconds=0, now=NOW)[1]
+        except SupersededSecret:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        rotated = list(pool.map(rotate, range(6)))
+
+    # Then the later one does not end the secret that the first one was given
+    (winner,) = filter(None, rotated)
+    assert works(operator, winner, now=NOW)
+
+
+def test_the_secret_of_before_a_rotation_manages_nothing_in_a_warm_function(operator: Keyring) -> None:
+    gate = Gate(operator.store)
+    key, old = create(operator, scopes=(ADMIN,))
+    assert works(operator, old, now=NOW, gate=gate)
+    assert gate.authenticate_manager(SecretCredentials.read(old), now=NOW) == key
+    rotated, new = operator.rotate(key.key_id, overlap_seconds=HOUR, now=NOW)
+
+    with pytest.raises(SupersededSecret):
+        gate.authenticate_manager(SecretCredentials.read(old), now=NOW)
+    assert gate.authenticate_manager(SecretCredentials.read(new), now=NOW) == rotated
+    # After the overlap it is refused like any other wrong secret
+    with pytest.raises(Forbidden, match="not known"):
+        gate.authenticate_manager(SecretCredentials.read(old), now=NOW + HOUR)
+    operator.revoke(key.key_id)
+    with pytest.raises(Forbidden, match="not known"):
+        gate.authenticate_manager(SecretCredentials.read(new), now=NOW)
+
+
+def test_rotation_does_not_prolong_an_expiring_key(operator: Keyring) -> None:
+    key, old = create(operator, PROGRAM.program_id)
+    operator.store.put_access_key(replace(key, expires_at=NOW + HOUR))
+    rotated, new = operator.rotate(key.key_id, overlap_seconds=2 * HOUR, now=NOW)
+    assert rotated.expires_at == NOW + HOUR
+    assert [works(operator, text, now=NOW + HOUR - 1) for text in (old, new)] == [True, True]
+    assert [works(operator, text, now=NOW + HOUR) for text in (old, new)] == [False, False]
+    assert rotated.generations(now=NOW + HOUR) == ()
+
+
+def test_a_new_master_secret_ends_signatures_and_leaves_secrets_that_are_sent(operator: Keyring) -> None:
+    """What an operator has to do after the master secret leaked (docs/security.md)."""
+    key, old = create(operator, PROGRAM.program_id)
+    successor = Keyring(operator.store, operator.holder, "n" * 32)
+    # The hash in the table knows no master secret
+    assert works(operator, old, now=NOW)
+    # Rotated without an overlap, or revoked, the secret ends; the next one is of the new master secret
+    rotated, new = successor.rotate(key.key_id, overlap_seconds=0, now=NOW)
+    assert [works(operator, text, now=NOW) for text in (old, new)] == [False, True]
+    assert new == key_text("n" * 32, rotated) != key_text(MASTER_SECRET, rotated)
 
 
 def test_a_key_stored_by_an_earlier_release_is_rotated(operator: Keyring, table: Table) -> None:

@@ -12,8 +12,9 @@ from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History
+from nextbest.domain.programs import Incarnation
 from nextbest.domain.rebase_status import COMPLETE, FAILED
-from nextbest.errors import Forbidden, InvalidInput, NotFound
+from nextbest.errors import Forbidden, InvalidInput
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -27,15 +28,15 @@ DAY = 86_400.0
 
 
 def rebase(store: DynamoStore, artifacts: MemoryArtifacts, start: float = NOW) -> str:
-    return Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(start)).run().version
+    return Rebase(store, artifacts, PROGRAM.incarnation, clock=ticking_clock(start)).run().version
 
 
 def credentials(text: str | None) -> SecretCredentials:
     return SecretCredentials.read(text)
 
 
-def key_text(store: DynamoStore, key_id: str = "NBKREADER", program_id: str = PROGRAM.program_id) -> str:
-    key, text = issue_key("m" * 32, key_id, programs=(program_id,), scopes=SCOPES)
+def key_text(store: DynamoStore, key_id: str = "NBKREADER", opens: Incarnation = PROGRAM.incarnation) -> str:
+    key, text = issue_key("m" * 32, key_id, programs=(opens,), scopes=SCOPES)
     store.put_access_key(key)
     return text
 
@@ -44,11 +45,11 @@ def test_a_rebase_learns_publishes_and_says_so(store: DynamoStore) -> None:
     # Given events and named assets
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, drink_events(now=NOW))
-    store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
+    store.put_assets(PROGRAM.incarnation, [Asset("cake", "Carrot cake")])
     # When the program is rebased
     version = rebase(store, artifacts)
     # Then its status says so, and the next answer is that model's
-    status = store.status(PROGRAM.program_id)
+    status = store.status(PROGRAM.incarnation)
     assert status is not None
     assert status.status_id == COMPLETE
     assert version in status.message
@@ -85,7 +86,7 @@ def test_a_warm_read_is_one_call_to_anything(store: DynamoStore, table: Table) -
     # Given a warm environment
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, drink_events(now=NOW))
-    store.put_assets(PROGRAM.program_id, [Asset("cake", "Carrot cake")])
+    store.put_assets(PROGRAM.incarnation, [Asset("cake", "Carrot cake")])
     rebase(store, artifacts)
     recommender, text = Recommender(store, artifacts), key_text(store)
 
@@ -108,7 +109,7 @@ def test_a_warm_read_is_one_call_to_anything(store: DynamoStore, table: Table) -
 def test_a_program_without_events_fails_with_the_reason(store: DynamoStore) -> None:
     with pytest.raises(InvalidInput, match="no events"):
         rebase(store, MemoryArtifacts())
-    status = store.status(PROGRAM.program_id)
+    status = store.status(PROGRAM.incarnation)
     assert status is not None
     assert status.status_id == FAILED
     assert "no events" in status.message
@@ -128,7 +129,7 @@ def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore)
     with pytest.raises(OSError, match="full"):
         rebase(store, Full(), NOW + 60)
     # Then the reason is told and the old one stays
-    status, state = store.status(PROGRAM.program_id), store.program_state(PROGRAM.program_id)
+    status, state = store.status(PROGRAM.incarnation), store.program_state(PROGRAM.program_id)
     assert status is not None
     assert state is not None
     assert state.model is not None
@@ -139,8 +140,8 @@ def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore)
 def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, drink_events(now=NOW))
-    early = Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(NOW))
-    late = Rebase(store, artifacts, PROGRAM.program_id, clock=ticking_clock(NOW + 5))
+    early = Rebase(store, artifacts, PROGRAM.incarnation, clock=ticking_clock(NOW))
+    late = Rebase(store, artifacts, PROGRAM.incarnation, clock=ticking_clock(NOW + 5))
     newest = late.run()
     early.run()
     state = store.program_state(PROGRAM.program_id)
@@ -163,12 +164,12 @@ def test_two_calls_are_enough_to_get_started(store: DynamoStore) -> None:
 def test_a_key_opens_its_own_program_alone(store: DynamoStore) -> None:
     recommender = Recommender(store, MemoryArtifacts())
     store.append(PROGRAM, drink_events(1, now=NOW))
-    stranger = key_text(store, "NBKSTRANGER", "another")
+    stranger = key_text(store, "NBKSTRANGER", Incarnation("another"))
     for text in (None, "", "nonsense", "NBKNOBODY.secret", "NBKSTRANGER.wrong", stranger):
         with pytest.raises(Forbidden):
             recommender.read(credentials(text), PROGRAM.program_id, "user-0", now=NOW)
-    # A program that its key opens but that does not exist
-    with pytest.raises(NotFound):
+    # A program that its key opens but that does not exist: refused as one that others have
+    with pytest.raises(Forbidden):
         recommender.read(credentials(stranger), "another", "user-0", now=NOW)
 
 
@@ -211,9 +212,12 @@ def test_a_rebase_reports_whether_the_last_model_came_true(store: DynamoStore) -
     store.append(PROGRAM, drink_events(now=NOW))
     rebase(store, artifacts)
     # When the program is rebased again
-    version = rebase(store, artifacts, NOW + DAY)
+    rebase(store, artifacts, NOW + DAY)
     # Then the new model's report holds what was expected of the last one, and what was observed
-    drift = Model.from_bytes(artifacts.get(f"models/{PROGRAM.program_id}/{version}.nbm")).report["drift"]
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    assert state.model is not None
+    drift = Model.from_bytes(artifacts.get(state.model.key)).report["drift"]
     assert drift["repeats"]["recommendations"] > 0
     assert drift["repeats"]["observed"] == 0
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from nextbest.aws.table import Table
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
-from nextbest.errors import NotFound
+from nextbest.domain.programs import Incarnation, Program
+from nextbest.errors import ArtifactError, NotFound
 from nextbest.logic import users as rights
 from nextbest.logic.events import EventMessage, ingest, queue_events
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache, files_of
+from nextbest.logic.segments import SegmentCache, files_of, forget_user
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import SEGMENT_TYPES
-from nextbest.store.base import Erased
+from nextbest.store.base import Erased, SegmentsPointer
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
 from tests.factories import MemoryArtifacts, drink_events, ticking_clock
@@ -25,6 +25,35 @@ from tests.store.conftest import PROGRAM
 from tests.store.test_rebasing import NOW, rebase
 
 NAME = "ada.lovelace@example.org"
+
+
+def test_segments_that_cannot_be_read_leave_the_last_good_ones_without_who_was_deleted(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    # Given a reader of the good ones, and others of which the files are something else
+    reader = SegmentCache(store, artifacts)
+    good = reader.segments_of(PROGRAM.incarnation, "base")
+    assert good.memberships(NAME)
+    pointer = store.segments(PROGRAM.incarnation)
+    assert pointer is not None
+    spoiled = SegmentsPointer(f"{pointer.version}_spoiled", f"{files_of(PROGRAM.incarnation)}spoiled/", NOW)
+    for kind in SEGMENT_TYPES:
+        artifacts.put(f"{spoiled.prefix}{kind}.nbs", b"NEXTBEST of another kind")
+    assert store.point_to_segments(PROGRAM.incarnation, spoiled)
+
+    # Then they serve on
+    assert reader.segments_of(PROGRAM.incarnation, "base") is good
+    with pytest.raises(ArtifactError):
+        SegmentCache(store, artifacts).segments_of(PROGRAM.incarnation, "base")
+
+    # And whoever is deleted is in none: what cannot be read cannot be changed, and goes as a whole
+    store.erase_user(PROGRAM.incarnation, NAME, now=NOW)
+    served = reader.segments_of(PROGRAM.incarnation, "base")
+    assert not served.memberships(NAME)
+    assert served.memberships("user-1") == good.memberships("user-1")
+    assert forget_user(store, artifacts, PROGRAM.incarnation, NAME) == 0
+    assert store.segments(PROGRAM.incarnation) is None
+    assert not [key for key in artifacts.files if key.startswith(files_of(PROGRAM.incarnation))]
 
 
 def events_of_ada(count: int = FOLD_AT + 5) -> list[Event]:
@@ -41,9 +70,15 @@ def artifacts(store: DynamoStore) -> MemoryArtifacts:
     """A rebased program in which Ada has events, a folded history and attributes."""
     artifacts = MemoryArtifacts()
     store.append(PROGRAM, [*drink_events(now=NOW), *events_of_ada()])
-    store.put_user_attributes(PROGRAM.program_id, NAME, {"CITY": "London"})
+    store.put_user_attributes(PROGRAM.incarnation, NAME, {"CITY": "London"})
     rebase(store, artifacts)
     return artifacts
+
+
+def message_of(event: Event, *, sent_at: float) -> EventMessage:
+    """A message of the queue with one event."""
+    sent_us = round(sent_at * 1e6)
+    return EventMessage(PROGRAM.program_id, (event,), sent_us=sent_us, incarnation=PROGRAM.incarnation)
 
 
 def everything(table: Table, artifacts: MemoryArtifacts) -> str:
@@ -53,11 +88,11 @@ def everything(table: Table, artifacts: MemoryArtifacts) -> str:
 
 
 def export(store: DynamoStore, artifacts: MemoryArtifacts, *, skip: int = 0) -> rights.Export:
-    return rights.export_user(store, artifacts, PROGRAM.program_id, NAME, skip=skip)
+    return rights.export_user(store, artifacts, PROGRAM.incarnation, NAME, skip=skip)
 
 
 def delete(store: DynamoStore, artifacts: MemoryArtifacts, *, now: float = NOW) -> rights.Deletion:
-    return rights.delete_user(store, artifacts, PROGRAM.program_id, NAME, now=now)
+    return rights.delete_user(store, artifacts, PROGRAM.incarnation, NAME, now=now)
 
 
 def others_model(artifacts: MemoryArtifacts) -> Model:
@@ -103,12 +138,12 @@ def test_deleting_a_user_leaves_nothing_and_says_what_there_was(
     assert deletion == rights.Deletion(Erased(FOLD_AT + 5, 1, 1), memberships)
     assert memberships > 0
     assert NAME not in everything(table, artifacts)
-    assert store.read_user(PROGRAM.program_id, NAME).history is None
+    assert store.read_user(PROGRAM.incarnation, NAME).history is None
     with pytest.raises(NotFound):
         export(store, artifacts)
     # And the others are as they were
-    assert SegmentCache(store, artifacts).segments_of(PROGRAM.program_id, "base").memberships("user-1")
-    assert store.read_user(PROGRAM.program_id, "user-1").history is not None
+    assert SegmentCache(store, artifacts).segments_of(PROGRAM.incarnation, "base").memberships("user-1")
+    assert store.read_user(PROGRAM.incarnation, "user-1").history is not None
 
 
 def test_after_a_deletion_the_model_is_that_of_the_other_users_alone(
@@ -116,11 +151,12 @@ def test_after_a_deletion_the_model_is_that_of_the_other_users_alone(
 ) -> None:
     delete(store, artifacts)
     after = rebase(store, artifacts, NOW + 60)
-    model = artifacts.files[f"models/{PROGRAM.program_id}/{after}.nbm"]
+    model = artifacts.files[f"models/{PROGRAM.incarnation}/{after}.nbm"]
     # Then it is what the events of the others give
-    store.create_program(replace(PROGRAM, program_id="others"))
-    store.append(replace(PROGRAM, program_id="others"), drink_events(now=NOW))
-    Rebase(store, artifacts, "others", clock=ticking_clock(NOW + 60)).run()
+    others = Program("others", half_life_days=PROGRAM.half_life_days)
+    store.create_program(others)
+    store.append(others, drink_events(now=NOW))
+    Rebase(store, artifacts, others.incarnation, clock=ticking_clock(NOW + 60)).run()
     assert Model.from_bytes(model).repeats.prior.tolist() == others_model(artifacts).repeats.prior.tolist()
 
 
@@ -149,9 +185,9 @@ def test_queued_events_of_a_deleted_user_do_not_come_back(
 def test_a_deleted_user_who_comes_back_is_known_again(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
     delete(store, artifacts)
     later = Event(NAME, round((NOW + 60) * 1e6), "order", "tea")
-    message = EventMessage(PROGRAM.program_id, (later,), sent_us=round((NOW + 60) * 1e6))
+    message = message_of(later, sent_at=NOW + 60)
     assert ingest(store, message).accepted == 1
-    assert list(store.events_of(PROGRAM.program_id, NAME)) == [later]
+    assert list(store.events_of(PROGRAM.incarnation, NAME)) == [later]
 
 
 def test_deleting_nobody_says_so_and_drops_what_is_queued_all_the_same(
@@ -159,7 +195,7 @@ def test_deleting_nobody_says_so_and_drops_what_is_queued_all_the_same(
 ) -> None:
     with pytest.raises(NotFound):
         delete(store, MemoryArtifacts())
-    queued = EventMessage(PROGRAM.program_id, (Event(NAME, 1, "order", "tea"),), sent_us=round((NOW - 1) * 1e6))
+    queued = message_of(Event(NAME, 1, "order", "tea"), sent_at=NOW - 1)
     assert ingest(store, queued).accepted == 0
 
 
@@ -172,28 +208,28 @@ def test_the_segments_of_a_rebase_under_way_leave_a_deleted_user_out(store: Dyna
 
         def put(self, key: str, data: bytes) -> None:
             if key.startswith("models/"):
-                store.erase_user(PROGRAM.program_id, NAME, now=NOW + 1)
+                store.erase_user(PROGRAM.incarnation, NAME, now=NOW + 1)
             super().put(key, data)
 
     artifacts = DeletingArtifacts()
     rebase(store, artifacts)
     assert NAME not in str(artifacts.files)
-    assert any(key.startswith(files_of(PROGRAM.program_id)) for key in artifacts.files)
+    assert any(key.startswith(files_of(PROGRAM.incarnation)) for key in artifacts.files)
 
 
 def test_tombstones_of_many_users_are_read_as_of_one(store: DynamoStore) -> None:
     for number in (3, 150):
-        store.erase_user(PROGRAM.program_id, f"guest-{number}", now=NOW)
+        store.erase_user(PROGRAM.incarnation, f"guest-{number}", now=NOW)
     users = [f"guest-{number}" for number in range(200)]
     since_us = round(NOW * 1e6)
-    assert store.erased_since(PROGRAM.program_id, users, since_us) == {"guest-3", "guest-150"}
-    assert store.erased_since(PROGRAM.program_id, ["guest-3", "guest-4"], since_us) == {"guest-3"}
-    assert store.erased_since(PROGRAM.program_id, users, since_us + 1) == set()
-    assert store.erased_since("another", users, since_us) == set()
-    assert store.erased_since(PROGRAM.program_id, [], since_us) == set()
+    assert store.erased_since(PROGRAM.incarnation, users, since_us) == {"guest-3", "guest-150"}
+    assert store.erased_since(PROGRAM.incarnation, ["guest-3", "guest-4"], since_us) == {"guest-3"}
+    assert store.erased_since(PROGRAM.incarnation, users, since_us + 1) == set()
+    assert store.erased_since(Incarnation("another"), users, since_us) == set()
+    assert store.erased_since(PROGRAM.incarnation, [], since_us) == set()
 
 
 def test_deleting_a_user_whose_name_begins_another_leaves_the_other(store: DynamoStore) -> None:
     store.append(PROGRAM, [Event(name, 1, "order", "tea") for name in ("ada", "ada2", "ada#U#x", "ad")])
-    assert store.erase_user(PROGRAM.program_id, "ada", now=NOW) == Erased(1, 1, 0)
-    assert sorted(store.users(PROGRAM.program_id)) == ["ad", "ada#U#x", "ada2"]
+    assert store.erase_user(PROGRAM.incarnation, "ada", now=NOW) == Erased(1, 1, 0)
+    assert sorted(store.users(PROGRAM.incarnation)) == ["ad", "ada#U#x", "ada2"]

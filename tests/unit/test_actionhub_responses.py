@@ -16,7 +16,7 @@ from nextbest.actionhub.users import UserHistory, UserHistoryEvent, time_of
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import Event
+from nextbest.domain.events import DAY_US, LATEST_TIMESTAMP_US, Event
 from nextbest.domain.programs import Program
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
@@ -164,3 +164,12 @@ def test_what_is_never_recommended_is_named_only_where_it_was_set() -> None:
         **plain,
         "never_recommended": ["return"],
     }
+
+
+def test_an_event_that_was_imported_from_far_ahead_weighs_as_one_of_tomorrow() -> None:
+    tomorrow, last = (Event("ann", time_us, "order", "tea", labels=("x",)) for time_us in (DAY_US, LATEST_TIMESTAMP_US))
+    state = ProgramState(Program("cafe", half_life_days=3))
+
+    expected, actual = (label_weights(state, Catalogue(), [event], now=0.0) for event in (tomorrow, last))
+
+    assert actual == expected

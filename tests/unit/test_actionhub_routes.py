@@ -37,6 +37,8 @@ CONTRACT = {
     "GET /segments",
 }
 EXTENSIONS = {
+    "GET /program/import_locations",
+    "PUT /program/import_locations",
     "GET /users/{user_id}/export",
     "DELETE /users/{user_id}",
     "GET /keys",

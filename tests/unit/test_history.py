@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from random import Random
 
 import numpy as np
 import pytest
 
 from nextbest.domain.actions import Action
-from nextbest.domain.history import WINDOW, History, HistoryEvent, identity_of, pack_event, unpack_event
+from nextbest.domain.history import (
+    MAX_ENCODED_BYTES,
+    WINDOW,
+    History,
+    HistoryEvent,
+    identity_of,
+    pack_event,
+    unpack_event,
+)
 from nextbest.errors import HistoryCorrupt
 
 DAY = 86_400.0
@@ -93,6 +102,36 @@ def test_an_event_from_the_folded_past_asks_for_a_rebuild() -> None:
     history = History.from_history_events(many(WINDOW + 10)).fold(30)
     with pytest.raises(HistoryCorrupt, match="rebuild"):
         history.merge([HistoryEvent(5, Action("late", "event"))])
+
+
+def long_names(count: int, *, seed: int) -> list[HistoryEvent]:
+    """Events of names as long as they may be, all different, which no compression makes short."""
+    random = Random(seed)
+    emoji = [chr(0x1F300 + number) for number in range(512)]
+    return [
+        HistoryEvent(
+            1_700_000_000_000_000 + n,
+            Action("".join(random.choices(emoji, k=128)), "".join(random.choices(emoji, k=64))),
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [700, WINDOW, WINDOW + 500])
+def test_a_history_of_too_many_long_names_forgets_the_oldest_and_weakest(count: int) -> None:
+    events = long_names(count, seed=5)
+    encoded = History.from_history_events(events).encode(30)
+    history = History.decode(encoded)
+
+    assert MAX_ENCODED_BYTES / 8 < len(encoded) <= MAX_ENCODED_BYTES
+    kept = history.recent_events()
+    assert kept == events[-len(kept) :]
+    assert history.base_weights(30, 1.7e9)[kept[-1].action] == pytest.approx(1.0, abs=1e-3)
+    # What it forgot it does not take for new, and it goes on taking what is new
+    with pytest.raises(HistoryCorrupt, match="rebuild"):
+        history.merge(events[:1])
+    newer = HistoryEvent(1_700_000_001_000_000, Action("order", "latte"))
+    assert History.decode(history.merge([newer]).encode(30)).recent_events()[-1] == newer
 
 
 def test_another_half_life_asks_for_a_rebuild() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from tools.cli.deployment import Deployment
+from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
+from tools.cli.commands.deployment import _issue_key
+from tools.cli.deployment import Deployment, OperationFailed
 from tools.cli.doctor import Finding, examine
 
 NOW = 1_790_000_000.0
@@ -39,6 +42,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
             TableName="events", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
+        store_secret(session, "a secret of one's own, longer than 32 characters")
     s3.put_public_access_block(
         Bucket="artifacts",
         PublicAccessBlockConfiguration={
@@ -59,6 +63,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
         queue_url=urls["Queue"],
         dead_letters_url=urls["DeadLetters"],
         failed_invocations_url=urls["FailedInvocations"],
+        master_secret_parameter="/nextbest/stack/master-secret",
         functions=(),
         session=session,
         endpoints={},
@@ -85,6 +90,7 @@ def test_everything_unprotected_and_dead_letters_are_named(session: boto3.Sessio
         "bucket: artifacts, versioning off",
         "bucket: public access blocked: False",
         "dead letters: 1",
+        "master secret: there is no master secret",
     ]
 
 
@@ -96,3 +102,32 @@ def test_the_other_checks_go_on_without_a_table(session: boto3.Session) -> None:
 
     assert "AWS" in named
     assert "dead letters" in named
+
+
+def test_a_master_secret_that_is_missing_or_public_is_named(session: boto3.Session) -> None:
+    found = deployment(session, protected=False)
+    (missing,) = [finding for finding in failures(found) if finding.subject == "master secret"]
+    assert missing.state == "there is no master secret"
+    assert "aws ssm put-parameter --type SecureString --name /nextbest/stack/master-secret" in missing.fix
+
+    store_secret(session, PUBLIC_MASTER_SECRET)
+    (public,) = [finding for finding in failures(found) if finding.subject == "master secret"]
+    assert public.state == "the master secret is the public one of local stacks"
+
+    store_secret(session, "a secret of one's own, longer than 32 characters")
+    assert not [finding for finding in failures(found) if finding.subject == "master secret"]
+
+
+def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(session: boto3.Session) -> None:
+    found = deployment(session, protected=True)
+    store_secret(session, PUBLIC_MASTER_SECRET)
+
+    with pytest.raises(OperationFailed, match="public one of local stacks"):
+        _issue_key(found, argparse.Namespace())
+    assert session.client("dynamodb").scan(TableName="events")["Items"] == []
+
+
+def store_secret(session: boto3.Session, secret: str) -> None:
+    session.client("ssm").put_parameter(
+        Name="/nextbest/stack/master-secret", Value=secret, Type="SecureString", Overwrite=True
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nextbest.actionhub.errors import answer
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import TooManyRequests
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.personalize.protocol.errors import Protocol, wire_error
@@ -12,12 +13,12 @@ from nextbest.personalize.protocol.errors import Protocol, wire_error
 NOW = 1_790_000_000.0
 
 
-def taken(quota: RequestQuota, program_id: str, times: int, now: float) -> int:
+def taken(quota: RequestQuota, incarnation: Incarnation, times: int, now: float) -> int:
     """How many of ``times`` requests at once are let through."""
     count = 0
     for _ in range(times):
         try:
-            quota.take(program_id, now=now)
+            quota.take(incarnation, now=now)
         except TooManyRequests:
             continue
         count += 1
@@ -27,35 +28,35 @@ def taken(quota: RequestQuota, program_id: str, times: int, now: float) -> int:
 def test_of_a_flood_two_seconds_worth_pass_and_then_five_each_second() -> None:
     quota = RequestQuota(5.0)
 
-    assert taken(quota, "shop", 100, NOW) == 10
-    assert taken(quota, "shop", 100, NOW + 1) == 5
-    assert taken(quota, "shop", 100, NOW + 1.2) == 1
-    assert taken(quota, "shop", 100, NOW + 3600) == 10
+    assert taken(quota, Incarnation("shop"), 100, NOW) == 10
+    assert taken(quota, Incarnation("shop"), 100, NOW + 1) == 5
+    assert taken(quota, Incarnation("shop"), 100, NOW + 1.2) == 1
+    assert taken(quota, Incarnation("shop"), 100, NOW + 3600) == 10
 
 
 def test_one_programs_flood_leaves_another_answered() -> None:
     quota = RequestQuota(5.0)
-    taken(quota, "shop", 100, NOW)
+    taken(quota, Incarnation("shop"), 100, NOW)
 
-    assert taken(quota, "cafe", 10, NOW) == 10
+    assert taken(quota, Incarnation("cafe"), 10, NOW) == 10
 
 
 def test_nothing_is_won_by_a_clock_that_goes_back() -> None:
     quota = RequestQuota(5.0)
-    taken(quota, "shop", 100, NOW)
+    taken(quota, Incarnation("shop"), 100, NOW)
 
-    assert taken(quota, "shop", 10, NOW - 60) == 0
+    assert taken(quota, Incarnation("shop"), 10, NOW - 60) == 0
 
 
 def test_without_a_limit_all_of_a_flood_passes() -> None:
-    assert taken(RequestQuota(0.0), "shop", 1000, NOW) == 1000
+    assert taken(RequestQuota(0.0), Incarnation("shop"), 1000, NOW) == 1000
 
 
 def test_both_contracts_say_so_of_a_refused_flood() -> None:
     quota = RequestQuota(0.5)
-    quota.take("shop", now=NOW)
+    quota.take(Incarnation("shop"), now=NOW)
     with pytest.raises(TooManyRequests) as refused:
-        quota.take("shop", now=NOW)
+        quota.take(Incarnation("shop"), now=NOW)
 
     status, body = answer(refused.value)
     assert status == 429

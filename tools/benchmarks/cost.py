@@ -17,19 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from samcli.commands._utils.template import get_template_data
 
 from nextbest.aws.table import Table
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
+from nextbest.personalize.protocol.arns import CAMPAIGN, FILTER
 from nextbest.store.dynamo import DynamoStore
+from tools.benchmarks.idle import idle_bill
 from tools.benchmarks.report import put_between
 from tools.benchmarks.world import draw_events
 from tools.local.engines import start_engines
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.processes import Processes
 from tools.local.resources import create_resources, dynamodb_client
-from tools.local.template import read_application
+from tools.local.template import read_application, translated_template
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -75,6 +76,10 @@ class Prices:
     def __getitem__(self, name: str) -> float:
         price: float = self._entries[name]["price"]
         return price
+
+    def by_name(self) -> dict[str, float]:
+        """Every price, and ``hours_per_month``."""
+        return {name: price for name, price, _ in self.sources()} | {"hours_per_month": self.hours}
 
     def sources(self) -> Iterator[tuple[str, float, str]]:
         """Name, price and source of every entry."""
@@ -146,14 +151,14 @@ def _units(table: Table) -> dict[str, Units]:
     store.create_program(program)
     key, _ = operator_key()
     store.put_access_key(key)
-    store.create_resource("personalize:filter", "filter", {"name": "filter", "program_id": program.program_id})
+    store.create_resource(program.incarnation, FILTER, "filter", {"name": "filter"})
     now = time.time()
     events = draw_events("user", 6 * HISTORY, ACTIONS, np.random.default_rng(SEED), now)
     store.append(program, events[:HISTORY])
     meter = Meter(table)
 
     def read(*, resources: Sequence[tuple[str, str]] = (), access_key_id: str | None = None) -> Callable[[], object]:
-        return lambda: store.read_user(program.program_id, "user", access_key_id=access_key_id, resources=resources)
+        return lambda: store.read_user(program.incarnation, "user", access_key_id=access_key_id, resources=resources)
 
     def write(batch: int, posted: Sequence[Event]) -> Callable[[], object]:
         def run() -> None:
@@ -164,7 +169,7 @@ def _units(table: Table) -> dict[str, Units]:
         return run
 
     singles, tens = events[HISTORY : 3 * HISTORY], events[3 * HISTORY :]
-    resources = [("personalize:campaign", program.program_id), ("personalize:filter", "filter")]
+    resources = [(CAMPAIGN, program.program_id), (FILTER, "filter")]
     return {
         "GET actions": meter.per(1, read()),
         "GetActionRecommendations, filter": meter.per(1, read(resources=resources, access_key_id=key.key_id)),
@@ -192,21 +197,7 @@ def kinds(performance: Mapping[str, Any], memory_megabytes: Mapping[str, int]) -
     return [Kind(name, milliseconds[name], memory_megabytes[function[name.split()[0]]], units[name]) for name in units]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What costs without a request: memory of the functions that SnapStart keeps a snapshot of, and alarms."""
-
-    snapshot_megabytes: int
-    alarms: int
-
-    def a_month(self, prices: Prices) -> float:
-        """Dollars."""
-        seconds = prices.hours * 3600
-        snapshots = self.snapshot_megabytes / 1024 * seconds * prices["lambda_snapstart_cache_per_gb_second"]
-        return snapshots + self.alarms * prices["cloudwatch_per_alarm"]
-
-
-def text(found: Sequence[Kind], standing: Standing, prices: Prices, conditions: Mapping[str, str]) -> str:
+def text(found: Sequence[Kind], idle: Mapping[str, float], prices: Prices, conditions: Mapping[str, str]) -> str:
     """The bill as Markdown."""
     bills = {kind.name: bill(kind, prices) for kind in found}
     services = list(next(iter(bills.values())))
@@ -223,7 +214,10 @@ def text(found: Sequence[Kind], standing: Standing, prices: Prices, conditions: 
             + " | ".join(f"{costs[service]:.2f}" for service in services)
             + f" | **{sum(costs.values()):.2f}** |"
         )
-    lines += ["", "### Dollars a month", "", *monthly(bills, standing.a_month(prices), prices)]
+    lines += ["", "### Dollars a month", "", *monthly(bills, sum(idle.values()), prices)]
+    lines += ["", "### Dollars a month without a request", "", "| what | dollars |", "|---|---:|"]
+    lines += [f"| {name} | {dollars:.2f} |" for name, dollars in idle.items()]
+    lines.append(f"| **sum** | **{sum(idle.values()):.2f}** |")
     lines += ["", "### Prices used", "", "| name | USD | source |", "|---|---:|---|"]
     lines += [f"| {name} | {price:g} | {source} |" for name, price, source in prices.sources()]
     return "\n".join(lines)
@@ -256,13 +250,10 @@ def run(*, prices: Path, write_files: bool) -> None:
     performance = json.loads(PERFORMANCE.read_text())
     application = read_application(TEMPLATE, parameters=PARAMETERS, queue_url=lambda name: name)
     memory = {function.name: function.memory_megabytes for function in application.functions}
-    standing = Standing(
-        memory["actions"] + memory["recommendations"],
-        [resource["Type"] for resource in get_template_data(str(TEMPLATE))["Resources"].values()].count(
-            "AWS::CloudWatch::Alarm"
-        ),
-    )
-    bill_text = text(kinds(performance, memory), standing, Prices(prices), performance["conditions"])
+    price_list = Prices(prices)
+    template, values = translated_template(TEMPLATE, PARAMETERS)
+    idle = idle_bill(template, values, price_list.by_name())
+    bill_text = text(kinds(performance, memory), idle, price_list, performance["conditions"])
     print(bill_text)
     if write_files:
         put_between(ROOT / "docs" / "cost.md", bill_text, command="make cost")

@@ -311,6 +311,7 @@ def _client_arguments(stack: Running, service: str) -> dict[str, Any]:
         "region_name": stack.variables["AWS_REGION"],
         "aws_access_key_id": "local",
         "aws_secret_access_key": "local",
+        "aws_session_token": stack.variables["AWS_SESSION_TOKEN"],
     }
 
 
@@ -325,9 +326,9 @@ def audit(stack: Running, program_id: str, tally: Tally) -> list[str]:
     logged: set[tuple[str, int, str]] = set()
     for number in range(USERS):
         user_id = f"user-{number}"
-        events: Sequence[Event] = list(store.events_of(program_id, user_id))
+        events: Sequence[Event] = list(store.events_of(state.program.incarnation, user_id))
         logged.update((user_id, event.timestamp_us, event.asset_id) for event in events)
-        history = store.read_user(program_id, user_id).history
+        history = store.read_user(state.program.incarnation, user_id).history
         whole = History.from_history_events(HistoryEvent.of(event) for event in events)
         if (history.encode(half_life_days) if history else b"") != (whole.encode(half_life_days) if events else b""):
             problems.append(f"the history of {user_id} is not that of its {len(events)} events")

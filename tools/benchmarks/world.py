@@ -19,7 +19,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
 from nextbest.filters import Schema, bind, parse
 from nextbest.personalize.datasets.filter_fields import schema_to_json
-from nextbest.personalize.protocol.arns import FILTER, stored_kind
+from nextbest.personalize.protocol.arns import FILTER
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
@@ -59,8 +59,8 @@ def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories
     program = Program(f"bench{actions}", half_life_days=90)
     store.create_program(program)
     data = draw_model(program, actions, random, now).to_bytes()
-    store.point_to_model(program.program_id, _put(artifacts, program.program_id, data))
-    _put_catalogue(store, artifacts, program.program_id, actions, random)
+    store.point_to_model(program.incarnation, _put(artifacts, program.program_id, data))
+    _put_catalogue(store, artifacts, program, actions, random)
     users = {count: f"user-{count}" for count in histories}
     for count, user_id in users.items():
         events = draw_events(user_id, count, actions, random, now)
@@ -68,7 +68,7 @@ def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories
         settled = max(0, count - FOLD_AT // 2)
         store.append(program, events[:settled])
         store.append(program, events[settled:])
-        _put_yardstick_rows(table, program.program_id, user_id, events)
+        _put_yardstick_rows(table, program, user_id, events)
     _, key = operator_key()
     row = {"key": {"S": key}, "model": {"S": f"models/{program.program_id}"}}
     table.client.put_item(
@@ -132,7 +132,7 @@ def _put(artifacts: S3Artifacts, program_id: str, data: bytes) -> ModelPointer:
 
 
 def _put_catalogue(
-    store: DynamoStore, artifacts: S3Artifacts, program_id: str, actions: int, random: np.random.Generator
+    store: DynamoStore, artifacts: S3Artifacts, program: Program, actions: int, random: np.random.Generator
 ) -> None:
     tiers = random.choice(["gold", "silver", "tin", "gold|tin"], actions).tolist()
     prices = random.integers(1, 1000, actions).tolist()
@@ -141,39 +141,39 @@ def _put_catalogue(
         for number, (tier, price) in enumerate(zip(tiers, prices, strict=True))
     ]
     # One change through the front door sets the revision; the written catalogue of that revision holds all.
-    revision = store.put_assets(program_id, assets[:1])
-    pointer = CataloguePointer(revision, f"catalogues/{program_id}")
+    revision = store.put_assets(program.incarnation, assets[:1])
+    pointer = CataloguePointer(revision, f"catalogues/{program.program_id}")
     catalogue = Catalogue(revision, {asset.asset_id: asset for asset in assets})
     artifacts.put(pointer.key, catalogue.encode())
-    store.point_to_catalogue(program_id, pointer)
+    store.point_to_catalogue(program.incarnation, pointer)
     bound = bind(parse(FILTER_EXPRESSION), Schema.observed(assets))
     resource = {
-        "name": program_id,
-        "program_id": program_id,
+        "name": program.program_id,
+        "program_id": program.program_id,
         "expression": FILTER_EXPRESSION,
         "status": "ACTIVE",
         "schema": schema_to_json(bound),
     }
-    store.create_resource(stored_kind(FILTER), program_id, resource)
+    store.create_resource(program.incarnation, FILTER, program.program_id, resource)
 
 
-def _put_yardstick_rows(table: Table, program_id: str, user_id: str, events: Sequence[Event]) -> None:
+def _put_yardstick_rows(table: Table, program: Program, user_id: str, events: Sequence[Event]) -> None:
     """The floor's one item, with as many bytes as the packed history; and the usual design's row per event."""
     items = table.client.batch_get_item(
-        RequestItems={table.name: {"Keys": [_history_key(program_id, user_id, sk) for sk in (HISTORY, TAIL)]}}
+        RequestItems={table.name: {"Keys": [_history_key(program, user_id, sk) for sk in (HISTORY, TAIL)]}}
     )["Responses"][table.name]
     size = sum(len(item["packed"]["B"]) if "packed" in item else 0 for item in items)
     size += sum(len(member) for item in items for member in item.get("tail_events", {}).get("BS", []))
     packed = np.random.default_rng(size).bytes(size)
     table.client.put_item(
         TableName=table.name,
-        Item={"pk": {"S": f"floor#{program_id}#{user_id}"}, "sk": {"S": "item"}, "packed": {"B": packed}},
+        Item={"pk": {"S": f"floor#{program.program_id}#{user_id}"}, "sk": {"S": "item"}, "packed": {"B": packed}},
     )
     for event in events:
         table.client.put_item(
             TableName=table.name,
             Item={
-                "pk": {"S": f"usual#{program_id}#{user_id}"},
+                "pk": {"S": f"usual#{program.program_id}#{user_id}"},
                 "sk": {"S": f"{event.timestamp_us:020d}#{event.event_type}#{event.asset_id}"},
                 "timestamp_us": {"N": str(event.timestamp_us)},
                 "event_type": {"S": event.event_type},
@@ -183,5 +183,5 @@ def _put_yardstick_rows(table: Table, program_id: str, user_id: str, events: Seq
         )
 
 
-def _history_key(program_id: str, user_id: str, sk: str) -> dict[str, dict[str, str]]:
-    return {"pk": {"S": user_pk(program_id, user_id)}, "sk": {"S": sk}}
+def _history_key(program: Program, user_id: str, sk: str) -> dict[str, dict[str, str]]:
+    return {"pk": {"S": user_pk(program.incarnation, user_id)}, "sk": {"S": sk}}

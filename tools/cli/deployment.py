@@ -16,8 +16,12 @@ import boto3
 from nextbest.aws.table import Table
 from nextbest.store.artifacts import S3Artifacts
 from nextbest.store.dynamo import DynamoStore
+from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 
-_OUTPUTS = ("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl", "FailedInvocationsUrl")
+_OUTPUTS = (
+    *("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl", "FailedInvocationsUrl"),
+    "MasterSecretParameter",
+)
 
 
 class OperationFailed(Exception):
@@ -34,6 +38,7 @@ class Deployment:
     queue_url: str
     dead_letters_url: str
     failed_invocations_url: str
+    master_secret_parameter: str
     functions: tuple[str, ...]
     session: boto3.Session
     endpoints: Mapping[str, str]
@@ -47,6 +52,29 @@ class Deployment:
         """A client of one AWS service; ``Any``, because the service is known only at run time."""
         make: Any = self.session.client
         return make(service, endpoint_url=self.endpoints.get(service))
+
+    def master_secret(self) -> str:
+        """What access keys are derived from. Raises OperationFailed where it is not stored, or is the public one."""
+        if self.is_local:
+            return PUBLIC_MASTER_SECRET
+        client = self.client("ssm")
+        try:
+            response = client.get_parameter(Name=self.master_secret_parameter, WithDecryption=True)
+        except client.exceptions.ParameterNotFound as error:
+            raise OperationFailed(f"there is no master secret: {self._how_to_store_one()}") from error
+        secret: str = response["Parameter"]["Value"]
+        if secret == PUBLIC_MASTER_SECRET:
+            raise OperationFailed(
+                f"the master secret is the public one of local stacks: {self._how_to_store_one()} --overwrite, "
+                "and issue new keys"
+            )
+        return secret
+
+    def _how_to_store_one(self) -> str:
+        return (
+            f"aws ssm put-parameter --type SecureString --name {self.master_secret_parameter} "
+            '--value "$(openssl rand -base64 48)"'
+        )
 
     def store(self) -> DynamoStore:
         """The store in the deployment's table."""
@@ -68,6 +96,7 @@ def local_deployment(state: Path) -> Deployment:
     session = boto3.Session(
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=variables["AWS_SESSION_TOKEN"],
         region_name=variables["AWS_REGION"],
     )
     return Deployment(
@@ -77,6 +106,7 @@ def local_deployment(state: Path) -> Deployment:
         queue_url=queues["Queue"],
         dead_letters_url=queues["DeadLetters"],
         failed_invocations_url=queues["FailedInvocations"],
+        master_secret_parameter="",
         functions=(),
         session=session,
         endpoints={service: variables[f"AWS_ENDPOINT_URL_{service.upper()}"] for service in services},
@@ -100,6 +130,7 @@ def stack_deployment(stack_name: str, session: boto3.Session) -> Deployment:
         queue_url=outputs["QueueUrl"],
         dead_letters_url=outputs["DeadLettersUrl"],
         failed_invocations_url=outputs["FailedInvocationsUrl"],
+        master_secret_parameter=outputs["MasterSecretParameter"],
         functions=tuple(
             resource["PhysicalResourceId"]
             for resource in resources

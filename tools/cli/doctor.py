@@ -14,7 +14,7 @@ from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
 from nextbest.scoring import Model
 from nextbest.training.drift import describe
-from tools.cli.deployment import Deployment
+from tools.cli.deployment import Deployment, OperationFailed
 
 DAY_SECONDS = 86_400.0
 OLD_MODEL_DAYS = 2.0
@@ -43,6 +43,7 @@ def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
         lambda: _table(deployment),
         lambda: _bucket(deployment),
         lambda: _queues(deployment),
+        lambda: _master_secret(deployment),
         lambda: _functions(deployment),
         lambda: _programs(deployment, now),
     ]
@@ -110,6 +111,17 @@ def _depth(deployment: Deployment, url: str) -> int:
     return int(response["Attributes"]["ApproximateNumberOfMessages"])
 
 
+def _master_secret(deployment: Deployment) -> Iterator[Finding]:
+    if not deployment.is_local:
+        try:
+            deployment.master_secret()
+        except OperationFailed as error:
+            state, _, fix = str(error).partition(": ")
+            yield Finding("master secret", state, fix)
+        else:
+            yield Finding("master secret", "stored, and not the public one")
+
+
 def _functions(deployment: Deployment) -> Iterator[Finding]:
     for name in deployment.functions:
         configuration = deployment.client("lambda").get_function_configuration(FunctionName=name)
@@ -119,15 +131,19 @@ def _functions(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _programs(deployment: Deployment, now: float) -> Iterator[Finding]:
-    programs = deployment.store().list_programs()
+    store = deployment.store()
+    programs = store.list_programs()
     yield Finding("programs", f"{len(programs)}")
+    for program_id in store.program_ids():
+        if store.unfinished_removal(program_id) is not None:
+            yield Finding(f"program {program_id}", "its deletion was not finished", "call DeleteDatasetGroup again")
     for program in programs:
         yield from _program(deployment, program, now)
 
 
 def _program(deployment: Deployment, program: Program, now: float) -> Iterator[Finding]:
     store, name = deployment.store(), f"program {program.program_id}"
-    status = store.status(program.program_id)
+    status = store.status(program.incarnation)
     if status is not None and status.status_id == FAILED:
         yield Finding(name, f"the last rebase failed: {status.message}", "remove the cause, then PUT /program/rebase")
     state = store.program_state(program.program_id)

@@ -75,7 +75,8 @@ class Progress:
 
     def save(self, path: Path) -> None:
         """Write the progress file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(exist_ok=True)
         reasons = {why: {"count": reason.count, "rows": reason.rows} for why, reason in self.counts.reasons.items()}
         counts = {"accepted": self.counts.accepted, "duplicates": self.counts.duplicates, "reasons": reasons}
         partial = path.with_suffix(".partial")

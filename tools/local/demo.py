@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import urllib3
 from tqdm import tqdm
 
 from nextbest.domain.events import Event
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Program, new_incarnation
 from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
 from tools.simulator import demo_population
@@ -71,9 +72,12 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
         return False
     # It exists if an earlier load was interrupted.
     with contextlib.suppress(AlreadyExists):
-        store.create_program(Program(program_id=PROGRAM_ID, program_name="Coffee shop"))
+        incarnation = new_incarnation(PROGRAM_ID, random=SystemRandom())
+        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation))
+    program = store.program_state(PROGRAM_ID)
+    assert program is not None
     population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
-    store.put_assets(PROGRAM_ID, population.assets)
+    store.put_assets(program.program.incarnation, population.assets)
     # The events of one user together: they are stored with fewer writes.
     events = sorted(population.events)
     batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]

@@ -1,9 +1,12 @@
-"""DynamoDB, S3 and SQS on this machine.
+"""DynamoDB, S3, SQS and SSM on this machine.
 
 DynamoDB is dynoxide, a static binary over SQLite: it is the fastest of the engines compared, and writes that it has
 acknowledged survive a kill -9. On platforms without a binary ministack's DynamoDB is used, which saves its tables only
-on SIGTERM. S3 and SQS are ministack: S3 objects are on disk before the response, the queue's messages are saved on
+on SIGTERM. S3, SQS and SSM are ministack: S3 objects are on disk before the response, the queue's messages are saved on
 SIGTERM (which the kernel sends even when the stack is killed).
+
+None of them checks credentials, and all of them let every web page in: they listen where no page finds them
+(``tools.local.private_network``).
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.local.processes import HOST, Processes, free_port, wait_for_port
+from nextbest.store.master_secret import LOCAL_VARIABLE
+from tools.local.private_network import unguessable_address
+from tools.local.processes import Processes, free_port, wait_for_port
 
 ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
@@ -32,6 +37,7 @@ class Engines:
     dynamodb_url: str
     s3_url: str
     sqs_url: str
+    ssm_url: str
     processes: Mapping[str, subprocess.Popen[bytes]]
 
     def queue_url(self, name: str) -> str:
@@ -43,23 +49,24 @@ class Engines:
             "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
             "AWS_ENDPOINT_URL_S3": self.s3_url,
             "AWS_ENDPOINT_URL_SQS": self.sqs_url,
+            "AWS_ENDPOINT_URL_SSM": self.ssm_url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            LOCAL_VARIABLE: "true",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             **CREDENTIALS,
         }
 
 
-def start_engines(
-    processes: Processes, *, state: Path, logs: Path, host: str = HOST, one_endpoint: bool = False
-) -> Engines:
+def start_engines(processes: Processes, *, state: Path, logs: Path, one_endpoint: bool = False) -> Engines:
     """Start the engines on free ports with their data under ``state``; returns when all of them listen.
 
     ``one_endpoint`` puts all services behind one URL, without the faster DynamoDB engine.
     """
     with_dynoxide = DYNOXIDE.exists() and not one_endpoint
     state.mkdir(parents=True, exist_ok=True)
-    ministack_port = free_port()
+    host = unguessable_address()
+    ministack_port = free_port(host)
     ministack = processes.start(
         # Not `python -m ministack`: it puts its port into the queues' URLs, so they would be lost at the next start.
         [
@@ -74,28 +81,28 @@ def start_engines(
     dynamodb_url = ministack_url
     started = {"ministack": ministack}
     if with_dynoxide:
-        port = free_port()
+        port = free_port(host)
         dynoxide = processes.start(
             [
                 *(sys.executable, "-IS", str(_NOSYNC), str(DYNOXIDE), "serve"),
-                *("--host", HOST, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")),
+                *("--host", host, "--port", str(port), "--db-path", str(state / "dynamodb.sqlite")),
             ],
             log=logs / "dynoxide.log",
             environment={"PATH": os.defpath},
             folder=state,
         )
-        wait_for_port(dynoxide, port, log=logs / "dynoxide.log", seconds=_START_SECONDS)
-        dynamodb_url = f"http://{HOST}:{port}"
+        wait_for_port(dynoxide, port, log=logs / "dynoxide.log", seconds=_START_SECONDS, host=host)
+        dynamodb_url = f"http://{host}:{port}"
         started["dynoxide"] = dynoxide
     wait_for_port(ministack, ministack_port, log=logs / "ministack.log", seconds=_START_SECONDS, host=host)
-    return Engines(dynamodb_url, ministack_url, ministack_url, started)
+    return Engines(dynamodb_url, ministack_url, ministack_url, ministack_url, started)
 
 
 def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "SERVICES": "s3,sqs,dynamodb,sts" if with_dynamodb else "s3,sqs",
+        "SERVICES": "s3,sqs,ssm,dynamodb,sts" if with_dynamodb else "s3,sqs,ssm",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),
         "S3_PERSIST": "1",

@@ -22,7 +22,8 @@ from importlib import resources
 from pathlib import Path
 
 from tools.local.engines import REGION
-from tools.local.processes import HOST, ProcessDied, Processes, free_port, wait_for_port
+from tools.local.private_network import unguessable_address
+from tools.local.processes import ProcessDied, Processes, free_port, wait_for_port
 from tools.local.template import Function
 
 _LOG = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Environments:
         self._generation = 0
         self._pools = {function.logical_id: _Pool(function) for function in functions}
         self._emulator = emulator_path()
+        # The emulator invokes the function for whoever finds it.
+        self._host = unguessable_address()
 
     def invoke(self, function: Function, event: bytes) -> Invocation:
         """Run the function on one event. Raises ProcessDied if no environment can be started."""
@@ -162,13 +165,13 @@ class Environments:
     def _start(self, function: Function) -> _Environment:
         log = self._logs / f"{function.name}.log"
         for attempt in range(1, _START_ATTEMPTS + 1):
-            port, runtime_port = free_port(), free_port()
+            port, runtime_port = free_port(self._host), free_port(self._host)
             process = self._processes.start(
                 [
                     str(self._emulator),
                     *("--log-level", "error"),
-                    *("--runtime-interface-emulator-address", f"{HOST}:{port}"),
-                    *("--runtime-api-address", f"{HOST}:{runtime_port}"),
+                    *("--runtime-interface-emulator-address", f"{self._host}:{port}"),
+                    *("--runtime-api-address", f"{self._host}:{runtime_port}"),
                     *(sys.executable, "-m", "awslambdaric", function.handler),
                 ],
                 log=log,
@@ -176,7 +179,7 @@ class Environments:
                 folder=function.code,
             )
             try:
-                wait_for_port(process, port, log=log, seconds=_START_SECONDS)
+                wait_for_port(process, port, log=log, seconds=_START_SECONDS, host=self._host)
             except ProcessDied:
                 # Another process took one of the two ports in between.
                 self._processes.stop(process)
@@ -184,7 +187,7 @@ class Environments:
                     raise
                 continue
             timeout = function.timeout_seconds + _GRACE_SECONDS
-            connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+            connection = http.client.HTTPConnection(self._host, port, timeout=timeout)
             return _Environment(process, connection, self._generation)
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -31,7 +31,7 @@ from tools.local.processes import HOST
 from tools.local.proxy_event import HttpRequest, proxy_event
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOG = logging.getLogger(__name__)
 _BYTES_PER_MEGABYTE = 1024 * 1024
@@ -39,9 +39,8 @@ _BYTES_PER_MEGABYTE = 1024 * 1024
 _REQUEST_LIMIT_BYTES = 10 * _BYTES_PER_MEGABYTE
 _EVENT_LIMIT_BYTES = 6 * _BYTES_PER_MEGABYTE
 
-# Requests at the same time; more wait.
-_THREADS = 32
-_BACKLOG = 256
+# Requests to a server at the same time; more wait.
+MANY_THREADS, FEW_THREADS = 32, 8
 
 Invoke = Callable[[str, bytes], Invocation]
 
@@ -124,34 +123,30 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
 
 
 class Server:
-    """An HTTP/1.1 server with keep-alive, no Nagle delay and many connections at once.
+    """An HTTP/1.1 server on sockets that listen, with keep-alive, no Nagle delay and many connections at once."""
 
-    Listens from its creation on, responds once it runs. Port 0 takes a free one. Raises OSError if the port is in use.
-    """
-
-    def __init__(self, port: int) -> None:
-        listener = socket.create_server((HOST, port), backlog=_BACKLOG)
-        self.port = int(listener.getsockname()[1])
-        self._app = Flask("starting")
+    def __init__(self, *listeners: socket.socket, threads: int = MANY_THREADS) -> None:
+        self.urls = tuple("http://{}:{}".format(*listener.getsockname()) for listener in listeners)
+        self._application: WSGIApplication = Flask("starting")
         self._server = create_server(
             self._delegate,
             map={},  # otherwise all servers of a process share one event loop
-            sockets=[listener],
-            threads=_THREADS,
+            sockets=list(listeners),
+            threads=threads,
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
 
-    def run(self, app: Flask) -> None:
+    def run(self, application: WSGIApplication) -> None:
         """Respond to requests in the background from now on."""
-        self._app = app
-        threading.Thread(target=self._server.run, name=f"server-{self.port}", daemon=True).start()
+        self._application = application
+        threading.Thread(target=self._server.run, name=f"server of {self.urls[0]}", daemon=True).start()
 
     def close(self) -> None:
         self._server.close()
 
     def _delegate(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return self._app(environment, start_response)
+        return self._application(environment, start_response)
 
 
 def _error_response(status: int, message: str) -> Callable[[Exception], Response]:

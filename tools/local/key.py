@@ -1,12 +1,16 @@
-"""The parameters and the operator's key of every local stack; they are public."""
+"""The parameters, the master secret and the operator's key of every local stack; they are public."""
 
 from __future__ import annotations
 
 from nextbest.domain.access_keys import SCOPES, AccessKey, issue_key
+from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
+
+IMPORT_BUCKET = "imports-local"
+"""Every program may import from the folder of its id in this bucket."""
 
 # Keys are derived from this. It protects nothing: the stack listens on this machine only, and prints its key.
-MASTER_SECRET = "known to everyone, for local use only"
-PARAMETERS = {"Stage": "local", "MasterSecret": MASTER_SECRET}
+MASTER_SECRET = PUBLIC_MASTER_SECRET
+PARAMETERS = {"Stage": "local", "ProgramFoldersBucket": IMPORT_BUCKET}
 _KEY_ID = "NBKLOCALSTACKDEMOKEY"
 
 

@@ -22,10 +22,10 @@ class ProcessDied(Exception):
     """A process ended that should be running. The message names it and quotes the end of its log."""
 
 
-def free_port() -> int:
+def free_port(host: str = HOST) -> int:
     """A TCP port that nothing listens on now. Another program may take it first: be ready to try again."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

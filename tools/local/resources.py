@@ -1,4 +1,4 @@
-"""Creates the template's tables, buckets and queues in the engines. What exists is left as it is."""
+"""Creates the template's tables, buckets, queues and master secret in the engines. What exists is left as it is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from botocore.config import Config
 from nextbest.aws.table import Table
 from nextbest.store.dynamo import DynamoStore
 from tools.local.engines import CREDENTIALS, REGION, Engines
+from tools.local.key import IMPORT_BUCKET, MASTER_SECRET
 from tools.local.template import Application, Properties
 
 if TYPE_CHECKING:
@@ -34,17 +35,27 @@ _CLIENT_ARGUMENTS: dict[str, Any] = {
 
 
 def create_resources(application: Application, engines: Engines) -> None:
-    """Create every table, bucket and queue of the application that does not exist yet."""
+    """Create the application's tables, buckets and queues, and what local stacks have besides: a bucket, the secret."""
     dynamodb = dynamodb_client(engines)
     for name, properties in application.tables.items():
         _create_table(dynamodb, name, properties)
     s3 = s3_client(engines)
     for name, properties in application.buckets.items():
         _create_bucket(s3, name, properties)
+    _create_bucket(s3, IMPORT_BUCKET, {})
     sqs = sqs_client(engines)
     # A dead-letter queue has to exist before the queues that refer to it.
     for name, properties in sorted(application.queues.items(), key=lambda item: "RedrivePolicy" in item[1]):
         sqs.create_queue(QueueName=name, Attributes=cast(Any, _queue_attributes(properties)))
+    _store_master_secret(application, engines)
+
+
+def _store_master_secret(application: Application, engines: Engines) -> None:
+    """Put the public master secret of local stacks where the functions look for it."""
+    names = {function.variables.get("MASTER_SECRET_PARAMETER") for function in application.functions} - {None}
+    client = boto3.client("ssm", endpoint_url=engines.ssm_url, **_CLIENT_ARGUMENTS)
+    for name in names:
+        client.put_parameter(Name=name, Value=MASTER_SECRET, Type="SecureString", Overwrite=True)
 
 
 def open_store(application: Application, engines: Engines) -> DynamoStore:

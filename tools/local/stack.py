@@ -5,20 +5,27 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
+from tools.local.doors import forward_to, require_token
 from tools.local.engines import start_engines
 from tools.local.environments import Environments, Invocation
-from tools.local.gateway import Gateway, Server
+from tools.local.gateway import FEW_THREADS, MANY_THREADS, Gateway, Server
+from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
 from tools.local.invocations import LambdaApi
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.poller import QueuePoller
-from tools.local.processes import HOST, ProcessDied, Processes, tail
+from tools.local.private_network import Listeners, listen, unguessable_address
+from tools.local.processes import ProcessDied, Processes, tail
 from tools.local.resources import create_resources, open_store, sqs_client
+from tools.local.state import make_private, write_private
 from tools.local.template import read_application
 
 _WATCH_SECONDS = 1.0
@@ -31,16 +38,19 @@ Report = Callable[[str], None]
 class Stack:
     """Engines, functions, gateway and pollers. A context manager: leaving it stops all of them.
 
-    ``state`` is the folder that keeps everything between starts; ``port`` 0 takes a free one. ``report`` is called
-    after each step. Entering raises OSError if the port is in use, and BlockingIOError if another stack uses the state.
+    ``state`` is the folder that keeps everything between starts; ``listeners`` are on the machine's own network, while
+    the stack itself may run in another. ``report`` is called after each step. Entering raises BlockingIOError if
+    another stack uses the state.
     """
 
-    def __init__(self, template: Path, *, state: Path, port: int, report: Report) -> None:
+    def __init__(self, template: Path, *, state: Path, listeners: Listeners, report: Report) -> None:
         self._template = template
         self._state = state
         self._logs = state / "logs"
         self._description = state / "stack.json"
-        self._port = port
+        self._listeners = listeners
+        self._host = unguessable_address()
+        self._token = secrets.token_urlsafe()
         self._report = report
         self._cleanup = ExitStack()
 
@@ -57,26 +67,35 @@ class Stack:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._gateway_server.port}"
+        """Where clients outside find the gateway."""
+        return self._gateway_server.urls[0]
+
+    @property
+    def inner_url(self) -> str:
+        """Where this process finds the gateway."""
+        return self._gateway_server.urls[1]
 
     def describe(self) -> dict[str, object]:
-        """Where everything listens, for tests and tools."""
+        """Where tests and tools find everything: the gateway, and the doors of the engines with what opens them."""
+        doors = {service: server.urls[0] for service, server in self._doors.items()}
+        queues = replace(self._engines, sqs_url=doors["sqs"])
         return {
             "pid": os.getpid(),
             "url": self.url,
             "key": self.key,
-            "variables": self._variables,
+            "variables": {
+                **self._variables,
+                **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in doors.items()},
+            },
             "tables": list(self._application.tables),
             "buckets": list(self._application.buckets),
-            "queues": {name: self._engines.queue_url(name) for name in self._application.queues},
+            "queues": {name: queues.queue_url(name) for name in self._application.queues},
         }
 
     def announce(self) -> None:
         """Write ``stack.json`` into the state folder, once the stack is ready."""
         self._cleanup.callback(self._description.unlink, missing_ok=True)
-        partial = self._description.with_suffix(".partial")
-        partial.write_text(json.dumps(self.describe(), indent=2))
-        partial.rename(self._description)
+        write_private(self._description, json.dumps(self.describe(), indent=2))
 
     def watch(self) -> Never:
         """Pick up edited code and end idle environments, forever. Raises ProcessDied as soon as an engine ends."""
@@ -94,11 +113,10 @@ class Stack:
             self._environments.end_idle(idle_seconds=_IDLE_SECONDS)
 
     def _start(self) -> None:
-        self._state.mkdir(parents=True, exist_ok=True)
+        make_private(self._state)
         self._lock_state()
         self._description.unlink(missing_ok=True)  # of a stack that was killed
-        self._gateway_server = Server(self._port)
-        self._cleanup.callback(self._gateway_server.close)
+        self._gateway_server = self._server(self._listeners.gateway, listen(self._host, 0))
         processes = Processes()
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
@@ -109,16 +127,35 @@ class Stack:
         access_key, self.key = operator_key()
         self.store.put_access_key(access_key)
         self._report(", ".join((*self._application.tables, *self._application.buckets, *self._application.queues)))
+        self._open_doors()
         self._start_functions(processes)
         self._start_pollers()
         self._report(f"functions {', '.join(function.name for function in self._application.functions)}")
 
+    def _server(self, *listeners: socket.socket, threads: int = MANY_THREADS) -> Server:
+        server = Server(*listeners, threads=threads)
+        self._cleanup.callback(server.close)
+        return server
+
+    def _open_doors(self) -> None:
+        """Let those who hold the token reach the engines, and have functions be invoked, from outside."""
+        engines, sockets = self._engines, self._listeners.doors
+        self._doors = {"lambda": self._server(sockets["lambda"], listen(self._host, 0))}
+        urls = {
+            "dynamodb": engines.dynamodb_url,
+            "s3": engines.s3_url,
+            "sqs": engines.sqs_url,
+            "ssm": engines.ssm_url,
+        }
+        for service, url in urls.items():
+            self._doors[service] = self._server(sockets[service], threads=FEW_THREADS)
+            self._doors[service].run(require_token(forward_to(url), self._token, LOOPBACK_NAMES))
+
     def _start_functions(self, processes: Processes) -> None:
-        lambda_server = Server(0)
-        self._cleanup.callback(lambda_server.close)
         self._variables = {
             **self._engines.variables(),
-            "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{lambda_server.port}",
+            "AWS_SESSION_TOKEN": self._token,
+            "AWS_ENDPOINT_URL_LAMBDA": self._doors["lambda"].urls[1],
             "NEXTBEST_DEMO_KEY": self.key,
             "NEXTBEST_STATE": str(self._state),
         }
@@ -134,9 +171,10 @@ class Stack:
         )
         lambda_api = LambdaApi(self._application, self._environments)
         self._cleanup.callback(lambda_api.close)
-        gateway = Gateway(self._template, port=self._gateway_server.port, invoke=self._invoke)
-        lambda_server.run(lambda_api.app)
-        self._gateway_server.run(gateway.app)
+        own_names = {*LOOPBACK_NAMES, self._host}
+        self._doors["lambda"].run(require_token(lambda_api.app, self._token, own_names))
+        gateway = Gateway(self._template, port=self._listeners.gateway.getsockname()[1], invoke=self._invoke)
+        self._gateway_server.run(require_host(gateway.app, {*allowed_names(), self._host}))
 
     def _invoke(self, logical_id: str, event: bytes) -> Invocation:
         return self._environments.invoke(self._application.function(logical_id), event)

@@ -75,14 +75,7 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
     ``parameters`` override the template's defaults where it declares them. ``queue_url`` gives the URL of a queue by
     its name. Raises ValueError if the local stack cannot run the template.
     """
-    document = get_template_data(str(template))
-    declared = document.get("Parameters", {})
-    values = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec}
-    values |= {name: value for name, value in parameters.items() if name in declared}
-    missing = sorted(declared.keys() - values.keys())
-    if missing:
-        raise ValueError(f"{template.name}: no value for the parameters {', '.join(missing)}")
-    translated = _translate(document, values)
+    translated, values = translated_template(template, parameters)
     resources = translated["Resources"]
     names = {logical_id: _physical_name(logical_id, resource["Type"]) for logical_id, resource in resources.items()}
     symbols = {
@@ -122,6 +115,21 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
             if ":sqs:" in properties["EventSourceArn"]
         ),
     )
+
+
+def translated_template(template: Path, parameters: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A SAM template as CloudFormation gets it, and the value of each of its parameters.
+
+    ``parameters`` override the template's defaults where it declares them. Raises ValueError for one without a value.
+    """
+    document = get_template_data(str(template))
+    declared = document.get("Parameters", {})
+    values = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec}
+    values |= {name: value for name, value in parameters.items() if name in declared}
+    missing = sorted(declared.keys() - values.keys())
+    if missing:
+        raise ValueError(f"{template.name}: no value for the parameters {', '.join(missing)}")
+    return _translate(document, values), values
 
 
 def _translate(document: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
+    │   └── SupersededSecret      the secret from before a rotation, which may not do this
     ├── TooManyRequests       the program exceeds its request rate; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
@@ -18,6 +19,11 @@ caller: they say what was wrong and what is allowed, and never hold a secret or 
 """
 
 from __future__ import annotations
+
+SUPERSEDED = (
+    "this secret was superseded when its key was rotated: it still reads and writes until the overlap ends, but "
+    "managing keys and creating or deleting programs takes the current secret"
+)
 
 
 class NextbestError(Exception):
@@ -62,6 +68,13 @@ class InUse(NextbestError):
 
 class Forbidden(NextbestError):
     """Unknown key, or a key without the right to do this."""
+
+
+class SupersededSecret(Forbidden):
+    """The secret from before a key's rotation, during the overlap, for what takes the current one."""
+
+    def __init__(self, message: str = SUPERSEDED) -> None:
+        super().__init__(message)
 
 
 class TooManyRequests(NextbestError):

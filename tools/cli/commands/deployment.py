@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from getpass import getpass
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +87,7 @@ def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
     from nextbest.domain.access_keys import SCOPES, issue_key
     from nextbest.logic.programs import new_key_id
 
-    master_secret = os.environ.get("MASTER_SECRET") or getpass("master secret of the deployment: ")
-    key, text = issue_key(master_secret, new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
+    key, text = issue_key(deployment.master_secret(), new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
     deployment.store().put_access_key(key)
     print(text)
     return 0
@@ -98,22 +95,27 @@ def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
     from nextbest.actionhub.users import ExportedEvent
+    from nextbest.logic.programs import present_incarnation
     from nextbest.logic.users import export_user
 
     store, artifacts = deployment.store(), deployment.artifacts()
-    part = export_user(store, artifacts, options.program, options.user)
+    incarnation = present_incarnation(store, options.program)
+    part = export_user(store, artifacts, incarnation, options.user)
     first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     while part.next_skip is not None:
-        part = export_user(store, artifacts, options.program, options.user, skip=part.next_skip)
+        part = export_user(store, artifacts, incarnation, options.user, skip=part.next_skip)
         events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0
 
 
 def _delete_user(deployment: Deployment, options: argparse.Namespace) -> int:
+    from nextbest.logic.programs import present_incarnation
     from nextbest.logic.users import delete_user
 
-    removed = delete_user(deployment.store(), deployment.artifacts(), options.program, options.user, now=time.time())
+    store = deployment.store()
+    incarnation = present_incarnation(store, options.program)
+    removed = delete_user(store, deployment.artifacts(), incarnation, options.user, now=time.time())
     _print_json({**asdict(removed.erased), "memberships": removed.memberships})
     return 0
 

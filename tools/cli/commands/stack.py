@@ -1,11 +1,13 @@
-"""Commands of the local stack: ``start``, ``start-docker``, ``stop``, ``reset``, ``logs`` and ``key``."""
+"""Commands of the local stack: ``start``, ``start-docker``, ``stop``, ``reset``, ``logs``, ``key``, ``variables``."""
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -54,6 +56,11 @@ def add_commands(commands: Commands) -> None:
     logs.set_defaults(run=lambda options: _logs(options.state, options.function))
     key = add_command(commands, "key", "print the key of the local stack")
     key.set_defaults(run=lambda _options: _key())
+    variables = add_command(
+        commands, "variables", "print what AWS clients need to reach the engines of the local stack"
+    )
+    add_state(variables)
+    variables.set_defaults(run=lambda options: _variables(options.state))
 
 
 def _add_port(command: argparse.ArgumentParser) -> None:
@@ -71,12 +78,22 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
     if (problem := _port_problem(port)) is not None:
         print(f"Port {port} {problem}, or run `make start PORT={port + 1 if port >= _FIRST_FREE_PORT else 3000}`.")
         return 1
+    from tools.local.private_network import Listeners, enter_private_network
+    from tools.local.state import NotAStateFolder, make_private
+
+    try:
+        make_private(state)
+    except NotAStateFolder as error:
+        print(error, file=sys.stderr)
+        return 1
     began = time.monotonic()
 
     def report(message: str) -> None:
         print(f"{time.monotonic() - began:5.1f} s  {message}", flush=True)
 
-    state.mkdir(parents=True, exist_ok=True)
+    listeners = Listeners.open(port)
+    if not enter_private_network():
+        report("no network of its own on this system: the engines listen on an address that is hard to guess")
     _log_to(state / "logs" / "gateway.log")
     # Imported here because SAM CLI alone takes a second, and a port in use should be reported at once.
     from tools.local.engines import REGION
@@ -87,8 +104,8 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
     from tools.local.stack import Stack
 
     try:
-        with Stack(template, state=state, port=port, report=report) as stack:
-            if demo and load_demo(DemoClient(stack.url, stack.key), stack.store, state=state):
+        with Stack(template, state=state, listeners=listeners, report=report) as stack:
+            if demo and load_demo(DemoClient(stack.inner_url, stack.key), stack.store, state=state):
                 report(f"program {PROGRAM_ID} is loaded and rebased")
             stack.announce()
             report("ready; Ctrl-C stops everything")
@@ -114,13 +131,15 @@ def _start_docker(state: Path, port: int, options: Sequence[str]) -> int:
 
     _prepare_sam(REGION)
     from tools.local.docker import DockerMissing, build, check_machine, start_api
+    from tools.local.state import NotAStateFolder, make_private
 
     try:
+        make_private(state)
         check_machine()
         if (status := build()) != 0:
             return status
         return start_api(_BUILT_TEMPLATE, state=state / "docker", port=port, options=options)
-    except DockerMissing as error:
+    except (DockerMissing, NotAStateFolder) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -176,6 +195,17 @@ def _key() -> int:
     from tools.local.key import operator_key
 
     print(operator_key()[1])
+    return 0
+
+
+def _variables(state: Path) -> int:
+    description = state / "stack.json"
+    if not description.exists():
+        print("No stack is running.", file=sys.stderr)
+        return 1
+    for name, value in json.loads(description.read_text())["variables"].items():
+        if name.startswith("AWS_"):
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 

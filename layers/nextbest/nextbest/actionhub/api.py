@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 import nextbest
-from nextbest.actionhub import assets, hot_routes, keys, labels, programs, segments, users
+from nextbest.actionhub import assets, hot_routes, import_locations, keys, labels, programs, segments, users
 from nextbest.actionhub.manage import DOCUMENT_PATH, PAGE_PATH
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.actionhub.resolver import ActionHubResolver
@@ -27,6 +27,7 @@ ROUTERS = (
     assets.router,
     labels.router,
     programs.router,
+    import_locations.router,
     segments.router,
     keys.router,
 )

@@ -72,5 +72,5 @@ def get_assets(program_id: ProgramId, search: Search = "", page: PageNumber = 1,
 def post_assets(program_id: ProgramId, body: AssetList) -> Result:
     call = router.call
     changes = [asset.to_domain() for asset in body.assets]
-    count = change_assets(call.deployment.store, call.catalogue, program_id, changes)
+    count = change_assets(call.deployment.store, call.catalogue, call.incarnation, changes)
     return Result(result=f"stored {count} assets")

@@ -13,13 +13,15 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 from nextbest.actionhub.documentation import responses, right_needed
-from nextbest.actionhub.errors import PROGRAM_NOT_FOUND
+from nextbest.actionhub.errors import PROGRAM_NOT_FOUND, ErrorDetail, InvalidRequest
 from nextbest.actionhub.manage import Deployment
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.store.base import ProgramState
+from nextbest.web.request import Request
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -40,8 +42,8 @@ class ProgramCall(KeyCall):
     state: ProgramState
 
     @property
-    def program_id(self) -> str:
-        return self.state.program.program_id
+    def incarnation(self) -> Incarnation:
+        return self.state.program.incarnation
 
     @property
     def catalogue(self) -> Catalogue:
@@ -75,15 +77,24 @@ class ResourceRouter(Router):
         summary: str,
         *,
         of_program: bool = True,
+        manages_keys: bool = False,
+        is_extension: bool = False,
         not_found: str | None = PROGRAM_NOT_FOUND,
         conflict: str | None = None,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
         """Register a handler for callers whose key has ``scope``; its parameter ``body`` is the request's body.
 
-        Without ``of_program`` any key is let in, and the handler decides what it may do. ``not_found`` and ``conflict``
-        describe the 404 and the 409, None: there is none.
+        Without ``of_program`` any key is let in, and the handler decides what it may do; with ``manages_keys`` only
+        callers who prove the current secret are. An extension refuses what it does not take, where the contract's
+        routes ignore it, as FastAPI does. ``not_found`` and ``conflict`` describe the 404 and the 409, None: there is
+        none.
         """
+        middlewares: list[Callable[..., HttpResponse[Any]]] = [_authorizing(scope) if of_program else _authenticate]
+        if manages_keys:
+            middlewares = [_authenticate_manager]
+        if is_extension:
+            middlewares.append(_refuse_unknown)
 
         def register(handler: Handler) -> Handler:
             described = responses(
@@ -100,7 +111,7 @@ class ResourceRouter(Router):
                 responses=described,
                 tags=[self._tag],
                 operation_id=handler.__name__,
-                middlewares=[_authorizing(scope) if of_program else _authenticate],
+                middlewares=middlewares,
             )
             return route(handler)
 
@@ -122,4 +133,38 @@ def _authenticate(app: EventHandlerInstance, handler: NextMiddleware) -> HttpRes
     deployment, request, now = (app.context[name] for name in ("deployment", "request", "now"))
     key = deployment.gate.authenticate(SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now)
     app.context["call"] = KeyCall(deployment, key, now)
+    return handler(app)
+
+
+def _authenticate_manager(app: EventHandlerInstance, handler: NextMiddleware) -> HttpResponse[Any]:
+    deployment, request, now = (app.context[name] for name in ("deployment", "request", "now"))
+    credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
+    key = deployment.gate.authenticate_manager(credentials, now=now)
+    app.context["call"] = KeyCall(deployment, key, now)
+    return handler(app)
+
+
+def _refuse_unknown(app: EventHandlerInstance, handler: NextMiddleware) -> HttpResponse[Any]:
+    """Refuse parameters that the route does not take, or that were sent twice, and a body where it takes none.
+
+    A misspelt option of a call that changes something must not pass for its default.
+    """
+    request: Request = app.context["request"]
+    dependant = app.context["_route"].dependant
+    known = {field.alias for field in dependant.query_params}
+    names = [name for name, _ in request.query]
+    errors: list[ErrorDetail] = [
+        {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted", "input": value}
+        for name, value in request.query
+        if name not in known
+    ]
+    errors += [
+        {"type": "value_error", "loc": ("query", name), "msg": "The parameter was sent more than once", "input": None}
+        for name in sorted(known)
+        if names.count(name) > 1
+    ]
+    if request.body and not dependant.body_params:
+        errors.append({"type": "extra_forbidden", "loc": ("body",), "msg": "This call takes no body", "input": None})
+    if errors:
+        raise InvalidRequest(errors)
     return handler(app)

@@ -21,6 +21,7 @@ from nextbest.errors import (
     NextbestError,
     NotFound,
     QuotaExceeded,
+    SupersededSecret,
     TooManyRequests,
     Unavailable,
 )
@@ -48,11 +49,6 @@ class InvalidRequest(InvalidInput):
         super().__init__(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (errors: {len(detail)})")
         self.detail = tuple(detail)
 
-    @property
-    def is_about_json(self) -> bool:
-        """Whether the body is no JSON, so that its values could not even be looked at."""
-        return bool(self.detail[0]["type"] == "json_invalid")
-
 
 class UnreadableBody(InvalidInput):
     """A body that says it is JSON and is not text, or is nested or has numbers beyond any reader's limit."""
@@ -71,7 +67,8 @@ class BodyTooLarge(InvalidInput):
 def answer(error: NextbestError) -> tuple[int, bytes]:
     """The status and the JSON body that tell the caller of ``error``.
 
-    Every ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist.
+    Every ``Forbidden`` reads the same, so that a refusal does not tell a closed program from one that does not exist,
+    except to a caller who proved to hold a key, about the secret that they sent.
     What is not the caller's fault is a 503 that names no internals.
     """
     match error:
@@ -90,6 +87,8 @@ def answer(error: NextbestError) -> tuple[int, bytes]:
             return 404, refusal(error.message)
         case AlreadyExists() | InUse():
             return 409, refusal(error.message)
+        case SupersededSecret():
+            return 403, refusal(error.message)
         case Forbidden():
             return 403, refusal(BAD_KEY)
         case Unavailable():

@@ -6,7 +6,7 @@ from nextbest.actionhub.errors import render
 from nextbest.actionhub.parsing import parse_post_events
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.access_keys import WRITE
-from nextbest.logic.authorization import Gate, SecretCredentials
+from nextbest.logic.authorization import Gate, SecretCredentials, open_program
 from nextbest.logic.events import queue_events, store_events
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.store.base import MessageQueue, Store
@@ -25,11 +25,11 @@ class EventsEndpoint(ActionHubEndpoints):
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Take the events in. Raises InvalidRequest, Forbidden, NotFound, TooManyRequests."""
+        key = self.gate.authenticate(SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now)
         command = parse_post_events(request, now=now)
-        credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
-        _, state = self.gate.authorize(credentials, command.program_id, WRITE, now=now)
+        state = open_program(self._store, key, command.program_id, WRITE)
         program, events = state.program, command.events
-        self._quota.take(program.program_id, now=now)
+        self._quota.take(program.incarnation, now=now)
         if command.queue_updates:
             messages = queue_events(
                 self._queue, program, events, refresh_histories=command.process_user_actions, now=now

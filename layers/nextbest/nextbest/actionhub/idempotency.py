@@ -56,7 +56,7 @@ def once(
     from aws_lambda_powertools.utilities.idempotency import exceptions as failures
     from aws_lambda_powertools.utilities.idempotency.serialization.custom_dict import CustomDictSerializer
 
-    master_secret = call.deployment.master_secret
+    master_secret = call.deployment.master_secret()
 
     def without_secret(created: Created) -> dict[str, Any]:
         members = created.model_dump(mode="json")

@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
-from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND
+from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
+from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
 
 MAX_PROGRAMS_OF_A_KEY = 100
@@ -26,6 +27,7 @@ MAX_OVERLAP_SECONDS = 90 * DAY_SECONDS
 Entry = TypeVar("Entry", bound=str)
 KeyScope = Literal["read", "write", "admin"]
 KeyId = Annotated[str, Path(description="The key's id: what stands before the dot.", max_length=MAX_KEY_ID_CHARACTERS)]
+OverlapSeconds = Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)]
 
 router = ResourceRouter("keys")
 
@@ -37,7 +39,7 @@ def _distinct(entries: Sequence[Entry]) -> list[Entry]:
 class NewKey(ContractModel):
     """What a new key opens, and for what."""
 
-    model_config = example(programs=["coffee"], scopes=["read", "write"], name="web shop")
+    model_config = ConfigDict(extra="forbid", **example(programs=["coffee"], scopes=["read", "write"], name="web shop"))
 
     programs: Annotated[
         list[Annotated[str, Field(max_length=63)]],
@@ -52,6 +54,14 @@ class NewKey(ContractModel):
     name: Annotated[
         str, Field(max_length=256, pattern=NO_CONTROL_CHARACTERS, description="For people; it need not be unique.")
     ] = ""
+
+
+class Rotation(ContractModel):
+    """How to rotate a key; the same as the query parameter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: OverlapSeconds | None = None
 
 
 class KeyDetails(ContractModel):
@@ -85,7 +95,7 @@ def _details(key: AccessKey) -> KeyDetails:
     return KeyDetails(
         key_id=key.key_id,
         name=key.name,
-        programs=list(key.programs),
+        programs=list(map(program_id_of, key.programs)),
         scopes=list(key.scopes),
         generation=key.generation,
         active=key.is_active(now=now),
@@ -100,10 +110,19 @@ def _with_secret(key: AccessKey, text: str) -> KeyWithSecret:
 
 def _keyring() -> Keyring:
     call = router.key_call
-    return Keyring(call.deployment.store, call.key, call.deployment.master_secret)
+    return Keyring(call.deployment.store, call.key, call.deployment.master_secret())
 
 
-@router.endpoint("GET", "/keys", ADMIN, "The keys that this one may manage", of_program=False, not_found=None)
+@router.endpoint(
+    "GET",
+    "/keys",
+    ADMIN,
+    "The keys that this one may manage",
+    of_program=False,
+    manages_keys=True,
+    is_extension=True,
+    not_found=None,
+)
 def get_keys() -> KeyList:
     return KeyList(keys=[_details(key) for key in _keyring().managed()])
 
@@ -114,6 +133,8 @@ def get_keys() -> KeyList:
     ADMIN,
     "Create a key",
     of_program=False,
+    manages_keys=True,
+    is_extension=True,
     not_found=PROGRAM_NOT_FOUND,
     conflict="The call is being made already",
 )
@@ -125,7 +146,7 @@ def post_keys(body: NewKey, idempotency_key: IdempotencyKey = None) -> KeyWithSe
 def _create_key(body: NewKey) -> KeyWithSecret:
     call = router.key_call
     key, text = _keyring().create(
-        programs=tuple(body.programs),
+        program_ids=tuple(body.programs),
         scopes=tuple(body.scopes),
         name=body.name,
         now=call.now,
@@ -138,18 +159,32 @@ def _create_key(body: NewKey) -> KeyWithSecret:
     "PUT",
     "/keys/{key_id}",
     ADMIN,
-    "Give a key a new secret; the old one works on for a while",
+    "Give a key a new secret; the old one reads and writes for a while longer",
     of_program=False,
+    manages_keys=True,
+    is_extension=True,
     not_found=KEY_NOT_FOUND,
     conflict="The key is revoked",
 )
 def rotate_key(
     key_id: KeyId,
     overlap_seconds: Annotated[
-        int, Query(description="How long the old secret works beside the new one.", ge=0, le=MAX_OVERLAP_SECONDS)
-    ] = DAY_SECONDS,
+        OverlapSeconds | None,
+        Query(
+            description="How long the old secret works beside the new one, or in the body; a day where it is not given."
+        ),
+    ] = None,
+    body: Rotation | None = None,
 ) -> KeyWithSecret:
-    return _with_secret(*_keyring().rotate(key_id, overlap_seconds=overlap_seconds, now=router.key_call.now))
+    in_body = body.overlap_seconds if body is not None else None
+    given = [seconds for seconds in (overlap_seconds, in_body) if seconds is not None]
+    if len(given) > 1:
+        problem = "Give it once: as a query parameter or in the body"
+        raise InvalidRequest(
+            [{"type": "value_error", "loc": ("query", "overlap_seconds"), "msg": problem, "input": overlap_seconds}]
+        )
+    seconds = given[0] if given else DAY_SECONDS
+    return _with_secret(*_keyring().rotate(key_id, overlap_seconds=seconds, now=router.key_call.now))
 
 
 @router.endpoint(
@@ -158,6 +193,8 @@ def rotate_key(
     ADMIN,
     "End a key",
     of_program=False,
+    manages_keys=True,
+    is_extension=True,
     not_found=KEY_NOT_FOUND,
     conflict="The key is the one that the call was made with",
 )

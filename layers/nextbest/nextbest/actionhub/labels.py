@@ -20,7 +20,7 @@ from nextbest.actionhub.documentation import (
 )
 from nextbest.actionhub.parsing import MAX_ENTRIES
 from nextbest.domain.access_keys import READ, WRITE
-from nextbest.logic.assets import find_labels
+from nextbest.logic.assets import find_labels, set_label_weights
 
 router = ResourceRouter("labels")
 
@@ -58,5 +58,5 @@ def get_labels(program_id: ProgramId, search: Search = "", page: PageNumber = 1,
 @router.endpoint("PUT", "/labels", WRITE, "Create labels or change their weights")
 def put_labels(program_id: ProgramId, body: LabelList) -> Result:
     weights = {label.label: label.weight for label in body.labels}
-    router.call.deployment.store.put_label_weights(program_id, weights)
+    set_label_weights(router.call.deployment.store, router.call.state, weights)
     return Result(result=f"stored {len(weights)} labels")

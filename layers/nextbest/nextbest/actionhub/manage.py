@@ -8,10 +8,12 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
-from nextbest.actionhub.protocol import ActionHubEndpoints
-from nextbest.logic.authorization import Gate
+from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
+from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation
+from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -30,8 +32,8 @@ PAGE_PATH = "/docs"
 class Deployment:
     """What the endpoints act on.
 
-    ``start_rebase`` and ``start_segments`` take a program id and return at once; ``pause`` waits for some seconds;
-    ``idempotency`` opens the records of calls that may be repeated.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once; ``pause`` waits for some
+    seconds; ``idempotency`` opens the records of calls that may be repeated.
     """
 
     store: Store
@@ -39,11 +41,12 @@ class Deployment:
     catalogues: CatalogueCache
     segments: SegmentCache
     gate: Gate
-    start_rebase: Callable[[str], None]
-    start_segments: Callable[[str], None]
+    start_rebase: Callable[[Incarnation], None]
+    start_segments: Callable[[Incarnation], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
-    master_secret: str
+    import_rules: ImportRules
+    master_secret: MasterSecret
     random: Random
 
 
@@ -57,7 +60,14 @@ class ManageEndpoints(ActionHubEndpoints):
     def serve(self, request: Request, *, now: float) -> Response:
         """Answer a request. Raises NextbestError."""
         api = self._described_api if request.path.rstrip("/") in (DOCUMENT_PATH, PAGE_PATH) else self._api
-        return api.answer(request, deployment=self._deployment, now=now)
+        return api.answer(
+            request,
+            deployment=self._deployment,
+            now=now,
+            authenticate=lambda: self.gate.authenticate(
+                SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now
+            ),
+        )
 
     @cached_property
     def _api(self) -> ActionHubResolver:

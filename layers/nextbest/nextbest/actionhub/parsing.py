@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
-from nextbest.domain.events import Event
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event
 from nextbest.errors import InvalidInput
 from nextbest.web.request import Request
 
@@ -28,9 +28,6 @@ MAX_ENTRIES = 1000
 # Lambda takes 6 MB with the gateway's own envelope and its escapes around the body.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_LIMIT = 100
-
-# How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC.
-FUTURE_SKEW_SECONDS = 24 * 3600.0
 
 _LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 _BOOLEANS = {

@@ -133,6 +133,7 @@ def get_programs(
     ADMIN,
     "Create a program",
     of_program=False,
+    manages_keys=True,
     not_found=None,
     conflict="There is a program of this id, or the call is being made already",
 )
@@ -147,7 +148,7 @@ def _create_program(body: NewProgram) -> ProgramKey:
     text = programs.create_program(
         deployment.store,
         body.applied_to(Program(program_id)),
-        master_secret=deployment.master_secret,
+        master_secret=deployment.master_secret(),
         random=deployment.random,
         now=call.now,
     )
@@ -168,13 +169,14 @@ def put_program(program_id: ProgramId, body: NewProgram) -> Result:
 @router.endpoint("PUT", "/program/rebase", ADMIN, "Start to learn the program's model again")
 def rebase_program(program_id: ProgramId) -> Result:
     call, deployment = router.call, router.call.deployment
-    programs.start_rebase(deployment.store, deployment.start_rebase, program_id, now=call.now)
+    programs.start_rebase(deployment.store, deployment.start_rebase, call.incarnation, now=call.now)
     return Result(result=f"the rebase of program {program_id} was started; GET /program/status tells its end")
 
 
 @router.endpoint("GET", "/program/status", READ, "How far the rebase is")
 def get_program_status(program_id: ProgramId) -> ProgramStatus:
-    status = programs.rebase_status(router.call.deployment.store, program_id, now=router.call.now)
+    call = router.call
+    status = programs.rebase_status(call.deployment.store, call.incarnation, now=call.now)
     return ProgramStatus(
         program_id=program_id,
         status_id=status.status_id,
@@ -185,6 +187,6 @@ def get_program_status(program_id: ProgramId) -> ProgramStatus:
 
 @router.endpoint("PUT", "/program/reset", ADMIN, "Clear what is cached and computed; events stay")
 def reset_program(program_id: ProgramId) -> Result:
-    deployment = router.call.deployment
-    removed = programs.reset_program(deployment.store, deployment.artifacts, program_id)
+    call, deployment = router.call, router.call.deployment
+    removed = programs.reset_program(deployment.store, deployment.artifacts, call.incarnation)
     return Result(result=f"removed {removed} models of program {program_id}; events and assets stay")

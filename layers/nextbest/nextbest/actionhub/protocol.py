@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextbest.actionhub.errors import InvalidRequest, answer
+from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody, answer
 from nextbest.errors import Forbidden, NextbestError
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.web.request import Request
@@ -18,12 +18,8 @@ class ActionHubEndpoints:
         self.gate = gate
 
     def refuse(self, error: NextbestError, request: Request, now: float, /) -> Response:
-        """The contract's words for an error.
-
-        Only callers with a key learn what is wrong with values. FastAPI reads the body first, then resolves
-        dependencies, such as the one that checks the key, and raises its list of what is wrong last.
-        """
-        if isinstance(error, InvalidRequest) and not error.is_about_json:
+        """The contract's words for an error. Only callers with a key learn what is wrong with a request."""
+        if isinstance(error, InvalidRequest | UnreadableBody | BodyTooLarge):
             try:
                 self.gate.authenticate(SecretCredentials.read(request.headers.get(KEY_HEADER)), now=now)
             except Forbidden as forbidden:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.message import Message
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ from nextbest.actionhub.errors import (
     render,
 )
 from nextbest.actionhub.parsing import MAX_BODY_BYTES
+from nextbest.errors import NotFound
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 # Powertools takes a body of None for a missing one; this stands for the null that was sent.
 _NULL = ...
 _MARGIN_LEVELS = 50
+_READ = 204
 
 
 class ActionHubResolver(APIGatewayHttpResolver):
@@ -94,8 +96,9 @@ class ActionHubResolver(APIGatewayHttpResolver):
             status, content, headers = 405, {"detail": METHOD_NOT_ALLOWED}, {"Allow": ", ".join(allow)}
         elif path != "/" and self._methods_of(other := path.rstrip("/") if path.endswith("/") else f"{path}/"):
             request: Request = self.context["request"]
-            query = urlencode(request.query)
-            location = quote(request.path_prefix + other, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+            query = urlencode(request.query, errors="replace")
+            path = quote(request.path_prefix + other, safe="/:@!$&'()*+,;=~", errors="replace")
+            location = f"{path}?{query}" if query else path
             status, content, headers = 307, {}, {"Location": location}
         body = render(content).decode() if content else ""
         return ResponseBuilder(HttpResponse(status, "application/json", body, headers))
@@ -127,16 +130,17 @@ def _reader(router: Router) -> ActionHubResolver:
 
 def _read_only(app: EventHandlerInstance, _handler: NextMiddleware) -> HttpResponse[str]:
     app.context["values"].update(app.context["_route_args"])
-    return HttpResponse(204, body="")
+    return HttpResponse(_READ, body="")
 
 
 def validated(router: Router, request: Request) -> dict[str, Any]:
     """The values of a request as its route declares them, by the handler's parameters; the handler is not called.
 
-    Raises InvalidRequest, UnreadableBody and BodyTooLarge.
+    Raises InvalidRequest, UnreadableBody, BodyTooLarge, and NotFound where the request is not of the route at all.
     """
     values: dict[str, Any] = {}
-    _reader(router).answer(request, values=values)
+    if _reader(router).answer(request, values=values).status != _READ:
+        raise NotFound(NOT_FOUND)
     return values
 
 
@@ -145,6 +149,10 @@ class _RequestValidation(OpenAPIRequestValidationMiddleware):
         """It has no state, and Powertools' own has no types."""
 
     def _get_body(self, app: EventHandlerInstance) -> Any:
+        """The body, once whoever sent it has proved to hold a key (``authenticate`` in the context)."""
+        authenticate: Callable[[], object] | None = app.context.get("authenticate")
+        if authenticate is not None:
+            authenticate()
         return read_body(app.context["request"])
 
 

@@ -115,7 +115,7 @@ def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
     call, deployment = router.call, router.call.deployment
     if refresh:
         refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
-    return deployment.segments.segments_of(call.program_id, segment_type)
+    return deployment.segments.segments_of(call.incarnation, segment_type)
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from nextbest.domain.events import Event
 from nextbest.logic import users
 from nextbest.logic.users import USER_NOT_FOUND
 
+MAX_SKIP = 2**31 - 1
+
 router = ResourceRouter("users")
 
 
@@ -122,15 +124,15 @@ def time_of(microseconds: int) -> datetime:
 )
 def get_user_labels(user_id: UserId, program_id: ProgramId) -> UserLabelWeights:
     call = router.call
-    events = users.events_of_user(call.deployment.store, program_id, user_id)
+    events = users.events_of_user(call.deployment.store, call.incarnation, user_id)
     return UserLabelWeights(labels=users.label_weights(call.state, call.catalogue, events, now=call.now))
 
 
 @router.endpoint("GET", "/users/{user_id}/events", READ, "The user's history", not_found=USER_NOT_FOUND)
 def get_user_events(user_id: UserId, program_id: ProgramId) -> UserHistory:
-    events = users.events_of_user(router.call.deployment.store, program_id, user_id)
-    catalogue = router.call.catalogue
-    return UserHistory(history=[UserHistoryEvent.of(event, catalogue) for event in events])
+    call = router.call
+    events = users.events_of_user(call.deployment.store, call.incarnation, user_id)
+    return UserHistory(history=[UserHistoryEvent.of(event, call.catalogue) for event in events])
 
 
 @router.endpoint(
@@ -143,20 +145,29 @@ def rebase_user(user_id: UserId, program_id: ProgramId) -> Result:
 
 @router.endpoint("GET", "/random/user_id", READ, "Some user's id, for checking a set-up", not_found=USER_NOT_FOUND)
 def get_random_user_id(program_id: ProgramId) -> HttpResponse[str]:
-    deployment = router.call.deployment
-    user_id = users.random_user_id(deployment.store, program_id, random=deployment.random)
+    call = router.call
+    user_id = users.random_user_id(call.deployment.store, call.incarnation, random=call.deployment.random)
     # The resolver takes a text for JSON that is written already.
     return HttpResponse(200, "application/json", render(user_id).decode())
 
 
-@router.endpoint("GET", "/users/{user_id}/export", ADMIN, "All that is held on a user", not_found=USER_NOT_FOUND)
+@router.endpoint(
+    "GET",
+    "/users/{user_id}/export",
+    ADMIN,
+    "All that is held on a user",
+    is_extension=True,
+    not_found=USER_NOT_FOUND,
+)
 def export_user(
     user_id: UserId,
     program_id: ProgramId,
-    skip: Annotated[int, Query(description="How many events to leave out: next_skip of the answer before.", ge=0)] = 0,
+    skip: Annotated[
+        int, Query(description="How many events to leave out: next_skip of the answer before.", ge=0, le=MAX_SKIP)
+    ] = 0,
 ) -> UserExport:
-    deployment = router.call.deployment
-    export = users.export_user(deployment.store, deployment.artifacts, program_id, user_id, skip=skip)
+    call, deployment = router.call, router.call.deployment
+    export = users.export_user(deployment.store, deployment.artifacts, call.incarnation, user_id, skip=skip)
     return UserExport(
         program_id=program_id,
         user_id=user_id,
@@ -173,10 +184,12 @@ def export_user(
     )
 
 
-@router.endpoint("DELETE", "/users/{user_id}", ADMIN, "Forget a user, for good", not_found=USER_NOT_FOUND)
+@router.endpoint(
+    "DELETE", "/users/{user_id}", ADMIN, "Forget a user, for good", is_extension=True, not_found=USER_NOT_FOUND
+)
 def delete_user(user_id: UserId, program_id: ProgramId) -> UserDeletion:
     call, deployment = router.call, router.call.deployment
-    deletion = users.delete_user(deployment.store, deployment.artifacts, program_id, user_id, now=call.now)
+    deletion = users.delete_user(deployment.store, deployment.artifacts, call.incarnation, user_id, now=call.now)
     return UserDeletion(
         program_id=program_id,
         user_id=user_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,6 +24,13 @@ T = TypeVar("T")
 
 SERVICE_FAILURES = (ClientError, BotoCoreError)
 """What a call to AWS raises when it was refused after all retries, or got no response."""
+
+_FINAL_CODES = frozenset({"SerializationException", "ValidationError", "ValidationException"})
+
+
+def is_final(error: Exception) -> bool:
+    """Whether AWS refused the call itself, and would refuse it again: no outage, but a call that must not be made."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _FINAL_CODES
 
 
 @cache
@@ -85,6 +92,17 @@ def s3_client() -> S3Client:
 def sqs_client() -> SQSClient:
     """An SQS client."""
     return cast("SQSClient", _client("sqs"))
+
+
+class SsmClient(Protocol):
+    """What we call of SSM."""
+
+    def get_parameter(self, **request: Any) -> Mapping[str, Any]: ...
+
+
+def ssm_client() -> SsmClient:
+    """An SSM client."""
+    return cast(SsmClient, _client("ssm"))
 
 
 def lambda_client() -> LambdaClient:

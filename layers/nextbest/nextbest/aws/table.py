@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from nextbest.aws.backoff import Backoff
 from nextbest.aws.parallel import in_parallel
-from nextbest.errors import Unavailable
+from nextbest.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
+KEYS_PER_CALL = 100  # the limit of BatchGetItem
 STATEMENTS_PER_CALL = 25  # the limit of BatchExecuteStatement and of BatchWriteItem
 SCAN_PAGE_ITEMS = 5000
 """Log rows of about half a megabyte. A page of the whole megabyte takes the local engine eight times as long a row."""
@@ -37,6 +38,9 @@ SCAN_PAGE_ITEMS = 5000
 BACKOFF = Backoff()
 
 _CONDITION_FAILED = "ConditionalCheckFailed"
+_TOO_LARGE = "Item size"
+"""What DynamoDB's message about an item of more than 400 KB begins with; it has no code of its own."""
+
 _PASSING = frozenset(
     {
         "InternalServerError",
@@ -115,6 +119,11 @@ class Table:
             pending = list(unprocessed["Keys"])
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(keys)} reads undone; please try again")
 
+    def get_all(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
+        """Any number of items, strongly consistent; those that exist. A round trip for every 100, several at once."""
+        chunks = [keys[start : start + KEYS_PER_CALL] for start in range(0, len(keys), KEYS_PER_CALL)]
+        return {key: item for items in in_parallel(self.get_many, chunks) for key, item in items.items()}
+
     def put(self, key: ItemKey, attributes: Item, *, only_new: bool = False) -> None:
         """Put one item whole. Raises WriteRefused when it exists and ``only_new`` is set."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"} if only_new else {}
@@ -144,11 +153,15 @@ class Table:
         )
         return response.get("Attributes", {})
 
-    def delete(self, key: ItemKey) -> bool:
-        """Delete one item; whether it existed."""
-        return bool(
-            self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD").get("Attributes")
+    def delete(self, key: ItemKey, *, condition: str | None = None, values: Item | None = None) -> bool:
+        """Delete one item; whether it existed. Raises WriteRefused."""
+        extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            extra["ExpressionAttributeValues"] = values
+        response = self._write(
+            lambda: self.client.delete_item(TableName=self.name, Key=key_of(key), ReturnValues="ALL_OLD", **extra)
         )
+        return bool(response.get("Attributes"))
 
     def insert_new(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
@@ -216,12 +229,15 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
-    def scan(self, pk_prefix: str, sk_prefix: str, *, projection: str) -> Iterator[Item]:
+    def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
+        prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
+        if sk_prefix:
+            prefixes[":sk"] = {"S": sk_prefix}
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
-            FilterExpression="begins_with(pk, :pk) AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": pk_prefix}, ":sk": {"S": sk_prefix}},
+            FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+            ExpressionAttributeValues=prefixes,
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
@@ -234,7 +250,10 @@ class Table:
         self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
-        """Run ``call``, and retry it on a conflict or throttling. Raises WriteRefused for a failed condition."""
+        """Run ``call``, and retry it on a conflict or throttling.
+
+        Raises WriteRefused for a failed condition, and InvalidInput for an item that would be too large.
+        """
         for _ in self._backoff.tries():
             try:
                 return call()
@@ -242,6 +261,10 @@ class Table:
                 reasons = _reasons(error)
                 if _CONDITION_FAILED in reasons:
                     raise WriteRefused from error
+                if _TOO_LARGE in str(error):
+                    raise InvalidInput(
+                        "what would be stored has more than the 400 KB that one item may have"
+                    ) from error
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error

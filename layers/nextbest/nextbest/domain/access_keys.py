@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import Forbidden, NextbestError
 
 READ = "read"
@@ -24,20 +25,26 @@ SCOPES = (READ, WRITE, ADMIN)
 PROGRAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """The form of a program's id. Others are refused before anything is read: no program can have them."""
 
-_KEY_TEXT = re.compile(r"([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""The form of a key's id. Others are refused before anything is read: no key can have them."""
+
+_KEY_TEXT = re.compile(rf"({KEY_ID.pattern})\.([A-Za-z0-9_-]{{1,128}})")
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     """One key. ``programs`` are the programs it opens; an empty tuple with ``admin`` opens every program.
 
+    They are incarnations: a key never opens a program that was created later under the same id.
+
     Times are seconds since 1970. Rotation begins a new ``generation`` with a secret of its own; the one before goes on
-    working until ``previous_expires_at``. ``expires_at`` ends the key as a whole, ``revoked`` ends it at once.
+    working until ``previous_expires_at``, except that it manages no keys (``Gate.authenticate_manager``).
+    ``expires_at`` ends the key as a whole, ``revoked`` ends it at once.
     """
 
     key_id: str
     secret_hash: str
-    programs: tuple[str, ...]
+    programs: tuple[Incarnation, ...]
     scopes: tuple[str, ...]
     generation: int = 1
     expires_at: float | None = None
@@ -54,6 +61,10 @@ class AccessKey:
         previous = hmac.compare_digest(digest, self.previous_hash) and now < self.previous_expires_at
         return (current or previous) and self.is_active(now=now)
 
+    def is_current(self, secret: str) -> bool:
+        """Whether ``secret`` is that of the current generation, rather than of the one before."""
+        return hmac.compare_digest(hash_secret(secret), self.secret_hash)
+
     def generations(self, *, now: float) -> tuple[int, ...]:
         """The generations whose secrets work, newest first: for signatures, which do not say which one they used."""
         if not self.is_active(now=now):
@@ -65,16 +76,25 @@ class AccessKey:
         """Neither revoked nor expired."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
 
-    def opens(self, program_id: str) -> bool:
-        """Whether the key opens ``program_id``."""
-        return program_id in self.programs or (not self.programs and ADMIN in self.scopes)
+    @property
+    def opens_every_program(self) -> bool:
+        """Whether the key is an operator's."""
+        return not self.programs and ADMIN in self.scopes
 
-    def require(self, program_id: str, scope: str, *, hidden: NextbestError | None = None) -> None:
-        """Raise Forbidden unless the key opens ``program_id`` for ``scope``, whether or not the program exists.
+    def opens(self, incarnation: Incarnation) -> bool:
+        """Whether the key opens this incarnation of a program."""
+        return incarnation in self.programs or self.opens_every_program
+
+    def incarnation_of(self, program_id: str) -> Incarnation | None:
+        """The incarnation of a program that the key names; None where it names none, as an operator's does."""
+        return next((named for named in self.programs if program_id_of(named) == program_id), None)
+
+    def require(self, incarnation: Incarnation, scope: str, *, hidden: NextbestError | None = None) -> None:
+        """Raise Forbidden unless the key opens ``incarnation`` for ``scope``, whether or not the program exists.
 
         ``hidden`` is raised instead where the key does not open the program at all.
         """
-        if not self.opens(program_id):
+        if not self.opens(incarnation):
             raise hidden or Forbidden("the access key does not open the program")
         if not self.allows(scope):
             raise Forbidden(f"the access key lacks the scope {scope}")
@@ -98,7 +118,7 @@ def derive_secret(master_secret: str, key_id: str, generation: int) -> str:
 
 
 def issue_key(
-    master_secret: str, key_id: str, *, programs: tuple[str, ...], scopes: tuple[str, ...], generation: int = 1
+    master_secret: str, key_id: str, *, programs: tuple[Incarnation, ...], scopes: tuple[str, ...], generation: int = 1
 ) -> tuple[AccessKey, str]:
     """A new key, and its text: shown once, never stored."""
     secret = derive_secret(master_secret, key_id, generation)

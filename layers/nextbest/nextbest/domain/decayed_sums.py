@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,18 @@ class FoldedSums:
         for action, value in other._as_dict().items():
             sums[action] = _add(sums.get(action), value)
         return FoldedSums._of(self.half_life_days, max(self.until_us, other.until_us), sums)
+
+    def weakest(self, actions: Sequence[int]) -> list[int]:
+        """Some of the actions, those with the smallest sums first."""
+        sums = self._as_dict()
+        return sorted(actions, key=lambda action: (sums[action][1] + math.log2(sums[action][0]), action))
+
+    def without(self, actions: Iterable[int]) -> FoldedSums:
+        """The sums of the other actions; ``until_us`` stays."""
+        sums = self._as_dict()
+        for action in actions:
+            del sums[action]
+        return FoldedSums._of(self.half_life_days, self.until_us, sums)
 
     def reindexed(self, position: NDArray[np.int32]) -> FoldedSums:
         """The same sums with action ``k`` renamed ``position[k]``."""

@@ -8,6 +8,9 @@ MICROSECONDS = 1_000_000
 """Microseconds in a second."""
 
 DAY_SECONDS = 86_400.0
+FUTURE_SKEW_SECONDS = DAY_SECONDS
+"""How far ahead of the server's clock an event may be: a day covers local times that were sent as UTC."""
+
 DAY_US = 86_400 * MICROSECONDS
 # 9999-12-31T23:59:59.999999Z: the last instant that ISO 8601 clients can write.
 LATEST_TIMESTAMP_US = 253_402_300_799_999_999

@@ -34,6 +34,9 @@ from nextbest.errors import HistoryCorrupt
 WINDOW = 1000
 """How many of the newest events are kept one by one."""
 
+MAX_ENCODED_BYTES = 250_000
+"""What a history may take of an item of the store, which holds the user's attributes too."""
+
 _VERSION = 1
 _ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
 _HEADER = struct.Struct("<IIQ")  # actions, recent events, 1 if any event carries a client's id
@@ -227,20 +230,59 @@ class History:
         return replace(self, older_index=_NO_INDEX, older_timestamps_us=_NO_TIMES, folded=folded)
 
     def encode(self, half_life_days: float) -> bytes:
-        """The canonical form as bytes; equal histories have equal bytes."""
-        folded = self.fold(half_life_days)
+        """The canonical form as bytes; equal histories have equal bytes.
+
+        A history of more names than ``MAX_ENCODED_BYTES`` hold forgets what matters least until it fits: the weakest
+        actions of the folded past first, then the oldest half of the window. It depends on batching then.
+        """
+        history = self.fold(half_life_days)
+        encoded = history._encoded()
+        while len(encoded) > MAX_ENCODED_BYTES:
+            history = history._shortened(half_life_days)
+            encoded = history._encoded()
+        return encoded
+
+    def _shortened(self, half_life_days: float) -> History:
+        """Without the weaker half of the actions that only the folded past has; the window halved where there are none.
+
+        ``folded_until_us`` stays, so that what was forgotten is not taken for new.
+        """
+        past = () if self.folded is None else np.setdiff1d(self.folded.index, self.action_index).tolist()
+        if self.folded is None or not past:
+            half = (len(self.action_index) + 1) // 2
+            return replace(
+                self,
+                action_index=self.action_index[half:],
+                timestamps_us=self.timestamps_us[half:],
+                identities=self.identities[half:],
+                older_index=self.action_index[:half],
+                older_timestamps_us=self.timestamps_us[:half],
+            ).fold(half_life_days)
+        folded = self.folded.without(self.folded.weakest(past)[: (len(past) + 1) // 2])
+        kept = np.union1d(self.action_index, folded.index).astype(np.int32)
+        position = np.zeros(len(self.actions), np.int32)
+        position[kept] = np.arange(len(kept), dtype=np.int32)
+        return replace(
+            self,
+            actions=tuple(self.actions[place] for place in kept.tolist()),
+            action_index=position[self.action_index],
+            folded=folded.reindexed(position),
+        )
+
+    def _encoded(self) -> bytes:
+        """The bytes of a history in its canonical form."""
         assets: dict[str, list[str]] = {}
-        for event_type, asset_id in folded.actions:
+        for event_type, asset_id in self.actions:
             assets.setdefault(event_type, []).append(asset_id)
-        has_identities = bool(folded.identities.any())
+        has_identities = bool(self.identities.any())
         parts = [
-            _HEADER.pack(len(folded.actions), len(folded.action_index), has_identities),
-            _transposed(np.diff(folded.timestamps_us, prepend=np.int64(0))),
-            _transposed(folded.action_index),
+            _HEADER.pack(len(self.actions), len(self.action_index), has_identities),
+            _transposed(np.diff(self.timestamps_us, prepend=np.int64(0))),
+            _transposed(self.action_index),
         ]
         if has_identities:
-            parts.append(folded.identities.astype("<u8").tobytes())
-        past = folded.folded.encode() if folded.folded is not None else b""
+            parts.append(self.identities.astype("<u8").tobytes())
+        past = self.folded.encode() if self.folded is not None else b""
         parts += [struct.pack("<I", len(past)), past, json.dumps(assets, separators=(",", ":")).encode()]
         body = zlib.compress(b"".join(parts), 6)
         return _ENVELOPE.pack(_VERSION, zlib.crc32(body)) + body

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey, split_key
-from nextbest.errors import Forbidden, NotFound
+from nextbest.domain.access_keys import PROGRAM_ID, AccessKey, split_key
+from nextbest.domain.programs import Incarnation
+from nextbest.errors import Forbidden, NotFound, SupersededSecret
 from nextbest.store.base import ConfigurationStore, ProgramState
-from nextbest.store.cache import AccessKeyCache
+from nextbest.store.cache import AccessKeyCache, RememberedKey
 
 REFUSED = "The access key is not known, or does not open this"
 PROGRAM_NOT_FOUND = "Program not found"
@@ -24,6 +25,10 @@ class Credentials(Protocol):
 
     def prove(self, key: AccessKey | None, *, now: float) -> AccessKey:
         """``key``, the stored key of ``key_id``, once the caller has proved to hold it. Raises Forbidden."""
+        ...
+
+    def proves_current(self, key: AccessKey, now: float, /) -> bool:
+        """Whether the proof of ``key`` was made with its current secret, not with the one of before a rotation."""
         ...
 
 
@@ -47,40 +52,66 @@ class SecretCredentials:
             raise Forbidden(REFUSED)
         return key
 
+    def proves_current(self, key: AccessKey, _now: float, /) -> bool:
+        """Whether the secret is that of the key's current generation."""
+        return key.is_current(self.secret)
+
 
 class Gate:
     """Authenticates callers and authorizes what they do.
 
-    With ``remember_keys`` a key that was proved is not read again for a few seconds (``AccessKeyCache``).
+    A key that was proved is not read again for ``current_seconds``.
     """
 
-    def __init__(self, store: ConfigurationStore, *, remember_keys: bool = True) -> None:
+    def __init__(self, store: ConfigurationStore, *, current_seconds: float = 5.0) -> None:
         self._store = store
-        self._keys = AccessKeyCache() if remember_keys else None
+        self._keys = AccessKeyCache(current_seconds=current_seconds)
 
-    def remembered(self, credentials: Credentials, *, now: float) -> AccessKey | None:
-        """The caller's key, if it was proved within the last few seconds; None where it has to be read."""
-        key = self._keys.get(credentials.key_id, now=now) if self._keys is not None else None
-        if key is None:
-            return None
-        try:
-            return credentials.prove(key, now=now)
-        except Forbidden:  # the copy may be older than a rotation: the store decides
-            return None
+    def identify(self, credentials: Credentials, *, now: float) -> RememberedKey:
+        """The caller's key as it is remembered, where they prove to hold that copy; otherwise as it is stored.
 
-    def prove(self, credentials: Credentials, key: AccessKey | None, *, now: float) -> AccessKey:
+        Nothing is read for a caller who has proved nothing but their own key. A copy that is no longer current tells
+        what to read together with the stored key, which then decides (``confirm``). Raises Forbidden.
+        """
+        remembered = self._keys.get(credentials.key_id, now=now)
+        if remembered is not None:
+            try:
+                credentials.prove(remembered.key, now=now)
+                return remembered
+            except Forbidden:  # the copy may be older than a rotation: the store decides
+                pass
+        return RememberedKey(self._read(credentials, now=now), current=True)
+
+    def confirm(
+        self, identified: RememberedKey, key: AccessKey | None, credentials: Credentials, *, now: float
+    ) -> AccessKey:
         """The caller's key, given the stored ``key`` that was just read. Raises Forbidden."""
-        proved = credentials.prove(key, now=now)
-        if self._keys is not None:
-            self._keys.put(proved, now=now)
+        # A copy that equals the stored key was proved already.
+        proved = identified.key if key == identified.key else credentials.prove(key, now=now)
+        self._keys.put(proved, now=now)
         return proved
 
     def authenticate(self, credentials: Credentials, *, now: float) -> AccessKey:
         """The caller's key, read where it is not remembered. Raises Forbidden."""
-        remembered = self.remembered(credentials, now=now)
-        if remembered is not None:
-            return remembered
-        return self.prove(credentials, self._store.access_key(credentials.key_id), now=now)
+        identified = self.identify(credentials, now=now)
+        if identified.current:
+            return identified.key
+        return self.confirm(identified, self._store.access_key(credentials.key_id), credentials, now=now)
+
+    def _read(self, credentials: Credentials, *, now: float) -> AccessKey:
+        proved = credentials.prove(self._store.access_key(credentials.key_id), now=now)
+        self._keys.put(proved, now=now)
+        return proved
+
+    def authenticate_manager(self, credentials: Credentials, *, now: float) -> AccessKey:
+        """The key of a caller who is about to manage keys, which takes the current secret.
+
+        Otherwise whoever stole a secret could use the overlap to rotate the key again, or to make keys that outlive it.
+        The key is always read: a remembered one may be older than its rotation. Raises Forbidden, SupersededSecret.
+        """
+        key = self._read(credentials, now=now)
+        require_current(credentials, key, now=now)
+        return key
 
     def authorize(
         self, credentials: Credentials, program_id: str, scope: str, *, now: float
@@ -98,19 +129,36 @@ def open_program(
 ) -> ProgramState:
     """The state of a program that ``key`` opens for ``scope``.
 
-    Raises Forbidden where the key lacks the scope or does not open the program, and NotFound where the program does not
-    exist. Except for a missing scope, ``hidden`` is raised instead where it is given.
+    Raises Forbidden where the key lacks the scope or does not open the program, and NotFound to keys that open every
+    program. Except for a missing scope, ``hidden`` is raised instead where it is given.
     """
-    key.require(program_id, scope, hidden=hidden)
+    named = key.incarnation_of(program_id)
+    key.require(named or Incarnation(program_id), scope, hidden=hidden)
     if not PROGRAM_ID.fullmatch(program_id):
         raise hidden or Forbidden(REFUSED)
-    state = store.program_state(program_id)
-    if state is None:
+    return present_state(key, store.program_state(program_id), hidden=hidden)
+
+
+def present_state(key: AccessKey, state: ProgramState | None, *, hidden: NotFound | None = None) -> ProgramState:
+    """The state of a program that was just read, if the key opens this incarnation of it.
+
+    Raises as ``open_program``: a program that was deleted is refused as one that never was, also where another one has
+    its id now.
+    """
+    if state is None and key.opens_every_program:
         raise hidden or NotFound(PROGRAM_NOT_FOUND)
+    if state is None or not key.opens(state.program.incarnation):
+        raise hidden or Forbidden(REFUSED)
     return state
+
+
+def require_current(credentials: Credentials, key: AccessKey, *, now: float) -> None:
+    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with the secret of before."""
+    if not credentials.proves_current(key, now):
+        raise SupersededSecret
 
 
 def require_operator(key: AccessKey) -> None:
     """Raise Forbidden unless the key administers the whole deployment."""
-    if ADMIN not in key.scopes or key.programs:
+    if not key.opens_every_program:
         raise Forbidden(REFUSED)

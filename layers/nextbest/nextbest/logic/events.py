@@ -9,7 +9,7 @@ from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID
 from nextbest.domain.events import LATEST_TIMESTAMP_US, Event, to_microseconds
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.store.base import Appended, MessageQueue, Store, UserStore
 
@@ -21,18 +21,22 @@ MESSAGE_BYTES = 200_000
 class EventMessage:
     """One message of the queue: events of one program.
 
-    ``sent_us`` is when it was sent, in microseconds since 1970: events of users deleted since then are not stored.
+    ``sent_us`` is when it was sent, in microseconds since 1970: events of users deleted since then are not stored. The
+    events are for one ``incarnation`` of the program and never for another that has its id by then; None, for senders
+    who know ids alone, is whichever has the id when they are stored.
     """
 
     program_id: str
     events: tuple[Event, ...]
     refresh_histories: bool = True
     sent_us: int = 0
+    incarnation: Incarnation | None = None
 
     def to_json(self) -> str:
         return json.dumps(
             {
                 "program_id": self.program_id,
+                "incarnation": self.incarnation,
                 "refresh_histories": self.refresh_histories,
                 "sent_us": self.sent_us,
                 "events": [asdict(event) for event in self.events],
@@ -42,12 +46,18 @@ class EventMessage:
 
     @classmethod
     def from_json(cls, text: str) -> EventMessage:
-        """Inverse of ``to_json``. Raises InvalidInput for anything else: a poison message."""
+        """Inverse of ``to_json``. Raises InvalidInput for anything else: a poison message.
+
+        A message without an incarnation was sent before there were any, so it is for a program of that time.
+        """
         try:
             message = json.loads(text)
             events = tuple(_event(row) for row in message["events"])
             refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
-            return cls(str(message["program_id"]), events, refresh, sent_us)
+            program_id = str(message["program_id"])
+            incarnation = message.get("incarnation", program_id)
+            named = Incarnation(str(incarnation)) if incarnation is not None else None
+            return cls(program_id, events, refresh, sent_us, named)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
@@ -75,7 +85,7 @@ def queue_events(
     """Queue events for ``ingest``; the number of messages. Once this returns, no event can be lost."""
     sent_us = to_microseconds(now)
     messages = [
-        EventMessage(program.program_id, run, refresh_histories, sent_us).to_json()
+        EventMessage(program.program_id, run, refresh_histories, sent_us, program.incarnation).to_json()
         for run in _runs(events, MESSAGE_BYTES)
     ]
     queue.send(messages)
@@ -85,10 +95,10 @@ def queue_events(
 def ingest(store: Store, message: EventMessage) -> Appended:
     """Store the events of one message, except those of users deleted since it was sent. Raises NotFound."""
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
-    if state is None:
+    if state is None or message.incarnation not in (None, state.program.incarnation):
         raise NotFound(f"program {message.program_id} does not exist")
     users = list(dict.fromkeys(event.user_id for event in message.events))
-    erased = store.erased_since(message.program_id, users, message.sent_us)
+    erased = store.erased_since(state.program.incarnation, users, message.sent_us)
     events = [event for event in message.events if event.user_id not in erased]
     return store.append(state.program, events, refresh_histories=message.refresh_histories)
 

@@ -8,15 +8,15 @@ from dataclasses import replace
 from random import Random
 
 from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
 from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, UNFINISHED, is_lost
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.segments import files_of
-from nextbest.store.base import ArtifactStore, Status, Store
+from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
 
 
 def create_program(store: Store, program: Program, *, master_secret: str, random: Random, now: float) -> str:
-    """Create a program and the key that opens it; the key's text, shown only now.
+    """Create a program and the key that opens it; the key's text, shown only now. It is a new incarnation of its id.
 
     Raises AlreadyExists, InvalidInput.
     """
@@ -25,8 +25,9 @@ def create_program(store: Store, program: Program, *, master_secret: str, random
             "program_id must be 1 to 63 letters, digits, '-' or '_', beginning with a letter or digit",
             field="program_id",
         )
-    store.create_program(program)
-    key, text = issue_key(master_secret, new_key_id(random), programs=(program.program_id,), scopes=SCOPES)
+    incarnation = new_incarnation(program.program_id, random=random)
+    store.create_program(replace(program, incarnation=incarnation))
+    key, text = issue_key(master_secret, new_key_id(random), programs=(incarnation,), scopes=SCOPES)
     store.put_access_key(replace(key, name=program.program_name, created_at=now))
     return text
 
@@ -44,27 +45,40 @@ def program_id_for(name: str, *, random: Random) -> str:
 
 def opened_programs(store: Store, key: AccessKey, *, program_id: str | None = None) -> list[Program]:
     """The programs that ``key`` opens, or the one of them named. Raises NotFound for one that it does not open."""
-    programs = [program for program in store.list_programs() if key.opens(program.program_id)]
+    if program_id is None and key.opens_every_program:
+        return store.list_programs()
+    # Each program is read by itself: what others have costs this caller nothing.
     if program_id is None:
-        return programs
-    programs = [program for program in programs if program.program_id == program_id]
-    if not programs:
+        program_ids = sorted(map(program_id_of, key.programs))
+    else:
+        program_ids = [program_id] if key.opens_every_program or key.incarnation_of(program_id) else []
+    states = (store.program_state(opened) for opened in program_ids if PROGRAM_ID.fullmatch(opened))
+    programs = [state.program for state in states if state is not None and key.opens(state.program.incarnation)]
+    if not programs and program_id is not None:
         raise NotFound("Program not found")
     return programs
 
 
-def start_rebase(store: Store, start: Callable[[str], None], program_id: str, *, now: float) -> None:
-    """Have ``start`` begin a rebase, and record that it is queued."""
+def present_incarnation(store: ConfigurationStore, program_id: str) -> Incarnation:
+    """The incarnation that has the program id now. Raises NotFound."""
+    state = store.program_state(program_id) if PROGRAM_ID.fullmatch(program_id) else None
+    if state is None:
+        raise NotFound(f"program {program_id} does not exist")
+    return state.program.incarnation
+
+
+def start_rebase(store: Store, start: Callable[[Incarnation], None], incarnation: Incarnation, *, now: float) -> None:
+    """Have ``start`` begin a rebase, and record that it is queued. Raises NotFound."""
     # Recorded before the function starts, so a client that polls at once does not see the last rebase's end.
-    store.put_status(Status(program_id, QUEUED, "the rebase waits for its function to start", now))
-    start(program_id)
+    store.put_status(Status(incarnation, QUEUED, "the rebase waits for its function to start", now))
+    start(incarnation)
 
 
-def rebase_status(store: Store, program_id: str, *, now: float) -> Status:
+def rebase_status(store: Store, incarnation: Incarnation, *, now: float) -> Status:
     """How far the program's rebase is; failed, where it fell silent for longer than a rebase can take."""
-    status = store.status(program_id)
+    status = store.status(incarnation)
     if status is None:
-        return Status(program_id, CREATED, "the program was never rebased", now)
+        return Status(incarnation, CREATED, "the program was never rebased", now)
     silent_seconds = now - status.timestamp
     if status.status_id in UNFINISHED and is_lost(silent_seconds, waiting=status.status_id == QUEUED):
         message = f"the rebase ended without a report; its last was: {status.message}"
@@ -72,10 +86,10 @@ def rebase_status(store: Store, program_id: str, *, now: float) -> Status:
     return status
 
 
-def reset_program(store: Store, artifacts: ArtifactStore, program_id: str) -> int:
-    """Forget all that rebases computed; events and assets stay. How many models were removed."""
-    store.forget_model(program_id)
-    store.forget_segments(program_id)
-    removed = artifacts.delete_all(f"models/{program_id}/")
-    artifacts.delete_all(files_of(program_id))
+def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation) -> int:
+    """Forget all that rebases computed; events and assets stay. How many models were removed. Raises NotFound."""
+    store.forget_model(incarnation)
+    store.forget_segments(incarnation)
+    removed = artifacts.delete_all(f"models/{incarnation}/")
+    artifacts.delete_all(files_of(incarnation))
     return removed

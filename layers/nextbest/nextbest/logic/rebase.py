@@ -2,7 +2,8 @@
 
 Everything a rebase makes is derived. It writes an artifact under a new name and then moves one pointer, so readers see
 either the old model or the new one in full; a rebase that dies half-way leaves only an unused file behind. Of two
-concurrent rebases the one that began later wins.
+concurrent rebases the one that began later wins. One whose program is deleted meanwhile changes nothing, also where
+another program has the id by then.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from hashlib import sha256
 
 import numpy as np
 
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segments import publish
+from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import Events, build_segments
 from nextbest.store.base import (
@@ -39,10 +41,12 @@ Clock = Callable[[], float]
 class Rebase:
     """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, program_id: str, *, clock: Clock, seed: int = 0) -> None:
+    def __init__(
+        self, store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, clock: Clock, seed: int = 0
+    ) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._program_id = program_id
+        self._incarnation = incarnation
         self._clock = clock
         self._seed = seed
         self._began = clock()
@@ -52,9 +56,7 @@ class Rebase:
 
         On any exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
-        state = self._store.program_state(self._program_id)
-        if state is None:
-            raise NotFound(f"program {self._program_id} does not exist")
+        state = self._state()
         with self._reported():
             self._report(LOADING, "reading the event log")
             events = self._load_events()
@@ -78,11 +80,19 @@ class Rebase:
             )
         return pointer
 
+    def _state(self) -> ProgramState:
+        """The program as it is now. Raises NotFound once it is deleted; then no file is to be written for it."""
+        program_id = program_id_of(self._incarnation)
+        state = self._store.program_state(program_id)
+        if state is None or state.program.incarnation != self._incarnation:
+            raise NotFound(f"program {program_id} does not exist")
+        return state
+
     def refresh_segments(self) -> SegmentsPointer:
         """Score all users again with the current model, without training. Raises NotFound, InvalidInput."""
-        state = self._store.program_state(self._program_id)
-        if state is None or state.model is None:
-            raise NotFound(f"program {self._program_id} does not exist, or has no model yet")
+        state = self._state()
+        if state.model is None:
+            raise NotFound(f"program {state.program.program_id} has no model yet")
         program = state.program
         model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
             half_life_days=float(program.half_life_days),
@@ -93,7 +103,8 @@ class Rebase:
 
     def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
         built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
-        return publish(self._store, self._artifacts, self._program_id, built, computed_at=self._began)
+        self._state()
+        return publish(self._store, self._artifacts, self._incarnation, built, computed_at=self._began)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -110,10 +121,10 @@ class Rebase:
                 self._report(FAILED, reason)
 
     def _report(self, status_id: str, message: str) -> None:
-        self._store.put_status(Status(self._program_id, status_id, message, self._clock()))
+        self._store.put_status(Status(self._incarnation, status_id, message, self._clock()))
 
     def _load_events(self) -> Events:
-        rows = list(self._store.scan_events(self._program_id))
+        rows = list(self._store.scan_events(self._incarnation))
         if not rows:
             raise InvalidInput("the program has no events to learn from: POST /events first")
         # The log has no order across users; sorting makes the model a function of the events alone.
@@ -143,9 +154,10 @@ class Rebase:
         data = model.to_bytes()
         # Versions sort by the time a rebase began; the digest distinguishes equal times.
         version = f"{round(self._began * 1000):013d}-{sha256(data).hexdigest()[:12]}"
-        pointer = ModelPointer(version, f"models/{self._program_id}/{version}.nbm")
+        pointer = ModelPointer(version, f"models/{self._incarnation}/{version}.nbm")
+        self._state()
         self._artifacts.put(pointer.key, data)
-        self._store.point_to_model(self._program_id, pointer)
+        self._store.point_to_model(self._incarnation, pointer)
         return pointer
 
     def _refresh_histories(self, program: Program, events: Events) -> int:
@@ -153,7 +165,7 @@ class Rebase:
         logged: dict[str, list[int]] = {}
         for user_id, time_us in zip(events["user_id"].tolist(), events["timestamp_us"].tolist(), strict=True):
             logged.setdefault(user_id, []).append(time_us)
-        users = list(self._store.outdated_users(program.program_id, logged))
+        users = list(self._store.outdated_users(program.incarnation, logged))
         for user_id in users:
             self._store.rebuild_history(program, user_id)
         return len(users)
@@ -163,6 +175,12 @@ class Rebase:
         if state.catalogue_revision == (state.catalogue.revision if state.catalogue else 0):
             return
         catalogue = CatalogueCache(self._store, self._artifacts).catalogue_of(state)
-        pointer = CataloguePointer(catalogue.revision, f"catalogues/{self._program_id}/{catalogue.revision:012d}.nbc")
-        self._artifacts.put(pointer.key, catalogue.encode())
-        self._store.point_to_catalogue(self._program_id, pointer)
+        try:
+            data = catalogue.encode()
+        except ArtifactError as error:
+            logger.warning("the catalogue is not written; readers read its assets", reason=error.message)
+            return
+        pointer = CataloguePointer(catalogue.revision, f"catalogues/{self._incarnation}/{catalogue.revision:012d}.nbc")
+        self._state()
+        self._artifacts.put(pointer.key, data)
+        self._store.point_to_catalogue(self._incarnation, pointer)

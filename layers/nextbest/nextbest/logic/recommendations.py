@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.access_keys import PROGRAM_ID, READ
+from nextbest.domain.access_keys import PROGRAM_ID, READ, AccessKey
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US
 from nextbest.domain.history import History
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import Forbidden, NotFound
-from nextbest.logic.authorization import PROGRAM_NOT_FOUND, REFUSED, Credentials, Gate
+from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_state
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import UNINFORMED_RATE
 from nextbest.scoring.explain import Contribution, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
-from nextbest.store.cache import CatalogueCache, LruCache, ModelCache
+from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, RememberedKey
 
 UNTRAINED = "untrained"
 
@@ -52,22 +52,60 @@ class Recommender:
         self.catalogues = CatalogueCache(store, artifacts)
         self.gate = Gate(store)
         self._adapted: LruCache[tuple[str, Model]] = LruCache(16)
+        self._present: LruCache[Incarnation] = LruCache(256)
 
     def read(
         self, credentials: Credentials, program_id: str, user_id: str, *, now: float
     ) -> tuple[UserRead, ProgramState]:
-        """Read a user and, in the same round trip, the caller's key. Raises Forbidden, TooManyRequests, NotFound."""
-        if not PROGRAM_ID.fullmatch(program_id):
+        """Read a user; in the same round trip the caller's key, where it is remembered and may have changed.
+
+        The caller proves to hold a key, and what the key opens is checked, before anything of a user is read. Raises
+        Forbidden, TooManyRequests, NotFound.
+        """
+        identified = self.gate.identify(credentials, now=now)
+        key = identified.key
+        expected = self.expected_incarnation(key, program_id)
+        if expected is None or not PROGRAM_ID.fullmatch(program_id):
             raise Forbidden(REFUSED)
-        key = self.gate.remembered(credentials, now=now)
-        read = self.store.read_user(program_id, user_id, access_key_id=credentials.key_id if key is None else None)
-        if key is None:
-            key = self.gate.prove(credentials, read.access_key, now=now)
-        key.require(program_id, READ)
-        self.quota.take(program_id, now=now)
-        if read.state is None:
-            raise NotFound(PROGRAM_NOT_FOUND)
-        return read, read.state
+        if identified.current:
+            self._admit(key, expected, now)
+            read = self.store.read_user(expected, user_id)
+        else:
+            read = self._read_and_confirm(identified, credentials, expected, user_id, now)
+            key = read.access_key or key
+        state = self.present(key, read.state)
+        while state.program.incarnation != expected:  # the id was used again, which an operator's key may not know yet
+            expected = state.program.incarnation
+            read = self.store.read_user(expected, user_id)
+            state = self.present(key, read.state)
+        return read, state
+
+    def _read_and_confirm(
+        self, identified: RememberedKey, credentials: Credentials, incarnation: Incarnation, user_id: str, now: float
+    ) -> UserRead:
+        """Read a user together with the stored key, which decides before anything of the user is decoded."""
+
+        def admit(stored: AccessKey | None) -> None:
+            self._admit(self.gate.confirm(identified, stored, credentials, now=now), incarnation, now)
+
+        return self.store.read_user(incarnation, user_id, access_key_id=credentials.key_id, admit=admit)
+
+    def _admit(self, key: AccessKey, incarnation: Incarnation, now: float) -> None:
+        key.require(incarnation, READ)
+        self.quota.take(incarnation, now=now)
+
+    def expected_incarnation(self, key: AccessKey, program_id: str) -> Incarnation | None:
+        """The incarnation that the key names, or the last one seen of a program where it opens all; else None."""
+        if key.opens_every_program:
+            return self._present.get(program_id) or Incarnation(program_id)
+        return key.incarnation_of(program_id)
+
+    def present(self, key: AccessKey, state: ProgramState | None, *, hidden: NotFound | None = None) -> ProgramState:
+        """The state of a program that was just read. Raises as ``authorization.present_state``."""
+        state = present_state(key, state, hidden=hidden)
+        if key.opens_every_program:
+            self._present.put(state.program.program_id, state.program.incarnation)
+        return state
 
     def loaded(self, state: ProgramState, *, now: float) -> tuple[Catalogue, tuple[str, Model] | None]:
         """The program's catalogue, and its model with the version. A cold environment fetches both at once."""
@@ -85,7 +123,7 @@ class Recommender:
             return None
         version, model = served
         program = state.program
-        adapted = self._adapted.get(program.program_id)
+        adapted = self._adapted.get(program.incarnation)
         if adapted is not None and adapted[0] == version:
             model = adapted[1]
         model = model.with_settings(
@@ -93,7 +131,7 @@ class Recommender:
             action_weight_floor=program.action_weight_floor,
             never_recommended=program.never_recommended,
         )
-        self._adapted.put(program.program_id, (version, model))
+        self._adapted.put(program.incarnation, (version, model))
         return version, model
 
     def recommend(

@@ -7,6 +7,7 @@ the gateway's own limit bounds the sum over all programs (docs/security.md).
 
 from __future__ import annotations
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import TooManyRequests
 
 BURST_SECONDS = 2.0
@@ -21,13 +22,13 @@ class RequestQuota:
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         self._most = max(1.0, per_second * BURST_SECONDS)
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: dict[Incarnation, tuple[float, float]] = {}
 
-    def take(self, program_id: str, *, now: float) -> None:
+    def take(self, incarnation: Incarnation, *, now: float) -> None:
         """Count one request at ``now`` (seconds since 1970). Raises TooManyRequests; refused requests do not count."""
         if not self._per_second:
             return
-        tokens, counted_at = self._buckets.get(program_id, (self._most, now))
+        tokens, counted_at = self._buckets.get(incarnation, (self._most, now))
         tokens = min(self._most, tokens + max(0.0, now - counted_at) * self._per_second)
         if tokens < 1.0:
             raise TooManyRequests(
@@ -35,4 +36,4 @@ class RequestQuota:
             )
         if len(self._buckets) >= _MOST_PROGRAMS:
             self._buckets.clear()
-        self._buckets[program_id] = (tokens - 1.0, now)
+        self._buckets[incarnation] = (tokens - 1.0, now)

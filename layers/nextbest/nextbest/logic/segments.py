@@ -11,12 +11,15 @@ from hashlib import sha256
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.errors import InUse, NotFound, Unavailable
+from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.errors import ArtifactError, InUse, NotFound, Unavailable
+from nextbest.observability import logger
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
-from nextbest.store.cache import LruCache
+from nextbest.store.cache import UNREADABLE, LruCache
 
 NO_SEGMENTS = "The program has no segments yet: rebase it first"
+UNREADABLE_SEGMENTS = "segments cannot be read; the last good ones serve on"
 _ATTEMPTS = 10
 # The gateway lets a caller wait for 30 seconds, and what was computed is there to be read afterwards.
 _POLLS = 80
@@ -43,19 +46,35 @@ class SegmentCache:
     def __init__(self, store: Store, artifacts: ArtifactStore, *, capacity: int = 3) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._kept: LruCache[Segments] = LruCache(capacity)
+        self._cache: LruCache[tuple[SegmentsPointer, Segments]] = LruCache(capacity)
 
-    def segments_of(self, program_id: str, kind: str) -> Segments:
-        """The program's current segments of one kind. Raises NotFound before its first rebase, ArtifactError."""
-        pointer = self._store.segments(program_id)
+    def segments_of(self, incarnation: Incarnation, kind: str) -> Segments:
+        """The program's current segments of one kind; where they cannot be read, the last good ones in memory.
+
+        Raises NotFound before the program's first rebase, and ArtifactError where there are no good ones.
+        """
+        pointer = self._store.segments(incarnation)
         if pointer is None:
             raise NotFound(NO_SEGMENTS)
-        key = file_key(pointer, kind)
-        kept = self._kept.get(key)
-        if kept is None:
-            kept = Segments.decode(self._artifacts.get(key))
-            self._kept.put(key, kept)
-        return kept
+        place = f"{incarnation}/{kind}"
+        cached = self._cache.get(place)
+        if cached is not None and cached[0] == pointer:
+            return cached[1]
+        try:
+            segments = Segments.decode(self._artifacts.get(file_key(pointer, kind)))
+        except UNREADABLE as error:
+            if cached is None:
+                raise
+            program_id = program_id_of(incarnation)
+            logger.error(UNREADABLE_SEGMENTS, program_id=program_id, segments=pointer.version, error=str(error))
+            return self._without_erased(incarnation, *cached)
+        self._cache.put(place, (pointer, segments))
+        return segments
+
+    def _without_erased(self, incarnation: Incarnation, pointer: SegmentsPointer, segments: Segments) -> Segments:
+        """Earlier segments without the users who were deleted since."""
+        since_us = round(pointer.computed_at * 1e6)
+        return segments.without(self._store.erased_since(incarnation, segments.users, since_us))
 
 
 def members_of(
@@ -118,7 +137,7 @@ def _actions_by_label(actions: Mapping[str, list[int]], catalogue: Catalogue) ->
 
 
 def refresh_segments(
-    store: Store, state: ProgramState, start: Callable[[str], None], pause: Callable[[float], None]
+    store: Store, state: ProgramState, start: Callable[[Incarnation], None], pause: Callable[[float], None]
 ) -> None:
     """Have ``start`` compute the segments again, and wait for them; ``pause`` waits for some seconds.
 
@@ -126,11 +145,11 @@ def refresh_segments(
     """
     if state.model is None:
         raise NotFound(NO_SEGMENTS)
-    program_id = state.program.program_id
-    before = store.segments(program_id)
-    start(program_id)
+    incarnation = state.program.incarnation
+    before = store.segments(incarnation)
+    start(incarnation)
     for _ in range(_POLLS):
-        if store.segments(program_id) != before:
+        if store.segments(incarnation) != before:
             return
         pause(_POLL_SECONDS)
     raise Unavailable("the segments are still being computed; ask again, without force_refresh")
@@ -141,32 +160,37 @@ def file_key(pointer: SegmentsPointer, kind: str) -> str:
     return f"{pointer.prefix}{kind}.nbs"
 
 
-def files_of(program_id: str) -> str:
+def files_of(incarnation: Incarnation) -> str:
     """What the keys of all files of a program's segments begin with."""
-    return f"segments/{program_id}/"
+    return f"segments/{incarnation}/"
 
 
 def publish(
-    store: Store, artifacts: ArtifactStore, program_id: str, built: Mapping[str, Segments], *, computed_at: float
+    store: Store,
+    artifacts: ArtifactStore,
+    incarnation: Incarnation,
+    built: Mapping[str, Segments],
+    *,
+    computed_at: float,
 ) -> SegmentsPointer:
     """Write segments of the log as it was at ``computed_at`` (seconds since 1970), and move the pointer.
 
-    Users who were deleted since then are left out.
+    Users who were deleted since then are left out. Raises NotFound for a program that was deleted meanwhile.
     """
-    pointer = _pointer(program_id, f"{round(computed_at * 1000):013d}", computed_at)
+    pointer = _pointer(incarnation, f"{round(computed_at * 1000):013d}", computed_at)
     users = next(iter(built.values())).users
-    erased = store.erased_since(program_id, users, round(computed_at * 1e6))
+    erased = store.erased_since(incarnation, users, round(computed_at * 1e6))
     for kind, segments in built.items():
         artifacts.put(file_key(pointer, kind), segments.without(erased).encode())
-    store.point_to_segments(program_id, pointer)
+    store.point_to_segments(incarnation, pointer)
     return pointer
 
 
 def memberships_of(
-    store: Store, artifacts: ArtifactStore, program_id: str, user_id: str
+    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str
 ) -> dict[str, list[tuple[Action, float]]]:
     """By kind, the actions that a user has a weight for in the program's segments, strongest first."""
-    pointer = store.segments(program_id)
+    pointer = store.segments(incarnation)
     if pointer is None:
         return {}
     return {
@@ -174,30 +198,38 @@ def memberships_of(
     }
 
 
-def forget_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str) -> int:
+def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str) -> int:
     """Take a user out of the program's segments, and delete all earlier versions of them; how many memberships.
 
     Raises InUse where others keep changing the segments meanwhile.
     """
     for _attempt in range(_ATTEMPTS):
-        pointer = store.segments(program_id)
+        pointer = store.segments(incarnation)
         if pointer is None:
             return 0
-        old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
+        try:
+            old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
+        except ArtifactError:
+            if store.segments(incarnation) != pointer:
+                continue
+            # Nobody can be taken out of files that cannot be read: they go as a whole, until the next rebase.
+            store.forget_segments(incarnation)
+            artifacts.delete_all(files_of(incarnation))
+            return 0
         files = {kind: segments.without({user_id}).encode() for kind, segments in old.items()}
         digest = sha256(b"".join(files.values())).hexdigest()[:12]
         # Sorts after the version that it was made from, also as the place of a file ("_" comes after "/"), and before
         # what a rebase that began later writes.
         began, _, count = pointer.version.partition("_")
         version = f"{began}_{int(count.partition('_')[0] or 0) + 1:06d}_{digest}"
-        changed = _pointer(program_id, version, pointer.computed_at)
+        changed = _pointer(incarnation, version, pointer.computed_at)
         for kind, data in files.items():
             artifacts.put(file_key(changed, kind), data)
-        if store.point_to_segments(program_id, changed, instead_of=pointer):
-            artifacts.delete_all(files_of(program_id), before=changed.prefix)
+        if store.point_to_segments(incarnation, changed, instead_of=pointer):
+            artifacts.delete_all(files_of(incarnation), before=changed.prefix)
             return sum(len(segments.memberships(user_id)) for segments in old.values())
     raise InUse("the segments are being changed by others at the same moment; try again")
 
 
-def _pointer(program_id: str, version: str, computed_at: float) -> SegmentsPointer:
-    return SegmentsPointer(version, f"{files_of(program_id)}{version}/", computed_at)
+def _pointer(incarnation: Incarnation, version: str, computed_at: float) -> SegmentsPointer:
+    return SegmentsPointer(version, f"{files_of(incarnation)}{version}/", computed_at)

@@ -10,8 +10,8 @@ from typing import Any
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import DAY_SECONDS, Event
-from nextbest.domain.programs import Program
+from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_user, memberships_of
 from nextbest.store.base import ArtifactStore, Erased, ProgramState, Store
@@ -46,9 +46,9 @@ class Deletion:
     memberships: int
 
 
-def events_of_user(store: Store, program_id: str, user_id: str) -> list[Event]:
+def events_of_user(store: Store, incarnation: Incarnation, user_id: str) -> list[Event]:
     """The user's events, latest first. Raises NotFound where there are none."""
-    events = list(store.events_of(program_id, user_id))
+    events = list(store.events_of(incarnation, user_id))
     if not events:
         raise NotFound(USER_NOT_FOUND)
     return sorted(events, reverse=True, key=lambda event: (event.timestamp_us, event.event_type, event.asset_id))
@@ -66,7 +66,9 @@ def label_weights(
     half_life_seconds = state.program.half_life_days * DAY_SECONDS
     for event in events:
         asset = catalogue.assets.get(event.asset_id)
-        weight = 0.5 ** ((now - event.timestamp) / half_life_seconds)
+        # Imported events may lie far ahead, where the power would overflow.
+        age_seconds = max(now - event.timestamp, -FUTURE_SKEW_SECONDS)
+        weight = 0.5 ** (age_seconds / half_life_seconds)
         for label in {*event.labels, *(asset.labels if asset else ())}:
             weights[label] = weights.get(label, 0.0) + weight
     weights = {label: weight * state.label_weights.get(label, 1.0) for label, weight in weights.items()}
@@ -79,22 +81,24 @@ def rebuild_user(store: Store, program: Program, user_id: str) -> None:
         raise NotFound(USER_NOT_FOUND)
 
 
-def random_user_id(store: Store, program_id: str, *, random: Random) -> str:
+def random_user_id(store: Store, incarnation: Incarnation, *, random: Random) -> str:
     """Some user of the program, one of the first hundred that the store comes by. Raises NotFound."""
-    users = list(islice(store.users(program_id), _USERS_TO_CHOOSE_FROM))
+    users = list(islice(store.users(incarnation), _USERS_TO_CHOOSE_FROM))
     if not users:
         raise NotFound(USER_NOT_FOUND)
     return random.choice(users)
 
 
-def export_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str, *, skip: int = 0) -> Export:
+def export_user(
+    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str, *, skip: int = 0
+) -> Export:
     """All that is held on a user, but for the first ``skip`` events; as much of it as one answer holds.
 
     The history and its weights are made of the events and hold nothing else. Raises NotFound where nothing is held.
     """
-    events, next_skip = _part(store.events_of(program_id, user_id), skip)
-    attributes = store.user_attributes(program_id, user_id) if skip == 0 else None
-    memberships = memberships_of(store, artifacts, program_id, user_id) if skip == 0 else {}
+    events, next_skip = _part(store.events_of(incarnation, user_id), skip)
+    attributes = store.user_attributes(incarnation, user_id) if skip == 0 else None
+    memberships = memberships_of(store, artifacts, incarnation, user_id) if skip == 0 else {}
     if not events and attributes is None and not any(memberships.values()):
         raise NotFound(USER_NOT_FOUND)
     return Export(events, attributes, memberships, next_skip)
@@ -112,14 +116,16 @@ def _part(log: Iterator[Event], skip: int) -> tuple[list[Event], int | None]:
     return events, None
 
 
-def delete_user(store: Store, artifacts: ArtifactStore, program_id: str, user_id: str, *, now: float) -> Deletion:
+def delete_user(
+    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str, *, now: float
+) -> Deletion:
     """Forget a user: log, history, attributes and segments; the next model learns without them.
 
     Models hold weights of actions and nothing of any user. What is queued of the user is dropped when it arrives, even
     where nothing was stored yet. Raises NotFound where nothing was, and InUse.
     """
-    erased = store.erase_user(program_id, user_id, now=now)
-    deletion = Deletion(erased, forget_user(store, artifacts, program_id, user_id))
+    erased = store.erase_user(incarnation, user_id, now=now)
+    deletion = Deletion(erased, forget_user(store, artifacts, incarnation, user_id))
     if deletion == Deletion(Erased(0, 0, 0), 0):
         raise NotFound(USER_NOT_FOUND)
     return deletion

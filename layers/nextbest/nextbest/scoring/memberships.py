@@ -130,11 +130,15 @@ class Segments:
 
     @classmethod
     def _assemble(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Segments:
-        types = header["event_types"]
+        types = artifact.text_list(header["event_types"])
         assets = artifact.unpack_names(arrays["assets"])
-        actions = [Action(types[i], asset) for i, asset in zip(arrays["event_type"].tolist(), assets, strict=True)]
+        event_types = artifact.vector(arrays, "event_type", "u", len(assets)).tolist()
+        actions = [Action(types[index], asset) for index, asset in zip(event_types, assets, strict=True)]
         users = artifact.unpack_names(arrays["users"])
-        return cls(users, actions, arrays["starts"], arrays["members"], arrays["weights"])
+        starts = artifact.vector(arrays, "starts", "i", len(actions) + 1)
+        members = artifact.vector(arrays, "members", "u", int(starts[-1]))
+        artifact.check_runs(starts, members, len(users))
+        return cls(users, actions, starts, members, artifact.vector(arrays, "weights", "f", int(starts[-1])))
 
 
 def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:
@@ -144,7 +148,7 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
     """
     users, histories = histories_of(events, half_life_days=half_life_days)
     chosen = [
-        [recommended(model, history, now=now, allow_repeats=allow_repeats) for allow_repeats in (True, False)]
+        [_Chosen.of(model, history, now=now, allow_repeats=allow_repeats) for allow_repeats in (True, False)]
         for history in histories
     ]
     done = (action for history in histories for action in history.actions)
@@ -169,23 +173,29 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
     }
 
 
+def recommended(
+    model: Model, history: History, *, now: float, allow_repeats: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: places in the scores (unknown actions
+    follow those of the model), and growth weights."""
+    chosen = _Chosen.of(model, history, now=now, allow_repeats=allow_repeats)
+    return chosen.places, chosen.weights
+
+
 @dataclass(frozen=True, slots=True)
-class Recommended:
-    """The ``places`` of recommended actions among those of the model and the ``unknown`` ones after them, best first,
-    and their growth weights."""
+class _Chosen:
+    """What ``recommended`` returns, and the actions that the model does not know."""
 
     places: NDArray[np.int64]
     weights: NDArray[np.float64]
     unknown: Sequence[Action]
 
-
-def recommended(model: Model, history: History, *, now: float, allow_repeats: bool) -> Recommended:
-    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: the same arithmetic, without a Python
-    object for each of a hundred answers."""
-    ranking = rank(model, history, now=now, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
-    above = ranking.growth >= model.action_weight_floor
-    unknown = ranking.inputs.unknown
-    return Recommended(ranking.places[above], ranking.growth[above], () if unknown is None else unknown.actions)
+    @classmethod
+    def of(cls, model: Model, history: History, *, now: float, allow_repeats: bool) -> _Chosen:
+        ranking = rank(model, history, now=now, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
+        above = ranking.growth >= model.action_weight_floor
+        unknown = ranking.inputs.unknown
+        return cls(ranking.places[above], ranking.growth[above], () if unknown is None else unknown.actions)
 
 
 class _Entries:

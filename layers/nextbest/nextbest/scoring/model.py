@@ -23,7 +23,7 @@ from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
 from nextbest.scoring import artifact
-from nextbest.scoring.calibration import Calibration
+from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
 from nextbest.scoring.unknown import Pooled
 
@@ -273,51 +273,90 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
 
 
 def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
-    types = header["event_types"]
+    types = artifact.text_list(header["event_types"])
     assets = artifact.unpack_names(arrays["asset_ids"])
-    pairs = zip([types[index] for index in arrays["event_type"].tolist()], assets, strict=True)
+    count = len(assets)
+    event_types = artifact.vector(arrays, "event_type", "u", count).tolist()
+    pairs = zip([types[index] for index in event_types], assets, strict=True)
     actions = list(map(partial(tuple.__new__, Action), pairs))  # half the time of Action(...), at every load
     return Model(
         actions=actions,
-        repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays),
-        discoveries=_assemble_mode("discoveries", header["modes"]["discoveries"], arrays),
-        half_life_days=header["half_life_days"],
-        horizon_days=header["horizon_days"],
-        action_weight_floor=header["action_weight_floor"],
-        trained_at=header["trained_at"],
-        report=header["report"],
-        values=arrays.get("values"),
-        last_event_at=math.inf if header.get("last_event_at") is None else header["last_event_at"],
-        all_new_to_newcomers=header.get("all_new_to_newcomers", False),
-        never_recommended=tuple(header.get("never_recommended", ())),
+        repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays, count, len(types)),
+        discoveries=_assemble_mode("discoveries", header["modes"]["discoveries"], arrays, count, len(types)),
+        half_life_days=_above_zero(header["half_life_days"]),
+        horizon_days=_above_zero(header["horizon_days"]),
+        action_weight_floor=artifact.finite(header["action_weight_floor"]),
+        trained_at=artifact.finite(header["trained_at"]),
+        report=artifact.json_object(header["report"]),
+        values=artifact.vector(arrays, "values", "f", count) if "values" in arrays else None,
+        last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
+        all_new_to_newcomers=bool(header.get("all_new_to_newcomers", False)),
+        never_recommended=tuple(map(str, header.get("never_recommended", ()))),
     )
 
 
-def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays) -> Mode:
-    terms = []
-    for number, term in enumerate(entry["terms"]):
-        key = f"{name}.{number}"
-        influence = timing = None
-        if f"{key}.starts" in arrays:
-            influence = Influence(
-                arrays[f"{key}.starts"], arrays[f"{key}.columns"], arrays[f"{key}.weights"], term["scale"]
-            )
-        if f"{key}.gap_days" in arrays:
-            timing = RepeatTiming(arrays[f"{key}.gap_days"], arrays[f"{key}.log2_ratios"], arrays[f"{key}.factors"])
-        pooled = None
-        if f"{key}.pooled_own" in arrays:
-            same_asset = arrays[f"{key}.pooled_same_asset"]
-            pooled = Pooled(arrays[f"{key}.pooled_own"], same_asset, term["pooled_gap_days"])
-        kernel = Kernel(**term["kernel"])
-        terms.append(Term(term["name"], kernel, arrays.get(f"{key}.self"), influence, timing, pooled))
+def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Mode:
+    terms = tuple(
+        _assemble_term(f"{name}.{number}", term, arrays, count, type_count)
+        for number, term in enumerate(entry["terms"])
+    )
+    activity_range = pooled_prior = None
+    if f"{name}.activity_range" in arrays:
+        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
+    if f"{name}.pooled_prior" in arrays:
+        pooled_prior = artifact.vector(arrays, f"{name}.pooled_prior", "f", type_count + 1)
+    knots, levels = _curve(arrays, f"{name}.knots", f"{name}.levels")
+    tilted_knots, logits = _curve(arrays, f"{name}.tilted_knots", f"{name}.logits")
     calibration = Calibration(
-        arrays[f"{name}.knots"],
-        arrays[f"{name}.levels"],
-        entry["slope"],
-        arrays[f"{name}.coefficients"],
-        entry["intercept"],
-        arrays[f"{name}.tilted_knots"],
-        arrays[f"{name}.logits"],
-        arrays.get(f"{name}.activity_range"),
+        knots,
+        levels,
+        artifact.finite(entry["slope"]),
+        artifact.vector(arrays, f"{name}.coefficients", "f", len(ACTIVITY_NAMES)),
+        artifact.finite(entry["intercept"]),
+        tilted_knots,
+        logits,
+        activity_range,
     )
-    return Mode(arrays[f"{name}.prior"], tuple(terms), calibration, arrays.get(f"{name}.pooled_prior"))
+    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
+
+
+def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Term:
+    self_weights = artifact.vector(arrays, f"{key}.self", "f", count) if f"{key}.self" in arrays else None
+    influence = timing = pooled = None
+    if f"{key}.starts" in arrays:
+        starts = artifact.vector(arrays, f"{key}.starts", "i", count + 1)
+        weights = artifact.vector(arrays, f"{key}.weights", "f", int(starts[-1]))
+        columns = artifact.vector(arrays, f"{key}.columns", "u", int(starts[-1]))
+        artifact.check_runs(starts, columns, count)
+        influence = Influence(starts, columns, weights, artifact.finite(entry["scale"]))
+    if f"{key}.gap_days" in arrays:
+        gap_days = artifact.vector(arrays, f"{key}.gap_days", "f", count)
+        timing = RepeatTiming(gap_days, *_curve(arrays, f"{key}.log2_ratios", f"{key}.factors"))
+    if f"{key}.pooled_own" in arrays:
+        own = artifact.vector(arrays, f"{key}.pooled_own", "f", type_count + 1)
+        side = type_count if arrays[f"{key}.pooled_same_asset"].size else 0
+        same_asset = artifact.matrix(arrays, f"{key}.pooled_same_asset", "f", (side, side))
+        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]))
+    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
+
+
+def _kernel(entry: dict[str, Any]) -> Kernel:
+    kernel = Kernel(**entry)
+    if kernel.clock not in ("time", "rank") or kernel.shape not in ("exponential", "power"):
+        raise ValueError("a kernel has another clock or shape than there are")
+    _above_zero(kernel.scale)
+    artifact.finite(kernel.damping)
+    artifact.finite(kernel.share)
+    return kernel
+
+
+def _curve(arrays: Arrays, points: str, values: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Points and the values there, as many of each."""
+    at = artifact.vector(arrays, points, "f")
+    return at, artifact.vector(arrays, values, "f", at.shape[0])
+
+
+def _above_zero(value: Any) -> float:
+    if artifact.finite(value) <= 0:
+        raise ValueError("a number above zero was expected")
+    return float(value)

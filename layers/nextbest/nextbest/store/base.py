@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
+
+DEPLOYMENT = Incarnation("")
+"""The owner of resources that belong to no program. No incarnation of a program is spelled so."""
+
+
+class ResourceKey(NamedTuple):
+    """What identifies a named resource: two programs may give the same name to resources of the same kind."""
+
+    owner: Incarnation
+    kind: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class ProgramState:
 class Status:
     """Progress of a program's rebase; ``status_id`` is one of ``domain.rebase_status``."""
 
-    program_id: str
+    incarnation: Incarnation
     status_id: str
     message: str
     timestamp: float
@@ -97,17 +108,23 @@ class UserStore(Protocol):
 
     def read_user(
         self,
-        program_id: str,
+        incarnation: Incarnation,
         user_id: str,
         *,
         with_state: bool = True,
         access_key_id: str | None = None,
         resources: Sequence[tuple[str, str]] = (),
+        admit: Callable[[AccessKey | None], object] | None = None,
     ) -> UserRead:
-        """The user's history, and the configuration that the caller needs up to date, in one round trip."""
+        """The user's history, and the configuration that the caller needs up to date, in one round trip.
+
+        ``resources`` are kinds and names of the program's own. The state is that of whichever incarnation has the
+        program id now; the rest is of the one that was expected. ``admit`` gets the key before anything of the user is
+        decoded; what it raises ends the read.
+        """
         ...
 
-    def history_from_log(self, program_id: str, user_id: str) -> History:
+    def history_from_log(self, incarnation: Incarnation, user_id: str) -> History:
         """A history built from the event log."""
         ...
 
@@ -115,44 +132,60 @@ class UserStore(Protocol):
         """Rebuild a stored history from the log; False for a user without events."""
         ...
 
-    def events_of(self, program_id: str, user_id: str) -> Iterator[Event]:
+    def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
         """The user's events, oldest first."""
         ...
 
-    def users(self, program_id: str) -> Iterator[str]:
+    def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""
         ...
 
-    def backfilled_users(self, program_id: str) -> Iterator[str]:
+    def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
-    def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...
 
-    def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
+    def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes (a Personalize Users row)."""
         ...
 
-    def user_attributes(self, program_id: str, user_id: str) -> Mapping[str, Any] | None:
+    def user_attributes(self, incarnation: Incarnation, user_id: str) -> Mapping[str, Any] | None:
         """The user's attributes, where a Users row was put."""
         ...
 
-    def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
+    def erase_user(self, incarnation: Incarnation, user_id: str, *, now: float) -> Erased:
         """Delete all data of a user, and record the deletion, so that events still queued are dropped."""
         ...
 
-    def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
+    def erased_since(self, incarnation: Incarnation, user_ids: Sequence[str], since_us: int) -> set[str]:
         """Those of ``user_ids`` who were erased at that time (microseconds since 1970) or later."""
         ...
 
-    def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
+    def scan_events(self, incarnation: Incarnation) -> Iterator[tuple[str, int, str, str]]:
         """All events of a program as (user id, microseconds, event type, asset id), in no particular order."""
         ...
 
 
-class ConfigurationStore(Protocol):
+class ResourceStore(Protocol):
+    """Named resources, each of a program or of the deployment."""
+
+    def create_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def put_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+
+    def resource(self, owner: Incarnation, kind: str, name: str) -> Mapping[str, Any] | None: ...
+
+    def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]: ...
+
+    def delete_resource(self, owner: Incarnation, kind: str, name: str) -> None: ...
+
+    def list_resources(self, owners: Sequence[Incarnation], kind: str) -> Iterator[Mapping[str, Any]]: ...
+
+
+class ConfigurationStore(ResourceStore, Protocol):
     """Programs, keys, labels, assets and named resources."""
 
     def program_state(self, program_id: str) -> ProgramState | None: ...
@@ -163,21 +196,21 @@ class ConfigurationStore(Protocol):
 
     def list_programs(self) -> list[Program]: ...
 
-    def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool: ...
+    def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool: ...
 
-    def forget_model(self, program_id: str) -> None: ...
+    def forget_model(self, incarnation: Incarnation) -> None: ...
 
-    def segments(self, program_id: str) -> SegmentsPointer | None: ...
+    def segments(self, incarnation: Incarnation) -> SegmentsPointer | None: ...
 
     def point_to_segments(
-        self, program_id: str, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
+        self, incarnation: Incarnation, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
     ) -> bool: ...
 
-    def forget_segments(self, program_id: str) -> None: ...
+    def forget_segments(self, incarnation: Incarnation) -> None: ...
 
     def put_status(self, status: Status) -> None: ...
 
-    def status(self, program_id: str) -> Status | None: ...
+    def status(self, incarnation: Incarnation) -> Status | None: ...
 
     def put_access_key(self, key: AccessKey) -> None: ...
 
@@ -185,27 +218,27 @@ class ConfigurationStore(Protocol):
 
     def access_keys(self) -> Iterator[AccessKey]: ...
 
+    def access_keys_of(self, incarnation: Incarnation) -> list[AccessKey]: ...
+
+    def count_access_keys_of(self, incarnation: Incarnation) -> int: ...
+
+    def remove_access_key(self, key: AccessKey) -> None: ...
+
     def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey: ...
 
-    def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int: ...
+    def put_assets(self, incarnation: Incarnation, assets: Sequence[Asset]) -> int: ...
 
-    def assets(self, program_id: str) -> Iterator[Asset]: ...
+    def assets(self, incarnation: Incarnation) -> Iterator[Asset]: ...
 
-    def asset_changes(self, program_id: str, after: int, until: int) -> list[tuple[int, list[Asset]]]: ...
+    def asset_changes(self, incarnation: Incarnation, after: int, until: int) -> list[tuple[int, list[Asset]]]: ...
 
-    def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool: ...
+    def point_to_catalogue(self, incarnation: Incarnation, pointer: CataloguePointer) -> bool: ...
 
-    def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None: ...
+    def put_label_weights(self, incarnation: Incarnation, weights: Mapping[str, float]) -> None: ...
 
-    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
+    def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]: ...
 
-    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
-
-    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None: ...
-
-    def delete_resource(self, kind: str, name: str) -> None: ...
-
-    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]: ...
+    def put_import_locations(self, incarnation: Incarnation, locations: Sequence[str]) -> None: ...
 
 
 class Store(UserStore, ConfigurationStore, Protocol):
@@ -226,6 +259,10 @@ class MessageQueue(Protocol):
     """A durable queue of text messages."""
 
     def send(self, messages: Sequence[str]) -> None: ...
+
+
+MasterSecret = Callable[[], str]
+"""Gives the secret that access keys are derived from. Raises what a call to AWS raises, where it cannot be read."""
 
 
 def events_by_user(events: Iterable[Event]) -> dict[str, list[Event]]:

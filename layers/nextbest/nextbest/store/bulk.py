@@ -5,18 +5,42 @@ Every removal can be repeated: items that are already gone are no error, and ite
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, Table, data
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import NotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
+from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.histories import decode_attributes
+
+_SWEEPS = 20
+
+
+@dataclass(slots=True)
+class RemovedItems:
+    """How many items of the table were removed, and how many of them were events, assets, and users' histories."""
+
+    items: int = 0
+    events: int = 0
+    assets: int = 0
+    histories: int = 0
+
+    def count(self, key: ItemKey, incarnation: Incarnation) -> None:
+        """Count one item more."""
+        self.items += 1
+        self.events += key.sk.startswith(keys.EVENT_PREFIX)
+        self.assets += key.pk == keys.assets_pk(incarnation)
+        self.histories += key.sk == keys.TAIL
 
 
 class BulkStore(Store, Protocol):
@@ -26,20 +50,40 @@ class BulkStore(Store, Protocol):
         """Remove events and rebuild their users' histories; the number of events. Raises NotFound."""
         ...
 
-    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
         ...
 
-    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+    def remove_user_attributes(self, incarnation: Incarnation, user_ids: Iterable[str]) -> None:
         """Forget the attributes of users; their events stay."""
         ...
 
-    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+    def remove_assets(self, incarnation: Incarnation, asset_ids: Iterable[str]) -> int:
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
         ...
 
-    def remove_program(self, program_id: str) -> None:
-        """Remove a program with all its events, users, assets and settings."""
+    def begin_removal(self, incarnation: Incarnation) -> None:
+        """Mark a program: from now on nobody finds it, and its id is taken until it is gone. Raises NotFound."""
+        ...
+
+    def unfinished_removal(self, program_id: str) -> Incarnation | None:
+        """The incarnation of a program that is marked and not gone yet."""
+        ...
+
+    def remove_items(self, incarnation: Incarnation) -> RemovedItems:
+        """Remove all items of a program but its own."""
+        ...
+
+    def close_program(self, incarnation: Incarnation) -> tuple[int, int]:
+        """Let no key open a program: how many were removed, and how many open other programs still. Raises InUse."""
+        ...
+
+    def remove_idempotency_records(self, program_id: str) -> int:
+        """Remove what creating calls answered of a program; how many."""
+        ...
+
+    def end_removal(self, incarnation: Incarnation) -> None:
+        """Remove the marked program itself; its id is free then."""
         ...
 
 
@@ -51,13 +95,13 @@ class BulkRemoval:
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
-        user_of = {key: event.user_id for key, event in self._events(program.program_id) if unwanted(event)}
+        user_of = {key: event.user_id for key, event in self._events(program.incarnation) if unwanted(event)}
         removed = self._table.delete_many(user_of)
         in_parallel(lambda user_id: self._rebuild(program, user_id), set(user_of.values()))
         return removed
 
-    def _events(self, program_id: str) -> Iterator[tuple[ItemKey, Event]]:
-        rows = self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk, body_json")
+    def _events(self, incarnation: Incarnation) -> Iterator[tuple[ItemKey, Event]]:
+        rows = self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection="pk, sk, body_json")
         for item in rows:
             key = ItemKey(item["pk"]["S"], item["sk"]["S"])
             yield key, _event(keys.parse_user_pk(key.pk), key.sk, item)
@@ -67,7 +111,7 @@ class BulkRemoval:
 
         The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
         """
-        pk = keys.user_pk(program.program_id, user_id)
+        pk = keys.user_pk(program.incarnation, user_id)
         rows = self._table.query(pk, prefix=keys.EVENT_PREFIX)
         events = [HistoryEvent.of(_event(user_id, item["sk"]["S"], item)) for item in rows]
         self._table.delete(ItemKey(pk, keys.TAIL))
@@ -78,53 +122,96 @@ class BulkRemoval:
         else:
             self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
 
-    def all_user_attributes(self, program_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
-        rows = self._table.scan(keys.users_prefix(program_id), keys.HISTORY, projection="pk, attributes_json")
+        rows = self._table.scan(keys.users_prefix(incarnation), keys.HISTORY, projection="pk, attributes_json")
         for item in rows:
             attributes = decode_attributes(item)
             if attributes is not None:
                 yield keys.parse_user_pk(item["pk"]["S"]), attributes
 
-    def remove_user_attributes(self, program_id: str, user_ids: Iterable[str]) -> None:
+    def remove_user_attributes(self, incarnation: Incarnation, user_ids: Iterable[str]) -> None:
         """Forget the attributes of users; their events stay."""
         for user_id in user_ids:
-            key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
+            key = ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)
             self._table.update(key, "REMOVE attributes_json", {})
 
-    def remove_assets(self, program_id: str, asset_ids: Iterable[str]) -> int:
+    def remove_assets(self, incarnation: Incarnation, asset_ids: Iterable[str]) -> int:
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""
-        pk = keys.assets_pk(program_id)
+        pk = keys.assets_pk(incarnation)
         removed = self._table.delete_many([ItemKey(pk, keys.escape(asset_id)) for asset_id in asset_ids])
         if removed:
             # A revision without a row of changes: readers that lack it read the assets themselves.
-            key = ItemKey(keys.program_pk(program_id), keys.PROGRAM)
-            if self._table.get(key) is None:
-                raise NotFound(f"program {program_id} does not exist")
-            self._table.update(key, "ADD catalogue_revision :one", {":one": {"N": "1"}})
+            condition, values = while_it_lives(incarnation)
+            key = program_key(program_id_of(incarnation))
+            try:
+                self._table.update(
+                    key, "ADD catalogue_revision :one", {":one": {"N": "1"}, **values}, condition=condition
+                )
+            except WriteRefused as refused:
+                raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
         return removed
 
-    def remove_program(self, program_id: str) -> None:
-        """Remove a program with all its events, users, assets and settings. The program itself goes last."""
-        for prefix in (keys.EVENT_PREFIX, keys.HISTORY, keys.TAIL):
-            self._remove_all(self._table.scan(keys.users_prefix(program_id), prefix, projection="pk, sk"))
-        for pk in _partitions_of(program_id):
-            self._remove_all(item for item in self._table.query(pk) if item["sk"]["S"] != keys.PROGRAM)
+    def begin_removal(self, incarnation: Incarnation) -> None:
+        """Mark a program: from now on nobody finds it, and its id is taken until it is gone. Raises NotFound."""
+        condition, values = is_incarnation(incarnation)
+        key = program_key(program_id_of(incarnation))
+        try:
+            self._table.update(key, "SET removal = :true", {**values, ":true": {"BOOL": True}}, condition=condition)
+        except WriteRefused as refused:
+            raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+
+    def unfinished_removal(self, program_id: str) -> Incarnation | None:
+        """The incarnation of a program that is marked and not gone yet."""
+        item = self._table.get(program_key(program_id))
+        return incarnation_in(item, program_id) if item is not None and REMOVAL in item else None
+
+    def remove_items(self, incarnation: Incarnation) -> RemovedItems:
+        """Remove all items of a program but its own.
+
+        Repeats until nothing is left, so that what is written by calls that began before the removal goes too.
+        """
+        removed = RemovedItems()
+        for _ in range(_SWEEPS):
+            if not self._table.delete_many(self._counted(incarnation, removed)):
+                break
+        return removed
+
+    def _counted(self, incarnation: Incarnation, removed: RemovedItems) -> Iterator[ItemKey]:
+        """The keys of all items of a program but its own."""
+        items = chain(
+            self._table.scan(keys.incarnation_prefix(incarnation), projection="pk, sk"),
+            self._table.query(keys.incarnation_pk(incarnation)),
+        )
+        for item in items:
+            key = ItemKey(item["pk"]["S"], item["sk"]["S"])
+            if key.sk != keys.PROGRAM:
+                removed.count(key, incarnation)
+                yield key
+
+    def remove_idempotency_records(self, program_id: str) -> int:
+        """Remove what creating calls answered of a program; how many."""
+        records = self._table.query(keys.IDEMPOTENCY)
+        return self._table.delete_many(
+            ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in records if _names(item, program_id)
+        )
+
+    def end_removal(self, incarnation: Incarnation) -> None:
+        """Remove the marked program itself; its id is free then.
+
+        The index entry goes first, as it comes first: a program that is in no index would be lost.
+        """
+        program_id = program_id_of(incarnation)
+        condition, values = is_incarnation(incarnation)
         self._table.delete(ItemKey(keys.PROGRAMS, keys.escape(program_id)))
-        self._table.delete(ItemKey(keys.program_pk(program_id), keys.PROGRAM))
-
-    def _remove_all(self, items: Iterable[Item]) -> None:
-        self._table.delete_many([ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items])
+        with suppress(WriteRefused):  # somebody else ended it
+            self._table.delete(program_key(program_id), condition=condition, values=values)
 
 
-def _partitions_of(program_id: str) -> tuple[str, ...]:
-    """The partitions of a program that are not a user's."""
-    return (
-        keys.assets_pk(program_id),
-        keys.asset_changes_pk(program_id),
-        keys.tombstones_pk(program_id),
-        keys.program_pk(program_id),
-    )
+def _names(record: Item, program_id: str) -> bool:
+    """Whether an answer is about a program: it was created, or a key that opens it."""
+    answer = json.loads(record["data"]["S"]) if "data" in record else {}
+    return program_id == answer.get("program_id") or program_id in answer.get("programs", ())
 
 
 def _event(user_id: str, sk: str, item: Item) -> Event:

@@ -1,18 +1,22 @@
 """The caches of a warm environment: models, catalogues, access keys.
 
 Models and catalogues are immutable, so a cached one is never stale: the program item, read with every request, says
-which to use. When an artifact cannot be read, the last good one of that program stays in use.
+which to use. They are remembered by incarnation, so a program never gets what an earlier one of its id left behind.
+When an artifact cannot be read, the last good one of that program stays in use.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from nextbest.aws.clients import SERVICE_FAILURES
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, Unavailable
 from nextbest.observability import logger
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
@@ -21,6 +25,12 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 30.0
 """How long an artifact that could not be read is not tried again: trying it with every request would slow them all."""
+
+UNREADABLE = (ArtifactError, *SERVICE_FAILURES)
+"""What reading an artifact raises where it is damaged or missing, or S3 is out of reach."""
+
+REMEMBERED_SECONDS = 900.0
+"""How long a copy of an access key is of use at all."""
 
 UNREADABLE_MODEL = "a model cannot be read; the last good one serves on"
 
@@ -59,7 +69,7 @@ class ModelCache(Generic[T]):
 
     def holds(self, state: ProgramState) -> bool:
         """Whether the program's model needs no fetching."""
-        cached = self._cache.get(state.program.program_id)
+        cached = self._cache.get(state.program.incarnation)
         return state.model is None or (cached is not None and cached[0] == state.model.version)
 
     def model_of(self, state: ProgramState, *, now: float) -> tuple[str, T] | None:
@@ -69,32 +79,32 @@ class ModelCache(Generic[T]):
         program's previous one. The artifact is tried again after ``RETRY_SECONDS``. Raises Unavailable where there is
         no good model at all.
         """
-        program_id = state.program.program_id
+        incarnation = state.program.incarnation
         pointer = state.model
         if pointer is None:
             return None
-        cached = self._cache.get(program_id)
-        if cached is not None and (cached[0] == pointer.version or self._tried_lately(program_id, pointer, now)):
+        cached = self._cache.get(incarnation)
+        if cached is not None and (cached[0] == pointer.version or self._tried_lately(incarnation, pointer, now)):
             return cached
         # Recorded first, because reading may be interrupted by the deadline (nextbest.web.deadline).
-        self._tried.put(program_id, (pointer.version, now))
+        self._tried.put(incarnation, (pointer.version, now))
         for candidate in (pointer, state.previous_model):
-            loaded = self._read(program_id, candidate) if candidate is not None else None
+            loaded = self._read(state.program.program_id, candidate) if candidate is not None else None
             if loaded is not None:
-                self._cache.put(program_id, loaded)
+                self._cache.put(incarnation, loaded)
                 return loaded
             if cached is not None:
                 return cached
         raise Unavailable("The model of the program cannot be read just now; please try again")
 
-    def _tried_lately(self, program_id: str, pointer: ModelPointer, now: float) -> bool:
-        version, tried_at = self._tried.get(program_id) or ("", 0.0)
+    def _tried_lately(self, incarnation: Incarnation, pointer: ModelPointer, now: float) -> bool:
+        version, tried_at = self._tried.get(incarnation) or ("", 0.0)
         return version == pointer.version and now - tried_at < RETRY_SECONDS
 
     def _read(self, program_id: str, pointer: ModelPointer) -> tuple[str, T] | None:
         try:
             return pointer.version, self._load(self._artifacts.get(pointer.key))
-        except (ArtifactError, *SERVICE_FAILURES) as error:
+        except UNREADABLE as error:
             # An alarm counts these lines (template.yaml, UnreadableModels).
             logger.error(UNREADABLE_MODEL, program_id=program_id, model=pointer.version, error=str(error))
             return None
@@ -110,21 +120,21 @@ class CatalogueCache:
 
     def holds(self, state: ProgramState) -> bool:
         """Whether the program's catalogue needs no fetching."""
-        cached = self._cache.get(state.program.program_id)
+        cached = self._cache.get(state.program.incarnation)
         return state.catalogue_revision <= (cached.revision if cached is not None else 0)
 
     def catalogue_of(self, state: ProgramState) -> Catalogue:
         """The program's catalogue at exactly ``state.catalogue_revision`` or later."""
-        program_id = state.program.program_id
-        cached = self._cache.get(program_id) or Catalogue()
+        incarnation = state.program.incarnation
+        cached = self._cache.get(incarnation) or Catalogue()
         if cached.revision >= state.catalogue_revision:
             return cached
-        current = self._with_changes(program_id, self._start(state, cached), state.catalogue_revision)
+        current = self._with_changes(incarnation, self._start(state, cached), state.catalogue_revision)
         if current is None:
             # Some changes no longer exist: read the assets themselves.
-            assets = {asset.asset_id: asset for asset in self._store.assets(program_id)}
+            assets = {asset.asset_id: asset for asset in self._store.assets(incarnation)}
             current = Catalogue(state.catalogue_revision, assets)
-        self._cache.put(program_id, current)
+        self._cache.put(incarnation, current)
         return current
 
     def _start(self, state: ProgramState, cached: Catalogue) -> Catalogue:
@@ -133,33 +143,43 @@ class CatalogueCache:
             return cached
         try:
             return Catalogue.decode(self._artifacts.get(state.catalogue.key))
-        except (ArtifactError, *SERVICE_FAILURES) as error:
+        except UNREADABLE as error:
             logger.error("the catalogue cannot be read; its changes are", program_id=state.program.program_id,
                 key=state.catalogue.key, error=str(error))  # fmt: skip
             return cached
 
-    def _with_changes(self, program_id: str, start: Catalogue, until: int) -> Catalogue | None:
+    def _with_changes(self, incarnation: Incarnation, start: Catalogue, until: int) -> Catalogue | None:
         if start.revision >= until:
             return start
         current = start
-        for revision, assets in self._store.asset_changes(program_id, start.revision, until):
+        for revision, assets in self._store.asset_changes(incarnation, start.revision, until):
             if revision != current.revision + 1:
                 return None
             current = current.with_changes(revision, assets)
         return current if current.revision >= until else None
 
 
-class AccessKeyCache:
-    """Recently used access keys, each for at most ``ttl_seconds``: how long a revoked key may still work."""
+@dataclass(frozen=True, slots=True)
+class RememberedKey:
+    """A copy of a key. Only a ``current`` one may decide; an older one says what the stored key will be about."""
 
-    def __init__(self, *, ttl_seconds: float = 5.0, capacity: int = 256) -> None:
-        self._ttl_seconds = ttl_seconds
+    key: AccessKey
+    current: bool
+
+
+class AccessKeyCache:
+    """Recently used access keys. Each is current for ``current_seconds``: how long a revoked key may still work."""
+
+    def __init__(self, *, current_seconds: float, capacity: int = 256) -> None:
+        self._current_seconds = current_seconds
         self._cache: LruCache[tuple[float, AccessKey]] = LruCache(capacity)
 
-    def get(self, key_id: str, *, now: float) -> AccessKey | None:
-        """The key, if it was read within ``ttl_seconds``."""
-        entry = self._cache.get(key_id)
-        return entry[1] if entry is not None and now - entry[0] < self._ttl_seconds else None
+    def get(self, key_id: str, *, now: float) -> RememberedKey | None:
+        """The key, if it was read within ``REMEMBERED_SECONDS``."""
+        read_at, key = self._cache.get(key_id) or (-math.inf, None)
+        if key is None or now - read_at >= REMEMBERED_SECONDS:
+            return None
+        return RememberedKey(key, current=now - read_at < self._current_seconds)
 
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""

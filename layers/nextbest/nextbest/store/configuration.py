@@ -1,20 +1,22 @@
-"""Programs, keys, labels, assets and named resources in DynamoDB.
+"""Programs, labels and assets in DynamoDB.
 
 The program item is read with every request, so it is small: settings, the pointers to the model and the catalogue,
-and the catalogue's revision. Assets are stored three times for three readers: a row each (the truth, for paging), a row
-per change (for warm readers), and from time to time a written catalogue (for cold readers).
+and the catalogue's revision. It is found by the program id and names the incarnation: every change of it is made for
+one incarnation, and refused where another one has the id by then.
+
+Assets are stored three times for three readers: a row each (the truth, for paging), a row per change (for warm
+readers), and from time to time a written catalogue (for cold readers).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, to_json
-from nextbest.domain.access_keys import AccessKey
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, text, to_json
 from nextbest.domain.assets import Asset
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import AlreadyExists, InUse, NotFound
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
@@ -26,9 +28,12 @@ ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
 _ATTEMPTS = 20
 
+REMOVAL = "removal"
+"""The attribute that marks a program which is being removed."""
+
 
 class Configuration:
-    """Everything of one table that is not a user's."""
+    """Programs, labels and assets of one table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -38,47 +43,80 @@ class Configuration:
         return decode_program(self._table.get(program_key(program_id)))
 
     def create_program(self, program: Program) -> None:
-        """Raises AlreadyExists.
+        """Store a new program under its id. Raises AlreadyExists.
 
         The index entry is written first: an entry without a program is skipped, a program without one would be lost.
         """
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
             self._table.put(
-                program_key(program.program_id), {"body_json": {"S": to_json(asdict(program))}}, only_new=True
+                program_key(program.program_id),
+                {"body_json": {"S": _settings_json(program)}, "incarnation": {"S": program.incarnation}},
+                only_new=True,
             )
         except WriteRefused as refused:
-            raise AlreadyExists(f"program {program.program_id} exists already") from refused
+            item = self._table.get(program_key(program.program_id)) or {}
+            problem = "is being deleted; delete it again to have the rest done" if REMOVAL in item else "exists already"
+            raise AlreadyExists(f"program {program.program_id} {problem}") from refused
 
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
-        self._update_program(program.program_id, "SET body_json = :body", {":body": {"S": to_json(asdict(program))}})
+        self._update_program(program.incarnation, "SET body_json = :body", {":body": {"S": _settings_json(program)}})
 
-    def _update_program(self, program_id: str, expression: str, values: Item, condition: str = "") -> bool:
+    def _update_program(self, incarnation: Incarnation, expression: str, values: Item, condition: str = "") -> bool:
         """Update the program item; False where ``condition`` did not hold. Raises NotFound."""
-        key = program_key(program_id)
-        exists = "attribute_exists(pk)"
+        lives, lives_values = while_it_lives(incarnation)
         try:
             self._table.update(
-                key, expression, values,
-                condition=f"{exists} AND ({condition})" if condition else exists,
-            )  # fmt: skip
+                program_key(program_id_of(incarnation)),
+                expression,
+                {**values, **lives_values},
+                condition=f"{lives} AND ({condition})" if condition else lives,
+            )
         except WriteRefused as refused:
-            if self._table.get(key) is None:
-                raise NotFound(f"program {program_id} does not exist") from refused
+            if not self._lives(incarnation):
+                raise _gone(incarnation) from refused
+            return False
+        return True
+
+    def _lives(self, incarnation: Incarnation) -> bool:
+        state = self.program_state(program_id_of(incarnation))
+        return state is not None and state.program.incarnation == incarnation
+
+    def _write_while_it_lives(self, incarnation: Incarnation, operation: TransactWriteItemTypeDef) -> bool:
+        """Write an item under an incarnation; False where the write's own condition failed. Raises NotFound."""
+        condition, values = while_it_lives(incarnation)
+        check: TransactWriteItemTypeDef = {
+            "ConditionCheck": {
+                "TableName": self._table.name,
+                "Key": key_of(program_key(program_id_of(incarnation))),
+                "ConditionExpression": condition,
+                "ExpressionAttributeValues": values,
+            }
+        }
+        try:
+            self._table.transact([check, operation])
+        except WriteRefused as refused:
+            if not self._lives(incarnation):
+                raise _gone(incarnation) from refused
             return False
         return True
 
     def list_programs(self) -> list[Program]:
-        """All programs of the deployment."""
-        ids = [keys.unescape(item["sk"]["S"]) for item in self._table.query(keys.PROGRAMS)]
-        states = (self.program_state(program_id) for program_id in ids)
+        """All programs of the deployment, in order of their ids. A round trip for every 100."""
+        item_keys = list(map(program_key, self.program_ids()))
+        items = self._table.get_all(item_keys)
+        states = (decode_program(items.get(item_key)) for item_key in item_keys)
         return [state.program for state in states if state is not None]
 
-    def point_to_model(self, program_id: str, pointer: ModelPointer) -> bool:
+    def program_ids(self) -> list[str]:
+        """The ids of all programs, with those that are being removed."""
+        return [keys.unescape(item["sk"]["S"]) for item in self._table.query(keys.PROGRAMS)]
+
+    def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool:
         """Make ``pointer`` the program's model unless a newer one is in use; whether it was changed."""
         return self._update_program(
-            program_id,
+            incarnation,
             "SET previous_model_json = if_not_exists(model_json, :none), model_json = :model, model_version = :version",
             {
                 ":model": {"S": to_json(asdict(pointer))},
@@ -88,117 +126,106 @@ class Configuration:
             "attribute_not_exists(model_version) OR model_version < :version",
         )
 
-    def forget_model(self, program_id: str) -> None:
+    def forget_model(self, incarnation: Incarnation) -> None:
         """Leave the program without a model until the next rebase. Raises NotFound."""
-        self._update_program(program_id, "REMOVE model_json, model_version, previous_model_json", {})
+        self._update_program(incarnation, "REMOVE model_json, model_version, previous_model_json", {})
 
-    def segments(self, program_id: str) -> SegmentsPointer | None:
+    def segments(self, incarnation: Incarnation) -> SegmentsPointer | None:
         """Where the program's segments are; None before they were first computed."""
-        item = self._table.get(_segments_key(program_id))
+        item = self._table.get(_segments_key(incarnation))
         return SegmentsPointer(**data(item)) if item else None
 
     def point_to_segments(
-        self, program_id: str, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
+        self, incarnation: Incarnation, pointer: SegmentsPointer, *, instead_of: SegmentsPointer | None = None
     ) -> bool:
         """Make ``pointer`` the program's segments unless newer ones are in use; whether it was changed.
 
-        With ``instead_of``: only if those are in use.
+        With ``instead_of``: only if those are in use. Raises NotFound.
         """
         values: dict[str, Any] = {":body": {"S": to_json(asdict(pointer))}, ":version": {"S": pointer.version}}
         condition = "attribute_not_exists(segments_version) OR segments_version < :version"
         if instead_of is not None:
             condition, values[":old"] = "segments_version = :old", {"S": instead_of.version}
-        expression = "SET body_json = :body, segments_version = :version"
-        try:
-            self._table.update(_segments_key(program_id), expression, values, condition=condition)
-        except WriteRefused:
-            return False
-        return True
+        return self._write_while_it_lives(
+            incarnation,
+            {
+                "Update": {
+                    "TableName": self._table.name,
+                    "Key": key_of(_segments_key(incarnation)),
+                    "UpdateExpression": "SET body_json = :body, segments_version = :version",
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeValues": values,
+                }
+            },
+        )
 
-    def forget_segments(self, program_id: str) -> None:
+    def forget_segments(self, incarnation: Incarnation) -> None:
         """Leave the program without segments until they are computed again."""
-        self._table.delete(_segments_key(program_id))
+        self._table.delete(_segments_key(incarnation))
 
-    def point_to_catalogue(self, program_id: str, pointer: CataloguePointer) -> bool:
+    def point_to_catalogue(self, incarnation: Incarnation, pointer: CataloguePointer) -> bool:
         """Make ``pointer`` the written catalogue unless a newer one was written; whether it was changed."""
         return self._update_program(
-            program_id,
+            incarnation,
             "SET catalogue_json = :catalogue, catalogue_base = :revision",
             {":catalogue": {"S": to_json(asdict(pointer))}, ":revision": {"N": str(pointer.revision)}},
             "attribute_not_exists(catalogue_base) OR catalogue_base < :revision",
         )
 
-    def put_label_weights(self, program_id: str, weights: Mapping[str, float]) -> None:
-        """Set the weights of some labels; other labels keep theirs."""
-        state = self.program_state(program_id)
+    def put_label_weights(self, incarnation: Incarnation, weights: Mapping[str, float]) -> None:
+        """Set the weights of some labels; other labels keep theirs. Raises NotFound."""
+        state = self.program_state(program_id_of(incarnation))
         if state is None:
-            raise NotFound(f"program {program_id} does not exist")
+            raise _gone(incarnation)
         merged = {**state.label_weights, **weights}
-        self._update_program(program_id, "SET label_weights_json = :weights", {":weights": {"S": to_json(merged)}})
+        self._update_program(incarnation, "SET label_weights_json = :weights", {":weights": {"S": to_json(merged)}})
 
     def put_status(self, status: Status) -> None:
-        """Record the progress of a rebase."""
-        self._table.put(
-            ItemKey(keys.program_pk(status.program_id), keys.STATUS), {"body_json": {"S": to_json(asdict(status))}}
-        )
+        """Record the progress of a rebase. Raises NotFound."""
+        put = self._put(_status_key(status.incarnation), asdict(status))
+        self._write_while_it_lives(status.incarnation, {"Put": put})
 
-    def status(self, program_id: str) -> Status | None:
+    def status(self, incarnation: Incarnation) -> Status | None:
         """The latest recorded progress."""
-        item = self._table.get(ItemKey(keys.program_pk(program_id), keys.STATUS))
-        return Status(**data(item)) if item else None
+        item = self._table.get(_status_key(incarnation))
+        if item is None:
+            return None
+        row = data(item)
+        return Status(incarnation, row["status_id"], row["message"], row["timestamp"])
 
-    def put_access_key(self, key: AccessKey) -> None:
-        """Store or replace a key."""
-        self._table.put(access_key_key(key.key_id), {"body_json": {"S": to_json(asdict(key))}})
+    def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]:
+        """The folders that the operator lets a program import from, each as ``s3://<bucket>/<prefix>/``.
 
-    def access_key(self, key_id: str) -> AccessKey | None:
-        """A key by its id."""
-        return decode_access_key(self._table.get(access_key_key(key_id)))
-
-    def access_keys(self) -> Iterator[AccessKey]:
-        """All keys of the deployment, in order of their ids."""
-        for item in self._table.query(keys.ACCESS_KEYS):
-            key = decode_access_key(item)
-            assert key is not None
-            yield key
-
-    def change_access_key(self, key_id: str, change: Callable[[AccessKey | None], AccessKey]) -> AccessKey:
-        """Replace a key by what ``change`` makes of it, without losing another writer's change; the new one.
-
-        ``change`` gets None where there is no such key, and may raise. Raises InUse.
+        An item apart from the program's settings: those are the program's own to change.
         """
-        for _ in range(_ATTEMPTS):
-            item = self._table.get(access_key_key(key_id))
-            key = change(decode_access_key(item))
-            values: dict[str, Any] = {":new": {"S": to_json(asdict(key))}}
-            if item is not None:
-                values[":old"] = item["body_json"]
-            condition = "attribute_not_exists(pk)" if item is None else "body_json = :old"
-            try:
-                self._table.update(access_key_key(key_id), "SET body_json = :new", values, condition=condition)
-            except WriteRefused:
-                continue
-            return key
-        raise InUse("the key is being changed by others at the same moment; try again")
+        item = self._table.get(_import_locations_key(incarnation))
+        return tuple(data(item)) if item else ()
 
-    def put_assets(self, program_id: str, assets: Sequence[Asset]) -> int:
+    def put_import_locations(self, incarnation: Incarnation, locations: Sequence[str]) -> None:
+        """Replace these folders. Raises NotFound."""
+        put = self._put(_import_locations_key(incarnation), list(locations))
+        self._write_while_it_lives(incarnation, {"Put": put})
+
+    def put_assets(self, incarnation: Incarnation, assets: Sequence[Asset]) -> int:
         """Store assets, the last of equal ids winning; the catalogue's new revision. Raises NotFound, InUse."""
         distinct = list({asset.asset_id: asset for asset in assets}.values())
         revision = 0
         for change in _changes(distinct):
-            revision = self._put_change(program_id, change)
+            revision = self._put_change(incarnation, change)
         return revision
 
-    def _put_change(self, program_id: str, assets: Sequence[Asset]) -> int:
+    def _put_change(self, incarnation: Incarnation, assets: Sequence[Asset]) -> int:
         """One revision: the counter, the change row and the asset rows together, so no reader sees half of it."""
         rows = [asdict(asset) for asset in assets]
+        program_id = program_id_of(incarnation)
+        lives, lives_values = while_it_lives(incarnation)
         for _ in range(_ATTEMPTS):
             state = self.program_state(program_id)
-            if state is None:
-                raise NotFound(f"program {program_id} does not exist")
+            if state is None or state.program.incarnation != incarnation:
+                raise _gone(incarnation)
             old, new = state.catalogue_revision, state.catalogue_revision + 1
             puts: list[TransactWriteItemTypeDef] = [
-                {"Put": self._put(ItemKey(keys.assets_pk(program_id), keys.escape(row["asset_id"])), row)}
+                {"Put": self._put(ItemKey(keys.assets_pk(incarnation), keys.escape(row["asset_id"])), row)}
                 for row in rows
             ]
             try:
@@ -209,14 +236,16 @@ class Configuration:
                                 "TableName": self._table.name,
                                 "Key": key_of(program_key(program_id)),
                                 "UpdateExpression": "SET catalogue_revision = :new",
-                                "ConditionExpression": "attribute_not_exists(catalogue_revision)"
-                                if old == 0
-                                else "catalogue_revision = :old",
-                                "ExpressionAttributeValues": {":new": {"N": str(new)}}
-                                | ({":old": {"N": str(old)}} if old else {}),
+                                "ConditionExpression": f"{lives} AND "
+                                + ("catalogue_revision = :old" if old else "attribute_not_exists(catalogue_revision)"),
+                                "ExpressionAttributeValues": {
+                                    **lives_values,
+                                    ":new": {"N": str(new)},
+                                    **({":old": {"N": str(old)}} if old else {}),
+                                },
                             }
                         },
-                        {"Put": self._put(ItemKey(keys.asset_changes_pk(program_id), keys.revision_sk(new)), rows)},
+                        {"Put": self._put(ItemKey(keys.asset_changes_pk(incarnation), keys.revision_sk(new)), rows)},
                         *puts,
                     ]
                 )
@@ -228,63 +257,72 @@ class Configuration:
     def _put(self, key: ItemKey, value: object) -> PutTypeDef:
         return {"TableName": self._table.name, "Item": {**key_of(key), "body_json": {"S": to_json(value)}}}
 
-    def assets(self, program_id: str) -> Iterator[Asset]:
+    def assets(self, incarnation: Incarnation) -> Iterator[Asset]:
         """All assets, in order of their ids."""
-        for item in self._table.query(keys.assets_pk(program_id)):
+        for item in self._table.query(keys.assets_pk(incarnation)):
             yield decode_asset(data(item))
 
-    def asset_changes(self, program_id: str, after: int, until: int) -> list[tuple[int, list[Asset]]]:
+    def asset_changes(self, incarnation: Incarnation, after: int, until: int) -> list[tuple[int, list[Asset]]]:
         """The changes of revisions after ``after`` up to ``until``, oldest first; gaps where they were cleared away."""
         between = (keys.revision_sk(after + 1), keys.revision_sk(until))
         return [
             (int(item["sk"]["S"]), [decode_asset(row) for row in data(item)])
-            for item in self._table.query(keys.asset_changes_pk(program_id), between=between)
+            for item in self._table.query(keys.asset_changes_pk(incarnation), between=between)
         ]
-
-    def create_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
-        """Raises AlreadyExists."""
-        try:
-            self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}}, only_new=True)
-        except WriteRefused as refused:
-            raise AlreadyExists(f"Another resource with the name {name} already exists.") from refused
-
-    def put_resource(self, kind: str, name: str, resource: Mapping[str, Any]) -> None:
-        """Store or replace a resource."""
-        self._table.put(ItemKey(kind, name), {"body_json": {"S": to_json(resource)}})
-
-    def resource(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """A resource by name."""
-        return decode_resource(self._table.get(ItemKey(kind, name)))
-
-    def delete_resource(self, kind: str, name: str) -> None:
-        """Raises NotFound."""
-        if not self._table.delete(ItemKey(kind, name)):
-            raise NotFound(f"{kind} {name} does not exist")
-
-    def list_resources(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """All resources of a kind, in order of their names."""
-        for item in self._table.query(kind):
-            yield data(item)
 
 
 def program_key(program_id: str) -> ItemKey:
     return ItemKey(keys.program_pk(program_id), keys.PROGRAM)
 
 
-def _segments_key(program_id: str) -> ItemKey:
-    return ItemKey(keys.program_pk(program_id), keys.SEGMENTS)
+def while_it_lives(incarnation: Incarnation) -> tuple[str, Item]:
+    """The condition, on the program item, that the program is this incarnation and not being removed; its values."""
+    condition, values = is_incarnation(incarnation)
+    return f"{condition} AND attribute_not_exists({REMOVAL})", values
 
 
-def access_key_key(key_id: str) -> ItemKey:
-    return ItemKey(keys.ACCESS_KEYS, keys.escape(key_id))
+def is_incarnation(incarnation: Incarnation) -> tuple[str, Item]:
+    """The condition, on the program item, that the program is this incarnation; and its values."""
+    condition = "incarnation = :incarnation"
+    if incarnation == program_id_of(incarnation):  # items of before there were incarnations have no attribute for it
+        condition = f"(attribute_exists(pk) AND attribute_not_exists(incarnation) OR {condition})"
+    return condition, {":incarnation": {"S": incarnation}}
+
+
+def incarnation_in(item: Item, program_id: str) -> Incarnation:
+    """The incarnation that a program item names."""
+    return Incarnation(text(item, "incarnation") if "incarnation" in item else program_id)
+
+
+def _gone(incarnation: Incarnation) -> NotFound:
+    return NotFound(f"program {program_id_of(incarnation)} does not exist")
+
+
+def _settings_json(program: Program) -> str:
+    settings = asdict(program)
+    del settings["incarnation"]  # an attribute of its own, which conditions can name
+    return to_json(settings)
+
+
+def _segments_key(incarnation: Incarnation) -> ItemKey:
+    return ItemKey(keys.incarnation_pk(incarnation), keys.SEGMENTS)
+
+
+def _status_key(incarnation: Incarnation) -> ItemKey:
+    return ItemKey(keys.incarnation_pk(incarnation), keys.STATUS)
+
+
+def _import_locations_key(incarnation: Incarnation) -> ItemKey:
+    return ItemKey(keys.incarnation_pk(incarnation), keys.IMPORT_LOCATIONS)
 
 
 def decode_program(item: Item | None) -> ProgramState | None:
-    """The state that a program item holds."""
-    if item is None:
+    """The state that a program item holds; None for a program that is being removed, as for one that is gone."""
+    if item is None or REMOVAL in item:
         return None
+    settings = data(item)
     return ProgramState(
-        Program(**data(item)),
+        Program(**settings, incarnation=incarnation_in(item, settings["program_id"])),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),
@@ -298,25 +336,9 @@ def _model_pointer(item: Item, name: str) -> ModelPointer | None:
     return ModelPointer(**pointer) if pointer is not None else None
 
 
-def decode_access_key(item: Item | None) -> AccessKey | None:
-    """The key that an item holds."""
-    if item is None:
-        return None
-    stored = AccessKey(**data(item))
-    return replace(stored, programs=tuple(stored.programs), scopes=tuple(stored.scopes))
-
-
 def decode_asset(row: Mapping[str, Any]) -> Asset:
     """The asset that a row holds."""
     return Asset(row["asset_id"], row["asset_name"], tuple(row["labels"]), row["fields"])
-
-
-def decode_resource(item: Item | None) -> Mapping[str, Any] | None:
-    """The resource that an item holds."""
-    if item is None:
-        return None
-    resource: Mapping[str, Any] = data(item)
-    return resource
 
 
 def _changes(assets: Sequence[Asset]) -> Iterator[list[Asset]]:

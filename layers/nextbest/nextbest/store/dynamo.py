@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nextbest.aws.table import ItemKey, Table
+from nextbest.domain.access_keys import AccessKey
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
+from nextbest.store.access_keys import AccessKeys, access_key_key, decode_access_key
 from nextbest.store.base import UserRead
 from nextbest.store.bulk import BulkRemoval
 from nextbest.store.configuration import (
     Configuration,
-    access_key_key,
-    decode_access_key,
     decode_program,
-    decode_resource,
     program_key,
 )
 from nextbest.store.erasure import Erasure
 from nextbest.store.histories import Histories, decode_attributes, decode_history
+from nextbest.store.resources import Resources, decode_resource
 
 
-class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
+class DynamoStore(Histories, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:
@@ -29,26 +30,38 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
 
     def read_user(
         self,
-        program_id: str,
+        incarnation: Incarnation,
         user_id: str,
         *,
         with_state: bool = True,
         access_key_id: str | None = None,
         resources: Sequence[tuple[str, str]] = (),
+        admit: Callable[[AccessKey | None], object] | None = None,
     ) -> UserRead:
         """One strongly consistent BatchGetItem for all that a read needs, so an accepted event is always included.
 
         Configuration comes in the same round trip instead of being cached for a while: a moved model pointer, a changed
         filter or a revoked key takes effect at once. A history that cannot be decoded is built from the log.
+
+        The state is that of the program which has the id now: it may be another incarnation than the one expected.
+        ``admit`` decides on the key before anything of the user is decoded.
         """
-        pk = keys.user_pk(program_id, user_id)
+        pk = keys.user_pk(incarnation, user_id)
+        program_id = program_id_of(incarnation)
         snapshot_key, tail_key = ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)
-        item_keys = [snapshot_key, tail_key, *(ItemKey(kind, name) for kind, name in resources)]
+        resource_keys = {
+            (kind, name): ItemKey(keys.resources_pk(incarnation), keys.resource_sk(kind, name))
+            for kind, name in resources
+        }
+        item_keys = [snapshot_key, tail_key, *resource_keys.values()]
         if with_state:
             item_keys.append(program_key(program_id))
         if access_key_id is not None:
             item_keys.append(access_key_key(access_key_id))
         items = self._table.get_many(item_keys)
+        access_key = decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None
+        if admit is not None:
+            admit(access_key)
         state = decode_program(items.get(program_key(program_id))) if with_state else None
         snapshot, tail = items.get(snapshot_key), items.get(tail_key)
         try:
@@ -57,11 +70,11 @@ class DynamoStore(Histories, Configuration, Erasure, BulkRemoval):
                 raise HistoryCorrupt("the history was folded with another half-life")
         except HistoryCorrupt:
             # Derived data: the log is the truth. The next write or rebase stores it again.
-            history = self.history_from_log(program_id, user_id)
+            history = self.history_from_log(incarnation, user_id)
         return UserRead(
             history,
             decode_attributes(snapshot),
             state,
-            decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None,
-            {resource: decode_resource(items.get(ItemKey(*resource))) for resource in resources},
+            access_key,
+            {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
         )

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session
+from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session, ssm_client
 from nextbest.aws.direct_reads import DirectTable, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
+from nextbest.store.master_secret import StoredSecret
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
@@ -29,6 +30,12 @@ def open_store(*, clock: Callable[[], float]) -> DynamoStore:
 def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:
     """The artifacts in the bucket ARTIFACT_BUCKET."""
     return DirectArtifacts(lazily(s3_client), os.environ["ARTIFACT_BUCKET"], _endpoint("s3", clock))
+
+
+def open_master_secret(*, clock: Callable[[], float]) -> StoredSecret:
+    """The secret in the parameter MASTER_SECRET_PARAMETER."""
+    name = os.environ["MASTER_SECRET_PARAMETER"]
+    return StoredSecret(name, _endpoint("ssm", clock), lazily(ssm_client), clock=clock)
 
 
 def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:

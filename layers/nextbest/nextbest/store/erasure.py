@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from nextbest.aws.table import Item, ItemKey, Table, number
 from nextbest.domain.events import DAY_SECONDS, to_microseconds
+from nextbest.domain.programs import Incarnation
 from nextbest.store import keys
 from nextbest.store.base import Erased
 
@@ -28,7 +29,7 @@ class Erasure:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def erase_user(self, program_id: str, user_id: str, *, now: float) -> Erased:
+    def erase_user(self, incarnation: Incarnation, user_id: str, *, now: float) -> Erased:
         """Delete the user's log, history and attributes, and leave a tombstone; what was removed.
 
         Repeats until nothing is left, so that concurrent writes do not survive.
@@ -37,10 +38,10 @@ class Erasure:
             "erased_us": {"N": str(to_microseconds(now))},
             "ttl": {"N": str(int(now) + int(TOMBSTONE_DAYS * DAY_SECONDS))},
         }
-        self._table.put(_tombstone_key(program_id, user_id), tombstone)
+        self._table.put(_tombstone_key(incarnation, user_id), tombstone)
         events = histories = attributes = 0
         for _ in range(_SWEEPS):
-            items = list(self._table.query(keys.user_pk(program_id, user_id)))
+            items = list(self._table.query(keys.user_pk(incarnation, user_id)))
             if not items:
                 break
             events += sum(item["sk"]["S"].startswith(keys.EVENT_PREFIX) for item in items)
@@ -49,19 +50,19 @@ class Erasure:
             self._table.delete_many(ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items)
         return Erased(events, histories, attributes)
 
-    def erased_since(self, program_id: str, user_ids: Sequence[str], since_us: int) -> set[str]:
+    def erased_since(self, incarnation: Incarnation, user_ids: Sequence[str], since_us: int) -> set[str]:
         """Those of ``user_ids`` who were erased at ``since_us`` (microseconds since 1970) or later."""
-        user_of = {_tombstone_key(program_id, user_id): user_id for user_id in user_ids}
+        user_of = {_tombstone_key(incarnation, user_id): user_id for user_id in user_ids}
         if len(user_of) <= _KEYS_PER_READ:
             tombstones = list(self._table.get_many(list(user_of)).values()) if user_of else []
         else:
-            tombstones = list(self._table.query(keys.tombstones_pk(program_id)))
+            tombstones = list(self._table.query(keys.tombstones_pk(incarnation)))
         erased = (
             ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in tombstones if number(item, "erased_us") >= since_us
         )
         return {user_of[key] for key in erased if key in user_of}
 
 
-def _tombstone_key(program_id: str, user_id: str) -> ItemKey:
-    digest = sha256(f"{program_id}\0{user_id}".encode()).hexdigest()
-    return ItemKey(keys.tombstones_pk(program_id), digest)
+def _tombstone_key(incarnation: Incarnation, user_id: str) -> ItemKey:
+    digest = sha256(f"{incarnation}\0{user_id}".encode()).hexdigest()
+    return ItemKey(keys.tombstones_pk(incarnation), digest)

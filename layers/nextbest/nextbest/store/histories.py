@@ -22,7 +22,7 @@ from nextbest.aws.parallel import in_parallel
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, number, to_json
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
 from nextbest.store.base import Appended, events_by_user
@@ -51,7 +51,7 @@ class Histories:
     def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
         body = {name: value for name, value in extras.items() if value}
-        key = ItemKey(keys.user_pk(program.program_id, event.user_id), keys.event_sk(event))
+        key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
         return key, {"body_json": to_json(body)} if body else {}
 
     def _append_to_history(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
@@ -59,15 +59,15 @@ class Histories:
         if len(packed) >= FOLD_AT:
             self._fold(program, user_id, packed)
             return
-        tail = self._add_to_tail(program.program_id, user_id, packed)
+        tail = self._add_to_tail(program.incarnation, user_id, packed)
         members = tail.get("tail_events", {}).get("BS", [])
         oldest_us = min(event.timestamp_us for event in packed)
         if len(members) >= FOLD_AT or oldest_us <= number(tail, "folded_until_us", -1):
             self._fold(program, user_id, [])
 
-    def _add_to_tail(self, program_id: str, user_id: str, events: Sequence[HistoryEvent]) -> Item:
+    def _add_to_tail(self, incarnation: Incarnation, user_id: str, events: Sequence[HistoryEvent]) -> Item:
         return self._table.update(
-            ItemKey(keys.user_pk(program_id, user_id), keys.TAIL),
+            ItemKey(keys.user_pk(incarnation, user_id), keys.TAIL),
             "ADD tail_events :events",
             {":events": {"BS": sorted({pack_event(event) for event in events})}},
             returns="ALL_NEW",
@@ -75,12 +75,12 @@ class Histories:
 
     def _mark_backfilled(self, program: Program, user_id: str, _events: Sequence[Event]) -> None:
         """Mark a history as lacking events that were back-filled; the next rebase rebuilds it."""
-        key = ItemKey(keys.user_pk(program.program_id, user_id), keys.TAIL)
+        key = ItemKey(keys.user_pk(program.incarnation, user_id), keys.TAIL)
         self._table.update(key, "SET backfilled = :true", {":true": {"BOOL": True}})
 
     def _fold(self, program: Program, user_id: str, extra: Sequence[HistoryEvent], *, from_log: bool = False) -> None:
         """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and drop the tail's folded events."""
-        pk = keys.user_pk(program.program_id, user_id)
+        pk = keys.user_pk(program.incarnation, user_id)
         for _ in range(_FOLD_ATTEMPTS):
             items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)])
             snapshot = items.get(ItemKey(pk, keys.HISTORY), {})
@@ -94,13 +94,13 @@ class Histories:
                 encoded = history.encode(program.half_life_days)
             except HistoryCorrupt:
                 # The log has every event of the tail: it was written first.
-                encoded = self.history_from_log(program.program_id, user_id).encode(program.half_life_days)
+                encoded = self.history_from_log(program.incarnation, user_id).encode(program.half_life_days)
             if self._replace_snapshot(pk, number(snapshot, "history_version"), encoded):
                 self._shorten_tail(pk, members, History.decode(encoded).folded_until_us)
                 return
         # Other writers keep folding this user's tail, so only ``extra`` is left to store.
         if extra:
-            self._add_to_tail(program.program_id, user_id, extra)
+            self._add_to_tail(program.incarnation, user_id, extra)
 
     def _replace_snapshot(self, pk: str, version: int, encoded: bytes) -> bool:
         condition = "history_version = :old" if version else "attribute_not_exists(history_version)"
@@ -125,19 +125,19 @@ class Histories:
 
     def rebuild_history(self, program: Program, user_id: str) -> bool:
         """Rebuild the stored history from the log; False for a user without events."""
-        if next(self.events_of(program.program_id, user_id), None) is None:
+        if next(self.events_of(program.incarnation, user_id), None) is None:
             return False
         self._fold(program, user_id, [], from_log=True)
         return True
 
-    def history_from_log(self, program_id: str, user_id: str) -> History:
+    def history_from_log(self, incarnation: Incarnation, user_id: str) -> History:
         """A history built from the event log; nothing is folded yet."""
-        events = self.events_of(program_id, user_id)
+        events = self.events_of(incarnation, user_id)
         return History.from_history_events(HistoryEvent.of(event) for event in events)
 
-    def events_of(self, program_id: str, user_id: str) -> Iterator[Event]:
+    def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
         """The user's events, oldest first."""
-        for item in self._table.query(keys.user_pk(program_id, user_id), prefix=keys.EVENT_PREFIX):
+        for item in self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX):
             timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(item["sk"]["S"])
             extras = data(item) if "body_json" in item else {}
             yield Event(
@@ -151,33 +151,33 @@ class Histories:
                 extras.get("recommendation_id", ""),
             )
 
-    def put_user_attributes(self, program_id: str, user_id: str, attributes: Mapping[str, Any]) -> None:
+    def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes."""
-        key = ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)
+        key = ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)
         self._table.update(key, "SET attributes_json = :attributes", {":attributes": {"S": to_json(attributes)}})
 
-    def user_attributes(self, program_id: str, user_id: str) -> dict[str, Any] | None:
+    def user_attributes(self, incarnation: Incarnation, user_id: str) -> dict[str, Any] | None:
         """The user's attributes, where a Users row was put."""
-        return decode_attributes(self._table.get(ItemKey(keys.user_pk(program_id, user_id), keys.HISTORY)))
+        return decode_attributes(self._table.get(ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)))
 
-    def scan_events(self, program_id: str) -> Iterator[tuple[str, int, str, str]]:
+    def scan_events(self, incarnation: Incarnation) -> Iterator[tuple[str, int, str, str]]:
         """All events of a program as (user id, microseconds, event type, asset id)."""
-        for item in self._table.scan(keys.users_prefix(program_id), keys.EVENT_PREFIX, projection="pk, sk"):
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection="pk, sk"):
             timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
             yield keys.parse_user_pk(item["pk"]["S"]), timestamp_us, event_type, asset_id
 
-    def users(self, program_id: str) -> Iterator[str]:
+    def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""
-        for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk"):
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk"):
             yield keys.parse_user_pk(item["pk"]["S"])
 
-    def backfilled_users(self, program_id: str) -> Iterator[str]:
+    def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
-        for item in self._table.scan(keys.users_prefix(program_id), keys.TAIL, projection="pk, backfilled"):
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk, backfilled"):
             if "backfilled" in item:
                 yield keys.parse_user_pk(item["pk"]["S"])
 
-    def outdated_users(self, program_id: str, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has the times of each user's events, ascending.
 
         A back-fill leaves histories outdated on purpose, and marks them; a writer that was killed between log and
@@ -186,7 +186,7 @@ class Histories:
         halves: dict[str, dict[str, Item]] = {}
         seen: set[str] = set()
         for item in self._table.scan(
-            keys.users_prefix(program_id),
+            keys.users_prefix(incarnation),
             keys.HISTORY_PREFIX,
             projection="pk, sk, packed, tail_events, backfilled",
         ):

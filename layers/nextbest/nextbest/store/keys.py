@@ -1,26 +1,33 @@
 """Keys of the one table, in one place.
 
     pk                          sk                              holds
-    <program>#U#<user>          E#<time>#<type>#<asset>[#<id>]  one event: the truth
-    <program>#U#<user>          H0                              packed history, user attributes
-    <program>#U#<user>          H1                              tail: events not folded yet
-    <program>                   P                               settings, pointers, label weights, catalogue revision
-    <program>                   S                               rebase status
-    <program>                   G                               pointer to the segments
-    <program>#A                 <asset>                         asset
-    <program>#D                 <revision>                      assets put in that revision
-    <program>#T                 <digest of a user id>           tombstone of a deleted user
+    <incarnation>#U#<user>      E#<time>#<type>#<asset>[#<id>]  one event: the truth
+    <incarnation>#U#<user>      H0                              packed history, user attributes
+    <incarnation>#U#<user>      H1                              tail: events not folded yet
+    <incarnation>               S                               rebase status
+    <incarnation>               G                               pointer to the segments
+    <incarnation>               I                               folders that the program may import from
+    <incarnation>#A             <asset>                         asset
+    <incarnation>#D             <revision>                      assets put in that revision
+    <incarnation>#T             <digest of a user id>           tombstone of a deleted user
+    <incarnation>#R             <kind>#<name>                   Personalize resource, e.g. a filter
+    <incarnation>#K             <key id>                        index of the access keys that open the program
+    <program>                   P                               incarnation, settings, pointers, catalogue revision
+    #R                          <kind>#<name>                   Personalize resource of the deployment itself
     key                         <key id>                        access key
     programs                    <program>                       index of programs
     #idempotency                <route>#<digest>                what a creating call answered
-    <kind>, e.g. filter         <name>                          Personalize resource (names are unique per account)
 
+All that belongs to a program but its own item is under its incarnation, one life of its id (``domain/programs.py``).
 Names from clients are escaped, so that no name can collide with the keys of another.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from nextbest.domain.events import Event
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 
 HISTORY = "H0"
@@ -30,6 +37,7 @@ EVENT_PREFIX = "E#"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
+IMPORT_LOCATIONS = "I"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so
@@ -48,28 +56,60 @@ def unescape(name: str) -> str:
 
 
 def program_pk(program_id: str) -> str:
-    return escape(program_id)
+    """A program's own partition, apart from those of all keys and of all programs, whatever the program is called."""
+    return f"%{program_id}" if program_id in (ACCESS_KEYS, PROGRAMS) else escape(program_id)
 
 
-def users_prefix(program_id: str) -> str:
+def incarnation_pk(incarnation: Incarnation) -> str:
+    return program_pk(incarnation)
+
+
+def incarnation_prefix(incarnation: Incarnation) -> str:
+    """What all other partition keys of an incarnation begin with."""
+    return f"{escape(incarnation)}#"
+
+
+def users_prefix(incarnation: Incarnation) -> str:
     """What the partition keys of all users of a program begin with."""
-    return f"{escape(program_id)}#U#"
+    return f"{escape(incarnation)}#U#"
 
 
-def user_pk(program_id: str, user_id: str) -> str:
-    return users_prefix(program_id) + escape(user_id)
+def user_pk(incarnation: Incarnation, user_id: str) -> str:
+    return users_prefix(incarnation) + escape(user_id)
 
 
-def assets_pk(program_id: str) -> str:
-    return f"{escape(program_id)}#A"
+def assets_pk(incarnation: Incarnation) -> str:
+    return f"{escape(incarnation)}#A"
 
 
-def asset_changes_pk(program_id: str) -> str:
-    return f"{escape(program_id)}#D"
+def asset_changes_pk(incarnation: Incarnation) -> str:
+    return f"{escape(incarnation)}#D"
 
 
-def tombstones_pk(program_id: str) -> str:
-    return f"{escape(program_id)}#T"
+def tombstones_pk(incarnation: Incarnation) -> str:
+    return f"{escape(incarnation)}#T"
+
+
+def access_keys_pk(incarnation: Incarnation) -> str:
+    return f"{escape(incarnation)}#K"
+
+
+def resources_pk(owner: Incarnation) -> str:
+    return f"{escape(owner)}#R"
+
+
+def resource_prefix(kind: str) -> str:
+    """What the sort keys of all resources of a kind begin with."""
+    return f"{kind}#"
+
+
+def resource_sk(kind: str, name: str) -> str:
+    """Sort key of a resource: its name, or a digest of it where that is too long for a key."""
+    sk = resource_prefix(kind) + escape(name)
+    # Sessions and tracking ids have up to 256 characters, of up to four bytes.
+    if len(sk) > _SORT_KEY_BYTES // 4 and len(sk.encode()) > _SORT_KEY_BYTES:
+        return f"{resource_prefix(kind)}%{sha256(name.encode()).hexdigest()}"
+    return sk
 
 
 def revision_sk(revision: int) -> str:

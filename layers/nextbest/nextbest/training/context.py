@@ -14,7 +14,7 @@ from nextbest.training.examples import Examples, examples_of, without_seen
 from nextbest.training.popularity import UserActionPairs
 from nextbest.training.ridge import Dense, gram_of
 from nextbest.training.shared_assets import SharedAssets
-from nextbest.training.table import EventTable, Moments, inputs_of
+from nextbest.training.table import EventTable, InputReader, Moments
 
 TARGETS_PER_MOMENT = 10
 """As many as a list of recommendations usually holds."""
@@ -59,6 +59,8 @@ class FitContext:
             table, horizon_days=horizon_days, moments_per_user=per_user, targets_per_moment=TARGETS_PER_MOMENT
         )
         self.examples = _thinned(table, examples, learn_from, cells)
+        self._reader_now = InputReader(table, self.users_now)
+        self._example_reader = InputReader(table, self.examples.moments)
         self._cached_key: Hashable = None
         self._cached: Products = ()
 
@@ -70,11 +72,11 @@ class FitContext:
 
     def gram(self, kernel: Kernel, columns: NDArray[np.int64]) -> Dense:
         """XᵀX over ``columns``, where X are the inputs of all users now."""
-        return gram_of(sparse.csr_array(inputs_of(self.table, self.users_now, kernel)[:, columns]))
+        return gram_of(sparse.csr_array(self._reader_now.inputs(kernel)[:, columns]))
 
     def example_matrices(self, kernel: Kernel, allow_repeats: bool) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Inputs of the examples and what came next (for discoveries only what was new), over all actions."""
-        inputs = inputs_of(self.table, self.examples.moments, kernel)
+        inputs = self._example_reader.inputs(kernel)
         targets = self.examples.targets
         return inputs, targets if allow_repeats else without_seen(targets, inputs)
 

@@ -37,7 +37,7 @@ def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[s
         return {}
     share, end = min(1.0, days / model.horizon_days), min(now, model.trained_at + model.horizon_days * DAY_SECONDS)
     table = EventTable.of(_sampled(events), end)
-    before, ends = table.ends_before(model.trained_at), table.ends_before(end)
+    before, ends = (table.ends_before(float(np.nextafter(at, np.inf))) for at in (model.trained_at, end))
     users = np.flatnonzero(before > table.starts[:-1]).tolist()
     drift = {}
     for name, allow_repeats in (("repeats", True), ("discoveries", False)):
@@ -79,9 +79,10 @@ def _sampled(events: Columns) -> dict[str, NDArray[Any]]:
     """The events of some users, evenly chosen from all in the order of their ids."""
     names = ("user_id", "event_type", "asset_id", "timestamp_us")
     columns = {name: np.asarray(events[name]) for name in names}
-    users = np.unique(columns["user_id"])
-    chosen = users[:: max(1, -(-len(users) // _MOST_USERS))]
-    rows = np.isin(columns["user_id"], chosen)
+    user_ids = columns["user_id"].tolist()
+    users = sorted(set(user_ids))
+    chosen = set(users[:: max(1, -(-len(users) // _MOST_USERS))])
+    rows = np.fromiter((user_id in chosen for user_id in user_ids), np.bool_, len(user_ids))
     return {name: column[rows] for name, column in columns.items()}
 
 

@@ -19,6 +19,8 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 COLUMNS = ("user_id", "event_type", "asset_id", "timestamp")
 TIMESTAMP_US = "timestamp_us"
 """Column that may stand for ``timestamp``: whole microseconds since 1970, as the event log holds them."""
+_KEPT_EVENTS = 1_000_000
+"""Events read at moments up to which what no kernel changes is kept: 24 MB."""
 
 
 class Columns(Protocol):
@@ -158,21 +160,95 @@ def inputs_of(table: EventTable, moments: Moments, kernel: Kernel) -> sparse.csr
 
     The same arithmetic as ``nextbest.scoring.score.Inputs``, over the same window of newest events.
     """
-    begins = np.maximum(table.starts[moments.users], moments.ends - WINDOW)
-    positions, rows = expand(begins, moments.ends)
-    ages_days = np.maximum(moments.nows[rows] - table.time[positions], 0.0) / DAY_SECONDS
-    ends = moments.ends[rows]
-    ranks = (ends - np.minimum(table.tie_end[positions], ends)).astype(np.float64)
+    positions, rows, ages_days, ranks = _events_read(table, moments)
     weights = kernel.event_weights(ages_days, ranks)
     shape = (len(moments), len(table.actions))
     x = sparse.csr_array(sparse.coo_array((weights, (rows, table.action[positions])), shape=shape))
     if kernel.damping != 1.0:
         x.data **= kernel.damping
     if kernel.share:
-        totals: NDArray[np.float32] = np.asarray(x.sum(axis=1)).ravel()
-        factors = np.where(totals > 0.0, np.maximum(totals, 1e-300) ** -kernel.share, 0.0)
-        x.data *= np.repeat(factors, np.diff(x.indptr))
+        totals: NDArray[Any] = np.asarray(x.sum(axis=1)).ravel()
+        x.data *= np.repeat(_share_factors(totals, kernel.share), np.diff(x.indptr))
     return x.astype(np.float32)
+
+
+class InputReader:
+    """``inputs_of`` for the same moments and many kernels: what no kernel changes is computed once.
+
+    Where that is large it is computed each time all the same, because it would hold memory for long.
+    """
+
+    def __init__(self, table: EventTable, moments: Moments) -> None:
+        self._table = table
+        self._moments = moments
+        self._layout: _Layout | None = None
+        self._is_kept = int((moments.ends - _begins(table, moments)).sum()) <= _KEPT_EVENTS
+
+    def inputs(self, kernel: Kernel) -> sparse.csr_array:
+        """The input vectors of ``kernel``: float32, shape (rows, actions)."""
+        if not self._is_kept:
+            return inputs_of(self._table, self._moments, kernel)
+        if self._layout is None:
+            self._layout = _Layout.of(self._table, self._moments)
+        return self._layout.inputs(kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The events read at moments, and the entry of the matrix that each adds to.
+
+    ``ages_days``, ``ranks`` and ``entry`` have shape (events read,); ``row`` and ``column`` have shape (entries,).
+    """
+
+    shape: tuple[int, int]
+    ages_days: NDArray[np.float64]
+    ranks: NDArray[np.float64]
+    entry: NDArray[np.intp]
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    row_starts: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, table: EventTable, moments: Moments) -> _Layout:
+        positions, rows, ages_days, ranks = _events_read(table, moments)
+        size = max(len(table.actions), 1)
+        entries, entry = np.unique(rows * size + table.action[positions], return_inverse=True)
+        row, column = (entries // size).astype(np.int32), (entries % size).astype(np.int32)
+        row_starts = np.searchsorted(row, np.arange(len(moments) + 1)).astype(np.int32)
+        return cls((len(moments), len(table.actions)), ages_days, ranks, entry, row, column, row_starts)
+
+    def inputs(self, kernel: Kernel) -> sparse.csr_array:
+        weights = kernel.event_weights(self.ages_days, self.ranks)
+        sums = np.zeros(len(self.column))
+        sums += np.bincount(self.entry, weights, len(self.column))  # whole numbers where there are no events
+        if kernel.damping != 1.0:
+            sums **= kernel.damping
+        if kernel.share:
+            totals = np.bincount(self.row, sums, self.shape[0])
+            sums *= _share_factors(totals, kernel.share)[self.row]
+        # The matrix gets index arrays of its own: operations on it may change them in place.
+        indices = (self.column.copy(), self.row_starts.copy())
+        return sparse.csr_array((sums.astype(np.float32), *indices), shape=self.shape)
+
+
+def _begins(table: EventTable, moments: Moments) -> NDArray[np.int64]:
+    """The position of the first event that is read at each moment."""
+    return np.maximum(table.starts[moments.users], moments.ends - WINDOW)
+
+
+def _events_read(
+    table: EventTable, moments: Moments
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Position, row, age in days and rank of every event that is read at ``moments``; each of shape (events read,)."""
+    positions, rows = expand(_begins(table, moments), moments.ends)
+    ages_days = np.maximum(moments.nows[rows] - table.time[positions], 0.0) / DAY_SECONDS
+    ends = moments.ends[rows]
+    ranks = (ends - np.minimum(table.tie_end[positions], ends)).astype(np.float64)
+    return positions, rows, ages_days, ranks
+
+
+def _share_factors(totals: NDArray[Any], share: float) -> NDArray[np.float64]:
+    return np.where(totals > 0.0, np.maximum(totals, 1e-300) ** -share, 0.0)
 
 
 def _column(events: Columns, name: str) -> NDArray[Any]:

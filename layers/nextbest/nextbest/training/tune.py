@@ -65,6 +65,10 @@ class Tuner:
         """Rank the actions ``columns`` from here on."""
         self.columns = columns
         self.validation = Validation(self.window, columns, self.ties[columns])
+        table, moments = self.window.table, self.window.moments[self.validation.rows]
+        ends = np.searchsorted(self.validation.rows, self._row_ends)
+        begins = np.append(0, ends[:-1])
+        self._rows = [Rows(table, moments[begin:end]) for begin, end in zip(begins, ends, strict=True)]
 
     def search(self) -> Blend:
         """Forward selection on the head."""
@@ -132,10 +136,7 @@ class Tuner:
 
     def _per_window(self, compute: Callable[[int, Rows], Scores]) -> Scores:
         """Scores of every row that is ranked: ``compute`` gets the number of a window and its rows."""
-        table, moments = self.window.table, self.window.moments[self.validation.rows]
-        ends = np.searchsorted(self.validation.rows, self._row_ends)
-        begins = np.append(0, ends[:-1])
-        return np.concatenate([compute(k, Rows(table, moments[begins[k] : ends[k]])) for k in range(len(ends))])
+        return np.concatenate([compute(k, rows) for k, rows in enumerate(self._rows)])
 
     def _safest_prior(self, newcomers: bool) -> Prior:
         """The prior of the longest half-life that ranks as well as the best one, within chance: it counts the most

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from nextbest.aws.clients import SERVICE_FAILURES
-from nextbest.errors import NextbestError, Unavailable
+from nextbest.aws.clients import SERVICE_FAILURES, is_final
+from nextbest.errors import NextbestError, QuotaExceeded, Unavailable
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.web.deadline import in_time
 from nextbest.web.request import Request
 from nextbest.web.response import Response
+
+MAX_RESPONSE_BYTES = 6_000_000
+"""Lambda returns 6 MiB at most, as JSON: with the headers, and with every quotation mark escaped."""
 
 
 class Endpoints(Protocol):
@@ -28,8 +32,9 @@ class Endpoints(Protocol):
 def respond(request: Request, context: object, endpoints: Endpoints, *, clock: Callable[[], float]) -> dict[str, Any]:
     """The response to ``request`` in the gateway's form, before the deadline of Lambda's ``context``; logs one line.
 
-    The library's own errors become the dialect's; AWS calls that failed after all retries become Unavailable. Anything
-    else is a defect: it is left to Lambda, which reports it as an error of the function.
+    The library's own errors become the dialect's; AWS calls that failed after all retries become Unavailable, and a
+    response that Lambda could not return QuotaExceeded. Anything else is a defect, a call that AWS refuses for good
+    too: it is left to Lambda, which reports it as an error of the function.
     """
     began = clock()
     logger.set_correlation_id(request.request_id)
@@ -40,17 +45,26 @@ def respond(request: Request, context: object, endpoints: Endpoints, *, clock: C
             except NextbestError as error:
                 response = endpoints.refuse(error, request, began)
     except SERVICE_FAILURES as error:
+        if is_final(error):
+            raise
         logger.error("a service did not answer", error=str(error))
         unavailable = Unavailable("A service that this request needs did not answer; please try again")
         response = endpoints.refuse(unavailable, request, began)
     except Unavailable as error:  # time ran out
         response = endpoints.refuse(error, request, began)
+    if len(response.body) > MAX_RESPONSE_BYTES // 2 and _escaped_bytes(response.body) > MAX_RESPONSE_BYTES:
+        too_much = QuotaExceeded("The answer is larger than the 6 MB that one response may have; ask for less")
+        response = endpoints.refuse(too_much, request, began)
     _log(request, response, began, round((clock() - began) * 1000, 2))
     return {
         "statusCode": response.status,
         "headers": {"content-type": "application/json", **response.headers, "x-request-id": request.request_id},
         "body": response.body.decode(),
     }
+
+
+def _escaped_bytes(body: bytes) -> int:
+    return len(json.dumps(body.decode(), ensure_ascii=False).encode())
 
 
 def _log(request: Request, response: Response, began: float, duration_ms: float) -> None:

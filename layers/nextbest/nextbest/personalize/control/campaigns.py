@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import LATEST, find_version
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION
+from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
@@ -21,9 +22,8 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
     config = call.request.get("campaignConfig", {})
     version = _version(call, config)
-    program_id = version["program_id"]
-    if name != program_id and call.store.program_state(name) is not None:
-        # Each program implicitly has a campaign of its own name, which no other program may use.
+    if name != version["program_id"] and call.present(name) is not None:
+        # Each program implicitly has a campaign of its own name, which the caller could not tell from this one.
         raise AlreadyExists(f"Another resource with Arn {call.arn(CAMPAIGN, name)} already exists.")
     members = {
         "solution": version["solution"],
@@ -32,15 +32,18 @@ def create_campaign(call: ControlCall) -> Mapping[str, Any]:
         "config": config,
         "status": ACTIVE,
     }
-    call.create(CAMPAIGN, name, program_id, members)
+    call.create(CAMPAIGN, name, owner_of(version), members)
     return {"campaignArn": call.arn(CAMPAIGN, name)}
 
 
-def _version(call: ControlCall, config: Mapping[str, Any]) -> Resource:
-    """The version for a campaign. Raises InvalidInput for one that failed, InUse while it is being trained."""
+def _version(call: ControlCall, config: Mapping[str, Any], *, within: Incarnation | None = None) -> Resource:
+    """The version for a campaign, of the program ``within`` where several have it.
+
+    Raises InvalidInput for one that failed, InUse while it is being trained.
+    """
     CampaignSettings.read(config)
     arn = call.request["solutionVersionArn"]
-    version = find_version(call, "solutionVersionArn")
+    version = find_version(call, "solutionVersionArn", within=within)
     if config.get("syncWithLatestSolutionVersion") and not arn.endswith(f"/{LATEST}"):
         problem = f"With syncWithLatestSolutionVersion the solutionVersionArn must end in /{LATEST}"
         raise InvalidInput(problem, field="solutionVersionArn")
@@ -72,8 +75,13 @@ def describe_campaign(call: ControlCall) -> Mapping[str, Any]:
 
 def list_campaigns(call: ControlCall) -> Mapping[str, Any]:
     solution = narrowed_to(call, SOLUTION, "solutionArn")
-    matches = call.resources(CAMPAIGN, solution=solution) if solution else call.resources(CAMPAIGN)
-    return page(call, matches, "campaigns", lambda row: _summary(call, row), scope=solution)
+    matches = (
+        call.resources(CAMPAIGN, of=owner_of(solution), solution=solution["name"])
+        if solution is not None
+        else call.resources(CAMPAIGN)
+    )
+    scope = solution["name"] if solution is not None else ""
+    return page(call, matches, "campaigns", lambda row: _summary(call, row), scope=scope)
 
 
 def update_campaign(call: ControlCall) -> Mapping[str, Any]:
@@ -81,8 +89,8 @@ def update_campaign(call: ControlCall) -> Mapping[str, Any]:
     changes: dict[str, Any] = {}
     config = call.request.get("campaignConfig", campaign["config"])
     if "solutionVersionArn" in call.request:
-        version = _version(call, config)
-        if version["program_id"] != campaign["program_id"]:
+        version = _version(call, config, within=owner_of(campaign))
+        if owner_of(version) != owner_of(campaign):
             problem = "The solution version belongs to another dataset group than the campaign"
             raise InvalidInput(problem, field="solutionVersionArn")
         changes |= {"solution": version["solution"], "version": _version_name(call, version)}

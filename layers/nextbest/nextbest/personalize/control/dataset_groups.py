@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN
-from nextbest.domain.programs import Program
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID
+from nextbest.domain.programs import Program, new_incarnation
 from nextbest.errors import AlreadyExists, Forbidden, InUse
+from nextbest.logic.program_removal import remove_program
+from nextbest.logic.programs import opened_programs
+from nextbest.observability import logger
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
+from nextbest.personalize.datasets.removal import remove_tracking_ids
 from nextbest.personalize.datasets.sources import NOT_TAKEN, VIEWED
 from nextbest.personalize.protocol.arns import (
     DATASET,
@@ -16,10 +21,11 @@ from nextbest.personalize.protocol.arns import (
     EVENT_TRACKER,
     FILTER,
     SOLUTION,
+    missing,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import ResourceKey
 
 # What must be deleted before a dataset group, in the order in which clean-up scripts delete.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
@@ -28,17 +34,23 @@ _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
     arn = call.arn(DATASET_GROUP, name)
-    if not (call.key.opens(name) and call.key.allows(ADMIN)):
+    opens = call.key.opens_every_program or call.key.incarnation_of(name) is not None
+    if not (opens and call.key.allows(ADMIN)):
         raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
+    if not call.key.opens_every_program:  # it opens one that was deleted, and would not open the new one
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program")
+    incarnation = new_incarnation(name, random=call.deployment.random)
     # Created first, so that the new program's datasets are never taken for implicit ones.
     settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
-    call.create(DATASET_GROUP, name, name, settings)
+    call.create(DATASET_GROUP, name, incarnation, settings)
     try:
-        call.store.create_program(Program(name, name, never_recommended=(NOT_TAKEN, VIEWED)))
+        never = (NOT_TAKEN, VIEWED)
+        call.store.create_program(Program(name, name, incarnation=incarnation, never_recommended=never))
     except AlreadyExists as error:
+        call.store.delete_resource(incarnation, DATASET_GROUP, name)
         raise taken from error
     return {"datasetGroupArn": arn, "domain": call.request.get("domain")}
 
@@ -51,49 +63,70 @@ def list_dataset_groups(call: ControlCall) -> Mapping[str, Any]:
     return page(call, _groups(call), "datasetGroups", lambda row: _render(call, row, with_settings=False))
 
 
-def delete_dataset_group(call: ControlCall) -> None:
-    group = _group(call)
-    for kind in _DEPENDENTS:
-        blocker = next(call.resources(kind, program_id=group["name"]), None)
-        if blocker is not None:
-            raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
-    call.store.remove_program(group["name"])
-    if call.store.resource(stored_kind(DATASET_GROUP), group["name"]) is not None:
-        call.delete(DATASET_GROUP, group)
+def delete_dataset_group(call: ControlCall) -> Mapping[str, Any]:
+    """Delete a program with everything of it. AWS answers nothing; stock clients do not show what we say was removed.
+
+    A deletion that was interrupted is done to its end by another call.
+    """
+    arn = call.request["datasetGroupArn"]
+    program_id = name_in(arn, DATASET_GROUP, field="datasetGroupArn")
+    incarnation = call.store.unfinished_removal(program_id) if PROGRAM_ID.fullmatch(program_id) else None
+    if incarnation is not None:
+        call.key.require(incarnation, ADMIN, hidden=missing(arn))
+    else:
+        incarnation = group_named(call, arn).incarnation
+        for kind in _DEPENDENTS:
+            blocker = next(call.resources(kind, of=incarnation), None)
+            if blocker is not None:
+                raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
+    call.store.begin_removal(incarnation)
+    others = remove_tracking_ids(call.store, incarnation)
+    removal = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
+    removed = {**removal, "items": removal["items"] + others}
+    logger.info("a program was deleted", program_id=program_id, **removed)
+    return {"nextbestRemoved": removed}
 
 
-def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> str:
-    """The program id in a dataset group's ARN. Raises NotFound, Forbidden unless the caller administers it."""
-    program_id = name_in(arn, DATASET_GROUP, field=field)
-    call.program(program_id, arn=arn)
-    return program_id
+def group_named(call: ControlCall, arn: str, *, field: str = "datasetGroupArn") -> Program:
+    """The program that a dataset group's ARN names. Raises NotFound, Forbidden unless the caller administers it."""
+    return call.program(name_in(arn, DATASET_GROUP, field=field), arn=arn).program
 
 
-def group_criteria(call: ControlCall) -> dict[str, str]:
-    """The criteria of a list that may name a dataset group. Raises InvalidInput for one that does not exist."""
+def group_narrowed_to(call: ControlCall) -> Program | None:
+    """The dataset group that a list is narrowed to; None where it is not. Raises InvalidInput, Forbidden."""
     if "datasetGroupArn" not in call.request:
-        return {}
+        return None
     with narrowing("datasetGroupArn"):
-        return {"program_id": group_named(call, call.request["datasetGroupArn"])}
+        return group_named(call, call.request["datasetGroupArn"])
+
+
+def list_of_group(
+    call: ControlCall, kind: str, key: str, render: Callable[[ControlCall, Resource], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """One page of the resources of a kind, of one dataset group where the request is narrowed to it."""
+    program = group_narrowed_to(call)
+    matches = call.resources(kind, of=program.incarnation if program is not None else None)
+    scope = program.program_id if program is not None else ""
+    return page(call, matches, key, lambda row: render(call, row), scope=scope)
 
 
 def _group(call: ControlCall) -> Resource:
-    name = group_named(call, call.request["datasetGroupArn"])
-    return call.store.resource(stored_kind(DATASET_GROUP), name) or _implicit(name)
+    program = group_named(call, call.request["datasetGroupArn"])
+    return _of(program, call.store.resource(program.incarnation, DATASET_GROUP, program.program_id))
 
 
 def _groups(call: ControlCall) -> Iterator[Resource]:
     """The dataset groups of all programs that the caller administers."""
-    made = {row["name"]: row for row in call.store.list_resources(stored_kind(DATASET_GROUP))}
-    for program in sorted(call.store.list_programs(), key=lambda program: program.program_id):
-        group = made.get(program.program_id) or _implicit(program.program_id)
-        if call.sees(group):
-            yield group
+    programs = opened_programs(call.store, call.key) if call.key.allows(ADMIN) else []
+    keys = {ResourceKey(program.incarnation, DATASET_GROUP, program.program_id): program for program in programs}
+    made = call.store.find_resources(keys)
+    return (_of(program, made.get(key)) for key, program in keys.items())
 
 
-def _implicit(program_id: str) -> Resource:
-    """The dataset group of a program that was created through ActionHub, which does not record the time."""
-    return {"name": program_id, "program_id": program_id, "created": 0.0, "updated": 0.0}
+def _of(program: Program, group: Resource | None) -> Resource:
+    """The dataset group of a program; one that was created through ActionHub has none, which would record the time."""
+    ids = {"name": program.program_id, "program_id": program.program_id, "incarnation": program.incarnation}
+    return group or {**ids, "created": 0.0, "updated": 0.0}
 
 
 def _render(call: ControlCall, group: Resource, *, with_settings: bool) -> dict[str, Any]:

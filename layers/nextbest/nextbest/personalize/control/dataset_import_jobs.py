@@ -2,6 +2,7 @@
 
 A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
 ``failureReason`` names the rows that were refused. DescribeDatasetImportJob has the counts in ``nextbestCounts``.
+A job reads only where the operator lets its program read; ``roleArn`` is stored and shown, and never assumed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
-from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL
-from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
+from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL, readable_location
+from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 
 MAX_UNFINISHED = 5
@@ -21,13 +22,12 @@ MAX_UNFINISHED = 5
 def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
     location = call.request["dataSource"].get("dataLocation", "")
-    if not location.startswith("s3://"):
-        raise InvalidInput(f"Invalid Data location: {location}; files are read from s3://<bucket>/<key>")
+    readable_location(call.store, call.deployment.import_rules, owner_of(dataset), location)
     if call.request.get("publishAttributionMetricsToS3"):
         problem = "publishAttributionMetricsToS3 is not supported: there are no metric attributions here"
         raise InvalidInput(problem, field="publishAttributionMetricsToS3")
     mode = call.request.get("importMode", FULL)
-    jobs = list(call.resources(IMPORT_JOB, program_id=dataset["program_id"]))
+    jobs = list(call.resources(IMPORT_JOB, of=owner_of(dataset)))
     if sum(job["status"] in UNFINISHED for job in jobs) >= MAX_UNFINISHED:
         raise QuotaExceeded(f"More than {MAX_UNFINISHED} resources with PENDING or IN_PROGRESS status.")
     imported = any(job["dataset"] == dataset["name"] and job["status"] == ACTIVE for job in jobs)
@@ -41,8 +41,8 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     name = call.request["jobName"]
-    call.create(IMPORT_JOB, name, dataset["program_id"], members)
-    call.deployment.start_import(name)
+    call.create(IMPORT_JOB, name, owner_of(dataset), members)
+    call.deployment.start_import(owner_of(dataset), name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 
@@ -63,8 +63,13 @@ def describe_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
 
 def list_dataset_import_jobs(call: ControlCall) -> Mapping[str, Any]:
     dataset = narrowed_to(call, DATASET, "datasetArn")
-    matches = call.resources(IMPORT_JOB, dataset=dataset) if dataset else call.resources(IMPORT_JOB)
-    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=dataset)
+    matches = (
+        call.resources(IMPORT_JOB, of=owner_of(dataset), dataset=dataset["name"])
+        if dataset is not None
+        else call.resources(IMPORT_JOB)
+    )
+    scope = dataset["name"] if dataset is not None else ""
+    return page(call, matches, "datasetImportJobs", lambda row: _summary(call, row), scope=scope)
 
 
 def _summary(call: ControlCall, job: Resource) -> dict[str, Any]:

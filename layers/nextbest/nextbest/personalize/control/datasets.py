@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.dataset_groups import group_criteria, group_named
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.control.dataset_groups import group_named, list_of_group
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.control.schemas import schema_named
 from nextbest.personalize.control.solution_versions import unfinished_version
-from nextbest.personalize.datasets.removal import clear_dataset
+from nextbest.personalize.datasets.removal import clear_dataset, remove_tracking_id
 from nextbest.personalize.datasets.schema import (
     ACTION_INTERACTIONS,
     ACTIONS,
@@ -30,33 +31,33 @@ from nextbest.personalize.protocol.arns import (
     FILTER,
     IMPORT_JOB,
     SCHEMA,
-    stored_kind,
+    owner_of,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
+from nextbest.store.base import DEPLOYMENT
 
 
 def create_dataset(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
+    program = group_named(call, call.request["datasetGroupArn"])
     dataset_type = dataset_type_named(call.request["datasetType"])
     if dataset_type is None:
         raise InvalidInput(f"The datasetType must be one of {', '.join(DATASET_TYPES)}", field="datasetType")
-    group = call.store.resource(stored_kind(DATASET_GROUP), program_id)
+    group = call.store.resource(program.incarnation, DATASET_GROUP, program.program_id)
     if group is not None and group.get("domain") and dataset_type in (ACTIONS, ACTION_INTERACTIONS):
         raise InvalidInput("Datasets of actions are not allowed in a Domain dataset group", field="datasetType")
-    schema = _schema_for(call, dataset_type)
+    schema = _schema_for(call, dataset_type, program.incarnation)
     tracking_id = new_tracking_id(call) if dataset_type == ACTION_INTERACTIONS else None
     members = {
         "dataset_name": call.request["name"],
         "dataset_type": dataset_type,
-        "schema": schema["name"],
-        "fields": schema["fields"],
+        **_schema_members(schema),
         "tracking_id": tracking_id,
     }
-    name = f"{program_id}/{dataset_type}"
-    call.create(DATASET, name, program_id, members)
+    name = f"{program.program_id}/{dataset_type}"
+    call.create(DATASET, name, program.incarnation, members)
     if tracking_id is not None:
-        tracker = tracker_resource(program_id, dataset_type, DatasetSchema.from_json(schema["fields"]))
-        call.store.create_resource(TRACKING_ID, tracking_id, tracker)
+        tracker = tracker_resource(program, dataset_type, DatasetSchema.from_json(schema["fields"]))
+        call.store.create_resource(DEPLOYMENT, TRACKING_ID, tracking_id, tracker)
     return {"datasetArn": call.arn(DATASET, name)}
 
 
@@ -65,12 +66,17 @@ def new_tracking_id(call: ControlCall) -> str:
     return str(UUID(int=call.deployment.random.getrandbits(128), version=4))
 
 
-def _schema_for(call: ControlCall, dataset_type: str) -> Resource:
-    schema = schema_named(call, call.request["schemaArn"])
+def _schema_for(call: ControlCall, dataset_type: str, owner: Incarnation) -> Resource:
+    schema = schema_named(call, call.request["schemaArn"], within=owner)
     if schema["dataset_type"] != dataset_type:
         problem = f"The schema is for a dataset of type {schema['dataset_type']}, not {dataset_type}"
         raise InvalidInput(problem, field="schemaArn")
     return schema
+
+
+def _schema_members(schema: Resource) -> dict[str, Any]:
+    """What a dataset records of its schema: whose it is too, because another may have the same name."""
+    return {"schema": schema["name"], "schema_owner": owner_of(schema), "fields": schema["fields"]}
 
 
 def describe_dataset(call: ControlCall) -> Mapping[str, Any]:
@@ -93,9 +99,7 @@ def describe_dataset(call: ControlCall) -> Mapping[str, Any]:
 
 
 def list_datasets(call: ControlCall) -> Mapping[str, Any]:
-    criteria = group_criteria(call)
-    matches = call.resources(DATASET, **criteria)
-    return page(call, matches, "datasets", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
+    return list_of_group(call, DATASET, "datasets", _summary)
 
 
 def update_dataset(call: ControlCall) -> Mapping[str, Any]:
@@ -104,7 +108,7 @@ def update_dataset(call: ControlCall) -> Mapping[str, Any]:
         raise InvalidInput(
             f"The schema of a dataset of type {dataset['dataset_type']} cannot change", field="schemaArn"
         )
-    schema = _schema_for(call, dataset["dataset_type"])
+    schema = _schema_for(call, dataset["dataset_type"], owner_of(dataset))
     before, after = DatasetSchema.from_json(dataset["fields"]), DatasetSchema.from_json(schema["fields"])
     dropped = [field.name for field in before.fields if field not in after.fields]
     if dropped:
@@ -112,29 +116,29 @@ def update_dataset(call: ControlCall) -> Mapping[str, Any]:
     strict = [field.name for field in after.fields if field not in before.fields and not field.nullable]
     if strict:
         raise InvalidInput(f"The new field {strict[0]} must be nullable", field="schemaArn")
-    call.change(DATASET, dataset, schema=schema["name"], fields=schema["fields"], update=call.now)
+    call.change(DATASET, dataset, **_schema_members(schema), update=call.now)
     return {"datasetArn": call.arn(DATASET, dataset["name"])}
 
 
 def delete_dataset(call: ControlCall) -> None:
     """Remove a dataset with its data. Its filters and event trackers must be deleted first (section 8.3)."""
     dataset = call.find(DATASET, "datasetArn")
-    program_id = dataset["program_id"]
+    owner = owner_of(dataset)
     blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]
     for kind in blocking:
-        blocker = next(call.resources(kind, program_id=program_id), None)
+        blocker = next(call.resources(kind, of=owner), None)
         if blocker is not None:
             raise InUse(f"The dataset cannot be deleted before {call.arn(kind, blocker['name'])}")
-    for job in call.resources(IMPORT_JOB, dataset=dataset["name"]):
+    jobs = list(call.resources(IMPORT_JOB, of=owner, dataset=dataset["name"]))
+    for job in jobs:
         if job["status"] in UNFINISHED:
             raise InUse(f"The dataset cannot be deleted while {call.arn(IMPORT_JOB, job['name'])} runs")
-    version = unfinished_version(call, program_id=program_id)
+    version = unfinished_version(call, owner)
     if version is not None:
         raise InUse(f"The dataset cannot be deleted while {version} is trained")
-    clear_dataset(call.store, program_id, dataset["dataset_type"])
-    if dataset["tracking_id"] is not None:
-        call.store.delete_resource(TRACKING_ID, dataset["tracking_id"])
-    for job in list(call.resources(IMPORT_JOB, dataset=dataset["name"])):
+    clear_dataset(call.store, owner, dataset["dataset_type"])
+    remove_tracking_id(call.store, dataset["tracking_id"])
+    for job in jobs:
         call.delete(IMPORT_JOB, job)
     call.delete(DATASET, dataset)
 

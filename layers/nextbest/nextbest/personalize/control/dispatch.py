@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nextbest.errors import InvalidInput, NextbestError
+from nextbest.logic.authorization import require_current
 from nextbest.personalize.control import (
     campaigns,
     dataset_groups,
@@ -28,6 +29,7 @@ from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Protocol, Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.personalize.protocol.wire import TARGET, failure, read_body, success
+from nextbest.store.base import MasterSecret
 from nextbest.store.bulk import BulkStore
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -48,6 +50,8 @@ OPERATIONS: dict[str, Operation] = {
     **filters.OPERATIONS,
     **tags.OPERATIONS,
 }
+CURRENT_SECRET_ONLY = frozenset({"CreateDatasetGroup", "DeleteDatasetGroup"})
+"""Operations that create or delete programs, whose effects would outlive the secret of before a rotation."""
 
 
 class ControlPlaneEndpoints(PersonalizeEndpoints):
@@ -59,7 +63,7 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
     protocol = Protocol.CONTROL
 
     def __init__(
-        self, store: BulkStore, region: str, control_plane: Callable[[Arns], ControlPlane], master_secret: str
+        self, store: BulkStore, region: str, control_plane: Callable[[Arns], ControlPlane], master_secret: MasterSecret
     ) -> None:
         super().__init__(store, master_secret)
         self._region = region
@@ -72,6 +76,8 @@ class ControlPlaneEndpoints(PersonalizeEndpoints):
             raise _misdirected(request.path)
         key = self.gate.authenticate(caller, now=now)
         name, operation = _operation(request.headers[TARGET])
+        if name in CURRENT_SECRET_ONLY:
+            require_current(caller, key, now=now)
         control_plane = self._control_plane(Arns(self._region, request.account_id))
         call = ControlCall(control_plane, key, input_shape(MODEL, name).check(read_body(request.body)), now)
         members = operation(call)

@@ -9,25 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import AlreadyExists
-from nextbest.personalize.control.dataset_groups import group_criteria, group_named
+from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.datasets import new_tracking_id
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
+from nextbest.personalize.datasets.removal import remove_tracking_id
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER
 from nextbest.personalize.protocol.statuses import ACTIVE
+from nextbest.store.base import DEPLOYMENT
 
 
 def create_event_tracker(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
-    other = next(call.resources(EVENT_TRACKER, program_id=program_id), None)
+    program = group_named(call, call.request["datasetGroupArn"])
+    other = next(call.resources(EVENT_TRACKER, of=program.incarnation), None)
     if other is not None:
         raise AlreadyExists(f"The dataset group has an event tracker already: {call.arn(EVENT_TRACKER, other['name'])}")
-    dataset = call.store.resource(stored_kind(DATASET), f"{program_id}/{INTERACTIONS}")
+    dataset = call.store.resource(program.incarnation, DATASET, f"{program.program_id}/{INTERACTIONS}")
     schema = DatasetSchema.from_json(dataset["fields"]) if dataset is not None else None
     name, tracking_id = f"{call.deployment.random.getrandbits(32):08x}", new_tracking_id(call)
-    call.store.create_resource(TRACKING_ID, tracking_id, tracker_resource(program_id, INTERACTIONS, schema))
-    call.create(EVENT_TRACKER, name, program_id, {"tracker_name": call.request["name"], "tracking_id": tracking_id})
+    tracker = tracker_resource(program, INTERACTIONS, schema)
+    members = {"tracker_name": call.request["name"], "tracking_id": tracking_id}
+    call.create(EVENT_TRACKER, name, program.incarnation, members)
+    call.store.create_resource(DEPLOYMENT, TRACKING_ID, tracking_id, tracker)
     return {"eventTrackerArn": call.arn(EVENT_TRACKER, name), "trackingId": tracking_id}
 
 
@@ -44,14 +48,12 @@ def describe_event_tracker(call: ControlCall) -> Mapping[str, Any]:
 
 
 def list_event_trackers(call: ControlCall) -> Mapping[str, Any]:
-    criteria = group_criteria(call)
-    matches = call.resources(EVENT_TRACKER, **criteria)
-    return page(call, matches, "eventTrackers", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
+    return list_of_group(call, EVENT_TRACKER, "eventTrackers", _summary)
 
 
 def delete_event_tracker(call: ControlCall) -> None:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
-    call.store.delete_resource(TRACKING_ID, tracker["tracking_id"])
+    remove_tracking_id(call.store, tracker["tracking_id"])
     call.delete(EVENT_TRACKER, tracker)
 
 

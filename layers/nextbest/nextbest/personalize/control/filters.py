@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nextbest.errors import AlreadyExists, QuotaExceeded
+from nextbest.domain.programs import Program
 from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
-from nextbest.personalize.control.dataset_groups import group_criteria, group_named
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.control.dataset_groups import group_named, list_of_group
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
 from nextbest.personalize.protocol.statuses import ACTIVE
 
-MAX_FILTERS = 30
 _DATASETS = {
     ACTIONS: Dataset.ACTIONS,
     ACTION_INTERACTIONS: Dataset.ACTION_INTERACTIONS,
@@ -25,17 +24,13 @@ _DATASETS = {
 
 
 def create_filter(call: ControlCall) -> Mapping[str, Any]:
-    program_id, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
+    program, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
     name = call.request["name"]
-    if call.store.resource(stored_kind(FILTER), name) is not None:
-        raise AlreadyExists(f"Another resource with Arn {call.arn(FILTER, name)} already exists.")
-    others = list(call.resources(FILTER, program_id=program_id))
-    if len(others) >= MAX_FILTERS:
-        raise QuotaExceeded(f"Cannot create a filter. A dataset group has at most {MAX_FILTERS} filters.")
-    bound = bind(parse(expression), _schema_of(call, program_id))
-    check_dataset_group([bound, *(_bound(other) for other in others)])
+    call.require_free(FILTER, name, [program.incarnation])
+    bound = bind(parse(expression), _schema_of(call, program))
+    check_dataset_group([bound, *(_bound(other) for other in call.resources(FILTER, of=program.incarnation))])
     members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
-    call.create(FILTER, name, program_id, members)
+    call.add(FILTER, name, program.incarnation, members)
     return {"filterArn": call.arn(FILTER, name)}
 
 
@@ -43,7 +38,7 @@ def _bound(resource: Resource) -> BoundFilter:
     return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
 
 
-def _schema_of(call: ControlCall, program_id: str) -> Schema:
+def _schema_of(call: ControlCall, program: Program) -> Schema:
     """What a filter of the program may name: the datasets that were created.
 
     A program that was not created as a dataset group implicitly has every dataset; its actions have the fields that
@@ -53,11 +48,11 @@ def _schema_of(call: ControlCall, program_id: str) -> Schema:
         _DATASETS[dataset["dataset_type"]]: {
             field.name: field.filter_type for field in DatasetSchema.from_json(dataset["fields"]).fields
         }
-        for dataset in call.resources(DATASET, program_id=program_id)
+        for dataset in call.resources(DATASET, of=program.incarnation)
     }
-    if call.store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+    if call.store.resource(program.incarnation, DATASET_GROUP, program.program_id) is not None:
         return Schema.declared(declared)
-    assets = [asset for asset in call.store.assets(program_id) if asset.fields]
+    assets = [asset for asset in call.store.assets(program.incarnation) if asset.fields]
     implicit = Schema.observed(assets) if assets else Schema.undeclared()
     return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 
@@ -68,10 +63,8 @@ def describe_filter(call: ControlCall) -> Mapping[str, Any]:
 
 
 def list_filters(call: ControlCall) -> Mapping[str, Any]:
-    criteria = group_criteria(call)
-    matches = call.resources(FILTER, **criteria)
     # The capital F is AWS's own, here alone.
-    return page(call, matches, "Filters", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
+    return list_of_group(call, FILTER, "Filters", _summary)
 
 
 def delete_filter(call: ControlCall) -> None:

@@ -1,28 +1,47 @@
-"""What operations of the control plane have in common: their request, the resources they name, pages of lists."""
+"""What operations of the control plane have in common: their request, the resources they name, pages of lists.
+
+A resource belongs to a program, and its name is the program's own: another program may have one of the same name. ARNs
+do not say which program they are about, so the caller's key does (``ControlCall.find_named``).
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
+from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
-from nextbest.errors import AlreadyExists, InvalidInput, NotFound
+from nextbest.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.protocol.arns import Arns, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import (
+    CAMPAIGN,
+    DATASET,
+    DATASET_GROUP,
+    FILTER,
+    SCHEMA,
+    SOLUTION,
+    Arns,
+    missing,
+    name_in,
+    owner_of,
+)
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
-from nextbest.store.base import ProgramState
+from nextbest.personalize.protocol.wire import parse_json
+from nextbest.store.base import ArtifactStore, ProgramState, ResourceKey
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
 DEFAULT_PAGE = 100
+MOST_RESOURCES = {SCHEMA: 500, SOLUTION: 100, CAMPAIGN: 100, FILTER: 30}
+"""How many resources of a kind a program may have: lists read them all."""
 
 Resource = Mapping[str, Any]
 
@@ -31,15 +50,18 @@ Resource = Mapping[str, Any]
 class ControlPlane:
     """What operations act on.
 
-    ``start_rebase`` takes a program id and the name of a solution version, ``start_import`` the name of an import job;
-    both return at once. ``random`` makes ids.
+    ``start_rebase`` takes a program and the name of a solution version, ``start_import`` a program and the name of an
+    import job; both return at once. ``random`` makes ids. ``artifacts`` are the files that go with a program.
+    ``import_rules`` say where files may be imported from.
     """
 
     store: BulkStore
     arns: Arns
-    start_rebase: Callable[[str, str], None]
-    start_import: Callable[[str], None]
+    start_rebase: Callable[[Incarnation, str], None]
+    start_import: Callable[[Incarnation, str], None]
     random: Random
+    artifacts: ArtifactStore
+    import_rules: ImportRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,57 +80,129 @@ class ControlCall:
     def arn(self, kind: str, name: str) -> str:
         return self.deployment.arns.of(kind, name)
 
+    def programs(self) -> Sequence[Incarnation]:
+        """The programs that the caller administers; for an operator this reads all there are."""
+        if not self.key.allows(ADMIN):
+            return ()
+        named = list(dict.fromkeys(self.key.programs))
+        return named or [program.incarnation for program in self.store.list_programs()]
+
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
         return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
+
+    def present(self, program_id: str) -> Incarnation | None:
+        """The present incarnation of a program, where the key names it or opens every program."""
+        opened = self.key.opens_every_program or self.key.incarnation_of(program_id) is not None
+        state = self.store.program_state(program_id) if opened and PROGRAM_ID.fullmatch(program_id) else None
+        return state.program.incarnation if state is not None and self.key.opens(state.program.incarnation) else None
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
         arn = self.request[member]
         return self.find_named(kind, name_in(arn, kind, field=member), arn)
 
-    def find_named(self, kind: str, name: str, arn: str) -> Resource:
-        """The resource ``name``, which the caller knows as ``arn``. Raises NotFound, Forbidden."""
-        resource = self.store.resource(stored_kind(kind), name)
-        if resource is None:
+    def find_named(self, kind: str, name: str, arn: str, *, within: Incarnation | None = None) -> Resource:
+        """The resource ``name``, which the caller knows as ``arn``, in the programs that the key opens.
+
+        Where several of them have one, it is that of the program ``within``, else that of the program of the same name.
+        Raises NotFound, Forbidden; InvalidInput where it could be any of several.
+        """
+        matches = self._matches(kind, name, within)
+        if len(matches) > 1:
+            preferred = [row for row in matches if owner_of(row) == within]
+            matches = preferred or [row for row in matches if row["program_id"] == _namesake(name)] or matches
+        if len(matches) > 1:
+            raise InvalidInput(
+                f"Several of the dataset groups that the access key opens have a resource {arn}; use a key of one"
+            )
+        if not matches:
             raise missing(arn)
-        self.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
+        (resource,) = matches
+        self.key.require(owner_of(resource), ADMIN, hidden=missing(arn))
         return as_of(resource, self.now)
 
-    def resources(self, kind: str, **criteria: str) -> Iterator[Resource]:
-        """All resources of ``kind`` that the caller may see and whose members match ``criteria``, in order of names."""
-        for resource in self.store.list_resources(stored_kind(kind)):
-            if self.sees(resource) and all(resource.get(name) == value for name, value in criteria.items()):
+    def _matches(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
+        """The resources of this name that the caller may mean."""
+        if not self.key.opens_every_program:
+            return self.resources_named(kind, name, self.key.programs)
+        # The likeliest first: looking through all programs takes reads for each.
+        likely = [owner for owner in (within, self.present(_namesake(name))) if owner is not None]
+        found = self.resources_named(kind, name, likely)
+        if found or kind in (DATASET_GROUP, DATASET):  # these are named after the program they belong to
+            return found
+        return self.resources_named(kind, name, self.programs())
+
+    def resources_named(self, kind: str, name: str, owners: Iterable[Incarnation]) -> list[Resource]:
+        """The resources of this kind and name that these owners have."""
+        return list(self.store.find_resources(ResourceKey(owner, kind, name) for owner in owners).values())
+
+    def resources(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
+        """All resources of ``kind`` that the caller administers, of one program or all, and that match ``criteria``.
+
+        Those of one program are in order of their names.
+        """
+        programs = self.programs() if of is None else [of] if self._administers(of) else []
+        for resource in self.store.list_resources(programs, kind):
+            if all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
 
-    def sees(self, resource: Resource) -> bool:
-        return self.key.opens(resource["program_id"]) and self.key.allows(ADMIN)
+    def _administers(self, incarnation: Incarnation) -> bool:
+        return self.key.opens(incarnation) and self.key.allows(ADMIN)
 
-    def create(self, kind: str, name: str, program_id: str, members: Mapping[str, Any]) -> Resource:
-        """Store a new resource of a program, with the members of every resource. Raises AlreadyExists, Refused."""
+    def create(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
+        """Store a new resource of a program. Raises AlreadyExists, QuotaExceeded, Refused."""
+        self.require_free(kind, name, [owner])
+        return self.add(kind, name, owner, members)
+
+    def require_free(self, kind: str, name: str, owners: Sequence[Incarnation]) -> None:
+        """Raise AlreadyExists for a name that is taken, QuotaExceeded where an owner has no room for another.
+
+        A name is also taken where another program has it that the key names: its holder could not tell the two apart.
+        """
+        if self.resources_named(kind, name, [*owners, *self.key.programs]):
+            raise self._taken(kind, name)
+        most = MOST_RESOURCES.get(kind)
+        if most is None:
+            return
+        for owner in owners:
+            if sum(1 for _ in self.store.list_resources([owner], kind)) >= most:
+                raise QuotaExceeded(f"Cannot create a {kind}. A dataset group has at most {most} {kind}s.")
+
+    def add(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
+        """Store a new resource, with the members of every resource. Raises AlreadyExists, Refused."""
         resource = {
             "name": name,
-            "program_id": program_id,
+            "program_id": program_id_of(owner),
+            "incarnation": owner,
             "created": self.now,
             "updated": self.now,
             "tags": tags_of(self.request.get("tags", [])),
             **members,
         }
         try:
-            self.store.create_resource(stored_kind(kind), name, resource)
+            self.store.create_resource(owner, kind, name, resource)
         except AlreadyExists as error:
-            raise AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.") from error
+            raise self._taken(kind, name) from error
         return resource
+
+    def _taken(self, kind: str, name: str) -> AlreadyExists:
+        return AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.")
 
     def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
         """Store a resource with some members changed."""
         changed = {**resource, **members, "updated": self.now}
-        self.store.put_resource(stored_kind(kind), resource["name"], changed)
+        self.store.put_resource(owner_of(resource), kind, resource["name"], changed)
         return changed
 
     def delete(self, kind: str, resource: Resource) -> None:
         """Remove a resource. Raises NotFound."""
-        self.store.delete_resource(stored_kind(kind), resource["name"])
+        self.store.delete_resource(owner_of(resource), kind, resource["name"])
+
+
+def _namesake(name: str) -> str:
+    """The program that has the name of a resource: of a dataset its own, of a version one named like the solution."""
+    return name.partition("/")[0]
 
 
 Operation = Callable[[ControlCall], Mapping[str, Any] | None]
@@ -124,17 +218,17 @@ def narrowing(member: str) -> Iterator[None]:
         raise InvalidInput(error.message, field=member) from error
 
 
-def narrowed_to(call: ControlCall, kind: str, member: str) -> str:
-    """The name of the resource that a list is narrowed to; empty where it is not. Raises InvalidInput, Forbidden."""
+def narrowed_to(call: ControlCall, kind: str, member: str) -> Resource | None:
+    """The resource that a list is narrowed to; None where it is not. Raises InvalidInput, Forbidden."""
     if member not in call.request:
-        return ""
+        return None
     with narrowing(member):
-        return str(call.find(kind, member)["name"])
+        return call.find(kind, member)
 
 
 def page(
     call: ControlCall,
-    matches: Iterator[Resource],
+    matches: Iterable[Resource],
     key: str,
     render: Callable[[Resource], Mapping[str, Any]],
     *,
@@ -142,27 +236,33 @@ def page(
 ) -> dict[str, Any]:
     """One page of a list in order of names. ``scope`` is what the list was narrowed to.
 
-    A token contains the list it is for and the last name returned. Raises InvalidNextTokenException for any other.
+    A token contains the list it is for and the last resource returned. Raises InvalidNextTokenException for any other.
     """
-    last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ""
+    last = _read_token(call.request["nextToken"], key, scope) if "nextToken" in call.request else ("", "")
     size = call.request.get("maxResults", DEFAULT_PAGE)
-    rows = list(islice((resource for resource in matches if resource["name"] > last), size + 1))
-    token = _token(key, scope, rows[size - 1]["name"]) if len(rows) > size else None
+    rows = sorted((resource for resource in matches if _place(resource) > last), key=_place)[: size + 1]
+    token = _token(key, scope, _place(rows[size - 1])) if len(rows) > size else None
     return {key: [render(resource) for resource in rows[:size]], "nextToken": token}
 
 
-def _token(key: str, scope: str, last: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([key, scope, last]).encode()).decode()
+def _place(resource: Resource) -> tuple[str, str]:
+    """Where a resource stands in a list: several programs may have one of the same name."""
+    return resource["name"], resource.get("program_id", "")
 
 
-def _read_token(token: str, key: str, scope: str) -> str:
+def _token(key: str, scope: str, last: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key, scope, *last]).encode()).decode()
+
+
+def _read_token(token: str, key: str, scope: str) -> tuple[str, str]:
     try:
-        token_key, token_scope, last = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (ValueError, TypeError) as error:
+        content = parse_json(base64.b64decode(token, altchars=b"-_", validate=True).decode())
+    except ValueError as error:
         raise _bad_token() from error
-    if (token_key, token_scope) != (key, scope) or not isinstance(last, str):
-        raise _bad_token()
-    return last
+    match content:
+        case [token_key, token_scope, str() as name, str() as program_id] if (token_key, token_scope) == (key, scope):
+            return name, program_id
+    raise _bad_token()
 
 
 def _bad_token() -> Refused:

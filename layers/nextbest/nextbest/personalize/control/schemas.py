@@ -1,18 +1,21 @@
 """Schemas: CreateSchema, DescribeSchema, ListSchemas, DeleteSchema. They belong to no dataset group.
 
-A schema is seen by the keys of the programs that the key which made it opens, and by operators.
+A schema belongs to each of the programs that the key which made it names, and so to the holders of all their keys; what
+an operator makes belongs to the deployment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import Forbidden, InUse, InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
-from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, stored_kind
+from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, owner_of
+from nextbest.store.base import DEPLOYMENT
 
 
 def create_schema(call: ControlCall) -> Mapping[str, Any]:
@@ -24,11 +27,13 @@ def create_schema(call: ControlCall) -> Mapping[str, Any]:
         "schema": call.request["schema"],
         "dataset_type": dataset_type,
         "fields": schema.to_json(),
-        "owners": list(call.key.programs),
         "domain": call.request.get("domain"),
     }
-    call.create(SCHEMA, call.request["name"], "", members)
-    return {"schemaArn": call.arn(SCHEMA, call.request["name"])}
+    name, owners = call.request["name"], _owners(call)
+    call.require_free(SCHEMA, name, owners)
+    for owner in owners:
+        call.add(SCHEMA, name, owner, members)
+    return {"schemaArn": call.arn(SCHEMA, name)}
 
 
 def describe_schema(call: ControlCall) -> Mapping[str, Any]:
@@ -38,32 +43,44 @@ def describe_schema(call: ControlCall) -> Mapping[str, Any]:
 
 def list_schemas(call: ControlCall) -> Mapping[str, Any]:
     _require_admin(call)
-    return page(call, _visible(call), "schemas", lambda row: _summary(call, row))
+    by_name = {row["name"]: row for row in call.store.list_resources(_owners(call), SCHEMA)}
+    return page(call, by_name.values(), "schemas", lambda row: _summary(call, row))
 
 
 def delete_schema(call: ControlCall) -> None:
     schema = schema_named(call, call.request["schemaArn"])
-    for dataset in call.store.list_resources(stored_kind(DATASET)):
-        if dataset["schema"] == schema["name"]:
+    copies = [schema] if call.key.opens_every_program else _own(call, schema["name"])
+    owners = [owner_of(copy) for copy in copies]
+    for dataset in call.resources(DATASET):
+        if dataset["schema"] == schema["name"] and dataset["schema_owner"] in owners:
             raise InUse(f"The schema is in use by the dataset {call.arn(DATASET, dataset['name'])}")
-    call.delete(SCHEMA, schema)
+    for copy in copies:
+        call.delete(SCHEMA, copy)
 
 
-def schema_named(call: ControlCall, arn: str) -> Resource:
-    """The schema that an ARN names. Raises InvalidInput, NotFound, Forbidden."""
-    schema = call.store.resource(stored_kind(SCHEMA), name_in(arn, SCHEMA, field="schemaArn"))
-    if schema is None or not _owns(call.key, schema):
+def schema_named(call: ControlCall, arn: str, *, within: Incarnation | None = None) -> Resource:
+    """The schema that an ARN names: the caller's own, of the program ``within`` where several have it.
+
+    An operator may also name a program's. Raises InvalidInput, NotFound, Forbidden.
+    """
+    name = name_in(arn, SCHEMA, field="schemaArn")
+    own = _own(call, name)
+    if not own and call.key.opens_every_program:
+        return call.find_named(SCHEMA, name, arn, within=within)
+    if not own:
         raise missing(arn)
     _require_admin(call)
-    return schema
+    return next((schema for schema in own if owner_of(schema) == within), own[0])
 
 
-def _visible(call: ControlCall) -> Iterator[Resource]:
-    return (row for row in call.store.list_resources(stored_kind(SCHEMA)) if _owns(call.key, row))
+def _own(call: ControlCall, name: str) -> list[Resource]:
+    """The caller's own schemas of this name."""
+    return call.resources_named(SCHEMA, name, _owners(call))
 
 
-def _owns(key: AccessKey, schema: Resource) -> bool:
-    return not key.programs or any(map(key.opens, schema["owners"]))
+def _owners(call: ControlCall) -> Sequence[Incarnation]:
+    """Where the caller's own schemas are."""
+    return [DEPLOYMENT] if call.key.opens_every_program else call.key.programs
 
 
 def _require_admin(call: ControlCall) -> None:

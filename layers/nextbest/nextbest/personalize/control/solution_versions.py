@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nextbest.domain.access_keys import ADMIN
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, as_of, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.protocol.arns import (
     DATASET_GROUP,
     RECIPE,
@@ -20,7 +20,7 @@ from nextbest.personalize.protocol.arns import (
     VERSION,
     missing,
     name_in,
-    stored_kind,
+    owner_of,
 )
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
@@ -41,11 +41,10 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     mode = call.request.get("trainingMode", FULL)
     if mode == UPDATE:
         raise InvalidInput("trainingMode UPDATE is for User-Personalization only; use FULL", field="trainingMode")
-    program_id = solution["program_id"]
-    busy = unfinished_version(call, program_id=program_id)
+    busy = unfinished_version(call, owner_of(solution))
     if busy is not None:
         raise InUse(f"The dataset group is being trained already: {busy}")
-    state = call.program(program_id, arn=call.request["solutionArn"])
+    state = call.program(solution["program_id"], arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
     members = {
         "solution": solution["name"],
@@ -56,10 +55,10 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         "event_type": solution["event_type"],
         "status": CREATE_PENDING,
     }
-    call.create(VERSION, name, program_id, members)
+    call.create(VERSION, name, state.program.incarnation, members)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
-    call.deployment.start_rebase(program_id, name)
+    call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
@@ -83,9 +82,10 @@ def describe_solution_version(call: ControlCall) -> Mapping[str, Any]:
 
 
 def list_solution_versions(call: ControlCall) -> Mapping[str, Any]:
-    solution = call.find(SOLUTION, "solutionArn")["name"] if "solutionArn" in call.request else ""
-    matches = versions_of(call, solution) if solution else call.resources(VERSION)
-    return page(call, matches, "solutionVersions", lambda row: version_summary(call, row), scope=solution)
+    solution = call.find(SOLUTION, "solutionArn") if "solutionArn" in call.request else None
+    matches = versions_of(call, solution) if solution is not None else call.resources(VERSION)
+    scope = solution["name"] if solution is not None else ""
+    return page(call, matches, "solutionVersions", lambda row: version_summary(call, row), scope=scope)
 
 
 def stop_solution_version_creation(call: ControlCall) -> None:
@@ -105,34 +105,39 @@ def get_solution_metrics(call: ControlCall) -> Mapping[str, Any]:
     return {"solutionVersionArn": arn, "metrics": version["metrics"]}
 
 
-def find_version(call: ControlCall, member: str) -> Resource:
-    """The solution version whose ARN is ``member``, which may end in ``$LATEST``. A solution's ARN is not enough."""
+def find_version(call: ControlCall, member: str, *, within: Incarnation | None = None) -> Resource:
+    """The solution version whose ARN is ``member``, which may end in ``$LATEST``. A solution's ARN is not enough.
+
+    ``within`` is the program to look in first. Raises InvalidInput, NotFound, Forbidden.
+    """
     arn = call.request[member]
     name = name_in(arn, SOLUTION, field=member)
     solution, slash, version = name.partition("/")
-    resource = latest_version(call, solution) if version == LATEST else None
-    if slash and version != LATEST:
-        resource = call.store.resource(stored_kind(VERSION), name)
-    if resource is None:
+    if not slash:
         raise missing(arn)
-    call.key.require(resource["program_id"], ADMIN, hidden=missing(arn))
-    return as_of(resource, call.now)
+    if version != LATEST:
+        return call.find_named(VERSION, name, arn, within=within)
+    latest = latest_version(call, call.find_named(SOLUTION, solution, arn, within=within))
+    if latest is None:
+        raise missing(arn)
+    return latest
 
 
-def versions_of(call: ControlCall, solution: str) -> Iterator[Resource]:
-    """The versions of a solution that the caller may see."""
-    return call.resources(VERSION, solution=solution)
+def versions_of(call: ControlCall, solution: Resource) -> Iterator[Resource]:
+    """The versions of a solution."""
+    return call.resources(VERSION, of=owner_of(solution), solution=solution["name"])
 
 
-def latest_version(call: ControlCall, solution: str) -> Resource | None:
+def latest_version(call: ControlCall, solution: Resource) -> Resource | None:
     """The newest version of a solution that was trained; where there is none, the newest at all."""
     versions = sorted(versions_of(call, solution), key=lambda row: float(row["created"]))
     return next((row for row in reversed(versions) if row["status"] == ACTIVE), versions[-1] if versions else None)
 
 
-def unfinished_version(call: ControlCall, **criteria: str) -> str | None:
-    """The ARN of a version that is waiting or being trained."""
-    busy = next((row for row in call.resources(VERSION, **criteria) if row["status"] in BUSY), None)
+def unfinished_version(call: ControlCall, owner: Incarnation, **criteria: str) -> str | None:
+    """The ARN of a version of a program that is waiting or being trained."""
+    rows = call.resources(VERSION, of=owner, **criteria)
+    busy = next((row for row in rows if row["status"] in BUSY), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.dataset_groups import group_criteria, group_named
+from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.control.solution_versions import (
     latest_version,
     unfinished_version,
@@ -16,7 +16,7 @@ from nextbest.personalize.control.solution_versions import (
     versions_of,
 )
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION
+from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE
 
 OF_OTHER_RECIPES = (
@@ -27,7 +27,7 @@ OF_OTHER_RECIPES = (
 
 
 def create_solution(call: ControlCall) -> Mapping[str, Any]:
-    program_id = group_named(call, call.request["datasetGroupArn"])
+    program = group_named(call, call.request["datasetGroupArn"])
     if "recipeArn" not in call.request:
         raise InvalidInput("recipeArn must be given: this service has no AutoML", field="recipeArn")
     require_recipe(call.request["recipeArn"])
@@ -46,7 +46,7 @@ def create_solution(call: ControlCall) -> Mapping[str, Any]:
         "auto_training": call.request.get("performAutoTraining", True),
         "event_type": call.request.get("eventType"),
     }
-    call.create(SOLUTION, call.request["name"], program_id, members)
+    call.create(SOLUTION, call.request["name"], program.incarnation, members)
     return {"solutionArn": call.arn(SOLUTION, call.request["name"])}
 
 
@@ -72,7 +72,7 @@ def describe_solution(call: ControlCall) -> Mapping[str, Any]:
     }
     if solution["event_type"] is not None:
         described["eventType"] = solution["event_type"]
-    latest = latest_version(call, solution["name"])
+    latest = latest_version(call, solution)
     if latest is not None:
         described["latestSolutionVersion"] = version_summary(call, latest)
     if "update" in solution:
@@ -81,9 +81,7 @@ def describe_solution(call: ControlCall) -> Mapping[str, Any]:
 
 
 def list_solutions(call: ControlCall) -> Mapping[str, Any]:
-    criteria = group_criteria(call)
-    matches = call.resources(SOLUTION, **criteria)
-    return page(call, matches, "solutions", lambda row: _summary(call, row), scope=criteria.get("program_id", ""))
+    return list_of_group(call, SOLUTION, "solutions", _summary)
 
 
 def update_solution(call: ControlCall) -> Mapping[str, Any]:
@@ -113,13 +111,14 @@ def update_solution(call: ControlCall) -> Mapping[str, Any]:
 def delete_solution(call: ControlCall) -> None:
     """Campaigns go first. The versions go with the solution; the program's model stays in service."""
     solution = call.find(SOLUTION, "solutionArn")
-    campaign = next(call.resources(CAMPAIGN, solution=solution["name"]), None)
+    owner, name = owner_of(solution), solution["name"]
+    campaign = next(call.resources(CAMPAIGN, of=owner, solution=name), None)
     if campaign is not None:
         raise InUse(f"The solution cannot be deleted before {call.arn(CAMPAIGN, campaign['name'])}")
-    busy = unfinished_version(call, solution=solution["name"])
+    busy = unfinished_version(call, owner, solution=name)
     if busy is not None:
         raise InUse(f"The solution cannot be deleted while {busy} is trained")
-    for version in list(versions_of(call, solution["name"])):
+    for version in list(versions_of(call, solution)):
         call.delete(VERSION, version)
     call.delete(SOLUTION, solution)
 

@@ -7,7 +7,21 @@ from typing import Any
 
 from nextbest.errors import InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, check_tags, tags_of
-from nextbest.personalize.protocol.arns import SCHEMA, SOLUTION, VERSION, split_arn
+from nextbest.personalize.protocol.arns import (
+    CAMPAIGN,
+    DATASET,
+    DATASET_GROUP,
+    EVENT_TRACKER,
+    FILTER,
+    IMPORT_JOB,
+    SCHEMA,
+    SOLUTION,
+    VERSION,
+    missing,
+    split_arn,
+)
+
+_TAGGED = (DATASET_GROUP, DATASET, IMPORT_JOB, EVENT_TRACKER, SOLUTION, CAMPAIGN, FILTER)
 
 
 def tag_resource(call: ControlCall) -> Mapping[str, Any]:
@@ -34,6 +48,8 @@ def _find(call: ControlCall) -> tuple[str, Resource]:
     kind, name = split_arn(call.request["resourceArn"], field="resourceArn")
     if kind == SCHEMA:
         raise InvalidInput("Schemas cannot be tagged", field="resourceArn")
+    if kind not in _TAGGED:
+        raise missing(call.request["resourceArn"])
     kind = VERSION if kind == SOLUTION and "/" in name else kind
     return kind, call.find_named(kind, name, call.request["resourceArn"])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.control.dataset_groups import group_criteria
+from nextbest.personalize.control.dataset_groups import group_narrowed_to
 from nextbest.personalize.control.resources import ControlCall, Operation, narrowed_to, narrowing, page
 from nextbest.personalize.control.solution_versions import find_version
 from nextbest.personalize.protocol.arns import DATASET, METRIC_ATTRIBUTION, RECIPE_NAME
@@ -45,14 +45,14 @@ def _check_attribution(call: ControlCall) -> None:
 _LISTS: dict[str, tuple[str, Callable[[ControlCall], object]]] = {
     "ListBatchInferenceJobs": ("batchInferenceJobs", _check_version),
     "ListBatchSegmentJobs": ("batchSegmentJobs", _check_version),
-    "ListRecommenders": ("recommenders", group_criteria),
-    "ListMetricAttributions": ("metricAttributions", group_criteria),
+    "ListRecommenders": ("recommenders", group_narrowed_to),
+    "ListMetricAttributions": ("metricAttributions", group_narrowed_to),
     "ListMetricAttributionMetrics": (
         "metrics",
         _check_attribution,
     ),
     "ListDatasetExportJobs": ("datasetExportJobs", _check_dataset),
-    "ListDataDeletionJobs": ("dataDeletionJobs", group_criteria),
+    "ListDataDeletionJobs": ("dataDeletionJobs", group_narrowed_to),
 }
 _VERBS = {
     "BatchInferenceJob": ("Create", "Describe"),

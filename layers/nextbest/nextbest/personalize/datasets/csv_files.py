@@ -6,6 +6,7 @@ Source: docs/contracts/personalize.md, section 6.6.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TextIO
@@ -15,13 +16,22 @@ from nextbest.domain.events import LATEST_TIMESTAMP_US, MICROSECONDS, Event
 from nextbest.errors import InvalidInput
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.properties import field_name
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, TYPES, DatasetSchema
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, TYPES, USERS, DatasetSchema
+from nextbest.store.keys import event_sk
 
 MAX_ID_CHARACTERS = 256
 DEFAULT_ITEM_EVENT = "interaction"
 """The event type of item interactions that come without one."""
 
-_MAX_FIELD_BYTES = 1 << 20
+MAX_FIELD_CHARACTERS = 1 << 20
+MAX_ROW_CHARACTERS = 4 << 20
+"""Of the text of a row, which may be of many lines. A file with a longer one is refused: memory is bounded by it."""
+
+MAX_USER_BYTES = 100_000
+MAX_ASSET_BYTES = 300_000
+"""Of the values of a user or an asset: DynamoDB takes 400 KB an item, which holds more than these."""
+
+_MAX_REASON_CHARACTERS = 400
 
 Row = Mapping[str, FieldValue]
 
@@ -35,23 +45,57 @@ class RefusedRow:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.reason}"
+        reason = self.reason
+        if len(reason) > _MAX_REASON_CHARACTERS:
+            reason = f"{reason[:_MAX_REASON_CHARACTERS]}…"
+        return f"{self.file}, line {self.line}: {reason}"
+
+
+class _Lines:
+    """The lines of a text, for a CSV reader: ``csv`` itself would read a line of any length."""
+
+    def __init__(self, name: str, text: TextIO) -> None:
+        self._name = name
+        self._text = text
+        self._number = 0
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """Let the next row be as long as any."""
+        self._left = MAX_ROW_CHARACTERS
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._left -= len(line)
+        if self._left < 0:
+            problem = f"the row is longer than {MAX_ROW_CHARACTERS:,} characters; is a quote or a line break missing?"
+            raise InvalidInput(f"{self._name}, line {self._number}: {problem}")
+        return line
 
 
 def read_rows(name: str, text: TextIO, schema: DatasetSchema, dataset_type: str) -> Iterator[Row | RefusedRow]:
     """The rows of one file, typed by the schema, under upper-case names.
 
-    Raises InvalidInput for a file that is no CSV in UTF-8, or whose header lacks columns of the schema. Columns the
-    schema does not have are left out.
+    Raises InvalidInput for a file that is no CSV in UTF-8, whose header lacks columns of the schema, or that has an
+    overlong row. Columns the schema does not have are left out. Reads no more than a row at once.
     """
-    reader = csv.reader(text, doublequote=True, escapechar="\\", strict=True)
-    csv.field_size_limit(_MAX_FIELD_BYTES)
+    lines = _Lines(name, text)
+    reader = csv.reader(lines, doublequote=True, escapechar="\\", strict=True)
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
     try:
         header = next(reader, None)
         if header is None:
             raise InvalidInput(f"{name} is empty: the first line must name the columns")
         places = _places(name, header, schema)
+        lines.begin_row()
         for cells in reader:
+            lines.begin_row()
             if cells:  # a blank line is no row
                 yield _row(name, reader.line_num, cells, len(header), places, schema, dataset_type)
     except UnicodeDecodeError as error:
@@ -87,8 +131,9 @@ def _row(
             _check_id(id_name, row[id_name])
         if dataset_type in (ACTION_INTERACTIONS, INTERACTIONS):
             _check_time(row["TIMESTAMP"])
-        if dataset_type == ACTION_INTERACTIONS:
-            action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE")
+            event_sk(event_of(row, dataset_type, ""))
+        else:
+            _check_size(row, MAX_USER_BYTES if dataset_type == USERS else MAX_ASSET_BYTES)
     except InvalidInput as error:
         return RefusedRow(name, line, error.message)
     return row
@@ -104,16 +149,26 @@ def _check_time(value: FieldValue) -> None:
         raise InvalidInput("TIMESTAMP must be in seconds (not milliseconds) since 1970")
 
 
+def _check_size(row: Row, most: int) -> None:
+    stored = len(json.dumps(row, ensure_ascii=False).encode())
+    if stored > most:
+        raise InvalidInput(f"its values have {stored:,} bytes; at most {most:,} can be stored")
+
+
+def item_event_type(row: Row) -> str:
+    """The event type in a row of item interactions, which need not have one."""
+    return str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
+
+
 def event_of(row: Row, dataset_type: str, source: str) -> Event:
-    """The event in a row of interactions."""
+    """The event in a row of interactions. Raises InvalidInput for an event type that Personalize does not have."""
     timestamp = row["TIMESTAMP"]
     assert isinstance(timestamp, int)
-    event_type = str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
     actions = dataset_type == ACTION_INTERACTIONS
     return Event(
         user_id=str(row["USER_ID"]),
         timestamp_us=timestamp * MICROSECONDS,
-        event_type=action_event_type(event_type, path="EVENT_TYPE") if actions else event_type,
+        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type(row),
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),

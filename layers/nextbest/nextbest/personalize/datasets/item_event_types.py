@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
+from nextbest.errors import QuotaExceeded
 from nextbest.personalize.datasets.sources import TAKEN
-from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import ConfigurationStore
 
-ITEM_EVENTS = stored_kind("item-event-types")
+ITEM_EVENTS = ("item-event-types", "all")
+"""Kind and name of the resource in which a program has them."""
+
+MAX_EVENT_TYPES = 1000
+MAX_EVENT_TYPE_BYTES = 300_000
+"""Of all of a program's together, as JSON: DynamoDB takes 400 KB an item."""
 
 
-def item_event_types(store: ConfigurationStore, program_id: str) -> frozenset[str]:
+def item_event_types(store: ConfigurationStore, incarnation: Incarnation) -> frozenset[str]:
     """The event types of everything that was put or imported as an item interaction."""
-    return types_in(store.resource(ITEM_EVENTS, program_id))
+    return types_in(store.resource(incarnation, *ITEM_EVENTS))
 
 
 def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
@@ -23,12 +30,27 @@ def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(resource["event_types"]) if resource is not None else frozenset()
 
 
-def remember_item_events(store: ConfigurationStore, program_id: str, event_types: AbstractSet[str]) -> None:
-    """Add event types, except TAKEN, which is always an action's.
+def remember_item_events(store: ConfigurationStore, incarnation: Incarnation, event_types: AbstractSet[str]) -> None:
+    """Add event types, except TAKEN, which is always an action's. Raises QuotaExceeded.
 
     Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """
-    known = item_event_types(store, program_id)
-    current = known | (event_types - {TAKEN})
+    known = item_event_types(store, incarnation)
+    current = with_event_types(known, event_types)
     if current != known:
-        store.put_resource(ITEM_EVENTS, program_id, {"event_types": sorted(current)})
+        store.put_resource(incarnation, *ITEM_EVENTS, {"event_types": sorted(current)})
+
+
+def with_event_types(known: frozenset[str], event_types: AbstractSet[str]) -> frozenset[str]:
+    """``known`` and more event types, except TAKEN. Raises QuotaExceeded for more than a program may have."""
+    current = known | (event_types - {TAKEN})
+    if current == known:
+        return known
+    size_bytes = len(json.dumps(sorted(current), ensure_ascii=False).encode())
+    if len(current) > MAX_EVENT_TYPES or size_bytes > MAX_EVENT_TYPE_BYTES:
+        raise QuotaExceeded(
+            f"A dataset group has at most {MAX_EVENT_TYPES:,} event types of items, of at most "
+            f"{MAX_EVENT_TYPE_BYTES:,} bytes together",
+            field="eventType",
+        )
+    return current

@@ -5,6 +5,7 @@ Source: docs/contracts/personalize.md, section 5.2.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, FieldValue
 from nextbest.errors import InvalidInput
 from nextbest.personalize.datasets.schema import ALIASES, DatasetSchema, SchemaField
+from nextbest.personalize.protocol.shapes import has_utf8_form
 from nextbest.personalize.protocol.wire import parse_json
 
 RESERVED = ("userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression")
@@ -34,6 +36,9 @@ def read_properties(text: str | None, *, path: str) -> dict[str, Any]:
         raise InvalidInput(f"'{path}' must be a string that holds a JSON object", field=path) from error
     if not isinstance(properties, dict):
         raise InvalidInput(f"'{path}' must be a string that holds a JSON object", field=path)
+    # Only an escape can spell half of a surrogate pair: the text itself was checked.
+    if "\\u" in text and not has_utf8_form(json.dumps(properties, ensure_ascii=False)):
+        raise InvalidInput(f"'{path}' holds text that has no UTF-8 form", field=path)
     return properties
 
 

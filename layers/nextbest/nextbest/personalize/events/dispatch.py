@@ -11,7 +11,7 @@ from nextbest.personalize.events.records import put_actions, put_items, put_user
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.errors import UNKNOWN_OPERATION, Refused
 from nextbest.personalize.protocol.wire import read_body, success
-from nextbest.store.base import Store
+from nextbest.store.base import MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
 from nextbest.web.request import PERSONALIZE, Request
 from nextbest.web.response import Response
@@ -22,7 +22,7 @@ PATHS = ("/action-interactions", "/events", "/actions", "/users", "/items")
 class PersonalizeEventsEndpoints(PersonalizeEndpoints):
     """What Personalize clients put: interactions, events, actions, users, items."""
 
-    def __init__(self, store: Store, catalogues: CatalogueCache, master_secret: str) -> None:
+    def __init__(self, store: Store, catalogues: CatalogueCache, master_secret: MasterSecret) -> None:
         super().__init__(store, master_secret)
         self._store = store
         self._catalogues = catalogues
@@ -31,15 +31,15 @@ class PersonalizeEventsEndpoints(PersonalizeEndpoints):
         """The response to one Put."""
         key = self.authenticate(request, now=now)
         path = request.path.removeprefix(PERSONALIZE)
-        fields = self._put(key, path, read_body(request.body))
+        fields = self._put(key, path, read_body(request.body), now=now)
         return success(None, protocol=self.protocol, request_id=request.request_id, fields=fields)
 
-    def _put(self, key: AccessKey, path: str, body: dict[str, Any]) -> Mapping[str, Any]:
+    def _put(self, key: AccessKey, path: str, body: dict[str, Any], *, now: float) -> Mapping[str, Any]:
         match path:
             case "/action-interactions":
-                put = put_action_interactions(self._store, key, body)
+                put = put_action_interactions(self._store, key, body, now=now)
             case "/events":
-                put = put_events(self._store, key, body)
+                put = put_events(self._store, key, body, now=now)
             case "/actions":
                 return {"actions": put_actions(self._store, self._catalogues, key, body)}
             case "/users":

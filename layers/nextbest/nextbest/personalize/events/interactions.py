@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
-from nextbest.domain.events import Event
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
 from nextbest.domain.history import History, identity_of
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import remember_item_events
@@ -88,12 +89,16 @@ class Put:
     duplicates: int
 
 
-def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store action interactions. Raises InvalidInput, NotFound (no such tracking id), Forbidden."""
+def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
+    """Store action interactions. ``now`` is in seconds since 1970.
+
+    Raises InvalidInput, NotFound (no such tracking id), Forbidden.
+    """
     request = PUT_ACTION_INTERACTIONS.check(body)
     tracker = open_tracker(store, key, request["trackingId"], ACTION_INTERACTIONS)
     rows = request["actionInteractions"]
     for place, row in enumerate(rows, 1):
+        _check_time(row["timestamp"], f"actionInteractions.{place}.member.timestamp", now)
         _check_properties(row, tracker, f"actionInteractions.{place}.member")
     events = [
         Event(
@@ -110,10 +115,11 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any]) 
     return _store(store, tracker, events, ((row.get("userId"), row["sessionId"]) for row in rows))
 
 
-def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
-    """Store item interactions. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
+def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
+    """Store item interactions. ``now`` is in seconds since 1970.
 
-    Events without an item are not stored, since nothing can be learned from them.
+    Events without an item are not stored, since nothing can be learned from them. Raises InvalidInput, also for an
+    unknown tracking id: AWS models no other error here.
     """
     request = PUT_EVENTS.check(body)
     try:
@@ -123,6 +129,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
     user_id = request.get("userId")
     rows = request["eventList"]
     for place, row in enumerate(rows, 1):
+        _check_time(row["sentAt"], f"eventList.{place}.member.sentAt", now)
         _check_properties(row, tracker, f"eventList.{place}.member")
     events = [
         Event(
@@ -138,8 +145,13 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any]) -> Put:
         if "itemId" in row
     ]
     # Before the events themselves, so that no model learns a type before it is known to be about items.
-    remember_item_events(store, tracker.state.program.program_id, {event.event_type for event in events})
+    remember_item_events(store, tracker.state.program.incarnation, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
+
+
+def _check_time(time_us: int, path: str, now: float) -> None:
+    if time_us > to_microseconds(now + FUTURE_SKEW_SECONDS):
+        raise InvalidInput(f"'{path}' is more than a day in the future", field=path)
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
@@ -150,7 +162,7 @@ def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
     program = tracker.state.program
-    new = _without_used_ids(store, program.program_id, events)
+    new = _without_used_ids(store, program.incarnation, events)
     stored = store.append(program, new) if new else Appended(0, 0)
     for user_id, session_id in dict.fromkeys(visitors):
         if user_id is not None:
@@ -158,7 +170,7 @@ def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: It
     return Put(stored.accepted, len(events) - stored.accepted)
 
 
-def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) -> list[Event]:
+def _without_used_ids(store: Store, incarnation: Incarnation, events: Sequence[Event]) -> list[Event]:
     """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
 
     The store itself drops identical events, such as those of a client's retry.
@@ -169,7 +181,7 @@ def _without_used_ids(store: Store, program_id: str, events: Sequence[Event]) ->
             first.setdefault((event.user_id, event.event_id), event)
     used: set[tuple[str, str]] = set()
     for user_id, own in events_by_user(first.values()).items():
-        history = store.read_user(program_id, user_id, with_state=False).history
+        history = store.read_user(incarnation, user_id, with_state=False).history
         if history is not None:
             used.update((user_id, event.event_id) for event in own if _is_used(history, event))
     return [

@@ -25,7 +25,6 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
@@ -62,10 +61,10 @@ def open_dataset(store: Store, key: AccessKey, arn: str, dataset_type: str) -> O
     if named_type.upper() != dataset_type:
         raise InvalidInput(f"The dataset must be of type {dataset_type}", field="datasetArn")
     state = open_program(store, key, program_id, WRITE, hidden=missing(arn))
-    resource = store.resource(stored_kind(DATASET), f"{program_id}/{dataset_type}")
+    resource = store.resource(state.program.incarnation, DATASET, f"{program_id}/{dataset_type}")
     if resource is not None:
         return OpenDataset(state, DatasetSchema.from_json(resource["fields"]))
-    if store.resource(stored_kind(DATASET_GROUP), program_id) is not None:
+    if store.resource(state.program.incarnation, DATASET_GROUP, program_id) is not None:
         raise missing(arn)
     return OpenDataset(state, None)
 
@@ -97,7 +96,7 @@ def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
     dataset = open_dataset(store, key, request["datasetArn"], USERS)
     rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(request)]
     for user_id, fields in rows:
-        store.put_user_attributes(dataset.state.program.program_id, user_id, fields)
+        store.put_user_attributes(dataset.state.program.incarnation, user_id, fields)
     return len(rows)
 
 
@@ -107,7 +106,7 @@ def put_assets(
     """Replace the fields of assets."""
     known = catalogues.catalogue_of(state).assets
     assets = [replace(known.get(asset_id, Asset(asset_id)), fields=dict(fields)) for asset_id, fields in rows.items()]
-    store.put_assets(state.program.program_id, assets)
+    store.put_assets(state.program.incarnation, assets)
 
 
 def _numbered(request: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:

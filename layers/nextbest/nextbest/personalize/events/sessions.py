@@ -8,16 +8,15 @@ docs/contracts/personalize.md, section 5.3.
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 from nextbest.domain.programs import Program
 from nextbest.personalize.datasets.sources import ANONYMOUS
-from nextbest.personalize.protocol.arns import stored_kind
 from nextbest.store.base import Store
 
-
-def joined_sessions(program_id: str) -> str:
-    """The kind of the resources that record which sessions of a program were joined to a user."""
-    return f"{stored_kind('session')}:{program_id}"
+JOINED_SESSION = "joined-session"
+"""The kind of the resources that record which session of a program was joined to which user: by digests of their ids,
+which fit in a key however long an id is."""
 
 
 def join_session(store: Store, program: Program, *, session_id: str, user_id: str) -> int:
@@ -27,15 +26,19 @@ def join_session(store: Store, program: Program, *, session_id: str, user_id: st
     """
     if session_id == user_id:
         return 0
-    events = [event for event in store.events_of(program.program_id, session_id) if event.source == ANONYMOUS]
+    events = [event for event in store.events_of(program.incarnation, session_id) if event.source == ANONYMOUS]
     if not events:
         return 0
-    kind = joined_sessions(program.program_id)
-    owner = store.resource(kind, session_id)
-    if owner is not None and (owner["user_id"] != user_id or owner["events"] == len(events)):
+    session, user = _digest(program, session_id), _digest(program, user_id)
+    owner = store.resource(program.incarnation, JOINED_SESSION, session)
+    if owner is not None and (owner["user"] != user or owner["events"] == len(events)):
         return 0
-    # A session that was joined is left out of training, where its events would count twice.
-    store.put_resource(kind, session_id, {"session_id": session_id, "user_id": user_id, "events": 0})
+    # Recorded first, so that the session stays this user's if storing is interrupted; the next event goes on with it.
+    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": 0})
     stored = store.append(program, [replace(event, user_id=user_id) for event in events])
-    store.put_resource(kind, session_id, {"session_id": session_id, "user_id": user_id, "events": len(events)})
+    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": len(events)})
     return stored.accepted
+
+
+def _digest(program: Program, user_id: str) -> str:
+    return sha256(f"{program.incarnation}\0{user_id}".encode()).hexdigest()

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import NextbestError
-from nextbest.personalize.protocol.arns import VERSION, stored_kind
+from nextbest.personalize.protocol.arns import VERSION
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
     CREATE_FAILED,
@@ -27,21 +28,22 @@ _HOUR_SECONDS = 3600.0
 def run_version(
     store: ConfigurationStore,
     artifacts: ArtifactStore,
+    incarnation: Incarnation,
     name: str,
     rebase: Callable[[], ModelPointer],
     *,
     clock: Callable[[], float],
 ) -> ModelPointer | None:
-    """Train the version ``name`` by ``rebase`` and record the outcome; None for a version that is not to be trained.
+    """Train the version ``name`` of a program by ``rebase`` and record the outcome; None for one not to be trained.
 
     A version that was stopped or deleted while it waited is not trained, nor is one that an earlier attempt finished.
     The library's own errors are recorded, not raised; any other error is recorded and raised.
     """
-    version = store.resource(stored_kind(VERSION), name)
+    version = store.resource(incarnation, VERSION, name)
     if version is None or version["status"] not in UNFINISHED:
         return None
     began = clock()
-    _record(store, name, clock(), status=CREATE_IN_PROGRESS)
+    _record(store, incarnation, name, clock(), status=CREATE_IN_PROGRESS)
     failure = "The training was interrupted"
     try:
         pointer = rebase()
@@ -52,9 +54,9 @@ def run_version(
         return None
     finally:
         if failure:
-            _record(store, name, clock(), status=CREATE_FAILED, failure=failure)
+            _record(store, incarnation, name, clock(), status=CREATE_FAILED, failure=failure)
     hours = (clock() - began) / _HOUR_SECONDS
-    _record(store, name, clock(), status=ACTIVE, hours=hours, metrics=metrics, model=pointer.version)
+    _record(store, incarnation, name, clock(), status=ACTIVE, hours=hours, metrics=metrics, model=pointer.version)
     return pointer
 
 
@@ -64,11 +66,11 @@ def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
     return {name.replace("ndcg", "normalized_discounted_cumulative_gain"): value for name, value in held_out.items()}
 
 
-def _record(store: ConfigurationStore, name: str, now: float, **members: Any) -> None:
+def _record(store: ConfigurationStore, incarnation: Incarnation, name: str, now: float, **members: Any) -> None:
     """Change a version, unless it was deleted meanwhile; one that is being stopped ends as STOPPED."""
-    version = store.resource(stored_kind(VERSION), name)
+    version = store.resource(incarnation, VERSION, name)
     if version is None:
         return
     if version["status"] == STOPPING:
         members["status"] = STOPPED
-    store.put_resource(stored_kind(VERSION), name, {**version, **members, "updated": now})
+    store.put_resource(incarnation, VERSION, name, {**version, **members, "updated": now})

@@ -7,8 +7,11 @@ read. Source: docs/contracts/personalize.md, section 8.2.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 
 DATASET_GROUP = "dataset-group"
@@ -68,9 +71,9 @@ def name_in(arn: str, kind: str, *, field: str) -> str:
     return name
 
 
-def stored_kind(kind: str) -> str:
-    """The kind under which the store has such resources. No program id contains a colon, so the keys never collide."""
-    return f"personalize:{kind}"
+def owner_of(resource: Mapping[str, Any]) -> Incarnation:
+    """The program that a stored resource belongs to; ``DEPLOYMENT`` where it belongs to none."""
+    return Incarnation(resource["incarnation"])
 
 
 def missing(arn: str) -> NotFound:

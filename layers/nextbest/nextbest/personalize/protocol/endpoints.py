@@ -8,7 +8,7 @@ from nextbest.logic.authorization import Gate
 from nextbest.personalize.protocol.errors import Protocol
 from nextbest.personalize.protocol.signed_caller import SignedCaller
 from nextbest.personalize.protocol.wire import failure
-from nextbest.store.base import ConfigurationStore
+from nextbest.store.base import ConfigurationStore, MasterSecret
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -18,9 +18,9 @@ class PersonalizeEndpoints:
 
     protocol = Protocol.REST
 
-    def __init__(self, store: ConfigurationStore, master_secret: str) -> None:
-        # Keys are not cached: each request reads its key, so that revoking one takes effect at once.
-        self.gate = Gate(store, remember_keys=False)
+    def __init__(self, store: ConfigurationStore, master_secret: MasterSecret) -> None:
+        # No copy of a key is current: each request reads its key, so that revoking one takes effect at once.
+        self.gate = Gate(store, current_seconds=0.0)
         self._master_secret = master_secret
 
     def caller(self, request: Request) -> SignedCaller:

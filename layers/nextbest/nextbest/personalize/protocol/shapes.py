@@ -31,7 +31,7 @@ class Text:
     def check(self, value: Any, path: str) -> str:
         if not isinstance(value, str):
             raise _wrong_type(value, path, "a string")
-        if not value.isascii() and not _has_utf8_form(value):
+        if not value.isascii() and not has_utf8_form(value):
             raise InvalidInput(f"Member '{path}' holds text that has no UTF-8 form", field=path)
         if len(value) < self.minimum:
             raise _broken(value, path, f"Member must have length greater than or equal to {self.minimum}")
@@ -172,10 +172,11 @@ class Members:
 Shape = Text | Whole | Number | Flag | Moment | Listing | StringMap | Members
 
 
-def _has_utf8_form(text: str) -> bool:
+def has_utf8_form(text: str) -> bool:
+    """Whether ``text`` can be written: half of a surrogate pair, which JSON can spell, cannot."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
+    except UnicodeEncodeError:
         return False
     return True
 

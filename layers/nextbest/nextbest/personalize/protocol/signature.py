@@ -37,6 +37,7 @@ from nextbest.aws.sigv4 import (
     canonical_request,
     signature,
 )
+from nextbest.domain.access_keys import KEY_ID
 from nextbest.errors import Forbidden
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.wire import TARGET
@@ -84,7 +85,7 @@ class InvalidSignature(SignatureRefused):
 
 
 class UnrecognizedClient(SignatureRefused):
-    """The access key id does not exist. Raised by the callers of this module."""
+    """The access key id does not exist. Raised by the callers of this module too."""
 
     def __init__(self) -> None:
         super().__init__("The security token included in the request is invalid.")
@@ -105,7 +106,8 @@ class Credential:
 def parse_authorization(headers: Mapping[str, str]) -> Credential:
     """The claim in the Authorization header; ``headers`` has lower-case names.
 
-    Raises MissingAuthenticationToken, IncompleteSignature; InvalidSignature for a scope that is not this service's.
+    Raises MissingAuthenticationToken, IncompleteSignature; InvalidSignature for a scope that is not this service's, and
+    UnrecognizedClient for an id that no key can have.
     """
     algorithm, _, rest = headers.get("authorization", "").strip().partition(" ")
     if not algorithm:
@@ -116,7 +118,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
     lacking = [name for name in ("Credential", "Signature", "SignedHeaders") if not elements.get(name)]
     if lacking:
         raise IncompleteSignature(" ".join(f"Authorization header requires '{name}' parameter." for name in lacking))
-    # A key id may hold slashes in principle; the four elements of the scope cannot.
+    # An id that is none may hold slashes; the four elements of the scope cannot.
     scope = elements["Credential"].rsplit("/", 4)
     if len(scope) != 5 or not all(scope):
         raise IncompleteSignature(
@@ -127,6 +129,8 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
         raise InvalidSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
     if terminator != TERMINATOR:
         raise InvalidSignature(f"Credential should be scoped with a valid terminator: '{TERMINATOR}'.")
+    if not KEY_ID.fullmatch(access_key_id):
+        raise UnrecognizedClient
     signed_headers = tuple(elements["SignedHeaders"].lower().split(";"))
     return Credential(access_key_id, date, region, service, signed_headers, elements["Signature"])
 

@@ -13,6 +13,7 @@ from nextbest.personalize.protocol.signature import (
     parse_authorization,
     verify,
 )
+from nextbest.store.base import MasterSecret
 from nextbest.web.request import Request
 
 
@@ -25,10 +26,10 @@ class SignedCaller:
 
     request: Request
     credential: Credential
-    master_secret: str
+    master_secret: MasterSecret
 
     @classmethod
-    def of(cls, request: Request, master_secret: str) -> SignedCaller:
+    def of(cls, request: Request, master_secret: MasterSecret) -> SignedCaller:
         """The caller that the Authorization header names. Raises SignatureRefused for one that cannot be read."""
         return cls(request, parse_authorization(request.headers), master_secret)
 
@@ -49,6 +50,14 @@ class SignedCaller:
         self._verify(key, generations[-1], now)
         return key
 
+    def proves_current(self, key: AccessKey, now: float, /) -> bool:
+        """Whether the signature was made with the secret of the key's current generation."""
+        try:
+            self._verify(key, key.generation, now)
+        except InvalidSignature:
+            return False
+        return True
+
     def _verify(self, key: AccessKey, generation: int, now: float) -> None:
-        secret = derive_secret(self.master_secret, key.key_id, generation)
+        secret = derive_secret(self.master_secret(), key.key_id, generation)
         verify(self.request, self.credential, secret, now=now)

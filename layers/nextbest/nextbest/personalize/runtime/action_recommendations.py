@@ -16,12 +16,13 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.access_keys import READ
+from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.errors import InvalidInput
+from nextbest.domain.programs import Incarnation
+from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -34,19 +35,19 @@ from nextbest.personalize.protocol.arns import (
     MAX_ARN_CHARACTERS,
     missing,
     name_in,
-    stored_kind,
 )
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
 from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
+from nextbest.personalize.runtime.campaign_programs import CampaignPrograms, has_campaign
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
-from nextbest.store.base import ProgramState, UserRead
-from nextbest.store.cache import LruCache
+from nextbest.store.base import MasterSecret, ProgramState, UserRead
+from nextbest.store.cache import LruCache, RememberedKey
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -63,7 +64,6 @@ GET_ACTION_RECOMMENDATIONS = Members(
         "filterValues": StringMap(Text(0, 50, "[A-Za-z0-9_]+"), Text(0, 1000), 25),
     }
 )
-_CAMPAIGN, _FILTER = stored_kind(CAMPAIGN), stored_kind(FILTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class _Query:
 
     @property
     def resources(self) -> list[tuple[str, str]]:
-        return [(_CAMPAIGN, self.campaign), *([(_FILTER, self.filter)] if self.filter is not None else [])]
+        return [(CAMPAIGN, self.campaign), *([(FILTER, self.filter)] if self.filter is not None else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +141,14 @@ class _Context:
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
     """POST /personalize/action-recommendations."""
 
-    def __init__(self, recommender: Recommender, master_secret: str) -> None:
+    def __init__(self, recommender: Recommender, master_secret: MasterSecret) -> None:
         super().__init__(recommender.store, master_secret)
-        self._actions = ActionRecommender(recommender, self.gate)
+        self.recommender = ActionRecommender(recommender, self.gate)
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Recommend actions to the user named in the body."""
         caller = self.caller(request)
-        body = read_body(request.body)
-        actions = self._actions.recommend(body, caller, now=now, request_id=request.request_id)
+        actions = self.recommender.recommend(request.body, caller, now=now, request_id=request.request_id)
         return success(
             actions.members(),
             protocol=self.protocol,
@@ -165,18 +164,21 @@ class ActionRecommender:
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
-        self._programs: LruCache[str] = LruCache(256)
+        self._programs = CampaignPrograms(recommender)
         self._candidates: LruCache[tuple[str, int, Candidates]] = LruCache(16)
         self._filters: LruCache[tuple[Mapping[str, Any], BoundFilter]] = LruCache(256)
 
-    def recommend(self, body: Mapping[str, Any], caller: Credentials, *, now: float, request_id: str) -> ActionList:
+    def recommend(self, body: bytes, caller: Credentials, *, now: float, request_id: str) -> ActionList:
         """What the user should do next. ``now`` is seconds since 1970; the request id seeds exploration.
+
+        The caller proves to hold a key before the body is read.
 
         Raises InvalidInput, NotFound (no such campaign or filter, or it is not the caller's), Forbidden,
         TooManyRequests.
         """
-        query = _Query.read(body)
-        context = self._context(query, caller, now=now)
+        identified = self._gate.identify(caller, now=now)
+        query = self._query(body, identified, caller, now=now)
+        context = self._context(query, identified, caller, now=now)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         item_types = context.item_types or frozenset[str]()
@@ -226,69 +228,108 @@ class ActionRecommender:
             explored,
         )
 
-    def _context(self, query: _Query, caller: Credentials, *, now: float) -> _Context:
-        """Read everything at once. The program of a campaign is cached, so a second read is rare."""
-        guess = self._programs.get(query.campaign) or query.campaign
-        store = self._recommender.store
-        resources = query.resources
-        cached = self._candidates.get(guess)
-        unknown = cached is None or cached[0] == UNTRAINED
-        if unknown:
-            resources.append((ITEM_EVENTS, guess))
-        read = store.read_user(guess, query.user_id, access_key_id=caller.key_id, resources=resources)
-        key = self._gate.prove(caller, read.access_key, now=now)
-        campaign = read.resources[_CAMPAIGN, query.campaign]
-        # Every program implicitly has a campaign of its own name.
-        program_id = campaign["program_id"] if campaign is not None else query.campaign
-        key.require(program_id, READ, hidden=missing(query.campaign_arn))
-        self._recommender.quota.take(program_id, now=now)
-        user: UserRead = read
-        if program_id != guess:
-            user = store.read_user(program_id, query.user_id)
-        if user.state is None:
-            raise missing(query.campaign_arn)
-        item_types = None
-        if unknown:
-            same_program = program_id == guess
-            item_types = (
-                types_in(read.resources[ITEM_EVENTS, guess]) if same_program else item_event_types(store, program_id)
-            )
-        self._programs.put(query.campaign, program_id)
+    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
+        try:
+            return _Query.read(read_body(body))
+        except InvalidInput:
+            if not identified.current:  # only callers with a key of now learn what is wrong
+                self._gate.authenticate(caller, now=now)
+            raise
+
+    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> _Context:
+        key, incarnation, read = self._opened(query, identified, caller, now=now)
+        hidden = missing(query.campaign_arn)
+        state = self._recommender.present(key, read.state, hidden=hidden)
+        if not has_campaign(read, incarnation, query.campaign):
+            raise hidden
+        campaign = read.resources[CAMPAIGN, query.campaign]
         if campaign is not None and campaign["status"] != ACTIVE:
             raise InvalidInput(f"The campaign {query.campaign_arn} is not ACTIVE", field="campaignArn")
-        bound = None
-        if query.filter is not None:
-            resource = read.resources[_FILTER, query.filter]
-            if resource is None or not key.opens(resource["program_id"]):
-                raise missing(query.filter_arn)
-            bound = self._bound_filter(query, resource, program_id)
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
-        return _Context(user.state, user.history or History.empty(), user.attributes, settings, bound, item_types)
+        bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
+        item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
+        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
-    def _bound_filter(self, query: _Query, resource: Mapping[str, Any], program_id: str) -> BoundFilter:
-        if resource["program_id"] != program_id:
-            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
-            raise InvalidInput(problem, field="filterArn")
+    def _opened(
+        self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
+    ) -> tuple[AccessKey, Incarnation, UserRead]:
+        """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
+
+        That the key opens the program is checked before anything of a user is decoded.
+        """
+        incarnation = self._programs.expected(identified.key, query.campaign, now=now)
+        read = self._read(incarnation, query, caller, identified, now=now) if incarnation is not None else None
+        key = (read.access_key if read is not None else None) or identified.key
+        if incarnation is None or read is None or not self._is_decided(key, incarnation, query.campaign, read):
+            incarnation = self._programs.find(key, query.campaign, query.campaign_arn, now=now)
+            read = self._read(incarnation, query, caller, identified, now=now)
+        return key, incarnation, read
+
+    @staticmethod
+    def _is_decided(key: AccessKey, incarnation: Incarnation, campaign: str, read: UserRead) -> bool:
+        """Whether no other program can be meant than the one that was read."""
+        return len(key.programs) == 1 or has_campaign(read, incarnation, campaign)
+
+    def _read(
+        self, incarnation: Incarnation, query: _Query, caller: Credentials, identified: RememberedKey, *, now: float
+    ) -> UserRead:
+        """What is stored of the user, the program and the campaign; and the key, where its copy is not current."""
+        hidden = missing(query.campaign_arn)
+        resources = query.resources
+        cached = self._candidates.get(incarnation)
+        if cached is None or cached[0] == UNTRAINED:
+            resources.append(ITEM_EVENTS)
+        store = self._recommender.store
+
+        def admit(key: AccessKey) -> None:
+            key.require(incarnation, READ, hidden=hidden)
+            self._recommender.quota.take(incarnation, now=now)
+
+        if identified.current:
+            admit(identified.key)
+            return store.read_user(incarnation, query.user_id, resources=resources)
+        return store.read_user(
+            incarnation,
+            query.user_id,
+            access_key_id=caller.key_id,
+            resources=resources,
+            admit=lambda stored: admit(self._gate.confirm(identified, stored, caller, now=now)),
+        )
+
+    def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
+        """The filter of the request. Raises NotFound, InvalidInput."""
+        assert query.filter is not None
+        resource = read.resources[FILTER, query.filter]
+        if resource is None:
+            raise self._no_such_filter(query, key)
         if resource["status"] != ACTIVE:
             raise InvalidInput(f"The filter {query.filter_arn} is not ACTIVE", field="filterArn")
-        cached = self._filters.get(resource["name"])
+        place = f"{incarnation}/{query.filter}"
+        cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
             schema: Schema = schema_from_json(resource["schema"])
             cached = (resource, bind(parse(resource["expression"]), schema))
-            self._filters.put(resource["name"], cached)
+            self._filters.put(place, cached)
         return cached[1]
 
+    def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
+        """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
+        if len(key.programs) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
+            problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
+            return InvalidInput(problem, field="filterArn")
+        return missing(query.filter_arn)
+
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
-        program_id = context.state.program.program_id
+        incarnation = context.state.program.incarnation
         if catalogue.revision < 0:  # made for one user
             return Candidates.of(model, catalogue, frozenset())
-        cached = self._candidates.get(program_id)
+        cached = self._candidates.get(incarnation)
         if cached is None or cached[:2] != (version, catalogue.revision):
             types = context.item_types
             if types is None:
-                types = item_event_types(self._recommender.store, program_id)
+                types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(program_id, cached)
+            self._candidates.put(incarnation, cached)
         return cached[2]
 
 

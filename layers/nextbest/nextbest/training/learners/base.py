@@ -29,7 +29,7 @@ from nextbest.scoring.kernels import Kernel
 from nextbest.training.build import ModeDraft, rounded
 from nextbest.training.context import FitContext
 from nextbest.training.ridge import Dense, strongest
-from nextbest.training.table import EventTable, Moments, inputs_of
+from nextbest.training.table import EventTable, InputReader, Moments
 
 Scores = NDArray[np.float32]
 """Shape (rows, columns): a row for each moment, a column for each action ranked."""
@@ -47,19 +47,20 @@ class FitTask:
     per_action: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Users at ``moments``, whose positions point into ``table``."""
 
-    table: EventTable
-    moments: Moments
+    def __init__(self, table: EventTable, moments: Moments) -> None:
+        self.table = table
+        self.moments = moments
+        self._reader = InputReader(table, moments)
 
     def __len__(self) -> int:
         return len(self.moments)
 
     def inputs(self, kernel: Kernel) -> sparse.csr_array:
         """Their inputs, float32, shape (rows, actions)."""
-        return inputs_of(self.table, self.moments, kernel)
+        return self._reader.inputs(kernel)
 
 
 class Fitted(Protocol):
