@@ -19,7 +19,9 @@ ALLOWED = {
     "rebase": READ
     | READ_ARTIFACTS
     | LOG
+    | ADD_EVENTS  # of imports
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"},
     "manage": READ
     | READ_ARTIFACTS
