@@ -36,7 +36,8 @@ class DockerStack(RunningStack):
 
     def left_behind(self) -> list[str]:
         """Containers and processes of this stack that still run."""
-        return [*containers_with(self.session_token), *processes_of(self.state).values()]
+        processes = [command for pid, command in processes_of(self.state).items() if pid != os.getpid()]
+        return [*containers_with(self.session_token), *processes]
 
 
 def start(state: Path, *sam_options: str) -> DockerStack:

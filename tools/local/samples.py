@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -43,11 +44,12 @@ def sign_again(event: Any, key_text: str = operator_key()[1]) -> Any:
     return {**event, "headers": {**headers, **{name.lower(): value for name, value in request.headers.items()}}}
 
 
-def prepare(store: Store, client: DemoClient) -> None:
+def prepare(store: Store, url: str) -> None:
     """Make what the samples speak of, where it is missing: program, user, asset, access key and model.
 
-    Raises DemoFailed.
+    And remove the filter that one of them makes. ``url`` is that of the running stack. Raises DemoFailed.
     """
+    client = DemoClient(url, operator_key()[1])
     program = demo_program(store)
     for name in ("collect/post-events", "manage/post-assets"):
         event = sample(name)
@@ -56,5 +58,16 @@ def prepare(store: Store, client: DemoClient) -> None:
     key = store.access_key(key_id)
     if key is None or key.revoked:
         store.put_access_key(issue_key(MASTER_SECRET, key_id, programs=(program.incarnation,), scopes=(READ,))[0])
+    _delete_filter(url, json.loads(base64.b64decode(sample("manage/personalize-control-plane")["body"]))["name"])
     if not is_complete(client):
         rebase(client)
+
+
+def _delete_filter(url: str, name: str) -> None:
+    key_id, _, secret = operator_key()[1].partition(".")
+    personalize: Any = boto3.Session(key_id, secret, region_name=REGION).client(
+        "personalize", endpoint_url=f"{url}/personalize"
+    )
+    for resource in personalize.list_filters()["Filters"]:
+        if resource["name"] == name:
+            personalize.delete_filter(filterArn=resource["filterArn"])

@@ -42,9 +42,8 @@ def _invoke(options: argparse.Namespace) -> int:
     os.environ |= {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": REGION}
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     from tools.cli.deployment import OperationFailed, local_deployment
-    from tools.local.demo import DemoClient, DemoFailed
+    from tools.local.demo import DemoFailed
     from tools.local.invoke import invoker
-    from tools.local.key import operator_key
     from tools.local.samples import prepare, sign_again
 
     files = [file for path in options.paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
@@ -53,11 +52,10 @@ def _invoke(options: argparse.Namespace) -> int:
         check_machine("./nextbest invoke")
         stack = local_deployment(options.state)
         ensure_built()
-        client = DemoClient(stack.url, operator_key()[1])
         with invoker(ROOT / "template.yaml", state=options.state, endpoints=stack.endpoints, token=stack.token) as sam:
             for file in files:
                 event = sign_again(json.loads(file.read_text()))
-                prepare(stack.store(), client)
+                prepare(stack.store(), stack.url)
                 print(f"{file}:", file=sys.stderr, flush=True)
                 result = sam.invoke(options.function or file.parent.name, event, shlex.split(options.sam_options))
                 if result.returncode != 0:
