@@ -13,7 +13,12 @@ CONSUME = frozenset(
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
     "recommendations": READ | READ_ARTIFACTS | LOG | {"ssm:GetParameter"},
-    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage", "ssm:GetParameter"},
+    # A session's anonymous events are moved to its user: added there, and removed where they were.
+    "collect": READ
+    | READ_ARTIFACTS
+    | LOG
+    | ADD_EVENTS
+    | {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
     "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
     "rebase": READ

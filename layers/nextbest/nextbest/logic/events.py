@@ -39,7 +39,7 @@ class EventMessage:
                 "incarnation": self.incarnation,
                 "refresh_histories": self.refresh_histories,
                 "sent_us": self.sent_us,
-                "events": [asdict(event) for event in self.events],
+                "events": [_row(event) for event in self.events],
             },
             separators=(",", ":"),
         )
@@ -62,12 +62,17 @@ class EventMessage:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
 
+def _row(event: Event) -> dict[str, Any]:
+    """The fields of an event without those that are empty text, which are so by default."""
+    return {name: value for name, value in asdict(event).items() if value != ""}
+
+
 def _event(row: Mapping[str, Any]) -> Event:
     event = Event(**{**row, "labels": tuple(row.get("labels", ()))})
     names = (event.user_id, event.event_type, event.asset_id)
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError("user_id, event_type and asset_id must be non-empty text")
-    for text in (*names, event.event_id, event.source, event.recommendation_id, *event.labels):
+    for text in (*names, event.event_id, event.source, event.recommendation_id, event.session_id, *event.labels):
         text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
     if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
         raise ValueError("timestamp_us must be whole microseconds since 1970")

@@ -49,7 +49,12 @@ class Histories:
 
     @staticmethod
     def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
-        extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
+        extras = {
+            "labels": list(event.labels),
+            "source": event.source,
+            "recommendation_id": event.recommendation_id,
+            "session_id": event.session_id,
+        }
         body = {name: value for name, value in extras.items() if value}
         key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
         return key, {"body_json": to_json(body)} if body else {}
@@ -149,6 +154,7 @@ class Histories:
                 tuple(extras.get("labels", ())),
                 extras.get("source", ""),
                 extras.get("recommendation_id", ""),
+                extras.get("session_id", ""),
             )
 
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:

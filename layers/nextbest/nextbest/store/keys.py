@@ -4,6 +4,7 @@
     <incarnation>#U#<user>      E#<time>#<type>#<asset>[#<id>]  one event: the truth
     <incarnation>#U#<user>      H0                              packed history, user attributes
     <incarnation>#U#<user>      H1                              tail: events not folded yet
+    <incarnation>#U#<session>   O                               digest of the user whose session it is
     <incarnation>               S                               rebase status
     <incarnation>               G                               pointer to the segments
     <incarnation>               I                               folders that the program may import from
@@ -34,6 +35,7 @@ HISTORY = "H0"
 TAIL = "H1"
 HISTORY_PREFIX = "H"
 EVENT_PREFIX = "E#"
+SESSION_OWNER = "O"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"

@@ -109,6 +109,7 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
             event_id=row.get("eventId", ""),
             source=SOURCE if "userId" in row else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
+            session_id=_session_id(row.get("userId"), row["sessionId"]),
         )
         for place, row in enumerate(rows, 1)
     ]
@@ -140,6 +141,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
+            session_id=_session_id(user_id, request["sessionId"]),
         )
         for row in rows
         if "itemId" in row
@@ -147,6 +149,11 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
     # Before the events themselves, so that no model learns a type before it is known to be about items.
     remember_item_events(store, tracker.state.program.incarnation, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
+
+
+def _session_id(user_id: str | None, session_id: str) -> str:
+    """The session of an event; none where it is named like the known user, as that is how anonymous events are told."""
+    return "" if user_id == session_id else session_id
 
 
 def _check_time(time_us: int, path: str, now: float) -> None:
