@@ -21,6 +21,7 @@ class Event:
     """One event of one user.
 
     The identity of an event is (user, time, type, asset, client's event id): the same event sent twice is one event.
+    Of events of one user with the same client's event id only the first that is stored is one; the others are that one.
     ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
     recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
     in which it was done, where one was named: deleting the user deletes what the session did anonymously.

@@ -20,7 +20,7 @@ from nextbest.errors import NotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
-from nextbest.store.event_removal import EventRemoval, logged_event
+from nextbest.store.event_removal import EventRemoval, event_id_keys, logged_event
 from nextbest.store.histories import decode_attributes
 
 _SWEEPS = 20
@@ -92,9 +92,11 @@ class BulkRemoval(EventRemoval):
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
-        user_of = {key: event.user_id for key, event in self._events(program.incarnation) if unwanted(event)}
-        removed = self._table.delete_many(user_of)
-        in_parallel(lambda user_id: self._rebuild_without_tail(program, user_id), set(user_of.values()))
+        event_of = {key: event for key, event in self._events(program.incarnation) if unwanted(event)}
+        self._table.delete_many(event_id_keys(program.incarnation, event_of.values()))
+        removed = self._table.delete_many(event_of)
+        users = {event.user_id for event in event_of.values()}
+        in_parallel(lambda user_id: self._rebuild_without_tail(program, user_id), users)
         return removed
 
     def _events(self, incarnation: Incarnation) -> Iterator[tuple[ItemKey, Event]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.store import keys
 
 
@@ -22,6 +22,8 @@ class EventRemoval:
         pk = keys.user_pk(program.incarnation, user_id)
         unwanted = {keys.event_sk(event) for event in events}
         self._rebuild_without_tail(program, user_id, unwanted)
+        # Records of event ids go before the events: an id that is taken by no event is worse than one that is free.
+        self._table.delete_many(event_id_keys(program.incarnation, events))
         self._table.delete_many(ItemKey(pk, sk) for sk in sorted(unwanted))
 
     def _rebuild_without_tail(self, program: Program, user_id: str, unwanted: Set[str] = frozenset()) -> None:
@@ -43,6 +45,12 @@ class EventRemoval:
             self._table.delete(ItemKey(pk, keys.HISTORY), condition="attribute_not_exists(attributes_json)")
         except WriteRefused:
             self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+
+
+def event_id_keys(incarnation: Incarnation, events: Iterable[Event]) -> list[ItemKey]:
+    """The keys of the records of the events' ids, each once; none for events without a client's id."""
+    ids = dict.fromkeys((event.user_id, event.event_id) for event in events if event.event_id)
+    return [ItemKey(keys.user_pk(incarnation, user_id), keys.event_id_sk(event_id)) for user_id, event_id in ids]
 
 
 def logged_event(user_id: str, row: Item) -> Event:
