@@ -12,6 +12,13 @@ PLOTS ?= .evaluation
 TARGETS ?= window
 URL ?= http://127.0.0.1:$(PORT)
 
+# What is typed is taken as it is: a dollar, a quote or $(...) in it is neither make's nor the shell's to interpret.
+# Recipes use these as the shell's variables, in double quotes.
+AS_TYPED := FILE PROGRAM URL KEY STATE COLUMN_NAMES REJECTS TARGETS PLOTS
+$(foreach name,$(AS_TYPED),$(if $(filter command environment,$(firstword $(origin $(name)))),\
+  $(eval override $(name) := $$(value $(name)))))
+export $(AS_TYPED)
+
 PACKAGES := $(wildcard layers functions tools tests)
 IN_TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -22,32 +29,34 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check types tests audit evaluate bench soak cost coverage format install install-dev
+.PHONY: help start stop reset logs load doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
 
 start: install ## start everything on http://127.0.0.1:3000 with a demo program (PORT=, STATE=)
-	@./nextbest start --port $(PORT) --state $(STATE)
+	@./nextbest start --port $(PORT) --state "$$STATE"
 
 stop: ## stop a stack that runs in the background
-	@./nextbest stop --state $(STATE)
+	@./nextbest stop --state "$$STATE"
 
 reset: ## delete everything the stack has stored
-	@./nextbest reset --state $(STATE)
+	@./nextbest reset --state "$$STATE"
 
 logs: ## follow the log of a function: make logs FUNCTION=actions
-	@./nextbest logs $(FUNCTION) --state $(STATE)
+	@./nextbest logs $(FUNCTION) --state "$$STATE"
 
-load: install ## load your events: make load FILE=events.csv PROGRAM=name
+load: install ## load your events: make load FILE=events.csv PROGRAM=name (COLUMN_NAMES=, REJECTS=, ALLOW_REJECTS=1)
 	@$(if $(and $(FILE),$(PROGRAM)),,echo 'Name the file and the program: make load FILE=events.csv PROGRAM=name'; exit 2)
-	@./nextbest load '$(FILE)' --program '$(PROGRAM)' --url '$(URL)' --key "$(or $(KEY),$$(./nextbest key))" --state '$(STATE)'
+	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest load --program "$$PROGRAM" --url "$$URL" --state "$$STATE" \
+	  $${COLUMN_NAMES:+--columns "$$COLUMN_NAMES"} $${REJECTS:+--rejects "$$REJECTS"} \
+	  $(if $(ALLOW_REJECTS),--allow-rejects) $(if $(LITERAL_NULLS),--literal-nulls) -- "$$FILE"
 
 doctor: ## check the local stack, and say how to fix what is wrong
-	@./nextbest doctor --state $(STATE)
+	@./nextbest doctor --state "$$STATE"
 
-start-docker: install ## the plain `sam local start-api` on PORT (needs Docker, and python3.13 on the PATH)
-	@./nextbest start-docker --port $(PORT) --state $(STATE) -- $(SAM_OPTIONS)
+start-docker: install ## the same on the plain `sam local start-api` (needs Docker, and python3.13 on the PATH)
+	@./nextbest start-docker --port $(PORT) --state "$$STATE" -- $(SAM_OPTIONS)
 
 test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)
@@ -60,6 +69,9 @@ types:
 tests: # two workers; tests/conftest.py says what they share
 	@.venv/bin/python -m pytest $(IN_TWO_WORKERS)
 
+test-docker: install-dev ## make start-docker, all samples of events/ and Ctrl-C, where Docker is
+	@.venv/bin/python -m pytest tests/docker -mdocker
+
 coverage: install-dev ## how much of each package the tests run that need no stack
 	@.venv/bin/python -m pytest tests/unit tests/functions tests/store $(IN_TWO_WORKERS) --cov --cov-report=
 
@@ -68,7 +80,7 @@ audit: install-dev ## known vulnerabilities in what a deployment runs
 
 evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
 	@$(if $(FILE),,echo 'Name the file of events: make evaluate FILE=events.csv.gz'; exit 2)
-	@./nextbest evaluate $(FILE) --targets $(TARGETS) --plots $(PLOTS)
+	@./nextbest evaluate --targets "$$TARGETS" --plots "$$PLOTS" -- "$$FILE"
 
 bench: install-dev ## latency of requests, as ratios to two yardsticks measured beside them
 	@./nextbest bench

@@ -104,7 +104,7 @@ def test_poison_ends_as_a_dead_letter_and_all_else_arrives(
         deployment.application.function(source.function),
         sqs=deployment.sqs,
         queue_url=urls[source.queue],
-        environments=deployment.environments,
+        invoker=deployment.environments,
     )
 
     # When it is polled, through an outage of the database as well

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from tests.functions.test_samples import signed_now
 from tests.infrastructure.test_events import names_of_kind, sample
+from tools.local.samples import sign_again
 
 EMOJI = "\N{GRINNING FACE}"
 HALF_A_PAIR = "\ud800"
@@ -86,7 +86,7 @@ def changed(name: str, *, headers: Mapping[str, str] | None = None, **members: A
     event["headers"] |= headers or {}
     if "authorization" in sample(name)["headers"]:
         with suppress(ValueError):  # nothing that a signer signs
-            event = signed_now(event)
+            event = sign_again(event)
         event["headers"] |= headers or {}
     return Sent(name.split("/")[0], event)
 

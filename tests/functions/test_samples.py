@@ -6,22 +6,18 @@ would show only after a deployment.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from nextbest.domain.access_keys import READ, issue_key
 from tests.functions.conftest import PROGRAM, Functions
 from tests.infrastructure.permissions import ALLOWED
 from tests.infrastructure.test_events import names_of_kind, sample
-from tools.local.engines import REGION
-from tools.local.key import MASTER_SECRET, operator_key
+from tools.local.key import MASTER_SECRET
+from tools.local.samples import sign_again
 
 PAGE = {"items", "total", "page", "size"}
 PROGRAM_SETTINGS = {
@@ -83,24 +79,7 @@ Change = Callable[[Any], Any]
 
 def run(functions: Functions, name: str, change: Change = lambda event: event) -> Any:
     """What the sample's function answers to the sample, or to what ``change`` makes of it."""
-    return functions.answer(name.split("/")[0], signed_now(change(sample(name))))
-
-
-def signed_now(event: Any, key_text: str = operator_key()[1]) -> Any:
-    """The event, signed again as an AWS SDK does where it is signed: the signatures in the files are out of date."""
-    headers = event.get("headers", {})
-    if "authorization" not in headers:
-        return event
-    body = event["body"]
-    request = AWSRequest(
-        method=event["requestContext"]["http"]["method"],
-        url=f"https://{headers['host']}{event['rawPath']}",
-        data=base64.b64decode(body) if event["isBase64Encoded"] else body.encode(),
-        headers={name: headers[name] for name in ("content-type", "x-amz-target") if name in headers},
-    )
-    key_id, _, secret = key_text.partition(".")
-    SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(request)
-    return {**event, "headers": headers | {name.lower(): value for name, value in request.headers.items()}}
+    return functions.answer(name.split("/")[0], sign_again(change(sample(name))))
 
 
 @pytest.fixture

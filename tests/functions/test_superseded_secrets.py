@@ -11,9 +11,10 @@ import pytest
 
 from nextbest.domain.access_keys import READ, issue_key, key_text, rotate_key
 from tests.functions.conftest import PROGRAM, Functions
-from tests.functions.test_samples import AFTER_A_REBASE, STATUSES, signed_now
+from tests.functions.test_samples import AFTER_A_REBASE, STATUSES
 from tests.infrastructure.test_events import names_of_kind, sample
 from tools.local.key import MASTER_SECRET, operator_key
+from tools.local.samples import sign_again
 
 MANAGING = {"manage/delete-key", "manage/get-keys", "manage/post-keys", "manage/post-programs", "manage/put-key"}
 """Samples of the calls that take the current secret."""
@@ -43,7 +44,7 @@ class Clients:
         event = sample(name) | changes
         if "actionhub-key" in event["headers"]:
             event["headers"] = event["headers"] | {"actionhub-key": secret}
-        answer = self.functions.answer(name.split("/")[0], signed_now(event, secret))
+        answer = self.functions.answer(name.split("/")[0], sign_again(event, secret))
         return answer["statusCode"], answer["body"]
 
     def control(self, secret: str, operation: str, **members: str) -> tuple[int, str]:

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "training": {"scoring", "domain"},
     "scoring": {"domain"},
     "filters": {"domain"},
+    "event_files": {"domain"},
     "history": {"domain"},
     "domain": set[str](),
     "errors": set[str](),

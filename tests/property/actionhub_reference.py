@@ -77,6 +77,9 @@ class NewProgram(BaseModel):
     event_relevance_decay: int = Field(default=365, gt=2, le=2147483647)
     action_weight_floor: float = Field(default=0, lt=1, allow_inf_nan=False)
     description: str = Field(default="", max_length=4096)
+    never_recommended: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
+    )
 
 
 class ImportLocations(BaseModel):

@@ -317,6 +317,7 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "event_relevance_decay": st.sampled_from([2, 3, 365, 7.0, 7.5, "30", "x"]),
     "action_weight_floor": st.sampled_from([0, 0.5, 0.999, 1, 1.0, -1, "0.1", True, None]),
     "description": st.sampled_from(["", "tab\t", "d" * 4096, "d" * 4097]),
+    "never_recommended": st.sampled_from([[], ["return"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]),
 }
 
 

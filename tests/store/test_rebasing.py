@@ -18,6 +18,7 @@ from nextbest.errors import Forbidden, InvalidInput
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
+from nextbest.scoring import Model
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts, drink_events, ticking_clock
 from tests.store.conftest import PROGRAM
@@ -203,3 +204,47 @@ def test_settings_changed_after_a_rebase_count_at_once(store: DynamoStore) -> No
 
 def base_weight(recommendations: list[Recommendation], asset_id: str) -> float:
     return next(entry.base_weight for entry in recommendations if entry.asset_id == asset_id)
+
+
+def test_a_rebase_reports_whether_the_last_model_came_true(store: DynamoStore) -> None:
+    # Given a model, after which a day passed
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, drink_events(now=NOW))
+    rebase(store, artifacts)
+    # When the program is rebased again
+    rebase(store, artifacts, NOW + DAY)
+    # Then the new model's report holds what was expected of the last one, and what was observed
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    assert state.model is not None
+    drift = Model.from_bytes(artifacts.get(state.model.key)).report["drift"]
+    assert drift["repeats"]["recommendations"] > 0
+    assert drift["repeats"]["observed"] == 0
+
+
+@pytest.mark.parametrize("never", [(), ("order", "return")])
+def test_event_types_that_are_never_recommended_are_stored(store: DynamoStore, never: tuple[str, ...]) -> None:
+    store.update_program(replace(PROGRAM, never_recommended=never))
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    assert state.program.never_recommended == never
+
+
+def test_a_change_of_what_is_never_recommended_works_at_once(store: DynamoStore) -> None:
+    # Given a model, before and after the program stops recommending one event type
+    artifacts = MemoryArtifacts()
+    store.append(PROGRAM, drink_events(now=NOW))
+    rebase(store, artifacts)
+    recommender = Recommender(store, artifacts)
+    text = credentials(key_text(store))
+    event_type = drink_events(now=NOW)[0].event_type
+    answers = []
+    for never in ((), (event_type,)):
+        store.update_program(replace(PROGRAM, never_recommended=never))
+        read, state = recommender.read(text, PROGRAM.program_id, "user-1", now=NOW)
+        assert read.history is not None
+        answer = recommender.recommend(state, read.history, now=NOW, limit=10, allow_repeats=True, explained=False)
+        answers.append({entry.event_type for entry in answer.recommendations})
+    # Then the very next answer is without it
+    assert event_type in answers[0]
+    assert event_type not in answers[1]

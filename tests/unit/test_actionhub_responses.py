@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from nextbest.actionhub.actions import user_actions
 from nextbest.actionhub.assets import AssetItem
 from nextbest.actionhub.hot_routes import UserNextActionList
-from nextbest.actionhub.programs import ProgramSettings
+from nextbest.actionhub.programs import ProgramDetails, ProgramSettings
 from nextbest.actionhub.segments import SegmentItem
 from nextbest.actionhub.users import UserHistory, UserHistoryEvent, time_of
 from nextbest.domain.actions import Action, Recommendation
@@ -155,6 +155,15 @@ def test_fields_and_types_of_recommendations_are_the_documents(
 )
 def test_the_members_of_an_entry_are_in_the_contracts_order(model: type[BaseModel], members: list[str]) -> None:
     assert list(model.model_fields) == members
+
+
+def test_what_is_never_recommended_is_named_only_where_it_was_set() -> None:
+    plain = ProgramDetails.of(Program("shop")).model_dump()
+    assert list(plain) == list(ProgramSettings.model_fields)
+    assert ProgramDetails.of(Program("shop", never_recommended=("return",))).model_dump() == {
+        **plain,
+        "never_recommended": ["return"],
+    }
 
 
 def test_an_event_that_was_imported_from_far_ahead_weighs_as_one_of_tomorrow() -> None:

@@ -14,11 +14,22 @@ from tools.cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
-    *("install", "start", "start-docker", "stop", "reset", "logs", "key", "variables", "load"),
+    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load"),
     *("doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
 }
-ONLY_FOR_SOME_COMMANDS = {"boto3", "botocore", "flask", "matplotlib", "numpy", "pydantic", "samcli", "tqdm", "urllib3"}
+ONLY_FOR_SOME_COMMANDS = {
+    "boto3",
+    "botocore",
+    "duckdb",
+    "flask",
+    "matplotlib",
+    "numpy",
+    "pydantic",
+    "samcli",
+    "tqdm",
+    "urllib3",
+}
 
 
 def help_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:

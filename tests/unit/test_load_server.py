@@ -2,133 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
 
+from nextbest.event_files.rows import RowRules
+from tests.load_server_double import HEADER, KEY, Double, command, running_double, write
 from tools.cli.__main__ import main
 from tools.cli.load import load
 from tools.cli.load_client import ATTEMPTS, FIRST_CONTACT_ATTEMPTS, Server
 from tools.cli.load_errors import Interrupted, ServerRefuses
 
-KEY = "demo.secret"
-HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
-
-
-@dataclass
-class Contract:
-    """What the server double knows and does: programs, events, and the answers it gives instead, in order."""
-
-    programs: set[str] = field(default_factory=lambda: {"shop"})
-    events: set[tuple[str, ...]] = field(default_factory=set)
-    posts: list[list[dict[str, Any]]] = field(default_factory=list)
-    queries: list[dict[str, list[str]]] = field(default_factory=list)
-    connections: set[int] = field(default_factory=set)
-    instead: list[int] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def answer(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:
-        if headers.get("actionhub-key") != KEY:
-            return 403, {"detail": "Could not validate API KEY"}
-        if (method, path) == ("POST", "/programs"):
-            self.programs.add(body["program_id"])
-            return 200, {"api_key": "new.secret", "program_id": body["program_id"]}
-        if headers.get("program-id") not in self.programs:
-            return 404, {"detail": "Program not found"}
-        if (method, path) == ("GET", "/program"):
-            return 200, {"program_id": headers["program-id"], "program_name": "Shop"}
-        if (method, path) == ("POST", "/events"):
-            return self._post(body["events"])
-        return 404, {"detail": "Not Found"}
-
-    def _post(self, events: list[dict[str, Any]]) -> tuple[int, Any]:
-        with self.lock:
-            self.posts.append(events)
-            if self.instead and (status := self.instead.pop(0)) != 200:
-                return status, {"message": "Service Unavailable"}
-            wrong = [index for index, event in enumerate(events) if len(event["asset_id"]) > 64]
-            if wrong:
-                message = "String should have at most 64 characters"
-                return 422, {
-                    "detail": [
-                        {"loc": ["body", "events", index, "asset_id"], "msg": message, "type": "string_too_long"}
-                        for index in wrong
-                    ]
-                }
-            names = ("user_id", "event_timestamp", "event_type", "asset_id")
-            identities = [tuple(str(event[name]) for name in names) for event in events]
-            fresh = len(set(identities) - self.events)
-            self.events.update(identities)
-            known = len(identities) - fresh
-            result = f"accepted {fresh} events, {known} duplicates"
-            return 200, {"result": result, "accepted": fresh, "duplicates": known}
-
-
-@dataclass
-class Double:
-    """The running server double."""
-
-    contract: Contract
-    url: str
+RULES = RowRules(now=1e9)
 
 
 @pytest.fixture
 def double() -> Iterator[Double]:
-    contract = Contract()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            size = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(size)) if size else None
-            url = urlsplit(self.path)
-            contract.connections.add(self.client_address[1])
-            if url.path == "/events":
-                contract.queries.append(parse_qs(url.query))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, answer = contract.answer(self.command, url.path, headers, body)
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _serve  # noqa: N815  # the names that http.server calls
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield Double(contract, f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def write(folder: Path, rows: int) -> Path:
-    path = folder / "events.csv"
-    path.write_text(HEADER + "".join(f"user-{row % 7},order,latte,{row},app|morning\n" for row in range(rows)))
-    return path
-
-
-def command(double: Double, path: Path, *more: str) -> list[str]:
-    state = str(path.parent / "state")
-    return ["load", str(path), "--program", "shop", "--url", double.url, "--key", KEY, "--state", state, *more]
+    with running_double() as double:
+        yield double
 
 
 def server_of(double: Double, pauses: list[float]) -> Server:
@@ -176,13 +72,14 @@ def test_rows_that_the_server_refuses_are_named_and_the_rest_arrives(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "events.csv"
-    rows = ["ada,order,latte,1,", f"ada,order,{'x' * 65},2,", "ada,order,tea,never,", f"bob,order,{'y' * 70},4,"]
+    rows = ["ada,order,latte,1,", "ada,order,unknown tea,2,", "ada,order,tea,never,", "bob,order,unknown cake,4,"]
     path.write_text(HEADER + "\n".join([*rows, "bob,order,scone,5,"]) + "\n")
-    assert main(command(double, path)) == 0
+    assert main(command(double, path)) == 1
     assert [len(post) for post in double.contract.posts] == [4, 2]
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "  rejected 2: asset_id: String should have at most 64 characters (row 3, 5)",
-        "  rejected 1: timestamp is neither epoch seconds nor ISO 8601 (row 4)",
+        "  rejected 2: asset_id: Value is not allowed (line 3, 5)",
+        "  rejected 1: timestamp is neither seconds since 1970 nor ISO 8601 (such as 2024-02-21T10:15:00Z) (line 4)",
+        "  --rejects FILE writes all rejected rows, with line and reason, to a file",
     ]
     assert {identity[3] for identity in double.contract.events} == {"latte", "scone"}
 
@@ -196,7 +93,7 @@ def test_a_new_program_is_created_first(double: Double, tmp_path: Path, capsys: 
 
 def test_nothing_is_sent_with_a_wrong_key(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, 3)
-    assert main([*command(double, path), "--key", "wrong"]) == 1
+    assert main([*command(double, path), "--key", "wrong"]) == 2
     assert "Could not validate API KEY" in capsys.readouterr().err
     assert double.contract.posts == []
 
@@ -207,6 +104,7 @@ def test_passing_trouble_is_retried_later_and_later(double: Double, tmp_path: Pa
     counts = load(
         write(tmp_path, 5),
         server_of(double, pauses),
+        RULES,
         progress_file=tmp_path / "progress.json",
         stop=threading.Event(),
     )
@@ -223,6 +121,7 @@ def test_loading_gives_up_on_lasting_trouble_and_keeps_what_was_done(double: Dou
         load(
             path,
             server_of(double, []),
+            RULES,
             progress_file=progress_file,
             stop=threading.Event(),
             batch_size=10,
@@ -230,7 +129,7 @@ def test_loading_gives_up_on_lasting_trouble_and_keeps_what_was_done(double: Dou
         )
     # The batch after the failed one may have been on its way already; then it is noted as well.
     assert len(double.contract.events) in (10, 20)
-    counts = load(path, server_of(double, []), progress_file=progress_file, stop=threading.Event(), batch_size=7)
+    counts = load(path, server_of(double, []), RULES, progress_file=progress_file, stop=threading.Event(), batch_size=7)
     assert (counts.accepted, counts.duplicates) == (30, 0)
     assert not progress_file.exists()
 
@@ -262,9 +161,9 @@ def test_a_restart_sends_the_first_row_again(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, 30)
-    double.contract.instead = [200, 413]
-    assert main(command(double, path, "--batch", "10", "--workers", "1")) == 1
-    assert "refused 10 rows between row 4 and row 26: 413" in capsys.readouterr().err
+    double.contract.instead = [200, 400]
+    assert main(command(double, path, "--batch", "10", "--workers", "1")) == 2
+    assert "refused 10 rows between line 4 and line 26: 400" in capsys.readouterr().err
     known = len(double.contract.events)
     assert known >= 10
     assert main(command(double, path, "--restart")) == 0
@@ -278,7 +177,7 @@ def test_a_stop_during_a_pause_ends_the_loading_at_once(double: Double, tmp_path
     double.contract.instead = [503]
     server = Server(double.url, "shop", KEY, urllib3.PoolManager(), random.Random(1), interrupted)
     with pytest.raises(Interrupted):
-        load(write(tmp_path, 3), server, progress_file=tmp_path / "progress.json", stop=threading.Event())
+        load(write(tmp_path, 3), server, RULES, progress_file=tmp_path / "progress.json", stop=threading.Event())
     assert len(double.contract.posts) == 1
 
 
@@ -308,6 +207,7 @@ def test_no_counts_are_made_up_from_an_answer_outside_the_contract(
         load(
             write(tmp_path, 3),
             server_of(double, []),
+            RULES,
             progress_file=tmp_path / "progress.json",
             stop=threading.Event(),
         )
@@ -323,14 +223,14 @@ def test_loading_an_unusable_file_says_why(
     path = tmp_path / "events.csv"
     path.write_text(content)
     double.contract.programs.clear()
-    assert main(command(double, path)) == 1
+    assert main(command(double, path)) == 2
     assert why in capsys.readouterr().err
     assert double.contract.programs == set()
 
 
 def test_a_folder_is_told_from_a_file(double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(double, tmp_path)) == 1
-    assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name one file in it\n"
+    assert main(command(double, tmp_path)) == 2
+    assert capsys.readouterr().err == f"load: {tmp_path} is a folder; name the files in it\n"
 
 
 def test_a_refused_program_is_told_in_the_servers_words(
@@ -339,12 +239,14 @@ def test_a_refused_program_is_told_in_the_servers_words(
     wrong = {"type": "string_pattern_mismatch", "loc": ["body", "program_id"], "msg": "String should match pattern"}
     refusals = {"GET": (404, {"detail": "Program not found"}), "POST": (422, {"detail": [wrong]})}
     monkeypatch.setattr(double.contract, "answer", lambda method, *_: refusals[method])
-    assert main(command(double, write(tmp_path, 1), "--program", "my shop")) == 1
+    assert main(command(double, write(tmp_path, 1), "--program", "my shop")) == 2
     expected = "load: cannot open or create program my shop: 422 program_id: String should match pattern\n"
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.parametrize("wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense")])
+@pytest.mark.parametrize(
+    "wrong", [("--batch", "1001"), ("--workers", "0"), ("--key", ""), ("--url", "nonsense"), ("--columns", "user")]
+)
 def test_a_wrong_option_is_refused(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
 ) -> None:

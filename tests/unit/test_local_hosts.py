@@ -8,8 +8,10 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from tools.local.doors import require_token
+from tools.local.doors import forward_by_service, require_token
+from tools.local.gateway import Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, host_name, require_host
+from tools.local.private_network import listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -126,3 +128,39 @@ def test_door_stays_shut(changed: dict[str, str]) -> None:
     assert status == "403 Forbidden"
     assert not [name for name, _ in headers if name.lower().startswith("access-control")]
     assert TOKEN.encode() not in body
+
+
+def request_signed_for(service: str) -> dict[str, str]:
+    """The variables of a request that an AWS client signed."""
+    scope = f"local/20261128/us-east-1/{service}/aws4_request"
+    authorization = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0123"
+    return {"HTTP_HOST": "host.docker.internal:4566", "HTTP_AUTHORIZATION": authorization, "REQUEST_URI": "/"}
+
+
+def test_request_goes_to_the_service_that_it_is_signed_for_under_the_name_of_that_engine() -> None:
+    def named(name: str) -> WSGIApplication:
+        def respond(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            start_response("200 OK", [])
+            return [f"{name} at {environment['HTTP_HOST']}".encode()]
+
+        return respond
+
+    servers = {service: Server(listen("127.0.0.1", 0), threads=1) for service in ("s3", "lambda")}
+    try:
+        for service, server in servers.items():
+            server.run(named(service))
+        door = forward_by_service({service: server.urls[0] for service, server in servers.items()})
+        for service, server in servers.items():
+            body = call(door, request_signed_for(service))[2].decode()
+            assert body == f"{service} at {server.urls[0].removeprefix('http://')}"
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+@pytest.mark.parametrize("variables", [request_signed_for("sts"), {"HTTP_HOST": "localhost", "REQUEST_URI": "/"}])
+def test_request_for_no_service_that_runs_here_is_refused(variables: dict[str, str]) -> None:
+    status, _, body = call(forward_by_service({"s3": "http://127.0.0.1:1"}), variables)
+
+    assert status == "400 Bad Request"
+    assert b"here are s3" in body

@@ -1,7 +1,8 @@
 """Training and scoring at size: ``./nextbest bench-training``.
 
-Prints the conditions, the seconds to train, the bytes of the artifact, and the time to score one user. The events are
-drawn from a fixed seed: users with tastes for groups of actions, a third of their events repeats.
+Prints the conditions, the seconds to train, the bytes of the artifact, the time to score one user, and the time to
+select the best actions, scores equal or not. The events are drawn from a fixed seed: users with tastes for groups of
+actions, a third of their events repeats.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.scoring.selection import strongest
 from nextbest.training import train
 
 NOW = 1_760_000_000.0
@@ -25,6 +27,8 @@ DAYS = 365.0
 GROUPS = 200
 REPEATS = 0.35
 SCORED_USERS = 500
+SELECTED_FROM = (23_000, 100_000)
+SELECTIONS = 200
 
 
 def synthetic_events(events: int, actions: int, users: int, seed: int) -> dict[str, NDArray[np.generic]]:
@@ -93,3 +97,25 @@ def run(*, events: int, actions: int, users: int) -> None:
         f"artifact {len(data):,} bytes, load {(loaded - began) * 1e3:.1f} ms, index {(looked_up - loaded) * 1e3:.1f} ms"
     )
     print(f"score one user: p50 {np.percentile(durations, 50):.0f} µs, p99 {np.percentile(durations, 99):.0f} µs")
+    for size in SELECTED_FROM:
+        print(f"select 10 of {size:,} actions, p50: {', '.join(selection_times(size))}")
+
+
+def selection_times(size: int) -> list[str]:
+    """How long the selection of ten takes, by how many of the scores are equal."""
+    random = np.random.default_rng(size)
+    distinct, ties = random.random(size), random.random(size)
+    kinds = {
+        "distinct": distinct,
+        "all equal": np.full(size, 0.5),
+        "1 % above equal ones": np.where(distinct < 0.01, 1.0 + distinct, 0.5),
+    }
+    times = []
+    for kind, scores in kinds.items():
+        durations = []
+        for _ in range(SELECTIONS):
+            started = time.perf_counter()
+            strongest(10, scores, ties)
+            durations.append((time.perf_counter() - started) * 1e6)
+        times.append(f"{kind} {np.median(durations):.0f} µs")
+    return times

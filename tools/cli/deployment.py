@@ -48,6 +48,12 @@ class Deployment:
         """Whether this is a local stack, with engines on this machine in place of AWS."""
         return bool(self.endpoints)
 
+    @property
+    def token(self) -> str:
+        """The session token of its credentials; of a local stack, what opens its doors."""
+        credentials = self.session.get_credentials()
+        return (credentials.token if credentials else None) or ""
+
     def client(self, service: str) -> Any:
         """A client of one AWS service; ``Any``, because the service is known only at run time."""
         make: Any = self.session.client
@@ -92,7 +98,7 @@ def local_deployment(state: Path) -> Deployment:
         raise OperationFailed(f"no local stack is running with the state folder {state}: `make start` starts one")
     content = json.loads(description.read_text())
     variables, queues = content["variables"], content["queues"]
-    services = ("dynamodb", "s3", "sqs", "lambda")
+    services = ("dynamodb", "s3", "sqs", "ssm", "lambda")
     session = boto3.Session(
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],

@@ -13,6 +13,7 @@ from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
 from nextbest.scoring import Model
+from nextbest.training.drift import describe
 from tools.cli.deployment import Deployment, OperationFailed
 
 DAY_SECONDS = 86_400.0
@@ -157,3 +158,7 @@ def _program(deployment: Deployment, program: Program, now: float) -> Iterator[F
     age_days = (now - model.trained_at) / DAY_SECONDS
     fix = "look at the log of rebase, or PUT /program/rebase" if age_days > OLD_MODEL_DAYS else ""
     yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", fix)
+    drifted = describe(model.report.get("drift", {}))
+    if drifted:
+        fix = "a season, a campaign or a faulty import: see docs/operations.md, Drift; the next rebase learns from it"
+        yield Finding(name, drifted, fix)

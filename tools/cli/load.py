@@ -1,11 +1,11 @@
-"""Loads a file of events into a program, through the public API.
+"""Loads files of events into a program, through the public API.
 
     ./nextbest load events.csv.gz --program shop
 
-The file is CSV, plain or gzipped, with a header that names ``user_id``, ``event_type``, ``asset_id``, ``timestamp``
-(epoch seconds, or ISO 8601; no offset means UTC) and, if wanted, ``labels`` (separated by ``|`` or ``;``), in any
-order. It is streamed, never held in memory as a whole. A small progress file lets the same command go on after an
-interruption; sending a row twice would do no harm either, because the same event is stored once.
+Files are CSV, TSV, JSON Lines or Parquet; text may be packed with gzip or zstd (docs/tutorial.md has the columns and
+the rules). They are read to the end once, so that a damaged file is found before anything is sent, and then streamed,
+never held in memory as a whole. A small progress file lets the same command go on after an interruption; sending a row
+twice would do no harm either, because the same event is stored once.
 """
 
 from __future__ import annotations
@@ -17,20 +17,31 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from tqdm import tqdm
 
-from tools.cli.load_client import Server
+from nextbest.errors import FileUnusable
+from nextbest.event_files.content import is_parquet
+from nextbest.event_files.reader import RejectedRow, check_file, read_rows
+from nextbest.event_files.rows import STANDS_FOR_NOTHING, RowRules
+from tools.cli.load_batches import LARGEST_BATCH, Batch, batches_of
+from tools.cli.load_client import PostResult, Server
 from tools.cli.load_errors import Interrupted, LoadError
 from tools.cli.load_progress import Counts, Progress, progress_path
-from tools.cli.load_rows import LARGEST_BATCH, Batch, count_rows, read_batches
+from tools.cli.load_rejects import open_rejects
+
+LOADED, ROWS_REJECTED, NOT_LOADED, STOPPED = 0, 1, 2, 130
+"""The exit statuses of a load."""
 
 
 def load(
     path: Path,
     server: Server,
+    rules: RowRules,
     *,
     progress_file: Path,
     stop: threading.Event,
@@ -38,21 +49,26 @@ def load(
     workers: int = 2,
     process_user_actions: bool = True,
     report: Callable[[Batch], object] = lambda _: None,
+    reject: Callable[[RejectedRow], object] = lambda _: None,
 ) -> Counts:
     """Send what is not sent yet, ``workers`` batches at a time, and return the counts of the whole file.
 
     The progress file is updated after each batch and removed at the end; however a load is interrupted, what the server
-    has confirmed is saved first. ``stop`` is set when the load ends, so that workers end their pauses. ``report`` is
-    called with each batch that is done. Raises LoadError.
+    has confirmed is saved first. ``stop`` is set when the load fails, so that workers end their pauses. ``report`` is
+    called with each batch that is done, ``reject`` with each row that is rejected. Raises LoadError and FileUnusable.
     """
     progress = Progress.read(progress_file)
-    pending: dict[Future[Counts], Batch] = {}
+    pending: dict[Future[PostResult], Batch] = {}
     executor = ThreadPoolExecutor(workers, thread_name_prefix="load")
 
-    def settle(futures: Iterable[Future[Counts]]) -> list[Batch]:
+    def settle(futures: Iterable[Future[PostResult]]) -> list[Batch]:
         batches = []
         for future in futures:
-            counts = future.result()
+            result = future.result()
+            counts = Counts(result.accepted, result.duplicates)
+            for row in result.rejected:
+                counts.reject(row)
+                reject(row)
             batches.append(pending.pop(future))
             progress.add(batches[-1].ranges, counts)
             progress.save(progress_file)
@@ -63,7 +79,7 @@ def load(
             report(batch)
 
     try:
-        for batch in read_batches(path, batch_size, tuple(progress.ranges)):
+        for batch in batches_of(read_rows(path, rules), batch_size, tuple(progress.ranges)):
             # A few pending batches keep the workers busy and memory small.
             if len(pending) >= 2 * workers:
                 settle_some()
@@ -71,39 +87,40 @@ def load(
         while pending:
             settle_some()
     finally:
-        stop.set()
+        if pending:
+            stop.set()
         executor.shutdown(cancel_futures=True)
         settle([future for future in pending if not future.cancelled() and future.exception() is None])
     progress_file.unlink(missing_ok=True)
     return progress.counts
 
 
-def summary(counts: Counts, sent: int, seconds: float) -> str:
-    """The summary of a load: the counts of the file, the rate of this run, and each reason with its first rows."""
+def summary(counts: Counts, sent: int, seconds: float, unit: str = "line") -> str:
+    """The summary of a load: the counts of the file, the rate of this run, and each reason with its first lines."""
     rate = f"{sent / seconds:,.0f} rows/s" if seconds > 0 else "at once"
     lines = [
         f"{counts.rows:,} rows: accepted {counts.accepted:,}, duplicate {counts.duplicates:,}, "
         f"rejected {counts.rejected:,} ({seconds:.1f} s, {rate})"
     ]
     for why, reason in sorted(counts.reasons.items(), key=lambda item: -item[1].count):
-        rows = ", ".join(str(row) for row in reason.rows)
-        lines.append(
-            f"  rejected {reason.count:,}: {why} (row {rows}{', ...' if reason.count > len(reason.rows) else ''})"
-        )
+        places = ", ".join(str(line) for line in reason.lines)
+        more = ", ..." if reason.count > len(reason.lines) else ""
+        hint = "; --literal-nulls takes it as text" if why.endswith(STANDS_FOR_NOTHING) else ""
+        lines.append(f"  rejected {reason.count:,}: {why}{hint} ({unit} {places}{more})")
     return "\n".join(lines)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; 0 if every row was sent or rejected, 1 if the load failed, 130 after Ctrl-C."""
+    """Run the command; its exit status, LOADED, ROWS_REJECTED, NOT_LOADED or STOPPED."""
     stop = threading.Event()
     try:
         return _run(options, stop)
-    except LoadError as error:
+    except (LoadError, FileUnusable) as error:
         print(f"load: {error}", file=sys.stderr)
-        return 1
+        return NOT_LOADED
     except (KeyboardInterrupt, Interrupted):
         print("load: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return STOPPED
     finally:
         stop.set()
 
@@ -113,30 +130,82 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
         if stop.wait(seconds):
             raise Interrupted
 
-    total = count_rows(options.file)
+    rules = RowRules(now=time.time(), columns=options.columns, literal_nulls=options.literal_nulls)
+    row_counts = _check_files(_expand(options.files), rules)
     url = options.url.rstrip("/")
-    progress_file = progress_path(options.state, options.file, options.program, url)
+    reading = f"{sorted(rules.columns.mapped.items())}\n{rules.literal_nulls}"
+    progress_files = {path: progress_path(options.state, path, options.program, url, reading) for path in row_counts}
     if options.restart:
-        progress_file.unlink(missing_ok=True)
-    pool = urllib3.PoolManager(maxsize=options.workers)
-    # Jitter only keeps the workers from retrying together; a fixed seed is enough, and reproducible.
-    server = Server(url, options.program, options.key, pool, random.Random(0), pause)
-    if server.open_program():
-        print(f"created program {options.program}")
-    before = Progress.read(progress_file).counts.rows
-    if before:
-        print(f"going on after {before:,} rows done earlier")
-    began = time.monotonic()
-    with tqdm(total=total, initial=before, unit=" rows", unit_scale=True, desc=options.program, disable=None) as bar:
-        counts = load(
-            options.file,
-            server,
-            progress_file=progress_file,
-            stop=stop,
-            batch_size=options.batch,
-            workers=options.workers,
-            process_user_actions=not options.back_fill,
-            report=lambda batch: bar.update(batch.covered),
-        )
-    print(summary(counts, counts.rows - before, time.monotonic() - began))
-    return 0
+        for progress_file in progress_files.values():
+            progress_file.unlink(missing_ok=True)
+    goes_on = any(progress_file.exists() for progress_file in progress_files.values())
+    with open_rejects(options.rejects, list(row_counts), append=goes_on) as note_rejected:
+        pool = urllib3.PoolManager(maxsize=options.workers)
+        # Jitter only keeps the workers from retrying together; a fixed seed is enough, and reproducible.
+        server = Server(url, options.program, options.key, pool, random.Random(0), pause)
+        if server.open_program():
+            print(f"created program {options.program}")
+        total = Counts()
+        for path, row_count in row_counts.items():
+            bar_name = options.program if len(row_counts) == 1 else path.name
+            before = Progress.read(progress_files[path]).counts.rows
+            if before:
+                print(f"going on after {before:,} rows done earlier")
+            began = time.monotonic()
+            with tqdm(
+                total=row_count, initial=before, unit=" rows", unit_scale=True, desc=bar_name, disable=None
+            ) as bar:
+                counts = load(
+                    path,
+                    server,
+                    rules,
+                    progress_file=progress_files[path],
+                    stop=stop,
+                    batch_size=options.batch,
+                    workers=options.workers,
+                    process_user_actions=not options.back_fill,
+                    report=partial(_advance, bar),
+                    reject=partial(note_rejected, path),
+                )
+                # What was expected counts blank lines, too.
+                bar.total = counts.rows
+            unit = "row" if is_parquet(path) else "line"
+            text = summary(counts, counts.rows - before, time.monotonic() - began, unit)
+            print(text if len(row_counts) == 1 else f"{path}: {text}")
+            total.add(counts)
+    if total.rejected and options.rejects is None:
+        print("  --rejects FILE writes all rejected rows, with line and reason, to a file")
+    allowed = options.allow_rejects and total.rejected < total.rows
+    return ROWS_REJECTED if total.rejected and not allowed else LOADED
+
+
+def _advance(bar: tqdm[Any], batch: Batch) -> None:
+    bar.update(batch.covered)
+
+
+def _expand(names: Iterable[str]) -> list[Path]:
+    """The files of names and patterns; what is the name of a file is no pattern. Raises FileUnusable."""
+    paths: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.exists() or not set(name) & set("*?["):
+            paths.append(path)
+        elif matches := sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
+            paths += matches
+        else:
+            raise FileUnusable(f"there is no file {name}, and none that this pattern matches")
+    return list(dict.fromkeys(paths))
+
+
+def _check_files(paths: Iterable[Path], rules: RowRules) -> dict[Path, int]:
+    """About how many rows each file has. Raises FileUnusable with a line for each file that cannot be loaded."""
+    row_counts: dict[Path, int] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            row_counts[path] = check_file(path, rules)
+        except FileUnusable as error:
+            problems.append(error.message)
+    if problems:
+        raise FileUnusable("\nload: ".join(problems))
+    return row_counts

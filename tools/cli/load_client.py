@@ -1,24 +1,37 @@
-"""A client of one program's ``POST /events``: batches in, counts out; failed requests are repeated."""
+"""A client of one program's ``POST /events``: batches in, results out; failed requests are repeated."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import urllib3
 
+from nextbest.domain.events import Event
+from nextbest.domain.times import format_time
+from nextbest.event_files.reader import RejectedRow
+from tools.cli.load_batches import Batch
 from tools.cli.load_errors import ServerRefuses
-from tools.cli.load_progress import Counts
-from tools.cli.load_rows import Batch
 
+# Half of what the server takes, because a gateway may wrap and escape a body on its way.
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
 ATTEMPTS = 8
 # Report a server that is not running soon; be patient with one that fails during a load.
 FIRST_CONTACT_ATTEMPTS = 3
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 15.0
 TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
+
+
+@dataclass(slots=True)
+class PostResult:
+    """What became of a batch: how many rows were accepted or known already, and which were rejected."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +53,55 @@ class Server:
         if self._program_opens():
             return False
         body = {"program_name": self.program, "program_id": self.program}
-        status, answer = self.call("POST", "/programs", body)
+        status, answer = self.call("POST", "/programs", _encode(body))
         if status != 200:
             raise ServerRefuses(f"cannot open or create program {self.program}: {_refusal(status, answer)}")
         if not self._program_opens():
             raise ServerRefuses(f"created program {self.program}, but this key does not open it; use an admin key")
         return True
 
-    def post(self, batch: Batch, *, process_user_actions: bool = True) -> Counts:
-        """Send a batch; rows that the server names in a 422 are counted as rejected and the rest is sent again.
+    def post(self, batch: Batch, *, process_user_actions: bool = True) -> PostResult:
+        """Send a batch: in halves where it is too large, and again without the rows that the server names in a 422.
 
         Raises ServerRefuses for any other error.
         """
-        counts = Counts()
-        counts.add(batch.rejected)
-        events, rows = batch.events, batch.rows
+        result = PostResult(rejected=list(batch.rejected))
         path = f"/events?process_user_actions={str(process_user_actions).lower()}"
-        while events:
-            status, answer = self.call("POST", path, {"events": events})
+        pending = [batch.rows]
+        while pending:
+            rows = pending.pop()
+            if not rows:
+                continue
+            content = _encode({"events": [_event_body(row.event) for row in rows]})
+            half = len(rows) // 2
+            if half and len(content) > LARGEST_BODY_BYTES:
+                pending += [rows[half:], rows[:half]]
+                continue
+            status, answer = self.call("POST", path, content)
+            wrong = _wrong_events(answer, len(rows)) if status == 422 else {}
             if status == 200:
                 accepted, duplicates = _posted(answer)
-                counts.accepted += accepted
-                counts.duplicates += duplicates
-                break
-            wrong = _wrong_events(answer, len(events)) if status == 422 else {}
-            if not wrong:
-                span = f"{len(rows)} rows between row {min(rows)} and row {max(rows)}"
+                result.accepted += accepted
+                result.duplicates += duplicates
+            elif status == 413 and half:
+                pending += [rows[half:], rows[:half]]
+            elif status == 413:
+                result.rejected.append(RejectedRow(rows[0].number, rows[0].line, "larger than the server takes (413)"))
+            elif wrong:
+                result.rejected += [RejectedRow(rows[i].number, rows[i].line, wrong[i]) for i in sorted(wrong)]
+                pending.append([row for index, row in enumerate(rows) if index not in wrong])
+            else:
+                lines = [row.line for row in rows]
+                span = f"{len(rows)} rows between line {min(lines)} and line {max(lines)}"
                 raise ServerRefuses(f"the server refused {span}: {_refusal(status, answer)}")
-            for index, why in sorted(wrong.items()):
-                counts.reject(rows[index], why)
-            events = [event for index, event in enumerate(events) if index not in wrong]
-            rows = [row for index, row in enumerate(rows) if index not in wrong]
-        return counts
+        return result
 
-    def call(self, method: str, path: str, body: object = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
+    def call(self, method: str, path: str, content: bytes | None = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
         """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again after longer pauses.
 
         Raises ServerRefuses when the last attempt fails too, or when the answer is not JSON.
         """
         headers = {"program-id": self.program, "actionhub-key": self.key, "content-type": "application/json"}
-        content = None if body is None else json.dumps(body).encode()
         for attempt in range(attempts):
             if attempt:
                 longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
@@ -92,6 +114,9 @@ class Server:
                 why = str(error).rpartition(": ")[2]
                 problem = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
                 continue
+            if response.status == 413:
+                # Whatever stands between may answer this one without JSON.
+                return response.status, None
             if response.status != 429 and response.status < 500:
                 return response.status, _decode(response.status, response.data)
             problem = f"{self.url} kept answering {response.status} to {method} {path}"
@@ -103,6 +128,21 @@ class Server:
         if status in (200, 403, 404):
             return status == 200
         raise ServerRefuses(f"cannot open program {self.program}: {_refusal(status, answer)}")
+
+
+def _event_body(event: Event) -> dict[str, object]:
+    return {
+        "user_id": event.user_id,
+        "event_timestamp": format_time(event.timestamp_us),
+        "event_type": event.event_type,
+        "asset_id": event.asset_id,
+        "labels": event.labels,
+    }
+
+
+def _encode(body: object) -> bytes:
+    """JSON in UTF-8: escapes would take twice the bytes for most of the world's scripts."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _decode(status: int, data: bytes) -> Any:

@@ -1,9 +1,11 @@
 """What can stop a load.
 
 LoadError             the message says why, and what to do
-├── FileUnusable      missing, empty, wrong columns, not text
+├── ProgressUnusable  the progress file is damaged, or the rejects cannot be written
 └── ServerRefuses     no server, wrong key, or a response outside the contract
 Interrupted           stopped by the user
+
+A file that cannot be read raises the library's FileUnusable.
 """
 
 
@@ -11,8 +13,8 @@ class LoadError(Exception):
     """A load cannot go on; the message is for the user."""
 
 
-class FileUnusable(LoadError):
-    """The file is missing, empty, not text, or lacks columns."""
+class ProgressUnusable(LoadError):
+    """The progress file is damaged, or the file of rejected rows cannot be written."""
 
 
 class ServerRefuses(LoadError):

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.cli.load_errors import FileUnusable
+from nextbest.event_files.reader import RejectedRow
+from tools.cli.load_errors import ProgressUnusable
 
-EXAMPLES_PER_REASON = 3
+EXAMPLES_PER_REASON = 10
 # Limits the size of the counts if every row has another reason.
 DISTINCT_REASONS = 50
 OTHER_REASONS = "other reasons"
@@ -18,10 +19,10 @@ OTHER_REASONS = "other reasons"
 
 @dataclass(slots=True)
 class Reason:
-    """How many rows were rejected for one reason, and the first of them."""
+    """How many rows were rejected for one reason, and the lines of the first of them."""
 
     count: int = 0
-    rows: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -42,23 +43,23 @@ class Counts:
         """All rows counted."""
         return self.accepted + self.duplicates + self.rejected
 
-    def reject(self, row: int, why: str) -> None:
+    def reject(self, row: RejectedRow) -> None:
         """Count one rejected row."""
-        self._add_reason(why, 1, [row])
+        self._add_reason(row.reason, 1, [row.line])
 
     def add(self, other: Counts) -> None:
         """Add the counts of other rows."""
         self.accepted += other.accepted
         self.duplicates += other.duplicates
         for why, reason in other.reasons.items():
-            self._add_reason(why, reason.count, reason.rows)
+            self._add_reason(why, reason.count, reason.lines)
 
-    def _add_reason(self, why: str, count: int, rows: list[int]) -> None:
+    def _add_reason(self, why: str, count: int, lines: list[int]) -> None:
         if why not in self.reasons and len(self.reasons) >= DISTINCT_REASONS:
             why = OTHER_REASONS
         reason = self.reasons.setdefault(why, Reason())
         reason.count += count
-        reason.rows = sorted([*reason.rows, *rows])[:EXAMPLES_PER_REASON]
+        reason.lines = sorted([*reason.lines, *lines])[:EXAMPLES_PER_REASON]
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Progress:
         """Write the progress file, whole or not at all."""
         path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.parent.mkdir(exist_ok=True)
-        reasons = {why: {"count": reason.count, "rows": reason.rows} for why, reason in self.counts.reasons.items()}
+        reasons = {why: {"count": reason.count, "lines": reason.lines} for why, reason in self.counts.reasons.items()}
         counts = {"accepted": self.counts.accepted, "duplicates": self.counts.duplicates, "reasons": reasons}
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({"ranges": self.ranges, "counts": counts}))
@@ -85,7 +86,7 @@ class Progress:
 
     @classmethod
     def read(cls, path: Path) -> Progress:
-        """The progress kept at ``path``; none yet where there is no file. Raises FileUnusable if it is damaged."""
+        """The progress kept at ``path``; none yet where there is no file. Raises ProgressUnusable if it is damaged."""
         if not path.exists():
             return cls()
         try:
@@ -94,7 +95,7 @@ class Progress:
             ranges = [(int(start), int(stop)) for start, stop in content["ranges"]]
             return cls(ranges=ranges, counts=Counts(**content["counts"], reasons=reasons))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileUnusable(f"the progress file {path} is damaged ({error}); use --restart") from error
+            raise ProgressUnusable(f"the progress file {path} is damaged ({error}); use --restart") from error
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -108,9 +109,9 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def progress_path(state: Path, file: Path, program: str, url: str) -> Path:
-    """The progress file of one file's content into one program of one server."""
+def progress_path(state: Path, file: Path, program: str, url: str, reading: str = "") -> Path:
+    """The progress file of one file's content into one program of one server; ``reading`` says how it is read."""
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256")
-    digest.update(f"\n{program}\n{url}".encode())
+    digest.update(f"\n{program}\n{url}\n{reading}".encode())
     return state / "load" / f"{digest.hexdigest()[:32]}.json"

@@ -2,9 +2,15 @@
 
 install.py       packages into .venv and the DynamoDB engine, from a bare Python
 stack.py         starts everything in order, and stops it
-docker.py        the plain ``sam local start-api``, for those who have Docker
+docker_stack.py  the same on the plain ``sam local start-api``, for those who have Docker
+docker.py        whether Docker runs, where containers find this machine, and which are ours
+build.py         ``sam build``, once for each state of the sources
+invoke.py        ``sam local invoke`` on the engines of a stack that runs
+samples.py       the events of ``events/``: signed when they are used, and the data that they speak of
 processes.py     child processes that never outlive the stack
 nosync.py        runs the DynamoDB engine without waiting for the disk
+private_network.py, hosts.py, doors.py  what keeps others out
+state.py         the folder that keeps what is stored
 engines.py       DynamoDB, S3 and SQS on this machine
 template.py      template.yaml as the stack needs it: functions, tables, buckets, queues
 resources.py     creates what the template declares in the engines

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program, new_incarnation
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
 from tools.simulator import demo_population
@@ -26,8 +27,7 @@ USER_ID = "grace"
 _SEED = 7
 _BATCH_EVENTS = 1000
 _POLL_SECONDS = 0.25
-_REBASE_SECONDS = 120.0
-_COMPLETE = "program_user_graph_complete"
+_REBASE_SECONDS = 600.0
 
 
 class DemoFailed(Exception):
@@ -44,17 +44,18 @@ class DemoClient:
 
     def post_events(self, events: Sequence[Event]) -> None:
         body = {"events": [_wire_form(event) for event in events]}
-        self._call("POST", "/events", body)
+        self.call("POST", "/events", body)
 
     def rebase(self) -> None:
-        self._call("PUT", "/program/rebase")
+        self.call("PUT", "/program/rebase")
 
     def status(self) -> Mapping[str, Any]:
         """``status_id`` and ``message`` of the program's rebase."""
-        status: Mapping[str, Any] = self._call("GET", "/program/status")
+        status: Mapping[str, Any] = self.call("GET", "/program/status")
         return status
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON of the response. Raises DemoFailed if the status is another than 200."""
         data = None if body is None else json.dumps(body).encode()
         response = self._http.request(method, self._url + path, body=data, headers=self._headers)
         if response.status != 200:
@@ -68,16 +69,11 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
     The time at which the simulation ends is kept in ``state``, so that an interrupted load continues with the same
     events, of which none is stored twice. Raises DemoFailed.
     """
-    if store.program_state(PROGRAM_ID) is not None and client.status()["status_id"] == _COMPLETE:
+    if store.program_state(PROGRAM_ID) is not None and is_complete(client):
         return False
-    # It exists if an earlier load was interrupted.
-    with contextlib.suppress(AlreadyExists):
-        incarnation = new_incarnation(PROGRAM_ID, random=SystemRandom())
-        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation))
-    program = store.program_state(PROGRAM_ID)
-    assert program is not None
+    program = demo_program(store)  # it exists if an earlier load was interrupted
     population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
-    store.put_assets(program.program.incarnation, population.assets)
+    store.put_assets(program.incarnation, population.assets)
     # The events of one user together: they are stored with fewer writes.
     events = sorted(population.events)
     batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]
@@ -86,21 +82,38 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
         for batch in batches:
             client.post_events(batch)
             bar.update(len(batch))
-    client.rebase()
-    _wait_for_rebase(client)
+    rebase(client)
     return True
 
 
-def _wait_for_rebase(client: DemoClient) -> None:
+def demo_program(store: Store) -> Program:
+    """The demo program; created, without data, where it does not exist."""
+    with contextlib.suppress(AlreadyExists):
+        incarnation = new_incarnation(PROGRAM_ID, random=SystemRandom())
+        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation))
+    state = store.program_state(PROGRAM_ID)
+    assert state is not None
+    return state.program
+
+
+def is_complete(client: DemoClient) -> bool:
+    """Whether the demo program has a model of its latest rebase."""
+    complete: bool = client.status()["status_id"] == COMPLETE
+    return complete
+
+
+def rebase(client: DemoClient) -> None:
+    """Rebase the demo program, and wait for the end. Raises DemoFailed."""
+    client.rebase()
     deadline = time.monotonic() + _REBASE_SECONDS
     shown = ""
     while True:
         status = client.status()
-        if status["status_id"] == _COMPLETE:
+        if status["status_id"] == COMPLETE:
             return
-        if "failed" in status["status_id"] or time.monotonic() > deadline:
+        if status["status_id"] == FAILED or time.monotonic() > deadline:
             raise DemoFailed(
-                f"the status of the demo's rebase is {status['status_id']}: {status['message']} (see logs/rebase.log)"
+                f"the demo's rebase is at {status['status_id']}: {status['message']} (see its function's log)"
             )
         if status["message"] != shown:
             shown = status["message"]

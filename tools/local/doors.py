@@ -8,7 +8,8 @@ alone; all AWS clients send AWS_SESSION_TOKEN with what they sign. Requests of w
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 from wsgiref.util import is_hop_by_hop
@@ -25,6 +26,8 @@ _CONNECTIONS = 32
 _TIMEOUT_SECONDS = 60.0
 _TOKEN = "x-amz-security-token"
 _CORS_PREFIX = "access-control-"
+# The scope of a signature: key id, day, region, service.
+_SERVICE = re.compile(r"Credential=[^/,]+/\d{8}/[^/,]+/([^/,]+)/aws4_request")
 
 
 def require_token(application: WSGIApplication, token: str, names: Collection[str]) -> WSGIApplication:
@@ -44,12 +47,34 @@ def require_token(application: WSGIApplication, token: str, names: Collection[st
     return check
 
 
-def forward_to(url: str) -> WSGIApplication:
-    """An application that passes requests on to the engine at ``url``, and its responses back."""
+def forward_by_service(urls: Mapping[str, str]) -> WSGIApplication:
+    """An application that is all of AWS at one address: each request is passed on to the service it was signed for.
+
+    ``urls`` has the engine of each service. An engine is called by its own name, whatever the caller called it.
+    """
+    engines = {service: forward_to(url, host=urlsplit(url).netloc) for service, url in urls.items()}
+
+    def forward(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        scope = _SERVICE.search(environment.get("HTTP_AUTHORIZATION", ""))
+        service = scope[1] if scope else "none"
+        if service not in engines:
+            message = f"signed for the service {service}; here are {', '.join(sorted(engines))}"
+            return respond(start_response, "400 Bad Request", message)
+        return engines[service](environment, start_response)
+
+    return forward
+
+
+def forward_to(url: str, *, host: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS) -> WSGIApplication:
+    """An application that passes requests on to the engine at ``url``, and its responses back.
+
+    With ``host``, the engine reads that in ``Host`` in place of what the caller wrote there.
+    """
     engine = urlsplit(url)
     pool = urllib3.HTTPConnectionPool(
-        engine.hostname or "", engine.port, maxsize=_CONNECTIONS, timeout=_TIMEOUT_SECONDS, retries=False
+        engine.hostname or "", engine.port, maxsize=_CONNECTIONS, timeout=timeout_seconds, retries=False
     )
+    replaced = {} if host is None else {"HOST": host}
 
     def forward(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = int(environment.get("CONTENT_LENGTH") or 0)
@@ -64,7 +89,9 @@ def forward_to(url: str) -> WSGIApplication:
                 environment["REQUEST_URI"],
                 body=environment["wsgi.input"].read(length) if length else None,
                 headers={
-                    name: value for name, value in headers.items() if not is_hop_by_hop(name) and name != "EXPECT"
+                    name: value
+                    for name, value in {**headers, **replaced}.items()
+                    if not is_hop_by_hop(name) and name != "EXPECT"
                 },
                 redirect=False,
                 assert_same_host=False,

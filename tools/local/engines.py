@@ -43,13 +43,14 @@ class Engines:
     def queue_url(self, name: str) -> str:
         return f"{self.sqs_url}/{ACCOUNT_ID}/{name}"
 
+    def urls(self) -> dict[str, str]:
+        """Where each service listens, by the name that signatures have."""
+        return {"dynamodb": self.dynamodb_url, "s3": self.s3_url, "sqs": self.sqs_url, "ssm": self.ssm_url}
+
     def variables(self) -> dict[str, str]:
         """Environment variables with which AWS SDKs find the engines."""
         return {
-            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
-            "AWS_ENDPOINT_URL_S3": self.s3_url,
-            "AWS_ENDPOINT_URL_SQS": self.sqs_url,
-            "AWS_ENDPOINT_URL_SSM": self.ssm_url,
+            **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in self.urls().items()},
             "AWS_EC2_METADATA_DISABLED": "true",
             LOCAL_VARIABLE: "true",
             "AWS_REGION": REGION,
@@ -58,12 +59,9 @@ class Engines:
         }
 
 
-def start_engines(processes: Processes, *, state: Path, logs: Path, one_endpoint: bool = False) -> Engines:
-    """Start the engines on free ports with their data under ``state``; returns when all of them listen.
-
-    ``one_endpoint`` puts all services behind one URL, without the faster DynamoDB engine.
-    """
-    with_dynoxide = DYNOXIDE.exists() and not one_endpoint
+def start_engines(processes: Processes, *, state: Path, logs: Path) -> Engines:
+    """Start the engines on free ports with their data under ``state``; returns when all of them listen."""
+    with_dynoxide = DYNOXIDE.exists()
     state.mkdir(parents=True, exist_ok=True)
     host = unguessable_address()
     ministack_port = free_port(host)
@@ -102,7 +100,7 @@ def _ministack_variables(state: Path, *, with_dynamodb: bool) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
-        "SERVICES": "s3,sqs,ssm,dynamodb,sts" if with_dynamodb else "s3,sqs,ssm",
+        "SERVICES": "s3,sqs,ssm,dynamodb" if with_dynamodb else "s3,sqs,ssm",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "ministack"),
         "S3_PERSIST": "1",

@@ -1,8 +1,10 @@
 """API Gateway on this machine: SAM CLI's own routes and responses, around our execution environments.
 
 What SAM CLI gets wrong about HTTP APIs is corrected here: the event (``proxy_event``), unknown routes (404, not 403),
-failing functions (500, not 502) and oversized requests (413). This uses members of SAM CLI that are not public, hence
-its exact pin in requirements/local.in and the comparison with SAM's own sample event in the tests.
+final slashes, failing functions (500, not 502) and oversized requests (413). What it gets right is left: like API
+Gateway, it decodes a path before it looks for the route, so an id with a slash has no path. This uses members of SAM
+CLI that are not public, hence its exact pin in requirements/local.in and the comparison with SAM's own sample event in
+the tests.
 """
 
 from __future__ import annotations
@@ -72,6 +74,9 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
 
     def create(self) -> None:
         super().create()
+        # HTTP APIs distinguish a path from the same path with a final slash, SAM CLI does not.
+        for rule in self.app.url_map.iter_rules():
+            rule.strict_slashes = True
         self.app.config["MAX_CONTENT_LENGTH"] = _REQUEST_LIMIT_BYTES
 
     def _construct_error_handling(self) -> None:
@@ -128,6 +133,7 @@ class Server:
     def __init__(self, *listeners: socket.socket, threads: int = MANY_THREADS) -> None:
         self.urls = tuple("http://{}:{}".format(*listener.getsockname()) for listener in listeners)
         self._application: WSGIApplication = Flask("starting")
+        self._closed = False
         self._server = create_server(
             self._delegate,
             map={},  # otherwise all servers of a process share one event loop
@@ -140,10 +146,19 @@ class Server:
     def run(self, application: WSGIApplication) -> None:
         """Respond to requests in the background from now on."""
         self._application = application
-        threading.Thread(target=self._server.run, name=f"server of {self.urls[0]}", daemon=True).start()
+        threading.Thread(target=self._serve, name=f"server of {self.urls[0]}", daemon=True).start()
 
     def close(self) -> None:
+        self._closed = True
         self._server.close()
+
+    def _serve(self) -> None:
+        try:
+            self._server.run()
+        except OSError:
+            # It may be waiting on the sockets that were closed.
+            if not self._closed:
+                raise
 
     def _delegate(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._application(environment, start_response)

@@ -1,4 +1,4 @@
-"""The Invoke call of the Lambda API, so that a function can start another one with a stock AWS client."""
+"""The Invoke call of the Lambda API: served, for functions that start another one with a stock AWS client, and made."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
+import urllib3
 from flask import Flask, Response, request
 
-from tools.local.environments import Environments
+from tools.local.environments import Environments, Invocation
+from tools.local.processes import ProcessDied
 from tools.local.template import Application, Function
 
 _LOG = logging.getLogger(__name__)
@@ -61,6 +63,24 @@ class LambdaApi:
         invocation = self._environments.invoke(function, event)
         if invocation.error_type is not None:
             _LOG.error("%s failed in the background: %s", function.name, invocation.payload.decode(errors="replace"))
+
+
+class InvokeClient:
+    """Calls the Lambda API at ``url``, unsigned."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = urllib3.PoolManager(retries=False)
+
+    def invoke(self, function: Function, event: bytes) -> Invocation:
+        """Run the function on one event. Raises ProcessDied if nothing answers."""
+        url = f"{self._url}/2015-03-31/functions/{function.logical_id}/invocations"
+        try:
+            response = self._http.request("POST", url, body=event, headers={"content-type": "application/json"})
+        except urllib3.exceptions.HTTPError as error:
+            raise ProcessDied(f"{self._url} does not answer: {error}") from error
+        failed = response.status != HTTPStatus.OK or "x-amz-function-error" in response.headers
+        return Invocation(response.data, "Unhandled" if failed else None)
 
 
 def _json(status: HTTPStatus, body: dict[str, str], headers: dict[str, str]) -> Response:

@@ -11,12 +11,12 @@ import json
 import logging
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local.engines import ACCOUNT_ID, REGION
-from tools.local.environments import Environments, Invocation
+from tools.local.environments import Invocation
 from tools.local.processes import ProcessDied
 from tools.local.template import Function, QueueSource
 
@@ -30,17 +30,24 @@ _PAUSE_AFTER_ERROR_SECONDS = 1.0
 _RECEIVE_LIMIT = 10
 
 
+class Invoker(Protocol):
+    """What runs functions: our execution environments, or a Lambda API."""
+
+    def invoke(self, function: Function, event: bytes) -> Invocation:
+        """Run the function on one event. Raises ProcessDied if that is not possible."""
+
+
 class QueuePoller:
     """Feeds one queue to one function in a thread of its own until ``close``."""
 
     def __init__(
-        self, source: QueueSource, function: Function, *, sqs: SQSClient, queue_url: str, environments: Environments
+        self, source: QueueSource, function: Function, *, sqs: SQSClient, queue_url: str, invoker: Invoker
     ) -> None:
         self._source = source
         self._function = function
         self._sqs = sqs
         self._queue_url = queue_url
-        self._environments = environments
+        self._invoker = invoker
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"poller-{source.queue}", daemon=True)
 
@@ -62,7 +69,7 @@ class QueuePoller:
         ).get("Messages", [])
         if not messages:
             return 0
-        invocation = self._environments.invoke(self._function, queue_event(messages, queue=self._source.queue))
+        invocation = self._invoker.invoke(self._function, queue_event(messages, queue=self._source.queue))
         failed = failed_message_ids(
             invocation,
             (message["MessageId"] for message in messages),

@@ -72,11 +72,11 @@ class Processes:
             self._children.add(child)
         return child
 
-    def stop(self, *children: subprocess.Popen[bytes]) -> None:
-        """Send these children SIGTERM, wait, and kill what is left of their process groups."""
+    def stop(self, *children: subprocess.Popen[bytes], seconds: float = _STOP_SECONDS) -> None:
+        """Send these children SIGTERM, wait so long, and kill what is left of their process groups."""
         for child in children:
             _signal_group(child, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + seconds
         for child in children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=max(0.0, deadline - time.monotonic()))

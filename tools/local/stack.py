@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -25,7 +24,7 @@ from tools.local.poller import QueuePoller
 from tools.local.private_network import Listeners, listen, unguessable_address
 from tools.local.processes import ProcessDied, Processes, tail
 from tools.local.resources import create_resources, open_store, sqs_client
-from tools.local.state import make_private, write_private
+from tools.local.state import lock, make_private, write_private
 from tools.local.template import read_application
 
 _WATCH_SECONDS = 1.0
@@ -114,7 +113,7 @@ class Stack:
 
     def _start(self) -> None:
         make_private(self._state)
-        self._lock_state()
+        self._cleanup.callback(lock(self._state).close)
         self._description.unlink(missing_ok=True)  # of a stack that was killed
         self._gateway_server = self._server(self._listeners.gateway, listen(self._host, 0))
         processes = Processes()
@@ -141,13 +140,7 @@ class Stack:
         """Let those who hold the token reach the engines, and have functions be invoked, from outside."""
         engines, sockets = self._engines, self._listeners.doors
         self._doors = {"lambda": self._server(sockets["lambda"], listen(self._host, 0))}
-        urls = {
-            "dynamodb": engines.dynamodb_url,
-            "s3": engines.s3_url,
-            "sqs": engines.sqs_url,
-            "ssm": engines.ssm_url,
-        }
-        for service, url in urls.items():
+        for service, url in engines.urls().items():
             self._doors[service] = self._server(sockets[service], threads=FEW_THREADS)
             self._doors[service].run(require_token(forward_to(url), self._token, LOOPBACK_NAMES))
 
@@ -187,19 +180,10 @@ class Stack:
                 self._application.function(source.function),
                 sqs=sqs,
                 queue_url=self._engines.queue_url(source.queue),
-                environments=self._environments,
+                invoker=self._environments,
             )
             poller.start()
             self._cleanup.callback(poller.close)
-
-    def _lock_state(self) -> None:
-        """Allow one stack for each state folder; the kernel releases the lock however the process ends."""
-        lock = (self._state / "lock").open("a+")
-        self._cleanup.callback(lock.close)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
 
     def _code_version(self) -> int:
         """A number that changes whenever a source file of a function or layer does."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
+from typing import TextIO
 
 _OWNER_ONLY = 0o700
 # What the commands put into it; any of these tells our folder from others.
@@ -24,6 +27,23 @@ def make_private(state: Path) -> None:
         state.chmod(_OWNER_ONLY)
     except PermissionError as error:
         raise NotAStateFolder(f"{state} belongs to another user: name a folder of your own") from error
+
+
+def lock(state: Path) -> TextIO:
+    """Take the folder for this process, until the file is closed or the process ends, however it ends.
+
+    Raises BlockingIOError if another process has taken it.
+    """
+    file = (state / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def write_private(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
     NextbestError
     ├── InvalidInput          the caller's fault: what was wrong, where, and what is allowed
     │   ├── FilterSyntaxError     a filter expression that cannot be parsed or bound
+    │   ├── FileUnusable          a file of events that is missing, damaged, no text, or lacks columns
     │   └── QuotaExceeded         a documented limit of ours
     ├── NotFound              the thing named does not exist
     ├── AlreadyExists         the name is taken
@@ -48,6 +49,10 @@ class FilterSyntaxError(InvalidInput):
     def __init__(self, message: str, *, position: int | None = None) -> None:
         super().__init__(message, field="filterExpression")
         self.position = position
+
+
+class FileUnusable(InvalidInput):
+    """A file of events that is missing, damaged, no text, or lacks columns; the message is one line."""
 
 
 class QuotaExceeded(InvalidInput):

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 from tools.cli.commands.options import ROOT, add_command, add_state
 
 if TYPE_CHECKING:
+    from nextbest.store.base import Store
     from tools.cli.commands.options import Commands
+    from tools.local.stack import Report
 
 _STOP_SECONDS = 20.0
 _FIRST_FREE_PORT, _LAST_PORT = 1024, 65535
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_BUILT_TEMPLATE = ROOT / ".aws-sam" / "build" / "template.yaml"
 
 
 def add_commands(commands: Commands) -> None:
@@ -39,11 +40,16 @@ def add_commands(commands: Commands) -> None:
     start.set_defaults(
         run=lambda options: _start(options.template, options.state.resolve(), options.port, demo=options.demo)
     )
-    docker = add_command(commands, "start-docker", "build, then run `sam local start-api` unchanged; needs Docker")
+    docker = add_command(
+        commands, "start-docker", "the same on `sam local start-api` and its Docker containers; needs Docker"
+    )
     _add_port(docker)
     add_state(docker)
+    docker.add_argument("--no-demo", dest="demo", action="store_false", help="do not load the demo program")
     docker.add_argument("options", nargs="*", help="for SAM CLI, after --, for example -- --skip-pull-image")
-    docker.set_defaults(run=lambda options: _start_docker(options.state.resolve(), options.port, options.options))
+    docker.set_defaults(
+        run=lambda options: _start_docker(options.state.resolve(), options.port, options.options, demo=options.demo)
+    )
     stop = add_command(commands, "stop", "stop a local stack that runs in the background")
     add_state(stop)
     stop.set_defaults(run=lambda options: _stop(options.state))
@@ -68,29 +74,12 @@ def _add_port(command: argparse.ArgumentParser) -> None:
 
 
 def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
-    for number in _STOP_SIGNALS:
-        # Raising in the main thread runs the clean-up of every context manager on the way out.
-        signal.signal(number, _interrupt)
-    if (pid := _running(state)) is not None:
-        print(f"A stack (process {pid}) already uses {state}: run `make stop` first, or start another one", end=" ")
-        print(f"beside it with `make start STATE=.state2 PORT={port + 1}`.")
-        return 1
-    if (problem := _port_problem(port)) is not None:
-        print(f"Port {port} {problem}, or run `make start PORT={port + 1 if port >= _FIRST_FREE_PORT else 3000}`.")
-        return 1
+    _catch_stop_signals()
+    if (status := _check_free(state, port, "make start")) != 0:
+        return status
     from tools.local.private_network import Listeners, enter_private_network
-    from tools.local.state import NotAStateFolder, make_private
 
-    try:
-        make_private(state)
-    except NotAStateFolder as error:
-        print(error, file=sys.stderr)
-        return 1
-    began = time.monotonic()
-
-    def report(message: str) -> None:
-        print(f"{time.monotonic() - began:5.1f} s  {message}", flush=True)
-
+    report = _reporter()
     listeners = Listeners.open(port)
     if not enter_private_network():
         report("no network of its own on this system: the engines listen on an address that is hard to guess")
@@ -99,22 +88,17 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
     from tools.local.engines import REGION
 
     _prepare_sam(REGION)
-    from tools.local.demo import PROGRAM_ID, USER_ID, DemoClient, DemoFailed, load_demo
+    from tools.local.demo import DemoFailed
     from tools.local.processes import ProcessDied
     from tools.local.stack import Stack
 
     try:
         with Stack(template, state=state, listeners=listeners, report=report) as stack:
-            if demo and load_demo(DemoClient(stack.inner_url, stack.key), stack.store, state=state):
-                report(f"program {PROGRAM_ID} is loaded and rebased")
+            if demo:
+                _load_demo(stack.inner_url, stack.key, stack.store, state, report)
             stack.announce()
             report("ready; Ctrl-C stops everything")
-            print(
-                f"\n  URL   {stack.url}\n  key   {stack.key}\n  logs  make logs FUNCTION=actions\n\n"
-                f"  curl -H 'actionhub-key: {stack.key}' -H 'program-id: {PROGRAM_ID}' "
-                f"'{stack.url}/users/{USER_ID}/actions?limit=3'\n",
-                flush=True,
-            )
+            _print_first_request(stack.url, stack.key, log="actions")
             stack.watch()
     except KeyboardInterrupt:
         report("stopped")
@@ -124,26 +108,95 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
         return 1
 
 
-def _start_docker(state: Path, port: int, options: Sequence[str]) -> int:
-    for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
+def _start_docker(state: Path, port: int, options: Sequence[str], *, demo: bool) -> int:
+    _catch_stop_signals()
+    from tools.local.build import BuildFailed, ensure_built
+    from tools.local.docker import DockerMissing, check_machine
+
+    try:
+        check_machine("make start-docker")
+    except DockerMissing as error:
+        print(error, file=sys.stderr)
+        return 1
+    if (status := _check_free(state, port, "make start-docker")) != 0:
+        return status
+    report = _reporter()
+    _log_to(state / "logs" / "gateway.log")
     from tools.local.engines import REGION
 
     _prepare_sam(REGION)
-    from tools.local.docker import DockerMissing, build, check_machine, start_api
+    from tools.local.demo import DemoFailed
+    from tools.local.docker_stack import DIFFERENCES, DockerStack
+    from tools.local.processes import ProcessDied
+
+    try:
+        report("sam build is done" if ensure_built() else "nothing has changed since the last build")
+        with DockerStack(ROOT / "template.yaml", state=state, port=port, options=options, report=report) as stack:
+            if demo:
+                _load_demo(stack.url, stack.key, stack.store, state, report)
+            stack.announce()
+            report("ready; Ctrl-C stops everything, which takes a few seconds")
+            _print_first_request(stack.url, stack.key, log="start-api")
+            print(f"{DIFFERENCES}\n", flush=True)
+            stack.watch()
+    except KeyboardInterrupt:
+        report("stopped")
+        return 0
+    except (BuildFailed, DockerMissing, ProcessDied, DemoFailed, TimeoutError, ValueError) as error:
+        print(f"Stopped: {error}\nMore in {state / 'logs'}.", file=sys.stderr)
+        return 1
+
+
+def _load_demo(url: str, key: str, store: Store, state: Path, report: Report) -> None:
+    from tools.local.demo import PROGRAM_ID, DemoClient, load_demo
+
+    if load_demo(DemoClient(url, key), store, state=state):
+        report(f"program {PROGRAM_ID} is loaded and rebased")
+
+
+def _print_first_request(url: str, key: str, *, log: str) -> None:
+    from tools.local.demo import PROGRAM_ID, USER_ID
+
+    print(
+        f"\n  URL   {url}\n  key   {key}\n  logs  make logs FUNCTION={log}\n\n"
+        f"  curl -H 'actionhub-key: {key}' -H 'program-id: {PROGRAM_ID}' '{url}/users/{USER_ID}/actions?limit=3'\n",
+        flush=True,
+    )
+
+
+def _check_free(state: Path, port: int, command: str) -> int:
+    """The exit status, after a message, if a stack cannot start on this state folder and port; 0 if it can."""
+    if (pid := _running(state)) is not None:
+        print(f"A stack (process {pid}) already uses {state}: run `make stop` first, or start another one", end=" ")
+        print(f"beside it with `{command} STATE=.state2 PORT={port + 1}`.")
+        return 1
+    if (problem := _port_problem(port)) is not None:
+        print(f"Port {port} {problem}, or run `{command} PORT={port + 1 if port >= _FIRST_FREE_PORT else 3000}`.")
+        return 1
     from tools.local.state import NotAStateFolder, make_private
 
     try:
         make_private(state)
-        check_machine()
-        if (status := build()) != 0:
-            return status
-        return start_api(_BUILT_TEMPLATE, state=state / "docker", port=port, options=options)
-    except (DockerMissing, NotAStateFolder) as error:
+    except NotAStateFolder as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
+    return 0
+
+
+def _reporter() -> Report:
+    """Prints messages with the seconds since now."""
+    began = time.monotonic()
+
+    def report(message: str) -> None:
+        print(f"{time.monotonic() - began:5.1f} s  {message}", flush=True)
+
+    return report
+
+
+def _catch_stop_signals() -> None:
+    for number in _STOP_SIGNALS:
+        # Raising in the main thread runs the clean-up of every context manager on the way out.
+        signal.signal(number, _interrupt)
 
 
 def _prepare_sam(region: str) -> None:

@@ -19,8 +19,9 @@ from nextbest.actionhub.documentation import (
     example,
     page_of,
 )
-from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LABELS
+from nextbest.actionhub.parsing import MAX_ENTRIES
 from nextbest.domain.access_keys import READ, WRITE
+from nextbest.domain.events import MAX_LABELS
 from nextbest.logic.assets import AssetChange, change_assets, find_assets
 
 router = ResourceRouter("assets")

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from nextbest.actionhub.errors import BAD_KEY
-from nextbest.actionhub.parsing import (
+from nextbest.domain.events import (
     MAX_ASSET_ID_CHARACTERS,
     MAX_EVENT_TYPE_CHARACTERS,
     MAX_LABEL_CHARACTERS,

@@ -30,10 +30,10 @@ from nextbest.actionhub.documentation import (
     example,
 )
 from nextbest.actionhub.errors import NOT_FOUND, USER_HISTORY_NOT_FOUND, InvalidRequest
-from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LABELS, MAX_LIMIT, GetActions, PostEvents
+from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, GetActions, PostEvents
 from nextbest.actionhub.resolver import encodable, validated
 from nextbest.domain.access_keys import READ, WRITE
-from nextbest.domain.events import Event
+from nextbest.domain.events import MAX_LABELS, Event
 from nextbest.errors import NotFound
 from nextbest.web.request import Request
 

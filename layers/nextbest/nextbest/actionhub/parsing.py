@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
-from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event
+from nextbest.domain.events import (
+    FUTURE_SKEW_SECONDS,
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_USER_ID_CHARACTERS,
+    Event,
+)
 from nextbest.errors import InvalidInput
 from nextbest.web.request import Request
 
 # The contract's bounds, and ours where it gives none; the models and the reading by hand share them.
-MAX_USER_ID_CHARACTERS = 256
-# Time, event type and asset id share a sort key of 1,024 bytes, of which a character may take four.
-MAX_EVENT_TYPE_CHARACTERS = 128
-MAX_ASSET_ID_CHARACTERS = 64
-MAX_LABEL_CHARACTERS = 64
-MAX_LABELS = 100
 MAX_ENTRIES = 1000
 # Lambda takes 6 MB with the gateway's own envelope and its escapes around the body.
 MAX_BODY_BYTES = 4 * 1024 * 1024

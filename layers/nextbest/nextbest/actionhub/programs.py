@@ -45,6 +45,16 @@ class NewProgram(ContractModel):
         float, Field(lt=1, allow_inf_nan=False, description="Recommendations weaker than this are left out.")
     ] = 0
     description: Annotated[str, Field(max_length=4096)] = ""
+    never_recommended: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256)]],
+        Field(
+            default_factory=list,
+            exclude_if=lambda event_types: not event_types,
+            max_length=100,
+            description="Event types that are evidence, but never recommended, such as returns. An extension of the "
+            "contract; it takes effect at once.",
+        ),
+    ]
 
     def applied_to(self, program: Program) -> Program:
         """The program with these settings; its id stays."""
@@ -55,6 +65,7 @@ class NewProgram(ContractModel):
             half_life_days=self.event_relevance_decay,
             high_engagement_threshold=self.high_engagement_threshold,
             action_weight_floor=self.action_weight_floor,
+            never_recommended=tuple(dict.fromkeys(self.never_recommended)),
         )
 
 
@@ -66,8 +77,14 @@ class ProgramSettings(ContractModel):
     action_weight_floor: float
     description: str
 
+
+class ProgramDetails(ProgramSettings):
+    """The settings of a program; ``never_recommended`` is there only where it was set."""
+
+    never_recommended: Annotated[list[str], Field(default_factory=list, exclude_if=lambda event_types: not event_types)]
+
     @classmethod
-    def of(cls, program: Program) -> ProgramSettings:
+    def of(cls, program: Program) -> ProgramDetails:
         return cls(
             program_id=program.program_id,
             program_name=program.program_name,
@@ -75,11 +92,12 @@ class ProgramSettings(ContractModel):
             event_relevance_decay=program.half_life_days,
             action_weight_floor=program.action_weight_floor,
             description=program.description,
+            never_recommended=list(program.never_recommended),
         )
 
 
 class ProgramList(ContractModel):
-    programs: list[ProgramSettings]
+    programs: list[ProgramDetails]
 
 
 class ProgramKey(ContractModel):
@@ -106,7 +124,7 @@ def get_programs(
 ) -> ProgramList:
     call = router.key_call
     opened = programs.opened_programs(call.deployment.store, call.key, program_id=program_id)
-    return ProgramList(programs=[ProgramSettings.of(program) for program in opened])
+    return ProgramList(programs=[ProgramDetails.of(program) for program in opened])
 
 
 @router.endpoint(
@@ -138,8 +156,8 @@ def _create_program(body: NewProgram) -> ProgramKey:
 
 
 @router.endpoint("GET", "/program", READ, "The program's settings")
-def get_program(program_id: ProgramId) -> ProgramSettings:
-    return ProgramSettings.of(router.call.state.program)
+def get_program(program_id: ProgramId) -> ProgramDetails:
+    return ProgramDetails.of(router.call.state.program)
 
 
 @router.endpoint("PUT", "/program", ADMIN, "Change the program's settings")

@@ -15,6 +15,14 @@ DAY_US = 86_400 * MICROSECONDS
 # 9999-12-31T23:59:59.999999Z: the last instant that ISO 8601 clients can write.
 LATEST_TIMESTAMP_US = 253_402_300_799_999_999
 
+# ActionHub's bounds, and ours where it gives none.
+MAX_USER_ID_CHARACTERS = 256
+# Time, event type and asset id share a sort key of 1,024 bytes, of which a character may take four.
+MAX_EVENT_TYPE_CHARACTERS = 128
+MAX_ASSET_ID_CHARACTERS = 64
+MAX_LABEL_CHARACTERS = 64
+MAX_LABELS = 100
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:

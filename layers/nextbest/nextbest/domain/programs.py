@@ -23,7 +23,8 @@ class Program:
     ``half_life_days`` is ActionHub's ``event_relevance_decay``; ``horizon_days`` the window that growth weights are
     probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. Users with at
     least ``high_engagement_threshold`` events may be selected as the ones the model learns from. Without an
-    ``incarnation`` given it is the program id.
+    ``incarnation`` given it is the program id. Events of the types
+    ``never_recommended`` are evidence, but their actions are never recommended.
     """
 
     program_id: str
@@ -34,8 +35,10 @@ class Program:
     action_weight_floor: float = 0.0
     horizon_days: int = 14
     incarnation: Incarnation = Incarnation("")
+    never_recommended: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "never_recommended", tuple(self.never_recommended))  # JSON has lists
         if not self.incarnation:
             object.__setattr__(self, "incarnation", Incarnation(self.program_id))
 

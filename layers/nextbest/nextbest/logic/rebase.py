@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -32,6 +33,7 @@ from nextbest.store.base import (
 )
 from nextbest.store.cache import CatalogueCache
 from nextbest.training import train
+from nextbest.training.drift import describe, measure_drift
 
 Clock = Callable[[], float]
 
@@ -61,6 +63,9 @@ class Rebase:
             count = len(events["timestamp_us"])
             self._report(TRAINING, f"learning from {count:,} events")
             model = self._train(state.program, events)
+            drift = self._drift(state, events)
+            if drift:
+                model = replace(model, report={**model.report, "drift": drift})
             pointer = self._publish(model)
             self._report(REFRESHING, "refreshing histories that lack events, and the catalogue")
             refreshed = self._refresh_histories(state.program, events)
@@ -70,7 +75,8 @@ class Rebase:
             self._report(
                 COMPLETE,
                 f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
-                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s",
+                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s"
+                + (f"; {described}" if (described := describe(drift)) else ""),
             )
         return pointer
 
@@ -89,7 +95,9 @@ class Rebase:
             raise NotFound(f"program {state.program.program_id} has no model yet")
         program = state.program
         model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
-            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+            half_life_days=float(program.half_life_days),
+            action_weight_floor=program.action_weight_floor,
+            never_recommended=program.never_recommended,
         )
         return self._publish_segments(state.program, model, self._load_events())
 
@@ -131,6 +139,16 @@ class Rebase:
 
     def _train(self, program: Program, events: Events) -> Model:
         return train(events, program=program, now=self._began, seed=self._seed)
+
+    def _drift(self, state: ProgramState, events: Events) -> dict[str, dict[str, float]]:
+        """What the model that is served told, against what came true since; nothing where it cannot be read."""
+        if state.model is None:
+            return {}
+        try:
+            served = Model.from_bytes(self._artifacts.get(state.model.key))
+        except ArtifactError:
+            return {}
+        return measure_drift(served, events, self._began)
 
     def _publish(self, model: Model) -> ModelPointer:
         data = model.to_bytes()

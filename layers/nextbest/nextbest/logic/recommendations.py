@@ -9,20 +9,27 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nextbest.domain.access_keys import PROGRAM_ID, READ, AccessKey
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.events import DAY_US
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import Forbidden, NotFound
 from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_state
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
+from nextbest.scoring.calibration import UNINFORMED_RATE
 from nextbest.scoring.explain import Contribution, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
 from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, RememberedKey
 
 UNTRAINED = "untrained"
+
+_UNINFORMED_DAYS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,9 @@ class Recommender:
         if adapted is not None and adapted[0] == version:
             model = adapted[1]
         model = model.with_settings(
-            half_life_days=float(program.half_life_days), action_weight_floor=program.action_weight_floor
+            half_life_days=float(program.half_life_days),
+            action_weight_floor=program.action_weight_floor,
+            never_recommended=program.never_recommended,
         )
         self._adapted.put(program.incarnation, (version, model))
         return version, model
@@ -149,16 +158,39 @@ def from_history_alone(
     """Before the first rebase: the user's own actions, as if each continued at its past rate.
 
     A steady rate r has base weight r · half_life / ln 2, and a Poisson process of rate r acts at least once within the
-    horizon with probability 1 - exp(-r · horizon).
+    horizon with probability p = 1 - exp(-r · horizon). A rate is only known from days on which the action came again:
+    after n of them the growth weight is the mean of p and the uninformed rate, weighted n : ``_UNINFORMED_DAYS``.
     """
-    if not allow_repeats:
+    if not allow_repeats or not history:
         return []
-    rate_days = math.log(2) / program.half_life_days
-    ranked = sorted(history.base_weights(program.half_life_days, now).items(), key=lambda entry: (-entry[1], entry[0]))
+    weights = history.base_weight_vector(program.half_life_days, now)
+    continued = -np.expm1(-weights * (math.log(2) / program.half_life_days) * program.horizon_days)
+    days_again = _days_of(history) - 1.0
+    trust = days_again / (days_again + _UNINFORMED_DAYS)
+    growth = trust * continued + (1.0 - trust) * np.minimum(continued, UNINFORMED_RATE)
+    order = np.argsort(-weights, kind="stable")  # actions are sorted, so equal weights are in the order of their names
+    if program.never_recommended:
+        types = [history.actions[place].event_type for place in order.tolist()]
+        order = order[~np.isin(types, program.never_recommended)]
+    order = order[:limit]
+    # The order is that of the base weights, and no growth weight may contradict it.
+    growth = np.minimum.accumulate(growth[order])
+    actions = [history.actions[place] for place in order.tolist()]
     return [
-        Recommendation(*action, -math.expm1(-weight * rate_days * program.horizon_days), weight, weight)
-        for action, weight in ranked[:limit]
+        Recommendation(action.event_type, action.asset_id, growth_weight, weight, weight)
+        for action, growth_weight, weight in zip(actions, growth.tolist(), weights[order].tolist(), strict=True)
     ]
+
+
+def _days_of(history: History) -> NDArray[np.float64]:
+    """On how many days each action of the history was done; days that are folded together count once."""
+    index = np.concatenate([history.older_index, history.action_index]).astype(np.int64)
+    days = np.concatenate([history.older_timestamps_us, history.timestamps_us]) // DAY_US
+    distinct = np.unique(np.stack([index, days]), axis=1)[0]
+    counts = np.bincount(distinct, minlength=len(history.actions)).astype(np.float64)
+    if history.folded is not None:
+        counts[history.folded.index] += 1.0
+    return counts
 
 
 def _explanation_of_itself(entry: Recommendation) -> Explanation:

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from nextbest.errors import ArtifactError
 
-VERSION = 1
+VERSION = 2
+"""Version 1 had nothing for actions that the model does not know; it can still be read."""
 _MAGIC = b"NEXTBEST"
 _HEAD = struct.Struct("<8sIIQII")
 _ALIGNMENT = 64
@@ -134,6 +135,14 @@ def vector(arrays: dict[str, NDArray[Any]], name: str, kinds: str, size: int | N
     array = arrays[name]
     fits = array.shape == (size,) if size is not None else array.ndim == 1 and array.shape[0] > 0
     if not fits or array.dtype.kind not in kinds:
+        raise ValueError(f"array {name} has shape {array.shape} and type {array.dtype}")
+    return array
+
+
+def matrix(arrays: dict[str, NDArray[Any]], name: str, kinds: str, shape: tuple[int, int]) -> NDArray[Any]:
+    """The array ``name``, of this ``shape`` and a type of one of numpy's ``kinds``. Raises KeyError, ValueError."""
+    array = arrays[name]
+    if array.shape != shape or array.dtype.kind not in kinds:
         raise ValueError(f"array {name} has shape {array.shape} and type {array.dtype}")
     return array
 

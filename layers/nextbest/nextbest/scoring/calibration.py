@@ -20,11 +20,15 @@ from nextbest.scoring.kernels import DAY_SECONDS
 
 ACTIVITY_NAMES = ("log_events", "log_days_since_last", "log_events_last_horizon")
 
+UNINFORMED_RATE = 0.01
+"""The growth weight where nothing speaks for an action: far below ActionHub's default ``min_weight`` of 0.5."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """A fitted map. ``knots`` ascending scores and ``levels`` their logits (n,); ``coefficients`` one per activity;
-    ``tilted_knots`` ascending tilted levels and ``logits`` their calibrated logits (m,)."""
+    ``tilted_knots`` ascending tilted levels and ``logits`` their calibrated logits (m,). ``activity_range``
+    (2, 3) is the least and the most activity that it was fitted on: users beyond count as if they were at its edge."""
 
     knots: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -33,6 +37,7 @@ class Calibration:
     intercept: float
     tilted_knots: NDArray[np.float64]
     logits: NDArray[np.float64]
+    activity_range: NDArray[np.float64] | None = None
 
     def growth(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of ``scores`` (any shape) for a user with ``activity`` (3,), or many users with (users, 3)
@@ -43,6 +48,8 @@ class Calibration:
 
     def tilted(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Levels of ``scores``, shifted by the users' activity; shapes as for ``growth``."""
+        if self.activity_range is not None:
+            activity = np.minimum(np.maximum(activity, self.activity_range[0]), self.activity_range[1])
         shift = activity @ self.coefficients + self.intercept
         if activity.ndim == 2:
             shift = shift[:, None]

@@ -52,19 +52,26 @@ def explain(
     Raises NotFound for an action that the model does not know.
     """
     inputs = Inputs.of(model, history, now)
-    mode = model.mode(allow_repeats)
+    mode = model.mode_for(allow_repeats, inputs.seen.size > 0)
     scores = score_all(mode, inputs)
+    priors = mode.prior if inputs.unknown is None else np.concatenate([mode.prior, inputs.unknown.priors(mode)])
     base = history.base_weight_vector(model.half_life_days, now)
     explanations = []
     requested = [Action(*action) for action in actions]
-    targets = np.array([_position(model, action) for action in requested], np.int64)
-    shares = np.zeros((targets.shape[0], inputs.known.shape[0]))
-    for term in mode.terms if inputs.known.shape[0] else ():
+    targets = np.array([_position(model, inputs, action) for action in requested], np.int64)
+    shares = np.zeros((targets.shape[0], inputs.seen.shape[0]))
+    known = slice(0, inputs.known.shape[0])
+    for term in mode.terms if inputs.seen.shape[0] else ():
         x = inputs.weights(term)
+        added = []
         if term.self_weights is not None:
-            shares += (targets[:, None] == inputs.known[None, :]) * self_shares(term, inputs, x)[None, :]
+            own = (targets[:, None] == inputs.known[None, :]) * self_shares(term, inputs, x[known])[None, :]
+            shares[:, known] += own
         if term.influence is not None:
-            columns, amounts, source = influence_shares(term.influence, inputs.known, x)
+            added.append(influence_shares(term.influence, inputs.known, x[known]))
+        if inputs.unknown is not None:
+            added.append(inputs.unknown.shares(term, x, inputs.since_days))
+        for columns, amounts, source in added:
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
@@ -79,12 +86,14 @@ def explain(
         )
         other = float(np.delete(shares[row], listed).sum())
         target = int(targets[row])
-        explanations.append(Explanation(action, float(scores[target]), float(mode.prior[target]), contributions, other))
+        explanations.append(Explanation(action, float(scores[target]), float(priors[target]), contributions, other))
     return explanations
 
 
-def _position(model: Model, action: Action) -> int:
+def _position(model: Model, inputs: Inputs, action: Action) -> int:
     index = model.position.get(action)
+    if index is None and inputs.unknown is not None and action in inputs.unknown.actions:
+        index = inputs.unknown.first + inputs.unknown.actions.index(action)
     if index is None:
         raise NotFound(f"the model does not know the action {action.event_type} {action.asset_id}")
     return index

@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
-from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.rank import strongest
-from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.rank import rank
 
 GROWTH = "growth"
 DISCOVERY = "discovery"
@@ -149,14 +147,23 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
     Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one.
     """
     users, histories = histories_of(events, half_life_days=half_life_days)
-    actions = sorted({*model.actions, *(action for history in histories for action in history.actions)})
+    chosen = [
+        [_Chosen.of(model, history, now=now, allow_repeats=allow_repeats) for allow_repeats in (True, False)]
+        for history in histories
+    ]
+    done = (action for history in histories for action in history.actions)
+    unknown = (action for user in chosen for mode in user for action in mode.unknown)
+    actions = sorted({*model.actions, *done, *unknown})
     position = {action: index for index, action in enumerate(actions)}
     of_model = np.array([position[action] for action in model.actions], np.int64)
     growth, discovery, base = _Entries(), _Entries(), _Entries()
-    for history in histories:
-        for entries, allow_repeats in ((growth, True), (discovery, False)):
-            chosen, weights = recommended(model, history, now=now, allow_repeats=allow_repeats)
-            entries.add(of_model[chosen], weights)
+    for history, user in zip(histories, chosen, strict=True):
+        for entries, mode in zip((growth, discovery), user, strict=True):
+            places = of_model
+            if mode.unknown:
+                unknown_places = [position[action] for action in mode.unknown]
+                places = np.concatenate([of_model, np.array(unknown_places, np.int64)])
+            entries.add(places[mode.places], mode.weights)
         own = np.array([position[action] for action in history.actions], np.int64)
         base.add(own, history.base_weight_vector(half_life_days, now))
     return {
@@ -169,20 +176,26 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
 def recommended(
     model: Model, history: History, *, now: float, allow_repeats: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: indices of the model's actions, and
-    their growth weights. The same arithmetic, without a Python object for each of a hundred answers."""
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode(allow_repeats)
-    scores = score_all(mode, inputs)
-    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
-    eligible = scores if model.values is None else mode.calibration.growth(scores, activity) * model.values
-    if not allow_repeats:
-        eligible = eligible.copy()
-        eligible[inputs.known] = -np.inf
-    chosen = strongest(eligible, RECOMMENDED_ACTIONS, model)
-    weights = mode.calibration.growth(scores[chosen], activity)
-    above = weights >= model.action_weight_floor
-    return chosen[above], weights[above]
+    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: places in the scores (unknown actions
+    follow those of the model), and growth weights."""
+    chosen = _Chosen.of(model, history, now=now, allow_repeats=allow_repeats)
+    return chosen.places, chosen.weights
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What ``recommended`` returns, and the actions that the model does not know."""
+
+    places: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    unknown: Sequence[Action]
+
+    @classmethod
+    def of(cls, model: Model, history: History, *, now: float, allow_repeats: bool) -> _Chosen:
+        ranking = rank(model, history, now=now, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
+        above = ranking.growth >= model.action_weight_floor
+        unknown = ranking.inputs.unknown
+        return cls(ranking.places[above], ranking.growth[above], () if unknown is None else unknown.actions)
 
 
 class _Entries:

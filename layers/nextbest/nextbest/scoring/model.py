@@ -25,6 +25,7 @@ from nextbest.domain.history import History
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
+from nextbest.scoring.unknown import Pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,14 @@ class RepeatTiming:
     log2_ratios: NDArray[np.float64]
     factors: NDArray[np.float64]
 
+    def factors_of(
+        self, gap_days: NDArray[np.floating[Any]] | float, since_days: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The factors of actions with typical gaps of ``gap_days`` by their times since last, shape (n,)."""
+        ratios = np.log2(np.maximum(since_days, 1e-3) / gap_days)
+        factors: NDArray[np.float64] = np.interp(ratios, self.log2_ratios, self.factors)
+        return factors
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -66,15 +75,18 @@ class Term:
     self_weights: NDArray[np.float32] | None = None
     influence: Influence | None = None
     timing: RepeatTiming | None = None
+    pooled: Pooled | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """Everything to score with in one mode: ``prior`` has shape (actions,)."""
+    """Everything to score with in one mode: ``prior`` has shape (actions,). ``pooled_prior`` (event types + 1,) is that
+    of actions that the model does not know, or None where they are left out."""
 
     prior: NDArray[np.float32]
     terms: tuple[Term, ...]
     calibration: Calibration
+    pooled_prior: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,9 @@ class Model:
 
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
-    from, infinite where that does not matter.
+    from, infinite where that does not matter. With ``all_new_to_newcomers`` those who did nothing yet are served by
+    the discoveries mode even if repeats are allowed: it knows what new users do, and one question gets one answer.
+    ``never_recommended`` are event types that are evidence alone.
     """
 
     actions: Sequence[Action]
@@ -96,6 +110,17 @@ class Model:
     report: Mapping[str, Any] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
     last_event_at: float = math.inf
+    all_new_to_newcomers: bool = False
+    never_recommended: tuple[str, ...] = ()
+
+    @cached_property
+    def withheld(self) -> NDArray[np.int64]:
+        """Places of the actions whose event type is never recommended."""
+        if not self.never_recommended:
+            return np.zeros(0, np.int64)
+        never = frozenset(self.never_recommended)
+        places = [place for place, (event_type, _) in enumerate(self.actions) if event_type in never]
+        return np.array(places, np.int64)
 
     @cached_property
     def position(self) -> dict[tuple[str, str], int]:
@@ -103,10 +128,30 @@ class Model:
         return {action: index for index, action in enumerate(self.actions)}
 
     @cached_property
-    def tie_breaks(self) -> NDArray[np.uint32]:
-        """A hash of each action's name: it orders equal scores the same way whatever the order of the actions."""
-        names = (crc32(f"{event_type}\0{asset_id}".encode()) for event_type, asset_id in self.actions)
-        return np.fromiter(names, np.uint32, len(self.actions))
+    def type_index(self) -> dict[str, int]:
+        """Number of each event type, in the order of their names."""
+        return {name: index for index, name in enumerate(sorted({event_type for event_type, _ in self.actions}))}
+
+    @property
+    def scores_unknown(self) -> bool:
+        """Whether actions that the model does not know compete: not in artifacts of version 1."""
+        return self.repeats.pooled_prior is not None
+
+    @cached_property
+    def types_after(self) -> list[list[tuple[str, int]]]:
+        """For each event type what doing it leads to with the same asset, in any mode: names and numbers."""
+        names = list(self.type_index)
+        leads = np.zeros((len(names), len(names)), np.bool_)
+        for term in (*self.repeats.terms, *self.discoveries.terms):
+            if term.pooled is not None and term.pooled.same_asset.size:
+                leads |= term.pooled.same_asset != 0.0
+        return [[(names[column], column) for column in np.flatnonzero(row).tolist()] for row in leads]
+
+    @cached_property
+    def tie_breaks(self) -> NDArray[np.float64]:
+        """A number drawn from each action's name: the highest comes first among equal scores, whatever the order of the
+        actions."""
+        return np.fromiter(map(tie_break, self.actions), np.float64, len(self.actions))
 
     def moment(self, history: History, now: float) -> float:
         """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
@@ -114,17 +159,30 @@ class Model:
         return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
 
     def mode(self, allow_repeats: bool) -> Mode:
-        """The mode for a request."""
+        """The mode for a request of a user who did something that the model knows."""
         return self.repeats if allow_repeats else self.discoveries
 
-    def with_settings(self, *, half_life_days: float, action_weight_floor: float) -> Model:
+    def mode_for(self, allow_repeats: bool, did_something: bool) -> Mode:
+        """The mode for a request of any user; ``did_something`` is whether the model knows anything of the history."""
+        return self.mode(allow_repeats and (did_something or not self.all_new_to_newcomers))
+
+    def with_settings(
+        self, *, half_life_days: float, action_weight_floor: float, never_recommended: tuple[str, ...] = ()
+    ) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
-        They concern the response, not what was learned: the half-life of base weights, and the floor.
+        They concern the response, not what was learned: the half-life of base weights, the floor, and the event types
+        that are never recommended.
         """
-        if (self.half_life_days, self.action_weight_floor) == (half_life_days, action_weight_floor):
+        settings = (half_life_days, action_weight_floor, never_recommended)
+        if (self.half_life_days, self.action_weight_floor, self.never_recommended) == settings:
             return self
-        return replace(self, half_life_days=half_life_days, action_weight_floor=action_weight_floor)
+        return replace(
+            self,
+            half_life_days=half_life_days,
+            action_weight_floor=action_weight_floor,
+            never_recommended=never_recommended,
+        )
 
     def to_bytes(self) -> bytes:
         """The artifact (layout: ``nextbest.scoring.artifact``)."""
@@ -143,6 +201,11 @@ class Model:
     def load(cls, path: str | Path) -> Model:
         """Read the artifact at ``path``. Raises ArtifactError, and OSError when it cannot be read at all."""
         return cls.from_bytes(Path(path).read_bytes())
+
+
+def tie_break(action: tuple[str, str]) -> float:
+    """The number that an action's name draws (``Model.tie_breaks``)."""
+    return -float(crc32(f"{action[0]}\0{action[1]}".encode()))
 
 
 Arrays = dict[str, NDArray[Any]]
@@ -164,6 +227,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "action_weight_floor": model.action_weight_floor,
         "trained_at": model.trained_at,
         "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
+        "all_new_to_newcomers": model.all_new_to_newcomers,
+        "never_recommended": list(model.never_recommended),
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -175,11 +240,15 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
 
 def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
     arrays[f"{name}.prior"] = mode.prior
+    if mode.pooled_prior is not None:
+        arrays[f"{name}.pooled_prior"] = mode.pooled_prior
     arrays[f"{name}.knots"] = mode.calibration.knots
     arrays[f"{name}.levels"] = mode.calibration.levels
     arrays[f"{name}.coefficients"] = mode.calibration.coefficients
     arrays[f"{name}.tilted_knots"] = mode.calibration.tilted_knots
     arrays[f"{name}.logits"] = mode.calibration.logits
+    if mode.calibration.activity_range is not None:
+        arrays[f"{name}.activity_range"] = mode.calibration.activity_range
     terms: list[dict[str, Any]] = []
     for number, term in enumerate(mode.terms):
         key = f"{name}.{number}"
@@ -195,6 +264,10 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
             arrays[f"{key}.gap_days"] = term.timing.gap_days
             arrays[f"{key}.log2_ratios"] = term.timing.log2_ratios
             arrays[f"{key}.factors"] = term.timing.factors
+        if term.pooled is not None:
+            entry["pooled_gap_days"] = term.pooled.gap_days
+            arrays[f"{key}.pooled_own"] = term.pooled.own
+            arrays[f"{key}.pooled_same_asset"] = term.pooled.same_asset
         terms.append(entry)
     return {"terms": terms, "slope": mode.calibration.slope, "intercept": mode.calibration.intercept}
 
@@ -208,8 +281,8 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
     actions = list(map(partial(tuple.__new__, Action), pairs))  # half the time of Action(...), at every load
     return Model(
         actions=actions,
-        repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays, count),
-        discoveries=_assemble_mode("discoveries", header["modes"]["discoveries"], arrays, count),
+        repeats=_assemble_mode("repeats", header["modes"]["repeats"], arrays, count, len(types)),
+        discoveries=_assemble_mode("discoveries", header["modes"]["discoveries"], arrays, count, len(types)),
         half_life_days=_above_zero(header["half_life_days"]),
         horizon_days=_above_zero(header["horizon_days"]),
         action_weight_floor=artifact.finite(header["action_weight_floor"]),
@@ -217,11 +290,21 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         report=artifact.json_object(header["report"]),
         values=artifact.vector(arrays, "values", "f", count) if "values" in arrays else None,
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
+        all_new_to_newcomers=bool(header.get("all_new_to_newcomers", False)),
+        never_recommended=tuple(map(str, header.get("never_recommended", ()))),
     )
 
 
-def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int) -> Mode:
-    terms = tuple(_assemble_term(f"{name}.{number}", term, arrays, count) for number, term in enumerate(entry["terms"]))
+def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Mode:
+    terms = tuple(
+        _assemble_term(f"{name}.{number}", term, arrays, count, type_count)
+        for number, term in enumerate(entry["terms"])
+    )
+    activity_range = pooled_prior = None
+    if f"{name}.activity_range" in arrays:
+        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
+    if f"{name}.pooled_prior" in arrays:
+        pooled_prior = artifact.vector(arrays, f"{name}.pooled_prior", "f", type_count + 1)
     knots, levels = _curve(arrays, f"{name}.knots", f"{name}.levels")
     tilted_knots, logits = _curve(arrays, f"{name}.tilted_knots", f"{name}.logits")
     calibration = Calibration(
@@ -232,13 +315,14 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int)
         artifact.finite(entry["intercept"]),
         tilted_knots,
         logits,
+        activity_range,
     )
-    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration)
+    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
 
 
-def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int) -> Term:
+def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Term:
     self_weights = artifact.vector(arrays, f"{key}.self", "f", count) if f"{key}.self" in arrays else None
-    influence = timing = None
+    influence = timing = pooled = None
     if f"{key}.starts" in arrays:
         starts = artifact.vector(arrays, f"{key}.starts", "i", count + 1)
         weights = artifact.vector(arrays, f"{key}.weights", "f", int(starts[-1]))
@@ -248,7 +332,12 @@ def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int) 
     if f"{key}.gap_days" in arrays:
         gap_days = artifact.vector(arrays, f"{key}.gap_days", "f", count)
         timing = RepeatTiming(gap_days, *_curve(arrays, f"{key}.log2_ratios", f"{key}.factors"))
-    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing)
+    if f"{key}.pooled_own" in arrays:
+        own = artifact.vector(arrays, f"{key}.pooled_own", "f", type_count + 1)
+        side = type_count if arrays[f"{key}.pooled_same_asset"].size else 0
+        same_asset = artifact.matrix(arrays, f"{key}.pooled_same_asset", "f", (side, side))
+        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]))
+    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
 
 
 def _kernel(entry: dict[str, Any]) -> Kernel:

@@ -12,9 +12,11 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
-from nextbest.scoring.model import Influence, Mode, Model, RepeatTiming, Term
+from nextbest.scoring.model import Influence, Mode, Model, Term
+from nextbest.scoring.unknown import UnknownActions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ class Inputs:
     """What the model can use of a history: distinct known actions, and the recent events among them.
 
     ``known`` (n,) are model indices of the history's actions that the model knows, ``seen`` their positions in
-    ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``known``. Ages count from ``moment``
-    (seconds), which is before now where nothing happened for long (``Model.moment``).
+    ``history.actions``. ``event_slot`` (m,) points each usable recent event into ``seen``. Ages count from ``moment``
+    (seconds), which is before now where nothing happened for long (``Model.moment``). Actions that the model does not
+    know follow the known ones in ``seen``, and ``unknown`` holds what can be said of them.
     """
 
     known: NDArray[np.int64]
@@ -33,14 +36,20 @@ class Inputs:
     ranks: NDArray[np.float64]
     since_days: NDArray[np.float64]
     moment: float
+    unknown: UnknownActions | None = None
 
     @classmethod
     def of(cls, model: Model, history: History, now: float) -> Inputs:
-        """Look the history's actions up in the model; those it does not know are left out. Future events have age 0."""
+        """Look the history's actions up in the model. Future events have age 0."""
         moment = model.moment(history, now)
         positions = map(model.position.get, history.actions, repeat(-1))
         indices = np.fromiter(positions, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
+        known = indices[seen]
+        unknown = None
+        if seen.shape[0] < indices.shape[0] and model.scores_unknown:
+            seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
+            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0])
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])
         timestamps = history.timestamps
@@ -50,24 +59,48 @@ class Inputs:
         ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
-        return cls(indices[seen], seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment)
+        return cls(known, seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment, unknown)
+
+    @property
+    def done(self) -> NDArray[np.int64]:
+        """What the user did, as places in the scores."""
+        if self.unknown is None:
+            return self.known
+        size = self.seen.shape[0] - self.known.shape[0]
+        return np.concatenate([self.known, self.unknown.first + np.arange(size)])
+
+    def actions(self, model: Model, places: NDArray[np.int64]) -> list[Action]:
+        """The actions at ``places`` in the scores."""
+        if self.unknown is None:
+            return [model.actions[place] for place in places.tolist()]
+        known, unknown = model.actions, self.unknown
+        first = unknown.first
+        return [known[place] if place < first else unknown.actions[place - first] for place in places.tolist()]
 
     def weights(self, term: Term) -> NDArray[np.float64]:
-        """x of the term's kernel, one entry for each of ``known``."""
+        """x of the term's kernel, one entry for each of ``seen``."""
         kernel = term.kernel
         events = kernel.event_weights(self.ages_days, self.ranks)
-        sums = np.bincount(self.event_slot, events, minlength=self.known.shape[0]).astype(np.float64)
+        sums = np.bincount(self.event_slot, events, minlength=self.seen.shape[0]).astype(np.float64)
         return damp(sums, kernel.damping, kernel.share)
 
 
 def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
-    """The score of every action of the model, shape (actions,)."""
+    """The score of every action of the model, then of the ``unknown`` ones, shape (actions + unknown actions,)."""
     scores = mode.prior.astype(np.float64)
-    if not inputs.known.shape[0]:
+    unknown = inputs.unknown
+    if unknown is not None:
+        scores = np.concatenate([scores, unknown.priors(mode)])
+    if not inputs.seen.shape[0]:
         return scores
     columns, shares = [], []
     for term in mode.terms:
         x = inputs.weights(term)
+        if unknown is not None:
+            targets, amounts, _ = unknown.shares(term, x, inputs.since_days)
+            columns.append(targets)
+            shares.append(amounts)
+            x = x[: inputs.known.shape[0]]
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
@@ -80,21 +113,13 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
 
 
 def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each known action adds to its own score, shape (n,)."""
+    """What each known action adds to its own score, shape (n,); ``x`` are the weights of the known ones."""
     assert term.self_weights is not None
     shares: NDArray[np.float64] = x * term.self_weights[inputs.known]
     if term.timing is not None:
-        shares = shares * timing_factors(term.timing, inputs.known, inputs.since_days)
+        gap_days = term.timing.gap_days[inputs.known]
+        shares = shares * term.timing.factors_of(gap_days, inputs.since_days[: inputs.known.shape[0]])
     return shares
-
-
-def timing_factors(
-    timing: RepeatTiming, actions: NDArray[np.int64], since_days: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The factor of each action by its time since last, shape (n,)."""
-    ratios = np.log2(np.maximum(since_days, 1e-3) / timing.gap_days[actions])
-    factors: NDArray[np.float64] = np.interp(ratios, timing.log2_ratios, timing.factors)
-    return factors
 
 
 def influence_shares(

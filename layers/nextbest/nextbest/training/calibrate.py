@@ -7,6 +7,7 @@ regression on that level and the user's activity, then isotonic regression again
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
+from nextbest.scoring.calibration import ACTIVITY_NAMES, UNINFORMED_RATE, Calibration
 
 SHRINKAGE_PAIRS = 3.0
 """Pseudo-pairs from the smooth fit added to each step of the isotonic one."""
+_SHRINKAGE_USERS = 3.0
+"""Pseudo-users at the uninformed rate."""
+_UNINFORMED_LOGIT = math.log(UNINFORMED_RATE / (1.0 - UNINFORMED_RATE))
 MAXIMUM_KNOTS = 64
 _BINS = (8, 512)
 """Fewest and most bins of the isotonic regression."""
@@ -46,12 +50,14 @@ _NEWTON_STEPS, _NEWTON_TOLERANCE, _LARGEST_STEP = 50, 1e-8, 2.0
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPairs:
-    """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for."""
+    """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for. They are those
+    of ``users`` users."""
 
     score: NDArray[np.float64]
     taken: NDArray[np.bool_]
     activity: NDArray[np.float64]
     weight: NDArray[np.float64]
+    users: int = 0
 
     @classmethod
     def join(cls, parts: Iterable[CalibrationPairs]) -> CalibrationPairs:
@@ -62,6 +68,7 @@ class CalibrationPairs:
             np.concatenate([part.taken for part in listed]),
             np.concatenate([part.activity for part in listed]),
             np.concatenate([part.weight for part in listed]),
+            sum(part.users for part in listed),
         )
 
 
@@ -97,14 +104,18 @@ def pairs_of(
     row, column = np.nonzero(keep | drawn)
     drawn_weight = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
     weight = np.where(drawn[row, column], drawn_weight[row], 1.0)
-    return CalibrationPairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight)
+    return CalibrationPairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight, users)
 
 
 def fit_calibration(pairs: CalibrationPairs) -> Calibration:
-    """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate."""
+    """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate.
+
+    Weights above the uninformed rate are shrunk to it where users are few: pairs of one user are no independent
+    evidence, however many there are.
+    """
     total = float(pairs.weight.sum())
     positives = float(pairs.weight[pairs.taken].sum())
-    rate = (positives + 0.5) / (total + 1.0) if total else 0.5  # one pseudo-pair, taken by half
+    rate = (positives + UNINFORMED_RATE) / (total + 1.0)  # one pseudo-pair, at the uninformed rate
     base = float(np.log(rate / (1.0 - rate)))
     if positives < 1.0 or positives > total - 1.0 or np.ptp(pairs.score) == 0.0:
         return _flat(pairs, base)
@@ -114,10 +125,17 @@ def fit_calibration(pairs: CalibrationPairs) -> Calibration:
     prior[0] = 1.0
     solution = _logistic(features, pairs.taken, pairs.weight, prior, _PENALTY)
     slope = float(max(solution[0], _LEAST_SLOPE))
-    tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_IDENTITY)
+    seen = np.stack([pairs.activity.min(axis=0), pairs.activity.max(axis=0)])
+    tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_IDENTITY, seen)
     tilted = tilt.tilted(pairs.score[:, None], pairs.activity)[:, 0]
     tilted_knots, logits = _monotone_levels(tilted, pairs.taken, pairs.weight, base)
-    return replace(tilt, tilted_knots=tilted_knots, logits=logits)
+    return replace(tilt, tilted_knots=tilted_knots, logits=_shrunk(logits, pairs.users))
+
+
+def _shrunk(logits: NDArray[np.float64], users: int) -> NDArray[np.float64]:
+    """Logits above the uninformed one, moved to it as if ``_SHRINKAGE_USERS`` users had shown just that."""
+    excess = np.maximum(logits - _UNINFORMED_LOGIT, 0.0)
+    return np.asarray(logits - excess * (_SHRINKAGE_USERS / (users + _SHRINKAGE_USERS)))
 
 
 def _flat(pairs: CalibrationPairs, base: float) -> Calibration:
@@ -126,7 +144,7 @@ def _flat(pairs: CalibrationPairs, base: float) -> Calibration:
     high = high if high > low else low + 1.0
     return Calibration(
         np.array([low, high]),
-        np.array([base - _FLAT_LOGITS, base + _FLAT_LOGITS]),
+        _shrunk(np.array([base - _FLAT_LOGITS, base + _FLAT_LOGITS]), pairs.users),
         1.0,
         np.zeros(len(ACTIVITY_NAMES)),
         0.0,

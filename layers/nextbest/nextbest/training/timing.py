@@ -16,7 +16,6 @@ from scipy import sparse
 from nextbest.domain.history import WINDOW
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.model import RepeatTiming
-from nextbest.scoring.score import timing_factors
 from nextbest.training.examples import Examples
 from nextbest.training.table import EventTable, Moments, expand, inputs_of
 
@@ -70,7 +69,7 @@ def typical_gaps_days(table: EventTable) -> NDArray[np.float64] | None:
 def timed_inputs(table: EventTable, moments: Moments, kernel: Kernel, timing: RepeatTiming) -> sparse.csr_array:
     """``inputs_of`` with every entry times its factor."""
     x = inputs_of(table, moments, kernel)
-    x.data *= timing_factors(timing, x.indices.astype(np.int64), since_days(table, moments, x)).astype(np.float32)
+    x.data *= timing.factors_of(timing.gap_days[x.indices], since_days(table, moments, x)).astype(np.float32)
     return x
 
 

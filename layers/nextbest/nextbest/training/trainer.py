@@ -30,6 +30,7 @@ from nextbest.training.context import FitContext
 from nextbest.training.examples import seen_of, targets_of
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
+from nextbest.training.pooled import with_pooled
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable, Moments
 from nextbest.training.tune import Tuner
@@ -105,6 +106,8 @@ def train(
         report=report,
         values=asset_values,
         last_event_at=last_event_at,
+        all_new_to_newcomers=True,
+        never_recommended=program.never_recommended,
     )
 
 
@@ -213,7 +216,7 @@ class _Trainer:
         groups, days = self._held_out_pairs(held_out, tuner.allow_repeats)
         calibration = fit_calibration(CalibrationPairs.join(groups))
         final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
-        mode = build_mode(size, blend.parts, final, calibration)
+        mode = with_pooled(build_mode(size, blend.parts, final, calibration), self.table)
         return mode, {
             "settings_tried": tuner.settings_tried,
             "rankings_judged": tuner.validation.ranking_count,

@@ -14,6 +14,7 @@ from nextbest.logic.programs import opened_programs
 from nextbest.observability import logger
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
 from nextbest.personalize.datasets.removal import remove_tracking_ids
+from nextbest.personalize.datasets.sources import NOT_TAKEN, VIEWED
 from nextbest.personalize.protocol.arns import (
     DATASET,
     DATASET_GROUP,
@@ -46,7 +47,8 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
     call.create(DATASET_GROUP, name, incarnation, settings)
     try:
-        call.store.create_program(Program(name, name, incarnation=incarnation))
+        never = (NOT_TAKEN, VIEWED)
+        call.store.create_program(Program(name, name, incarnation=incarnation, never_recommended=never))
     except AlreadyExists as error:
         call.store.delete_resource(incarnation, DATASET_GROUP, name)
         raise taken from error

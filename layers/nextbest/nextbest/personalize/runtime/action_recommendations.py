@@ -185,6 +185,11 @@ class ActionRecommender:
         if model is None:
             catalogue = _with_assets_of(context.history, catalogue, item_types)
         candidates = self._candidates_of(context, version, model, catalogue)
+        if model is not None:
+            new = candidates.new_assets(model, context.history)
+            if new:
+                assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
+                candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
         if context.filter is not None:
             allowed &= evaluate(

@@ -35,7 +35,8 @@ class Candidates:
     ``row_of_action`` (model actions,) is the row of each action's asset, -1 for an action that is not recommended.
     ``learned`` is true for assets that the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
     (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user interacted with it, by
-    asset id. Equal likelihoods are ordered by ``value``, then by ``tie_break``, a hash of the asset's id.
+    asset id. Actions of ``item_event_types`` are those of items; ``of_dataset`` is whether there is an Actions dataset.
+    Equal likelihoods are ordered by ``value``, then by ``tie_break``, a number drawn from the asset's id.
     """
 
     asset_ids: Sequence[str]
@@ -45,8 +46,10 @@ class Candidates:
     expires_at: NDArray[np.float64]
     created_at: NDArray[np.float64]
     value: NDArray[np.float64]
-    tie_break: NDArray[np.uint32]
+    tie_break: NDArray[np.float64]
     repeat_seconds: dict[str, float]
+    item_event_types: AbstractSet[str]
+    of_dataset: bool
 
     @cached_property
     def recommended_actions(self) -> NDArray[np.int64]:
@@ -88,9 +91,24 @@ class Candidates:
             _numbers(columns, EXPIRY, np.inf),
             _numbers(columns, CREATION, np.inf),
             _numbers(columns, VALUE, -np.inf),
-            np.fromiter((crc32(asset_id.encode()) for asset_id in asset_ids), np.uint32, len(asset_ids)),
+            np.fromiter((-crc32(asset_id.encode()) for asset_id in asset_ids), np.float64, len(asset_ids)),
             {asset_ids[row]: float(repeat_days[row]) * DAY_SECONDS for row in held_back},
+            item_event_types,
+            any(asset.asset_id not in items for asset in catalogue),
         )
+
+    def new_assets(self, model: Model, history: History) -> list[str]:
+        """Assets that are no candidates only because the user was the first to do something with them since the last
+        rebase. Where there is an Actions dataset there are none: it says what can be recommended."""
+        if self.of_dataset or not model.scores_unknown:
+            return []
+        return [
+            asset_id
+            for event_type, asset_id in history.actions
+            if (event_type, asset_id) not in model.position
+            and asset_id not in self.columns.rows
+            and is_recommended(event_type, self.item_event_types)
+        ]
 
     def available(
         self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None

@@ -18,6 +18,8 @@ from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.selection import strongest
+from nextbest.scoring.unknown import UnknownActions
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +37,36 @@ class Ranked:
 def rank_by_model(
     model: Model, history: History, candidates: Candidates, allowed: NDArray[np.bool_], *, now: float, limit: int
 ) -> Ranked:
-    """The ``limit`` likeliest of the ``allowed`` assets that the model knows.
+    """The ``limit`` likeliest of the ``allowed`` assets that have a score.
 
     An asset is as likely as the likeliest of its actions. Assets under the program's floor are left out.
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
-    mode = model.mode(allow_repeats=True)
     inputs = Inputs.of(model, history, now)
+    mode = model.mode_for(True, inputs.seen.size > 0)
     scores = score_all(mode, inputs)
+    scores[model.withheld] = -np.inf
     actions = candidates.recommended_actions
     best = np.full(len(candidates.asset_ids), -np.inf)
     if candidates.best_action_is_only_one:
         best[candidates.row_of_action[actions]] = scores[actions]
     else:
         np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
-    rows = np.flatnonzero(allowed & candidates.learned)
+    if inputs.unknown is not None:
+        _add_unknown(best, scores, inputs.unknown, model, candidates)
+    scored = best > -np.inf
+    rows = np.flatnonzero(allowed & scored)
     if not candidates.is_valued:
-        # Without values the score alone decides, so only assets that can be in the response need a likelihood.
-        rows = rows[_reaching(best[rows], limit)]
-    # For one user the likelihood never contradicts the score, so the best score has the highest likelihood.
+        # For one user the likelihood never contradicts the score, so without values the score alone decides, and only
+        # assets in the response need a likelihood.
+        rows = rows[strongest(limit, best[rows], candidates.tie_break[rows])]
     likelihoods = mode.calibration.growth(
         best[rows], activity_of(history.timestamps, inputs.moment, model.horizon_days)
     )
     above = likelihoods >= model.action_weight_floor
-    order = _strongest(rows[above], likelihoods[above], best, candidates, limit)
-    return Ranked(tuple(rows[above][order].tolist()), tuple(likelihoods[above][order].tolist()), candidates.learned)
+    rows, likelihoods = rows[above], likelihoods[above]
+    order = strongest(limit, *_keys(rows, likelihoods, best, candidates))
+    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
 
 
 def rank_by_history(
@@ -80,27 +87,28 @@ def rank_by_history(
         if row is not None and is_recommended(entry.event_type, item_event_types):
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
     rows = np.flatnonzero(allowed & (likelihoods > 0))
-    order = _strongest(rows, likelihoods[rows], likelihoods, candidates, limit)
+    order = strongest(limit, *_keys(rows, likelihoods[rows], likelihoods, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
 
 
-def _strongest(
-    rows: NDArray[np.int64],
-    likelihoods: NDArray[np.float64],
+def _add_unknown(
+    best: NDArray[np.float64],
     scores: NDArray[np.float64],
+    unknown: UnknownActions,
+    model: Model,
     candidates: Candidates,
-    limit: int,
-) -> NDArray[np.int64]:
-    """Places in ``rows`` of the best ``limit``: by likelihood, VALUE (section 7.4), then the uncalibrated score."""
-    places = _reaching(likelihoods, limit)
-    reached = rows[places]
-    keys = (candidates.tie_break[reached], -scores[reached], -candidates.value[reached], -likelihoods[places])
-    return places[np.lexsort(keys)[:limit]]
+) -> None:
+    """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
+    for (event_type, asset_id), score in zip(unknown.actions, scores[unknown.first :].tolist(), strict=True):
+        row = candidates.columns.rows.get(asset_id)
+        if row is None or event_type in model.never_recommended:
+            continue
+        if is_recommended(event_type, candidates.item_event_types):
+            best[row] = max(best[row], score)
 
 
-def _reaching(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
-    """Places of the ``limit`` highest values and of all that equal the last of them; of all where limit is 0."""
-    if not 0 < limit < values.shape[0]:
-        return np.arange(values.shape[0])
-    threshold = np.partition(values, values.shape[0] - limit)[values.shape[0] - limit]
-    return np.flatnonzero(values >= threshold)
+def _keys(
+    rows: NDArray[np.int64], likelihoods: NDArray[np.float64], scores: NDArray[np.float64], candidates: Candidates
+) -> tuple[NDArray[np.float64], ...]:
+    """What ``rows`` are ordered by: likelihood, VALUE (section 7.4), the uncalibrated score, then the name."""
+    return likelihoods, candidates.value[rows], scores[rows], candidates.tie_break[rows]

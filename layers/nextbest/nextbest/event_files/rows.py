@@ -1,0 +1,123 @@
+"""The rules for one row of a file: an event, or the reason why it is none.
+
+Whatever passes is accepted by ``POST /events`` (docs/contracts/actionhub.md, section 4). Reasons name the column and
+never the value, so that alike faults are worded alike.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from nextbest.domain.events import (
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_USER_ID_CHARACTERS,
+    Event,
+)
+from nextbest.domain.times import parse_time
+from nextbest.errors import InvalidInput
+from nextbest.event_files.columns import ColumnNames
+
+# What databases, spreadsheets and programs write where there is no value; in lower case.
+NAMES_OF_NOTHING = frozenset(
+    {
+        *(r"\n", "null", "(null)", "[null]", "<null>", "nil", "none", "undefined"),
+        *("nan", "-nan", "na", "n/a", "<na>", "#na", "#n/a", "nat"),
+    }
+)
+STANDS_FOR_NOTHING = "stands for nothing (NULL, NaN, None or the like)"
+
+_SEPARATORS = re.compile(r"[|;]")
+_CONTROL_CHARACTERS_OR_SURROGATES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+Values = tuple[str | None, str | None, str | None, str | None, str | Sequence[object] | None]
+"""What a reader gives of a row, in the order of MEMBERS: text, for labels also a list, and None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules:
+    """How rows are read. ``now`` is in seconds since 1970; ``literal_nulls`` takes names of nothing as any other text.
+
+    Times more than a day after ``now`` are refused.
+    """
+
+    now: float
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    literal_nulls: bool = False
+
+    def event(self, values: Values) -> Event:
+        """The event in a row's values, in the order of MEMBERS. Raises InvalidInput with the reason."""
+        user_id, event_type, asset_id, timestamp, labels = values
+        return Event(
+            user_id=_id("user_id", user_id, MAX_USER_ID_CHARACTERS, self.literal_nulls),
+            event_type=_id("event_type", event_type, MAX_EVENT_TYPE_CHARACTERS, self.literal_nulls),
+            asset_id=_id("asset_id", asset_id, MAX_ASSET_ID_CHARACTERS, self.literal_nulls),
+            timestamp_us=parse_time(_text("timestamp", timestamp, self.literal_nulls), now=self.now),
+            labels=self._labels(labels) if labels else (),
+        )
+
+    def _labels(self, value: str | Sequence[object]) -> tuple[str, ...]:
+        """Labels in their order, without blanks and repetitions: a list, or text with ``|`` or ``;`` between them."""
+        parts: Sequence[object]
+        if isinstance(value, str):
+            text = value.strip()
+            if not self.literal_nulls and text.lower() in NAMES_OF_NOTHING:
+                return ()
+            listed = _json_list(text) if text.startswith("[") else None
+            parts = _SEPARATORS.split(text) if listed is None else listed
+        else:
+            parts = value
+        labels = dict.fromkeys(label for part in parts if (label := _label(part)))
+        if len(labels) > MAX_LABELS:
+            raise InvalidInput(f"labels are more than {MAX_LABELS}")
+        for label in labels:
+            _check_text("a label", label, MAX_LABEL_CHARACTERS)
+        return tuple(labels)
+
+
+# Ids come again and again.
+@lru_cache(maxsize=1 << 15)
+def _id(name: str, value: str | None, max_characters: int, literal_nulls: bool) -> str:
+    text = _text(name, value, literal_nulls)
+    _check_text(name, text, max_characters)
+    return text
+
+
+def _text(name: str, value: str | None, literal_nulls: bool) -> str:
+    if value is None:
+        raise InvalidInput(f"{name} is missing")
+    # A line break at the end is refused with the other control characters, not cut.
+    text = value.strip(" \t")
+    if not text:
+        raise InvalidInput(f"{name} is empty")
+    if not literal_nulls and text.lower() in NAMES_OF_NOTHING:
+        raise InvalidInput(f"{name} {STANDS_FOR_NOTHING}")
+    return text
+
+
+def _label(part: object) -> str:
+    if not isinstance(part, str):
+        raise InvalidInput("a label is not text")
+    return part.strip(" \t")
+
+
+def _json_list(text: str) -> list[object] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) else None
+
+
+def _check_text(name: str, text: str, max_characters: int) -> None:
+    if len(text) > max_characters:
+        raise InvalidInput(f"{name} is longer than {max_characters} characters")
+    # The first test is the cheap one: of ASCII, just the control characters are not printable.
+    if not (text.isascii() and text.isprintable()) and _CONTROL_CHARACTERS_OR_SURROGATES.search(text):
+        raise InvalidInput(f"{name} holds a line break or another control character")

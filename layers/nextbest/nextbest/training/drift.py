@@ -1,0 +1,92 @@
+"""Drift: whether what the last model told came true since.
+
+Before a rebase publishes a new model, the one it replaces is held against the events since it was trained: the growth
+weights of the lists that it would have served then, against what was taken. A season, a campaign or a broken import
+show here first. Counts alone, over a sample of users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextbest.domain.history import History
+from nextbest.scoring import Model, recommend
+from nextbest.scoring.kernels import DAY_SECONDS
+from nextbest.training.table import Columns, EventTable
+
+LARGEST_ERROR = 1.0 / 3.0
+"""Weights further off than this share of what was expected are worth a warning."""
+_LIST_LENGTH = 10
+_MOST_USERS = 500
+_STANDARD_ERRORS = 3.0
+"""What may be luck is no drift."""
+
+
+def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[str, float]]:
+    """By mode, the takings of the lists of ``model`` from its training to ``now``: ``expected``, ``observed``, and the
+    number of ``recommendations`` they are of. Empty where no time has passed, or nobody was known then.
+
+    A window shorter than the horizon is expected to see 1 - (1 - growth)^(window / horizon) of each, a steady rate.
+    """
+    days = (now - model.trained_at) / DAY_SECONDS
+    if days <= 0.0:
+        return {}
+    share, end = min(1.0, days / model.horizon_days), min(now, model.trained_at + model.horizon_days * DAY_SECONDS)
+    table = EventTable.of(_sampled(events), end)
+    before, ends = (table.ends_before(float(np.nextafter(at, np.inf))) for at in (model.trained_at, end))
+    users = np.flatnonzero(before > table.starts[:-1]).tolist()
+    drift = {}
+    for name, allow_repeats in (("repeats", True), ("discoveries", False)):
+        expected, observed, recommendations = 0.0, 0, 0
+        for user in users:
+            history = _history(table, int(table.starts[user]), int(before[user]))
+            taken = {table.actions[action] for action in table.action[before[user] : ends[user]].tolist()}
+            ranked = recommend(model, history, now=model.trained_at, limit=_LIST_LENGTH, allow_repeats=allow_repeats)
+            recommendations += len(ranked)
+            expected += sum(1.0 - (1.0 - item.growth_weight) ** share for item in ranked)
+            observed += sum((item.event_type, item.asset_id) in taken for item in ranked)
+        if recommendations:
+            drift[name] = {
+                "expected": expected,
+                "observed": float(observed),
+                "recommendations": float(recommendations),
+            }
+    return drift
+
+
+def has_drifted(counts: Mapping[str, float]) -> bool:
+    """Whether what came true is further from what was expected than a third of it, and than luck explains."""
+    expected, observed = counts["expected"], counts["observed"]
+    luck = _STANDARD_ERRORS * float(np.sqrt(max(expected, observed, 1.0)))
+    return abs(observed - expected) > max(LARGEST_ERROR * expected, luck)
+
+
+def describe(drift: Mapping[str, Mapping[str, float]]) -> str:
+    """The modes that have drifted in words, for people; empty where none has."""
+    return "; ".join(
+        f"growth weights of {mode} were {counts['expected'] / counts['recommendations']:.3f} on average since the last "
+        f"rebase, and {counts['observed'] / counts['recommendations']:.3f} came true"
+        for mode, counts in drift.items()
+        if has_drifted(counts)
+    )
+
+
+def _sampled(events: Columns) -> dict[str, NDArray[Any]]:
+    """The events of some users, evenly chosen from all in the order of their ids."""
+    names = ("user_id", "event_type", "asset_id", "timestamp_us")
+    columns = {name: np.asarray(events[name]) for name in names}
+    user_ids = columns["user_id"].tolist()
+    users = sorted(set(user_ids))
+    chosen = set(users[:: max(1, -(-len(users) // _MOST_USERS))])
+    rows = np.fromiter((user_id in chosen for user_id in user_ids), np.bool_, len(user_ids))
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def _history(table: EventTable, begin: int, end: int) -> History:
+    times = table.time[begin:end].tolist()
+    actions = (table.actions[action] for action in table.action[begin:end].tolist())
+    return History.from_events((*action, time) for action, time in zip(actions, times, strict=True))

@@ -1,0 +1,82 @@
+"""What the weights of a mode say of event types, for actions that the model does not know (``scoring.unknown``).
+
+Means over the known actions, each counted by its events: the weights of frequent actions are the ones that are known
+well, while those of rare ones are shrunk to nothing by the ridges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nextbest.scoring.model import Mode, Term
+from nextbest.scoring.unknown import Pooled
+from nextbest.training.build import unpack_influence
+from nextbest.training.table import EventTable
+
+_MOST_TYPES = 64
+"""With more event types, what leads to what with one asset is not kept: a table of all pairs would be large."""
+
+
+def with_pooled(mode: Mode, table: EventTable) -> Mode:
+    """``mode`` with what its prior and terms say of event types."""
+    if not table.actions:
+        return mode
+    groups = _Groups(table)
+    # The median: a prior is the popularity of an action, and an unknown one is no favourite.
+    prior = groups.medians(mode.prior.astype(np.float64))
+    return replace(mode, terms=tuple(groups.pooled(term) for term in mode.terms), pooled_prior=prior)
+
+
+class _Groups:
+    """The known actions by event type and by asset."""
+
+    def __init__(self, table: EventTable) -> None:
+        names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
+        _, self._assets = np.unique([action.asset_id for action in table.actions], return_inverse=True)
+        self._type_count = len(names)
+        self._events = np.bincount(table.action, minlength=len(table.actions)).astype(np.float64)
+
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The mean of each event type, then that of all actions; shape (event types + 1,)."""
+        totals = np.bincount(self._types, values * self._events, minlength=self._type_count)
+        events = np.bincount(self._types, self._events, minlength=self._type_count)
+        return np.append(totals / events, totals.sum() / events.sum()).astype(np.float32)
+
+    def medians(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The median of each event type, then that of all actions; shape (event types + 1,)."""
+        by_type = [np.median(values[self._types == number]) for number in range(self._type_count)]
+        return np.array([*by_type, np.median(values)], np.float32)
+
+    def pooled(self, term: Term) -> Term:
+        """``term`` with the means of its weights."""
+        size = len(self._types)
+        own = np.zeros(size) if term.self_weights is None else term.self_weights.astype(np.float64)
+        same_asset = np.zeros((0, 0), np.float32)
+        if term.influence is not None:
+            weights = unpack_influence(term.influence)
+            own = own + weights.diagonal()
+            if self._type_count <= _MOST_TYPES:
+                same_asset = self._same_asset(sparse.coo_array(weights))
+        gap_days = 1.0 if term.timing is None else float(np.median(term.timing.gap_days))
+        return replace(term, pooled=Pooled(self.means(own), same_asset, gap_days))
+
+    def _same_asset(self, weights: sparse.coo_array) -> NDArray[np.float32]:
+        """The mean influence between two actions of one asset by their event types, with a zero diagonal."""
+        source, target = weights.row, weights.col
+        inside = self._assets[source] == self._assets[target]
+        source, target = source[inside], target[inside]
+        count = self._type_count
+        totals = np.zeros((count, count))
+        np.add.at(totals, (self._types[source], self._types[target]), weights.data[inside] * self._events[source])
+        shape = (int(self._assets.max()) + 1, count)
+        place = (self._assets, self._types)
+        events = sparse.csr_array(sparse.coo_array((self._events, place), shape=shape))
+        exists = sparse.csr_array(sparse.coo_array((np.ones(len(self._types)), place), shape=shape))
+        pairs = (events.T @ exists).toarray()
+        means = np.divide(totals, pairs, out=np.zeros_like(totals), where=pairs > 0)
+        np.fill_diagonal(means, 0.0)
+        return means.astype(np.float32)
