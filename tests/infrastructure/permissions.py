@@ -20,7 +20,8 @@ ALLOWED = {
     | ADD_EVENTS
     | {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
-    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
+    # Users who are deleted while their queued events are stored: these are removed again.
+    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage"},
     "rebase": READ
     | READ_ARTIFACTS
     | LOG

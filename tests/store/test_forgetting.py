@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -194,6 +195,28 @@ def test_queued_events_of_a_deleted_user_s_session_do_not_come_back(store: Dynam
     message = EventMessage(PROGRAM.program_id, (queued,), sent_us=round((NOW - 1) * 1e6))
     assert ingest(store, message).accepted == 0
     assert logged(store) == []
+
+
+@pytest.mark.parametrize("calls_left", range(4))
+@pytest.mark.parametrize("is_interrupted", [False, True], ids=["to its end", "interrupted"])
+def test_queued_events_of_a_user_deleted_while_they_are_stored_do_not_stay(
+    dynoxide_store: DynamoStore, dynoxide_table: Table, calls_left: int, is_interrupted: bool
+) -> None:
+    store, events = dynoxide_store, [Event(ALICE, round((NOW - 60) * 1e6), "click", "queued", "id-1")]
+    message = EventMessage(PROGRAM.program_id, (*events, replace(events[0], user_id="bob")), sent_us=round(NOW * 1e6))
+
+    def delete_the_user() -> None:
+        store.erase_user(PROGRAM.incarnation, ALICE, now=NOW + 1)
+        if is_interrupted:
+            raise Interrupted
+
+    watched = Watched(dynoxide_table, delete_the_user, calls_left=calls_left)
+    with suppress(Interrupted):
+        ingest(DynamoStore(watched), message)
+    assert watched.happened
+    ingest(store, message)  # queues deliver again
+    assert logged(store) == [("bob", "queued")]
+    assert ALICE not in everything(dynoxide_table, MemoryArtifacts())
 
 
 def test_a_session_named_like_another_user_takes_nothing_from_them(store: DynamoStore) -> None:
