@@ -26,6 +26,8 @@ ALLOWED = {
     | READ_ARTIFACTS
     | LOG
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    # Imports add events, and replace what earlier ones brought.
+    | {"dynamodb:PartiQLInsert", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "sqs:SendMessage"},
     "manage": READ
     | READ_ARTIFACTS
