@@ -110,8 +110,7 @@ def responses(stack: DockerStack, sam_options: tuple[str, ...]) -> dict[str, Any
         f"--sam-options={' '.join(sam_options)}",
     )
     assert result.returncode == 0, result.stderr[-4000:]
-    lines = result.stdout.splitlines()
-    return dict(zip(NAMES, map(json.loads, lines), strict=True))
+    return dict(zip(NAMES, map(json.loads, result.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)

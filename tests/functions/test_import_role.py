@@ -39,4 +39,4 @@ def test_an_import_that_replaces_another_does_what_the_role_allows(functions: Fu
         assert described["status"] == "ACTIVE", described
         assert [row[0] for row in functions.store.scan_events(PROGRAM.incarnation)] == [user_id]
         assert functions.permissions() <= ALLOWED["rebase"]
-    assert "dynamodb:BatchWriteItem" in functions.permissions()
+    assert "dynamodb:DeleteItem" in functions.permissions()

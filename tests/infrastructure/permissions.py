@@ -27,7 +27,7 @@ ALLOWED = {
     | LOG
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     # Imports add events, and replace what earlier ones brought.
-    | {"dynamodb:PartiQLInsert", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"dynamodb:PartiQLInsert", "dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"},
     "manage": READ
     | READ_ARTIFACTS

@@ -15,7 +15,7 @@ from tools.cli.__main__ import main
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
     *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load"),
-    *("doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
+    *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
 }
 ONLY_FOR_SOME_COMMANDS = {

@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from samcli.yamlhelper import parse_yaml_file
 
-from tests.infrastructure.cloudformation import ROOT
+from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tools.cli.__main__ import main
-from tools.local.build import sources_digest
+from tools.local.build import BuildFailed, build, pin_architecture, sources_digest
 from tools.local.docker import DockerMissing, bridge_address, check_machine, remove_containers
 from tools.local.docker_stack import sam_command
 
@@ -119,11 +120,34 @@ def test_a_build_is_made_again_when_a_source_or_the_architecture_changes(tmp_pat
         (tmp_path / folder).mkdir(parents=True)
     source = tmp_path / "functions" / "actions" / "app.py"
     source.write_text("handler = None")
-    first = sources_digest(tmp_path, {})
+    first = sources_digest(tmp_path, "x86_64")
 
     (tmp_path / "functions" / "actions" / "__pycache__").mkdir()
     (tmp_path / "functions" / "actions" / "__pycache__" / "app.pyc").write_text("compiled")
-    assert sources_digest(tmp_path, {"PATH": "/bin"}) == first
-    assert sources_digest(tmp_path, {"ARCHITECTURE": "arm64"}) != first
+    assert sources_digest(tmp_path, "x86_64") == first
+    assert sources_digest(tmp_path, "arm64") != first
     source.rename(source.with_name("moved.py"))
-    assert sources_digest(tmp_path, {}) != first
+    assert sources_digest(tmp_path, "x86_64") != first
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
+def test_a_built_template_can_be_deployed_for_the_architecture_of_its_wheels_alone(
+    tmp_path: Path, architecture: str
+) -> None:
+    source = parse_yaml_file(str(TEMPLATE))
+    assert set(source["Parameters"]["Architecture"]["AllowedValues"]) == {"x86_64", "arm64"}
+    built = tmp_path / "template.yaml"
+    built.write_text(TEMPLATE.read_text())
+
+    pin_architecture(built, architecture)
+
+    pinned = parse_yaml_file(str(built))
+    parameter = pinned["Parameters"]["Architecture"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == (architecture, [architecture])
+    source["Parameters"]["Architecture"] = parameter
+    assert pinned == source
+
+
+def test_an_architecture_that_lambda_does_not_have_is_refused() -> None:
+    with pytest.raises(BuildFailed, match="ARCHITECTURE is 'arm'; Lambda has x86_64 and arm64"):
+        build("arm")

@@ -11,8 +11,9 @@ from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
+from nextbest.domain.programs import Program
 from nextbest.personalize.runtime.candidates import Candidates
-from nextbest.personalize.runtime.ranking import rank_by_model
+from nextbest.personalize.runtime.ranking import rank_by_history, rank_by_model
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
@@ -73,3 +74,13 @@ def test_without_a_dataset_new_assets_are_named() -> None:
 def test_event_types_that_are_never_recommended_make_no_candidates() -> None:
     never = replace(model(), never_recommended=(TAKEN,))
     assert ranked(TOOK_NEW, catalogue("old", "new"), never) == {}
+
+
+def test_before_the_first_rebase_what_weighs_most_comes_first_though_nothing_is_known_of_it() -> None:
+    # Each was taken once, so all are as likely; the latest weighs most
+    history = History.from_events([(TAKEN, name, NOW - days * DAY_SECONDS) for days, name in enumerate("hgfedcba")])
+    candidates = Candidates.of(None, catalogue(*"abcdefgh"), frozenset())
+    everything = np.ones(len(candidates.asset_ids), np.bool_)
+    answer = rank_by_history(Program("shop"), history, candidates, everything, frozenset(), now=NOW, limit=8)
+    assert [candidates.asset_ids[row] for row in answer.rows] == list("hgfedcba")
+    assert len(set(answer.likelihoods)) == 1

@@ -1,8 +1,12 @@
-"""``sam build``, once for each state of the sources.
+"""``sam build``, for one architecture, once for each state of the sources.
 
-SAM CLI's own cache does not know of ARCHITECTURE, which our Makefiles read, and takes seconds to find that nothing has
-changed. The digest of what was built lies in the build folder, which every ``sam build`` empties: a build that somebody
-else made is never taken for ours.
+SAM CLI passes no parameters to our Makefiles, so the architecture of the wheels is a variable of its own, and could
+disagree with the template's parameter. Hence the built template allows the one that was built, and no other:
+CloudFormation refuses to deploy it with another.
+
+SAM CLI's own cache does not know of that variable, and takes seconds to find that nothing has changed. The digest of
+what was built lies in the build folder, which every ``sam build`` empties: a build that somebody else made is never
+taken for ours.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / ".aws-sam" / "build"
@@ -21,6 +27,8 @@ _SOURCES = ("template.yaml", "samconfig.toml", "layers", "functions")
 BUILT_TEMPLATE = _FOLDER / "template.yaml"
 # The runtime that template.yaml names.
 BUILD_PYTHON = "python3.13"
+ARCHITECTURES = ("x86_64", "arm64")
+_VARIABLE = "ARCHITECTURE"  # of our Makefiles
 
 
 class BuildFailed(Exception):
@@ -33,19 +41,40 @@ def sam() -> str:
 
 
 def ensure_built() -> bool:
-    """Run ``sam build`` if the sources differ from those of the last build; whether it ran. Raises BuildFailed."""
-    digest = sources_digest(_ROOT, os.environ)
+    """Build if the sources differ from those of the last build; whether it did. Raises BuildFailed.
+
+    For the architecture that the environment variable ARCHITECTURE names, x86_64 by default.
+    """
+    architecture = os.environ.get(_VARIABLE) or ARCHITECTURES[0]
+    digest = sources_digest(_ROOT, architecture)
     if BUILT_TEMPLATE.exists() and _DIGEST.exists() and _DIGEST.read_text() == digest:
         return False
-    if subprocess.run([sam(), "build"], cwd=_ROOT, check=False, stdout=sys.stderr).returncode != 0:
-        raise BuildFailed("`sam build` failed")
-    _DIGEST.write_text(digest)
+    build(architecture)
     return True
 
 
-def sources_digest(root: Path, environment: Mapping[str, str]) -> str:
-    """A digest of all that a build depends on: sources, and the architecture that the Makefiles read."""
-    digest = hashlib.sha256(environment.get("ARCHITECTURE", "").encode())
+def build(architecture: str) -> None:
+    """Run ``sam build`` for an architecture. Raises BuildFailed."""
+    if architecture not in ARCHITECTURES:
+        raise BuildFailed(f"{_VARIABLE} is {architecture!r}; Lambda has {' and '.join(ARCHITECTURES)}")
+    environment = {**os.environ, _VARIABLE: architecture}
+    digest = sources_digest(_ROOT, architecture)
+    if subprocess.run([sam(), "build"], cwd=_ROOT, env=environment, check=False, stdout=sys.stderr).returncode != 0:
+        raise BuildFailed("`sam build` failed")
+    pin_architecture(BUILT_TEMPLATE, architecture)
+    _DIGEST.write_text(digest)
+
+
+def pin_architecture(template: Path, architecture: str) -> None:
+    """Let the template's parameter Architecture have this value only."""
+    document = yaml_parse(template.read_text())
+    document["Parameters"]["Architecture"] |= {"Default": architecture, "AllowedValues": [architecture]}
+    template.write_text(yaml_dump(document))
+
+
+def sources_digest(root: Path, architecture: str) -> str:
+    """A digest of all that a build depends on."""
+    digest = hashlib.sha256(architecture.encode())
     for path in _files(root):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root)} {len(content)}\n".encode())

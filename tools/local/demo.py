@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -117,7 +118,7 @@ def rebase(client: DemoClient) -> None:
             )
         if status["message"] != shown:
             shown = status["message"]
-            tqdm.write(f"  demo rebase: {shown}")
+            tqdm.write(f"  demo rebase: {shown}", file=sys.stderr)
         time.sleep(_POLL_SECONDS)
 
 

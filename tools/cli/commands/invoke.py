@@ -60,8 +60,12 @@ def _invoke(options: argparse.Namespace) -> int:
                 prepare(stack.store(), client)
                 print(f"{file}:", file=sys.stderr, flush=True)
                 result = sam.invoke(options.function or file.parent.name, event, shlex.split(options.sam_options))
-                print(result.stdout.strip(), flush=True)
-                failed += result.returncode != 0 or _is_failure(result.stdout)
+                if result.returncode != 0:
+                    failed += 1
+                    continue
+                response = json.loads(result.stdout or "null")
+                print(json.dumps(response), flush=True)  # on one line, whatever it holds
+                failed += isinstance(response, dict) and "errorType" in response
     except (BuildFailed, DockerMissing, DemoFailed, OperationFailed, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,9 +73,3 @@ def _invoke(options: argparse.Namespace) -> int:
         print(f"{error.args[0]}; name one with --function", file=sys.stderr)
         return 2
     return 1 if failed else 0
-
-
-def _is_failure(response: str) -> bool:
-    """Whether the function failed rather than responded, as SAM CLI prints it."""
-    content = json.loads(response or "null")
-    return isinstance(content, dict) and "errorType" in content

@@ -59,6 +59,7 @@ class Rebase:
         state = self._state()
         with self._reported():
             self._report(LOADING, "reading the event log")
+            self._store.finish_imports(state.program)
             events = self._load_events()
             count = len(events["timestamp_us"])
             self._report(TRAINING, f"learning from {count:,} events")

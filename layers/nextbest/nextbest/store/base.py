@@ -181,6 +181,10 @@ class UserStore(Protocol):
         """All events of a program as (user id, microseconds, event type, asset id), in no particular order."""
         ...
 
+    def finish_imports(self, program: Program) -> None:
+        """Finish the imports that were committed, and interrupted before all was in its place."""
+        ...
+
 
 class ResourceStore(Protocol):
     """Named resources, each of a program or of the deployment."""

@@ -22,6 +22,8 @@ from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.event_removal import EventRemoval, event_id_keys, logged_event
 from nextbest.store.histories import decode_attributes
+from nextbest.store.imports import ImportStore
+from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
 
 _SWEEPS = 20
 
@@ -43,8 +45,12 @@ class RemovedItems:
         self.histories += key.sk == keys.TAIL
 
 
-class BulkStore(Store, Protocol):
-    """A store that can also remove in bulk."""
+class BulkStore(Store, ImportStore, Protocol):
+    """A store that can also replace and remove in bulk."""
+
+    def event_keys(self, incarnation: Incarnation, wanted: Callable[[Event], bool]) -> set[ItemKey]:
+        """The keys of some of a program's events."""
+        ...
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events. Raises NotFound."""
@@ -92,24 +98,31 @@ class BulkRemoval(EventRemoval):
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
-        event_of = {key: event for key, event in self._events(program.incarnation) if unwanted(event)}
-        self._table.delete_many(event_id_keys(program.incarnation, event_of.values()))
-        removed = self._table.delete_many(event_of)
-        users = {event.user_id for event in event_of.values()}
+        unwanted_keys = self.event_keys(program.incarnation, unwanted)
+        self._table.delete_many(event_id_keys(unwanted_keys))
+        removed = self._table.delete_many(unwanted_keys)
+        users = {keys.parse_user_pk(key.pk) for key in unwanted_keys}
         in_parallel(lambda user_id: self._rebuild_without_tail(program, user_id), users)
         return removed
 
-    def _events(self, incarnation: Incarnation) -> Iterator[tuple[ItemKey, Event]]:
-        rows = self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection="pk, sk, body_json")
-        for item in rows:
-            key = ItemKey(item["pk"]["S"], item["sk"]["S"])
-            yield key, logged_event(keys.parse_user_pk(key.pk), item)
+    def event_keys(self, incarnation: Incarnation, wanted: Callable[[Event], bool]) -> set[ItemKey]:
+        """The keys of some of a program's events."""
+        versions = CurrentVersions(self._table, incarnation)
+        projection = f"pk, sk, body_json, {STAGED}, {STAGED_JSON}"
+        found = set()
+        for row in self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=projection):
+            key = ItemKey(row["pk"]["S"], row["sk"]["S"])
+            item = versions.of(row)
+            if item is not None and wanted(logged_event(keys.parse_user_pk(key.pk), item)):
+                found.add(key)
+        return found
 
     def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
-        rows = self._table.scan(keys.users_prefix(incarnation), keys.HISTORY, projection="pk, attributes_json")
-        for item in rows:
-            attributes = decode_attributes(item)
+        versions = CurrentVersions(self._table, incarnation)
+        projection = f"pk, attributes_json, {STAGED}, {STAGED_JSON}"
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.HISTORY, projection=projection):
+            attributes = decode_attributes(versions.of(item, "attributes_json"))
             if attributes is not None:
                 yield keys.parse_user_pk(item["pk"]["S"]), attributes
 
@@ -117,7 +130,7 @@ class BulkRemoval(EventRemoval):
         """Forget the attributes of users; their events stay."""
         for user_id in user_ids:
             key = ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)
-            self._table.update(key, "REMOVE attributes_json", {})
+            self._table.update(key, f"REMOVE attributes_json, {STAGED}, {STAGED_JSON}", {})
 
     def remove_assets(self, incarnation: Incarnation, asset_ids: Iterable[str]) -> int:
         """Remove assets from the catalogue; the number of ids, known or not. Raises NotFound."""

@@ -20,6 +20,7 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import AlreadyExists, InUse, NotFound
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
+from nextbest.store.staged import CurrentVersions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
@@ -259,8 +260,11 @@ class Configuration:
 
     def assets(self, incarnation: Incarnation) -> Iterator[Asset]:
         """All assets, in order of their ids."""
-        for item in self._table.query(keys.assets_pk(incarnation)):
-            yield decode_asset(data(item))
+        versions = CurrentVersions(self._table, incarnation)
+        for row in self._table.query(keys.assets_pk(incarnation)):
+            item = versions.of(row)
+            if item is not None:
+                yield decode_asset(data(item))
 
     def asset_changes(self, incarnation: Incarnation, after: int, until: int) -> list[tuple[int, list[Asset]]]:
         """The changes of revisions after ``after`` up to ``until``, oldest first; gaps where they were cleared away."""

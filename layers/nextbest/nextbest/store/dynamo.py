@@ -18,11 +18,12 @@ from nextbest.store.configuration import (
     program_key,
 )
 from nextbest.store.erasure import Erasure
-from nextbest.store.histories import Histories, decode_attributes, decode_history
+from nextbest.store.histories import decode_history
+from nextbest.store.imports import Imports
 from nextbest.store.resources import Resources, decode_resource
 
 
-class DynamoStore(Histories, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
+class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:
@@ -73,7 +74,7 @@ class DynamoStore(Histories, Configuration, AccessKeys, Resources, Erasure, Bulk
             history = self.history_from_log(incarnation, user_id)
         return UserRead(
             history,
-            decode_attributes(snapshot),
+            self._attributes_in(incarnation, snapshot),
             state,
             access_key,
             {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},

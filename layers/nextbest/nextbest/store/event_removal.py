@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence, Set
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import Program
 from nextbest.store import keys
+from nextbest.store.staged import CurrentVersions
 
 
 class EventRemoval:
@@ -23,8 +24,9 @@ class EventRemoval:
         unwanted = {keys.event_sk(event) for event in events}
         self._rebuild_without_tail(program, user_id, unwanted)
         # Records of event ids go before the events: an id that is taken by no event is worse than one that is free.
-        self._table.delete_many(event_id_keys(program.incarnation, events))
-        self._table.delete_many(ItemKey(pk, sk) for sk in sorted(unwanted))
+        unwanted_keys = [ItemKey(pk, sk) for sk in sorted(unwanted)]
+        self._table.delete_many(event_id_keys(unwanted_keys))
+        self._table.delete_many(unwanted_keys)
 
     def _rebuild_without_tail(self, program: Program, user_id: str, unwanted: Set[str] = frozenset()) -> None:
         """Rebuild a history from the log, but for the rows with the ``unwanted`` sort keys.
@@ -34,7 +36,8 @@ class EventRemoval:
         pk = keys.user_pk(program.incarnation, user_id)
         self._table.delete(ItemKey(pk, keys.TAIL))
         # After the tail: whatever is added to it from now on was logged before, or is not in it yet.
-        rows = self._table.query(pk, prefix=keys.EVENT_PREFIX)
+        versions = CurrentVersions(self._table, program.incarnation)
+        rows = filter(None, map(versions.of, self._table.query(pk, prefix=keys.EVENT_PREFIX)))
         events = [HistoryEvent.of(logged_event(user_id, item)) for item in rows if item["sk"]["S"] not in unwanted]
         if events:
             packed = History.from_history_events(events).encode(program.half_life_days)
@@ -47,10 +50,10 @@ class EventRemoval:
             self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
 
 
-def event_id_keys(incarnation: Incarnation, events: Iterable[Event]) -> list[ItemKey]:
-    """The keys of the records of the events' ids, each once; none for events without a client's id."""
-    ids = dict.fromkeys((event.user_id, event.event_id) for event in events if event.event_id)
-    return [ItemKey(keys.user_pk(incarnation, user_id), keys.event_id_sk(event_id)) for user_id, event_id in ids]
+def event_id_keys(event_keys: Iterable[ItemKey]) -> set[ItemKey]:
+    """The keys of the records of these events' ids; none for events without a client's id."""
+    ids = ((key.pk, keys.parse_event_sk(key.sk)[3]) for key in event_keys)
+    return {ItemKey(pk, keys.event_id_sk(event_id)) for pk, event_id in ids if event_id}
 
 
 def logged_event(user_id: str, row: Item) -> Event:

@@ -31,6 +31,7 @@ from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import HistoryCorrupt
 from nextbest.store import keys
 from nextbest.store.base import Appended, events_by_user
+from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 FOLD_AT = 48
 """Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""
@@ -48,7 +49,11 @@ class Histories:
         """Log the events, then with ``refresh_histories`` add them to their users' histories. Idempotent."""
         first = self._as_first_sent(program.incarnation, events)
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
-        new = self._table.insert_new([self._log_row(program, event) for event in distinct])
+        rows = [log_row(program, event) for event in distinct]
+        new = self._table.insert_new(rows)
+        known = [row for row, is_new in zip(rows, new, strict=True) if not is_new]
+        if known and read_import_state(self._table, program.incarnation).open:
+            in_parallel(lambda row: self._take_from_import(*row), known)
         step = self._append_to_history if refresh_histories else self._mark_backfilled
         in_parallel(lambda group: step(program, *group), events_by_user(distinct).items())
         return Appended(accepted=sum(new), duplicates=len(events) - sum(new))
@@ -79,17 +84,19 @@ class Histories:
             for event, key, sk in zip(events, record_keys, sort_keys, strict=True)
         ]
 
-    @staticmethod
-    def _log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
-        extras = {
-            "labels": list(event.labels),
-            "source": event.source,
-            "recommendation_id": event.recommendation_id,
-            "session_id": event.session_id,
-        }
-        body = {name: value for name, value in extras.items() if value}
-        key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
-        return key, {"body_json": to_json(body)} if body else {}
+    def _take_from_import(self, key: ItemKey, attributes: Mapping[str, str]) -> None:
+        """Make an event that an import stages, or stages the removal of, one that stays whatever becomes of that."""
+        condition = f"attribute_exists({STAGED})"
+        try:
+            if "body_json" in attributes:
+                body: Item = {":body": {"S": attributes["body_json"]}}
+                expression = f"SET body_json = :body REMOVE {STAGED}, {STAGED_JSON}"
+                self._table.update(key, expression, body, condition=condition)
+            else:
+                expression = f"REMOVE body_json, {STAGED}, {STAGED_JSON}"
+                self._table.update(key, expression, {}, condition=condition)
+        except WriteRefused:
+            return  # the ordinary case: the event came twice
 
     def _append_to_history(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
         packed = [HistoryEvent.of(event) for event in events]
@@ -174,7 +181,11 @@ class Histories:
 
     def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
         """The user's events, oldest first."""
-        for item in self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX):
+        versions = CurrentVersions(self._table, incarnation)
+        for row in self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX):
+            item = versions.of(row)
+            if item is None:
+                continue
             timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(item["sk"]["S"])
             extras = data(item) if "body_json" in item else {}
             yield Event(
@@ -192,17 +203,38 @@ class Histories:
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes."""
         key = ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)
-        self._table.update(key, "SET attributes_json = :attributes", {":attributes": {"S": to_json(attributes)}})
+        expression = f"SET attributes_json = :attributes REMOVE {STAGED}, {STAGED_JSON}"
+        self._table.update(key, expression, {":attributes": {"S": to_json(attributes)}})
 
     def user_attributes(self, incarnation: Incarnation, user_id: str) -> dict[str, Any] | None:
         """The user's attributes, where a Users row was put."""
-        return decode_attributes(self._table.get(ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY)))
+        item = self._table.get(ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY))
+        return self._attributes_in(incarnation, item)
+
+    def _attributes_in(self, incarnation: Incarnation, snapshot: Item | None) -> dict[str, Any] | None:
+        if snapshot is not None and STAGED in snapshot:
+            snapshot = CurrentVersions(self._table, incarnation).of(snapshot, "attributes_json")
+        return decode_attributes(snapshot)
 
     def scan_events(self, incarnation: Incarnation) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id)."""
-        for item in self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection="pk, sk"):
-            timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
-            yield keys.parse_user_pk(item["pk"]["S"]), timestamp_us, event_type, asset_id
+        """All events of a program as (user id, microseconds, event type, asset id).
+
+        Reads again where an import was committed meanwhile: what was read has part of the old data, part of the new.
+        """
+        state = read_import_state(self._table, incarnation)
+        while True:
+            rows = self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=f"pk, sk, {STAGED}")
+            item_keys = [
+                (item["pk"]["S"], item["sk"]["S"])
+                for item in rows
+                if STAGED not in item or state.counts(text(item, STAGED))
+            ]
+            before, state = state, read_import_state(self._table, incarnation)
+            if state.committed == before.committed:
+                break
+        for pk, sk in item_keys:
+            timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
+            yield keys.parse_user_pk(pk), timestamp_us, event_type, asset_id
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""
@@ -258,6 +290,19 @@ def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
     until_us = history.folded_until_us
     held = int((history.timestamps_us > until_us).sum()) + int((history.older_timestamps_us > until_us).sum())
     return held < len(logged_us) - bisect_right(logged_us, until_us)
+
+
+def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
+    """Key and attributes of an event's row in the log."""
+    extras = {
+        "labels": list(event.labels),
+        "source": event.source,
+        "recommendation_id": event.recommendation_id,
+        "session_id": event.session_id,
+    }
+    body = {name: value for name, value in extras.items() if value}
+    key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
+    return key, {"body_json": to_json(body)} if body else {}
 
 
 def decode_snapshot(item: Item) -> History:

@@ -9,6 +9,7 @@
     <incarnation>               S                               rebase status
     <incarnation>               G                               pointer to the segments
     <incarnation>               I                               folders that the program may import from
+    <incarnation>               M                               attempts at imports
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
     <incarnation>#T             <digest of a user id>           tombstone of a deleted user
@@ -42,6 +43,7 @@ PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
 IMPORT_LOCATIONS = "I"
+IMPORTS = "M"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"
 IDEMPOTENCY = "#idempotency"  # a program's id is never spelled so
@@ -142,6 +144,11 @@ def parse_event_sk(sk: str) -> tuple[int, str, str, str]:
     """Inverse of ``event_sk``: time in microseconds, event type, asset id, client's event id."""
     _, time, event_type, asset_id, *rest = sk.split("#")
     return int(time), unescape(event_type), unescape(asset_id), unescape(rest[0]) if rest else ""
+
+
+def is_user_pk(pk: str) -> bool:
+    """Whether a partition is a user's; names in it are escaped."""
+    return pk.count("#") == 2
 
 
 def parse_user_pk(pk: str) -> str:

@@ -57,6 +57,9 @@ def clear_dataset(store: BulkStore, incarnation: Incarnation, dataset_type: str)
     state = store.program_state(program_id_of(incarnation))
     if state is None or state.program.incarnation != incarnation:
         return
+    # Of an import that was killed nothing is left: its staged rows are no data yet, and would not be seen below.
+    attempt = store.begin_import(state.program, dataset_type)
+    store.discard_import(state.program, dataset_type, attempt)
     if dataset_type in (ACTIONS, ITEMS):
         unwanted = is_in(dataset_type)
         store.remove_assets(incarnation, [asset.asset_id for asset in store.assets(incarnation) if unwanted(asset)])

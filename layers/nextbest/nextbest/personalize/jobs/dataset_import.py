@@ -1,19 +1,19 @@
 """A dataset import: every row of its files is checked, then stored (docs/contracts/personalize.md, section 6.6).
 
-A job reads its files twice: first to check every row, then to store them. So either all rows are stored, or none, and
-``failureReason`` names the rows that were refused.
+A job reads its files twice: first to check every row, then to store them; ``failureReason`` names the rows that were
+refused. A FULL import replaces the data in one step, once all rows are stored (``store/imports.py``): whatever fails
+before leaves the old data as they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from nextbest.aws.parallel import in_parallel
 from nextbest.aws.s3_files import ImportSource
-from nextbest.domain.assets import Asset, FieldValue
 from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound
@@ -24,9 +24,15 @@ from nextbest.personalize.datasets.item_event_types import (
     remember_item_events,
     with_event_types,
 )
-from nextbest.personalize.datasets.removal import is_in, is_of
-from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, TYPES, USERS, DatasetSchema
-from nextbest.personalize.datasets.sources import BULK_SOURCE, ITEM_ID
+from nextbest.personalize.datasets.schema import ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
+from nextbest.personalize.jobs.replacing import (
+    EVENTS_PER_CALL,
+    ROWS_PER_CALL,
+    asset_of,
+    attributes_of,
+    bulk_source,
+    replace_dataset,
+)
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
 from nextbest.store.base import ConfigurationStore
@@ -34,17 +40,10 @@ from nextbest.store.bulk import BulkStore
 
 FULL = "FULL"
 INCREMENTAL = "INCREMENTAL"
-BULK_FIELD = "_BULK"
-"""Marks assets and users of a bulk import: the next FULL import replaces these alone, and nothing that was put. No
-schema can have a field of this name."""
 
 Job = Mapping[str, Any]
 """The stored resource of an import job."""
 
-_EVENTS_PER_CALL = 20_000
-"""Each call marks each of its users once, so fewer, larger calls save writes."""
-
-_ROWS_PER_CALL = 500
 _REPORTED_ROWS = 10
 
 
@@ -71,28 +70,56 @@ def run_import(
     """Run the import job ``name`` of a program and record its outcome.
 
     Errors in the files are recorded, not raised; any other error is recorded and raised. Can be run again after an
-    interruption: storing a row twice has the effect of storing it once.
+    interruption: storing a row twice has the effect of storing it once, and new data that count already are kept. A job
+    whose data count never fails: what is left to do is done by its next run, or by the next import or rebase.
     """
     job = store.resource(incarnation, IMPORT_JOB, name)
     if job is None or job["status"] not in UNFINISHED:
         return
+    if _is_committed(store, job):
+        store.finish_imports(_program_of(store, job))
+        return
     _record(store, job, clock(), status=CREATE_IN_PROGRESS)
     failure = "The import was interrupted"
-    counts: dict[str, int] = {}
     try:
-        counts = _import(store, source, rules, job)
+        _import(store, source, rules, job, clock)
         failure = ""
     except NextbestError as error:
+        if _is_committed(store, job):
+            raise
         failure = error.message
     finally:
-        if failure:
+        if failure and not _is_committed(store, job) and _is_unfinished(store, job):
             _record(store, job, clock(), status=CREATE_FAILED, failure=failure)
-    if not failure:
-        _record(store, job, clock(), status=ACTIVE, counts=counts)
+
+
+def _is_committed(store: BulkStore, job: Job) -> bool:
+    """Whether the data of the job count, and something is left to do."""
+    for _, (kind, name, outcome) in store.import_state(owner_of(job)).unfinished.values():
+        if (kind, name, outcome.get("created")) == (IMPORT_JOB, job["name"], job.get("created")):
+            return True
+    return False
+
+
+def _is_unfinished(store: BulkStore, job: Job) -> bool:
+    current = store.resource(owner_of(job), IMPORT_JOB, job["name"])
+    return current is not None and current["status"] in UNFINISHED
 
 
 def _record(store: BulkStore, job: Job, now: float, **members: Any) -> None:
-    store.put_resource(owner_of(job), IMPORT_JOB, job["name"], {**job, **members, "updated": now})
+    store.put_resource(owner_of(job), IMPORT_JOB, job["name"], _with(job, now, **members))
+
+
+def _with(job: Job, now: float, **members: Any) -> Job:
+    return {**job, **members, "updated": now}
+
+
+def _program_of(store: BulkStore, job: Job) -> Program:
+    """The job's program. Raises NotFound."""
+    state = store.program_state(program_id_of(owner_of(job)))
+    if state is None or state.program.incarnation != owner_of(job):
+        raise NotFound("The dataset was deleted before the import began")
+    return state.program
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +135,47 @@ class _Files:
         for name, text in self.source.files(self.location.bucket, self.location.key):
             yield from read_rows(name, text, self.schema, self.dataset_type)
 
-    def good_rows(self) -> Iterator[Row]:
-        return (row for row in self.rows() if not isinstance(row, RefusedRow))
+    def good_rows(self, count: int) -> Iterator[Row]:
+        """The rows, once more. Raises InvalidInput where they are no longer the ``count`` rows that were checked."""
+        for row in self.rows():
+            if isinstance(row, RefusedRow):
+                raise InvalidInput(f"The files were changed during the import: {row}")
+            count -= 1
+            yield row
+        if count:
+            raise InvalidInput("The files were changed during the import: they have another number of rows")
 
 
-def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job) -> dict[str, int]:
+def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job, clock: Callable[[], float]) -> None:
     incarnation = owner_of(job)
     dataset = store.resource(incarnation, DATASET, job["dataset"])
-    state = store.program_state(program_id_of(incarnation))
-    if dataset is None or state is None or state.program.incarnation != incarnation:
+    program = _program_of(store, job)
+    if dataset is None:
         raise NotFound("The dataset was deleted before the import began")
     dataset_type = dataset["dataset_type"]
     # Again: the operator may have changed what the program may read since the job was created.
     location = readable_location(store, rules, incarnation, job["location"])
     files = _Files(source, location, DatasetSchema.from_json(dataset["fields"]), dataset_type)
     read = _check(files, item_event_types(store, incarnation))
-    replaces = job["mode"] == FULL
+    rows = files.good_rows(read)
+    if job["mode"] == FULL:
+        replace_dataset(
+            store,
+            program,
+            dataset_type,
+            rows,
+            job["name"],
+            lambda counts: _with(job, clock(), status=ACTIVE, counts={"read": read, **counts}),
+        )
+        return
+    store.finish_imports(program)
     if dataset_type in (ACTIONS, ITEMS):
-        stored = _import_assets(store, incarnation, files, replaces=replaces)
+        stored = _add_assets(store, incarnation, dataset_type, rows)
     elif dataset_type == USERS:
-        stored = _import_users(store, incarnation, files, replaces=replaces)
+        stored = _add_users(store, incarnation, rows)
     else:
-        stored = _import_events(store, state.program, files, job["name"], replaces=replaces)
-    return {"read": read, **stored}
+        stored = _add_events(store, program, dataset_type, rows, job["name"])
+    _record(store, job, clock(), status=ACTIVE, counts={"read": read, **stored, "removed": 0})
 
 
 def _check(files: _Files, known_types: frozenset[str]) -> int:
@@ -157,63 +202,33 @@ def _check(files: _Files, known_types: frozenset[str]) -> int:
     return read
 
 
-def _import_events(store: BulkStore, program: Program, files: _Files, job: str, *, replaces: bool) -> dict[str, int]:
+def _add_events(store: BulkStore, program: Program, dataset_type: str, rows: Iterator[Row], job: str) -> dict[str, int]:
     """Log the events; every history that they affect is rebuilt once, at the end."""
-    source = f"{BULK_SOURCE}:{job}"
-    removed = 0
-    if replaces:
-        of_dataset = is_of(files.dataset_type, item_event_types(store, program.incarnation))
-        removed = store.remove_events(
-            program,
-            lambda event: event.source.startswith(f"{BULK_SOURCE}:") and event.source != source and of_dataset(event),
-        )
     accepted = duplicates = 0
-    events = (event_of(row, files.dataset_type, source) for row in files.good_rows())
-    while batch := list(islice(events, _EVENTS_PER_CALL)):
-        if files.dataset_type == INTERACTIONS:
+    events = (event_of(row, dataset_type, bulk_source(job)) for row in rows)
+    while batch := list(islice(events, EVENTS_PER_CALL)):
+        if dataset_type == INTERACTIONS:
             remember_item_events(store, program.incarnation, {event.event_type for event in batch})
         appended = store.append(program, batch, refresh_histories=False)
         accepted += appended.accepted
         duplicates += appended.duplicates
     in_parallel(lambda user_id: store.rebuild_history(program, user_id), store.backfilled_users(program.incarnation))
-    return {"stored": accepted, "duplicates": duplicates, "removed": removed}
+    return {"stored": accepted, "duplicates": duplicates}
 
 
-def _import_assets(store: BulkStore, incarnation: Incarnation, files: _Files, *, replaces: bool) -> dict[str, int]:
-    (id_name,) = TYPES[files.dataset_type].id_names
+def _add_assets(store: BulkStore, incarnation: Incarnation, dataset_type: str, rows: Iterator[Row]) -> dict[str, int]:
     known = {asset.asset_id: asset for asset in store.assets(incarnation)}
-    of_dataset = is_in(files.dataset_type)
     imported: set[str] = set()
-    rows = files.good_rows()
-    while batch := list(islice(rows, _ROWS_PER_CALL)):
-        assets = []
-        for row in batch:
-            asset_id = str(row[id_name])
-            fields: dict[str, FieldValue] = {name: value for name, value in row.items() if name != id_name}
-            if files.dataset_type == ITEMS:
-                fields[ITEM_ID] = asset_id
-            assets.append(replace(known.get(asset_id, Asset(asset_id)), fields={**fields, BULK_FIELD: 1}))
-            imported.add(asset_id)
-        store.put_assets(incarnation, assets)
-    stale = [
-        asset.asset_id
-        for asset in known.values()
-        if replaces and BULK_FIELD in asset.fields and of_dataset(asset) and asset.asset_id not in imported
-    ]
-    return {"stored": len(imported), "removed": store.remove_assets(incarnation, stale)}
+    assets = (asset_of(row, dataset_type, known) for row in rows)
+    while batch := list(islice(assets, ROWS_PER_CALL)):
+        store.put_assets(incarnation, batch)
+        imported.update(asset.asset_id for asset in batch)
+    return {"stored": len(imported)}
 
 
-def _import_users(store: BulkStore, incarnation: Incarnation, files: _Files, *, replaces: bool) -> dict[str, int]:
-    (id_name,) = TYPES[USERS].id_names
+def _add_users(store: BulkStore, incarnation: Incarnation, rows: Iterator[Row]) -> dict[str, int]:
     imported: set[str] = set()
-    for row in files.good_rows():
-        attributes = {name: value for name, value in row.items() if name != id_name}
-        store.put_user_attributes(incarnation, str(row[id_name]), {**attributes, BULK_FIELD: 1})
-        imported.add(str(row[id_name]))
-    stale = [
-        user_id
-        for user_id, attributes in (store.all_user_attributes(incarnation) if replaces else ())
-        if BULK_FIELD in attributes and user_id not in imported
-    ]
-    store.remove_user_attributes(incarnation, stale)
-    return {"stored": len(imported), "removed": len(stale)}
+    for user_id, attributes in map(attributes_of, rows):
+        store.put_user_attributes(incarnation, user_id, attributes)
+        imported.add(user_id)
+    return {"stored": len(imported)}

@@ -80,14 +80,15 @@ def rank_by_history(
     limit: int,
 ) -> Ranked:
     """Before the first rebase: what the user did, with likelihoods from past rates."""
-    likelihoods = np.zeros(len(candidates.asset_ids))
+    likelihoods, weights = np.zeros((2, len(candidates.asset_ids)))
     alone = from_history_alone(program, history, now=now, limit=len(history.actions), allow_repeats=True)
     for entry in alone:
         row = candidates.columns.rows.get(entry.asset_id)
         if row is not None and is_recommended(entry.event_type, item_event_types):
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
+            weights[row] = max(weights[row], entry.base_weight)
     rows = np.flatnonzero(allowed & (likelihoods > 0))
-    order = strongest(limit, *_keys(rows, likelihoods[rows], likelihoods, candidates))
+    order = strongest(limit, *_keys(rows, likelihoods[rows], weights, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
 
 
