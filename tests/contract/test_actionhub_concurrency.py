@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -101,3 +102,21 @@ def test_overlapping_batches_of_twenty_clients(
         assert told[:2] == expected[:2]
         assert [action[:2] for action in told[2]] == [action[:2] for action in expected[2]]
         assert [action[2] for action in told[2]] == pytest.approx([action[2] for action in expected[2]], rel=1e-12)
+
+
+def test_an_idempotency_key_of_clients_at_once_creates_once(stack: RunningStack, operator: httpx.Client) -> None:
+    headers = {"actionhub-key": stack.key, "idempotency-key": uuid4().hex}
+    name = f"once-{uuid4().hex}"
+
+    def create(_: int) -> httpx.Response:
+        return httpx.post(f"{stack.url}/programs", json={"program_name": name}, headers=headers, timeout=60)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = list(pool.map(create, range(CLIENTS)))
+
+    # Then whoever does not get the one program is asked to try again
+    assert {answer.status_code for answer in answers} <= {200, 409}, [answer.text for answer in answers]
+    made = {answer.json()["program_id"] for answer in answers if answer.status_code == 200}
+    assert {create(0).json()["program_id"]} == made
+    programs = operator.get("/programs").json()["programs"]
+    assert sum(program["program_name"] == name for program in programs) == 1

@@ -43,6 +43,23 @@ def test_what_a_session_did_becomes_its_user_s(clients: Personalize, program: Pr
     assert set(clients.recommend(program.program_id, "ada")) == {"before", "after"}
 
 
+def test_a_deleted_user_s_session_is_forgotten_too(clients: Personalize, program: Program) -> None:
+    put(clients, program, interaction("before", sessionId="visit"))
+    put(clients, program, interaction("known", sessionId="visit", userId="alice"))
+    put(clients, program, interaction("later", sessionId="visit"))
+
+    deletion = program.http.delete("/users/alice").json()
+
+    assert (deletion["events"], deletion["histories"]) == (2, 1)
+    assert program.http.get("/users/visit/export").status_code == 404
+    put(clients, program, interaction("again", sessionId="visit", timestamp=NOW + 60))
+    assert program.http.get("/users/alice/export").status_code == 404
+    put(clients, program, interaction("back", sessionId="visit", userId="alice", timestamp=NOW + 60))
+    events = program.http.get("/users/alice/export").json()["events"]
+    assert {event["asset_id"] for event in events} == {"again", "back"}
+    assert {event["session_id"] for event in events} == {"visit"}
+
+
 @pytest.mark.parametrize(
     "again",
     [{}, {"eventId": "e"}, {"eventId": "e", "timestamp": NOW - DAY - 9}],

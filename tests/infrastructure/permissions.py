@@ -13,13 +13,20 @@ CONSUME = frozenset(
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
     "recommendations": READ | READ_ARTIFACTS | LOG | {"ssm:GetParameter"},
-    "collect": READ | READ_ARTIFACTS | LOG | ADD_EVENTS | {"dynamodb:PutItem", "sqs:SendMessage", "ssm:GetParameter"},
+    # A session's anonymous events are moved to its user: added there, and removed where they were.
+    "collect": READ
+    | READ_ARTIFACTS
+    | LOG
+    | ADD_EVENTS
+    | {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
-    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"sqs:SendMessage"},
+    # Users who are deleted while their queued events are stored: these are removed again.
+    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage"},
     "rebase": READ
     | READ_ARTIFACTS
     | LOG
-    | ADD_EVENTS  # of imports
+    # Imports add events, and replace what earlier ones brought.
+    | ADD_EVENTS
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"},

@@ -109,7 +109,7 @@ class OneUser(RuleBasedStateMachine):
 
     def _events(self, drawn: Drawn) -> list[Event]:
         return [
-            Event(self._user_id, hour * HOUR_US, "order", asset_id, event_id=event_id)
+            Event(self._user_id, hour * HOUR_US, "order", asset_id, event_id and f"{event_id}-{hour}-{asset_id}")
             for hour, asset_id, event_id in drawn
         ]
 

@@ -14,7 +14,7 @@ from nextbest.errors import ArtifactError, NotFound
 from nextbest.logic import users as rights
 from nextbest.logic.events import EventMessage, ingest, queue_events
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache, files_of, forget_user
+from nextbest.logic.segments import SegmentCache, files_of, forget_users
 from nextbest.scoring import Model
 from nextbest.scoring.memberships import SEGMENT_TYPES
 from nextbest.store.base import Erased, SegmentsPointer
@@ -51,7 +51,7 @@ def test_segments_that_cannot_be_read_leave_the_last_good_ones_without_who_was_d
     served = reader.segments_of(PROGRAM.incarnation, "base")
     assert not served.memberships(NAME)
     assert served.memberships("user-1") == good.memberships("user-1")
-    assert forget_user(store, artifacts, PROGRAM.incarnation, NAME) == 0
+    assert forget_users(store, artifacts, PROGRAM.incarnation, {NAME}) == 0
     assert store.segments(PROGRAM.incarnation) is None
     assert not [key for key in artifacts.files if key.startswith(files_of(PROGRAM.incarnation))]
 

@@ -65,6 +65,7 @@ class ExportedEvent(ContractModel):
     labels: list[str]
     source: str
     recommendation_id: str
+    session_id: str
 
     @classmethod
     def of(cls, event: Event) -> ExportedEvent:
@@ -76,6 +77,7 @@ class ExportedEvent(ContractModel):
             labels=list(event.labels),
             source=event.source,
             recommendation_id=event.recommendation_id,
+            session_id=event.session_id,
         )
 
 

@@ -29,8 +29,10 @@ class Event:
     """One event of one user.
 
     The identity of an event is (user, time, type, asset, client's event id): the same event sent twice is one event.
-    ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source and
-    recommendation id describe the event and are not part of its identity.
+    Of events of one user with the same client's event id only the first that is stored is one; the others are that one.
+    ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
+    recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
+    in which it was done, where one was named: deleting the user deletes what the session did anonymously.
     """
 
     user_id: str
@@ -41,11 +43,17 @@ class Event:
     labels: tuple[str, ...] = ()
     source: str = ""
     recommendation_id: str = ""
+    session_id: str = ""
 
     @property
     def timestamp(self) -> float:
         """Seconds since 1970."""
         return self.timestamp_us / MICROSECONDS
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether a session did it whose user was not known: the session takes the place of the user."""
+        return bool(self.session_id) and self.session_id == self.user_id
 
 
 def to_microseconds(timestamp: float) -> int:

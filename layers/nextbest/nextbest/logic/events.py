@@ -11,7 +11,7 @@ from nextbest.domain.access_keys import PROGRAM_ID
 from nextbest.domain.events import LATEST_TIMESTAMP_US, Event, to_microseconds
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput, NotFound
-from nextbest.store.base import Appended, MessageQueue, Store, UserStore
+from nextbest.store.base import Appended, MessageQueue, Store, UserStore, events_by_user
 
 MESSAGE_BYTES = 200_000
 """SQS takes 256 KB a message; the difference leaves room for JSON's escapes."""
@@ -39,7 +39,7 @@ class EventMessage:
                 "incarnation": self.incarnation,
                 "refresh_histories": self.refresh_histories,
                 "sent_us": self.sent_us,
-                "events": [asdict(event) for event in self.events],
+                "events": [_row(event) for event in self.events],
             },
             separators=(",", ":"),
         )
@@ -62,12 +62,17 @@ class EventMessage:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
 
+def _row(event: Event) -> dict[str, Any]:
+    """The fields of an event without those that are empty text, which are so by default."""
+    return {name: value for name, value in asdict(event).items() if value != ""}
+
+
 def _event(row: Mapping[str, Any]) -> Event:
     event = Event(**{**row, "labels": tuple(row.get("labels", ()))})
     names = (event.user_id, event.event_type, event.asset_id)
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError("user_id, event_type and asset_id must be non-empty text")
-    for text in (*names, event.event_id, event.source, event.recommendation_id, *event.labels):
+    for text in (*names, event.event_id, event.source, event.recommendation_id, event.session_id, *event.labels):
         text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
     if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
         raise ValueError("timestamp_us must be whole microseconds since 1970")
@@ -97,10 +102,14 @@ def ingest(store: Store, message: EventMessage) -> Appended:
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None or message.incarnation not in (None, state.program.incarnation):
         raise NotFound(f"program {message.program_id} does not exist")
-    users = list(dict.fromkeys(event.user_id for event in message.events))
-    erased = store.erased_since(state.program.incarnation, users, message.sent_us)
+    by_user = events_by_user(message.events)
+    erased = store.erased_since(state.program.incarnation, list(by_user), message.sent_us)
     events = [event for event in message.events if event.user_id not in erased]
-    return store.append(state.program, events, refresh_histories=message.refresh_histories)
+    stored = store.append(state.program, events, refresh_histories=message.refresh_histories)
+    # Again: for deletions in the meantime, also while an earlier delivery of the message stored it and was interrupted.
+    for user_id in store.erased_since(state.program.incarnation, list(by_user), message.sent_us):
+        store.forget_events(state.program, user_id, by_user[user_id])
+    return stored
 
 
 def _runs(events: Sequence[Event], limit_bytes: int) -> Iterator[tuple[Event, ...]]:

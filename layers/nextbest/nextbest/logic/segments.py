@@ -5,7 +5,7 @@ Stored are files of one version, and a pointer that is moved to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -198,8 +198,8 @@ def memberships_of(
     }
 
 
-def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str) -> int:
-    """Take a user out of the program's segments, and delete all earlier versions of them; how many memberships.
+def forget_users(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_ids: Set[str]) -> int:
+    """Take users out of the program's segments, and delete all earlier versions of them; how many memberships.
 
     Raises InUse where others keep changing the segments meanwhile.
     """
@@ -216,7 +216,7 @@ def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation
             store.forget_segments(incarnation)
             artifacts.delete_all(files_of(incarnation))
             return 0
-        files = {kind: segments.without({user_id}).encode() for kind, segments in old.items()}
+        files = {kind: segments.without(user_ids).encode() for kind, segments in old.items()}
         digest = sha256(b"".join(files.values())).hexdigest()[:12]
         # Sorts after the version that it was made from, also as the place of a file ("_" comes after "/"), and before
         # what a rebase that began later writes.
@@ -227,7 +227,7 @@ def forget_user(store: Store, artifacts: ArtifactStore, incarnation: Incarnation
             artifacts.put(file_key(changed, kind), data)
         if store.point_to_segments(incarnation, changed, instead_of=pointer):
             artifacts.delete_all(files_of(incarnation), before=changed.prefix)
-            return sum(len(segments.memberships(user_id)) for segments in old.values())
+            return sum(len(segments.memberships(user_id)) for segments in old.values() for user_id in user_ids)
     raise InUse("the segments are being changed by others at the same moment; try again")
 
 

@@ -13,7 +13,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import NotFound
-from nextbest.logic.segments import forget_user, memberships_of
+from nextbest.logic.segments import forget_users, memberships_of
 from nextbest.store.base import ArtifactStore, Erased, ProgramState, Store
 
 USER_NOT_FOUND = "User not found"
@@ -22,7 +22,7 @@ _USERS_TO_CHOOSE_FROM = 100
 EXPORT_BYTES = 3_000_000
 """Of events in one answer: Lambda answers 6 MB at most."""
 
-_EVENT_BYTES = 160  # the names of an exported event's fields, its time and punctuation
+_EVENT_BYTES = 180  # the names of an exported event's fields, its time and punctuation
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,9 @@ def _part(log: Iterator[Event], skip: int) -> tuple[list[Event], int | None]:
     events: list[Event] = []
     size = 0
     for event in islice(log, skip, None):
-        names = (event.event_type, event.asset_id, event.event_id, event.source, event.recommendation_id, *event.labels)
-        size += _EVENT_BYTES + sum(len(name.encode()) + 4 for name in names)
+        names = (event.event_type, event.asset_id, event.event_id, event.source, event.recommendation_id)
+        texts = (*names, event.session_id, *event.labels)
+        size += _EVENT_BYTES + sum(len(text.encode()) + 4 for text in texts)
         if events and size > EXPORT_BYTES:
             return events, skip + len(events)
         events.append(event)
@@ -119,13 +120,14 @@ def _part(log: Iterator[Event], skip: int) -> tuple[list[Event], int | None]:
 def delete_user(
     store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str, *, now: float
 ) -> Deletion:
-    """Forget a user: log, history, attributes and segments; the next model learns without them.
+    """Forget a user and their sessions: log, history, attributes and segments; the next model learns without them.
 
     Models hold weights of actions and nothing of any user. What is queued of the user is dropped when it arrives, even
     where nothing was stored yet. Raises NotFound where nothing was, and InUse.
     """
     erased = store.erase_user(incarnation, user_id, now=now)
-    deletion = Deletion(erased, forget_user(store, artifacts, incarnation, user_id))
+    memberships = forget_users(store, artifacts, incarnation, {user_id, *erased.sessions})
+    deletion = Deletion(erased, memberships)
     if deletion == Deletion(Erased(0, 0, 0), 0):
         raise NotFound(USER_NOT_FOUND)
     return deletion

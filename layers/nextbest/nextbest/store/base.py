@@ -81,11 +81,12 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What deleting a user removed."""
+    """What deleting a user removed. ``sessions`` are the ids of the user's sessions, which were removed with them."""
 
     events: int
     histories: int
     attributes: int
+    sessions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,19 @@ class UserStore(Protocol):
         ...
 
     def erase_user(self, incarnation: Incarnation, user_id: str, *, now: float) -> Erased:
-        """Delete all data of a user, and record the deletion, so that events still queued are dropped."""
+        """Delete all data of a user and of their sessions, and record it, so that events still queued are dropped."""
+        ...
+
+    def last_erased_us(self, incarnation: Incarnation, user_ids: Sequence[str]) -> int:
+        """When the last of these users was erased, in microseconds since 1970; -1 where none was."""
+        ...
+
+    def claim_session(self, incarnation: Incarnation, session_id: str, user_id: str) -> bool:
+        """Whether a session is the user's: it belongs to the first who claims it."""
+        ...
+
+    def forget_events(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
+        """Remove events of a user from the log, and from the history."""
         ...
 
     def erased_since(self, incarnation: Incarnation, user_ids: Sequence[str], since_us: int) -> set[str]:

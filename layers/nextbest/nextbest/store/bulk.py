@@ -13,14 +13,14 @@ from itertools import chain
 from typing import Any, Protocol
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
+from nextbest.aws.table import Item, ItemKey, WriteRefused
 from nextbest.domain.events import Event
-from nextbest.domain.history import History, HistoryEvent
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import NotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
+from nextbest.store.event_removal import EventRemoval, event_id_keys, logged_event
 from nextbest.store.histories import decode_attributes
 from nextbest.store.imports import ImportStore
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
@@ -93,18 +93,16 @@ class BulkStore(Store, ImportStore, Protocol):
         ...
 
 
-class BulkRemoval:
+class BulkRemoval(EventRemoval):
     """Removal from one table. A part of ``DynamoStore``."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
         unwanted_keys = self.event_keys(program.incarnation, unwanted)
+        self._table.delete_many(event_id_keys(unwanted_keys))
         removed = self._table.delete_many(unwanted_keys)
         users = {keys.parse_user_pk(key.pk) for key in unwanted_keys}
-        in_parallel(lambda user_id: self._rebuild(program, user_id), users)
+        in_parallel(lambda user_id: self._rebuild_without_tail(program, user_id), users)
         return removed
 
     def event_keys(self, incarnation: Incarnation, wanted: Callable[[Event], bool]) -> set[ItemKey]:
@@ -115,26 +113,9 @@ class BulkRemoval:
         for row in self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=projection):
             key = ItemKey(row["pk"]["S"], row["sk"]["S"])
             item = versions.of(row)
-            if item is not None and wanted(_event(keys.parse_user_pk(key.pk), key.sk, item)):
+            if item is not None and wanted(logged_event(keys.parse_user_pk(key.pk), item)):
                 found.add(key)
         return found
-
-    def _rebuild(self, program: Program, user_id: str) -> None:
-        """Rebuild a history from what is left in the log.
-
-        The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
-        """
-        pk = keys.user_pk(program.incarnation, user_id)
-        versions = CurrentVersions(self._table, program.incarnation)
-        rows = filter(None, map(versions.of, self._table.query(pk, prefix=keys.EVENT_PREFIX)))
-        events = [HistoryEvent.of(_event(user_id, item["sk"]["S"], item)) for item in rows]
-        self._table.delete(ItemKey(pk, keys.TAIL))
-        if events:
-            packed = History.from_history_events(events).encode(program.half_life_days)
-            values: Item = {":packed": {"B": packed}, ":version": {"N": "1"}}
-            self._table.update(ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :version", values)
-        else:
-            self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
 
     def all_user_attributes(self, incarnation: Incarnation) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The users of a program who have attributes, and these."""
@@ -227,9 +208,3 @@ def _names(record: Item, program_id: str) -> bool:
     """Whether an answer is about a program: it was created, or a key that opens it."""
     answer = json.loads(record["data"]["S"]) if "data" in record else {}
     return program_id == answer.get("program_id") or program_id in answer.get("programs", ())
-
-
-def _event(user_id: str, sk: str, item: Item) -> Event:
-    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(sk)
-    source = data(item).get("source", "") if "body_json" in item else ""
-    return Event(user_id, timestamp_us, event_type, asset_id, event_id, source=source)

@@ -6,6 +6,10 @@ An accepted event is two writes, both idempotent and commuting, in this order:
 2. ``ADD`` of the packed event to the tail's binary set. A set has equal members once, so a retry, a duplicate or
    another order changes nothing, with no condition and no conflict however hot the user.
 
+Where the client gave the event an id, a record comes before them: this id is this event, inserted if the id is new.
+Another event with the same id is stored as the one in the record. So clients at the same moment store one event, and
+whoever of them tries again completes it where the first was interrupted.
+
 The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
 that is too old to be distinguished from folded ones causes a rebuild from the log. So no event is ever counted twice.
@@ -16,6 +20,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nextbest.aws.parallel import in_parallel
@@ -42,7 +47,8 @@ class Histories:
 
     def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
         """Log the events, then with ``refresh_histories`` add them to their users' histories. Idempotent."""
-        distinct = list({(event.user_id, keys.event_sk(event)): event for event in events}.values())
+        first = self._as_first_sent(program.incarnation, events)
+        distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
         rows = [log_row(program, event) for event in distinct]
         new = self._table.insert_new(rows)
         known = [row for row, is_new in zip(rows, new, strict=True) if not is_new]
@@ -51,6 +57,32 @@ class Histories:
         step = self._append_to_history if refresh_histories else self._mark_backfilled
         in_parallel(lambda group: step(program, *group), events_by_user(distinct).items())
         return Appended(accepted=sum(new), duplicates=len(events) - sum(new))
+
+    def _as_first_sent(self, incarnation: Incarnation, events: Sequence[Event]) -> list[Event]:
+        """The events; those with a client's event id that was used before become the event that used it first.
+
+        Clients at the same moment agree on the first, as its record is inserted under a condition.
+        """
+        sort_keys = [keys.event_sk(event) for event in events]  # all, as no id may be taken by an event of a bad call
+        record_keys = [
+            ItemKey(keys.user_pk(incarnation, event.user_id), keys.event_id_sk(event.event_id))
+            if event.event_id
+            else None
+            for event in events
+        ]
+        first: dict[ItemKey, str] = {}
+        for key, sk in zip(record_keys, sort_keys, strict=True):
+            if key is not None:
+                first.setdefault(key, sk)
+        if not first:
+            return list(events)
+        new = self._table.insert_new([(key, {"event_sk": sk}) for key, sk in first.items()])
+        records = self._table.get_all([key for key, is_new in zip(first, new, strict=True) if not is_new])
+        first |= {key: text(record, "event_sk") for key, record in records.items()}
+        return [
+            event if key is None or first[key] == sk else _moved(event, first[key])
+            for event, key, sk in zip(events, record_keys, sort_keys, strict=True)
+        ]
 
     def _take_from_import(self, key: ItemKey, attributes: Mapping[str, str]) -> None:
         """Make an event that an import stages, or stages the removal of, one that stays whatever becomes of that."""
@@ -165,6 +197,7 @@ class Histories:
                 tuple(extras.get("labels", ())),
                 extras.get("source", ""),
                 extras.get("recommendation_id", ""),
+                extras.get("session_id", ""),
             )
 
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
@@ -238,6 +271,12 @@ class Histories:
         yield from (user_id for user_id in logged if user_id not in seen)
 
 
+def _moved(event: Event, sk: str) -> Event:
+    """The event with the identity of the one that has this sort key."""
+    timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
+    return replace(event, timestamp_us=timestamp_us, event_type=event_type, asset_id=asset_id)
+
+
 def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
     snapshot, tail = items.get(keys.HISTORY), items.get(keys.TAIL)
     if tail is not None and "backfilled" in tail:
@@ -255,7 +294,12 @@ def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
 
 def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
     """Key and attributes of an event's row in the log."""
-    extras = {"labels": list(event.labels), "source": event.source, "recommendation_id": event.recommendation_id}
+    extras = {
+        "labels": list(event.labels),
+        "source": event.source,
+        "recommendation_id": event.recommendation_id,
+        "session_id": event.session_id,
+    }
     body = {name: value for name, value in extras.items() if value}
     key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
     return key, {"body_json": to_json(body)} if body else {}

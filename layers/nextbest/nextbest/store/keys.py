@@ -4,6 +4,8 @@
     <incarnation>#U#<user>      E#<time>#<type>#<asset>[#<id>]  one event: the truth
     <incarnation>#U#<user>      H0                              packed history, user attributes
     <incarnation>#U#<user>      H1                              tail: events not folded yet
+    <incarnation>#U#<user>      I#<digest of an event id>       the event that has this id of the client's
+    <incarnation>#U#<session>   O                               digest of the user whose session it is
     <incarnation>               S                               rebase status
     <incarnation>               G                               pointer to the segments
     <incarnation>               I                               folders that the program may import from
@@ -35,6 +37,8 @@ HISTORY = "H0"
 TAIL = "H1"
 HISTORY_PREFIX = "H"
 EVENT_PREFIX = "E#"
+EVENT_ID_PREFIX = "I#"
+SESSION_OWNER = "O"
 PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
@@ -129,6 +133,11 @@ def event_sk(event: Event) -> str:
             f"event_type, asset_id and event id together exceed {_SORT_KEY_BYTES - 32} bytes", field="asset_id"
         )
     return sk
+
+
+def event_id_sk(event_id: str) -> str:
+    """Sort key of the record of a client's event id: a digest, since an id has up to 256 characters of four bytes."""
+    return EVENT_ID_PREFIX + sha256(event_id.encode()).hexdigest()
 
 
 def parse_event_sk(sk: str) -> tuple[int, str, str, str]:

@@ -13,8 +13,6 @@ from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
-from nextbest.domain.history import History, identity_of
-from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import remember_item_events
@@ -24,7 +22,7 @@ from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
 from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
 from nextbest.personalize.events.sessions import join_session
 from nextbest.personalize.protocol.shapes import Listing, Members, Moment, Number, Text
-from nextbest.store.base import Appended, Store, events_by_user
+from nextbest.store.base import Appended, Store
 
 ID = Text(1, 256)
 PROPERTIES = Text(1, 1024)
@@ -109,6 +107,7 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
             event_id=row.get("eventId", ""),
             source=SOURCE if "userId" in row else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
+            session_id=_session_id(row.get("userId"), row["sessionId"]),
         )
         for place, row in enumerate(rows, 1)
     ]
@@ -140,6 +139,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
+            session_id=_session_id(user_id, request["sessionId"]),
         )
         for row in rows
         if "itemId" in row
@@ -147,6 +147,11 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
     # Before the events themselves, so that no model learns a type before it is known to be about items.
     remember_item_events(store, tracker.state.program.incarnation, {event.event_type for event in events})
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
+
+
+def _session_id(user_id: str | None, session_id: str) -> str:
+    """The session of an event; none where it is named like the known user, as that is how anonymous events are told."""
+    return "" if user_id == session_id else session_id
 
 
 def _check_time(time_us: int, path: str, now: float) -> None:
@@ -162,41 +167,8 @@ def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
     program = tracker.state.program
-    new = _without_used_ids(store, program.incarnation, events)
-    stored = store.append(program, new) if new else Appended(0, 0)
+    stored = store.append(program, events) if events else Appended(0, 0)
     for user_id, session_id in dict.fromkeys(visitors):
         if user_id is not None:
             join_session(store, program, session_id=session_id, user_id=user_id)
-    return Put(stored.accepted, len(events) - stored.accepted)
-
-
-def _without_used_ids(store: Store, incarnation: Incarnation, events: Sequence[Event]) -> list[Event]:
-    """The events whose eventId no other event of the same user has used: only the first counts (section 5.3).
-
-    The store itself drops identical events, such as those of a client's retry.
-    """
-    first: dict[tuple[str, str], Event] = {}
-    for event in events:
-        if event.event_id:
-            first.setdefault((event.user_id, event.event_id), event)
-    used: set[tuple[str, str]] = set()
-    for user_id, own in events_by_user(first.values()).items():
-        history = store.read_user(incarnation, user_id, with_state=False).history
-        if history is not None:
-            used.update((user_id, event.event_id) for event in own if _is_used(history, event))
-    return [
-        event
-        for event in events
-        if not event.event_id
-        or (first[event.user_id, event.event_id] == event and (event.user_id, event.event_id) not in used)
-    ]
-
-
-def _is_used(history: History, event: Event) -> bool:
-    """Whether another recent event of the user has this event's id."""
-    places = (history.identities == identity_of(event.event_id)).nonzero()[0].tolist()
-    return any(
-        (int(history.timestamps_us[place]), *history.actions[history.action_index[place]])
-        != (event.timestamp_us, event.event_type, event.asset_id)
-        for place in places
-    )
+    return Put(stored.accepted, stored.duplicates)

@@ -1,44 +1,47 @@
 """Anonymous visitors: what a session did before its user was known becomes the user's.
 
 A visitor without a user id is stored as a user whose id is the session's. The first event with both ids joins them:
-the session's anonymous events are added to the user's, at once rather than at the next training. Source:
+the session's anonymous events become the user's, at once rather than at the next training. Source:
 docs/contracts/personalize.md, section 5.3.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 
+from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
 from nextbest.personalize.datasets.sources import ANONYMOUS
 from nextbest.store.base import Store
 
-JOINED_SESSION = "joined-session"
-"""The kind of the resources that record which session of a program was joined to which user: by digests of their ids,
-which fit in a key however long an id is."""
-
 
 def join_session(store: Store, program: Program, *, session_id: str, user_id: str) -> int:
-    """Add the session's anonymous events to the user's; how many are new. Idempotent.
+    """Move the session's anonymous events to the user; how many are new there. Idempotent.
 
-    The first user whom a session names keeps it: on a shared device the next one does not inherit the history.
+    The first user whom a session names keeps it: on a shared device the next one does not inherit the history. What
+    was done before the user or the session was deleted stays out.
     """
     if session_id == user_id:
         return 0
-    events = [event for event in store.events_of(program.incarnation, session_id) if event.source == ANONYMOUS]
+    incarnation = program.incarnation
+    if not _anonymous_events(store, program, session_id):
+        return 0
+    if not store.claim_session(incarnation, session_id, user_id):
+        return 0
+    erased_us = store.last_erased_us(incarnation, (session_id, user_id))
+    # Read again, after the tombstones: what a deletion removes from now on is noticed below.
+    events = _anonymous_events(store, program, session_id)
+    events = [event for event in events if event.timestamp_us > erased_us]
     if not events:
         return 0
-    session, user = _digest(program, session_id), _digest(program, user_id)
-    owner = store.resource(program.incarnation, JOINED_SESSION, session)
-    if owner is not None and (owner["user"] != user or owner["events"] == len(events)):
-        return 0
-    # Recorded first, so that the session stays this user's if storing is interrupted; the next event goes on with it.
-    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": 0})
-    stored = store.append(program, [replace(event, user_id=user_id) for event in events])
-    store.put_resource(program.incarnation, JOINED_SESSION, session, {"user": user, "events": len(events)})
+    joined = [replace(event, user_id=user_id, session_id=session_id) for event in events]
+    # First added, then removed: an interruption loses nothing, and the next event of the session goes on with it.
+    stored = store.append(program, joined)
+    if store.last_erased_us(incarnation, (session_id, user_id)) > erased_us:
+        store.forget_events(program, user_id, joined)
+    store.forget_events(program, session_id, events)
     return stored.accepted
 
 
-def _digest(program: Program, user_id: str) -> str:
-    return sha256(f"{program.incarnation}\0{user_id}".encode()).hexdigest()
+def _anonymous_events(store: Store, program: Program, session_id: str) -> list[Event]:
+    return [event for event in store.events_of(program.incarnation, session_id) if event.source == ANONYMOUS]

@@ -1,0 +1,71 @@
+"""Removal of single events of a user, from the log and from the history that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
+from nextbest.domain.events import Event
+from nextbest.domain.history import History, HistoryEvent
+from nextbest.domain.programs import Program
+from nextbest.store import keys
+from nextbest.store.staged import CurrentVersions
+
+
+class EventRemoval:
+    """Removes events from one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def forget_events(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
+        """Remove events of a user from the history, then from the log, so that it can be repeated if interrupted."""
+        pk = keys.user_pk(program.incarnation, user_id)
+        unwanted = {keys.event_sk(event) for event in events}
+        self._rebuild_without_tail(program, user_id, unwanted)
+        # Records of event ids go before the events: an id that is taken by no event is worse than one that is free.
+        unwanted_keys = [ItemKey(pk, sk) for sk in sorted(unwanted)]
+        self._table.delete_many(event_id_keys(unwanted_keys))
+        self._table.delete_many(unwanted_keys)
+
+    def _rebuild_without_tail(self, program: Program, user_id: str, unwanted: Set[str] = frozenset()) -> None:
+        """Rebuild a history from the log, but for the rows with the ``unwanted`` sort keys.
+
+        The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
+        """
+        pk = keys.user_pk(program.incarnation, user_id)
+        self._table.delete(ItemKey(pk, keys.TAIL))
+        # After the tail: whatever is added to it from now on was logged before, or is not in it yet.
+        versions = CurrentVersions(self._table, program.incarnation)
+        rows = filter(None, map(versions.of, self._table.query(pk, prefix=keys.EVENT_PREFIX)))
+        events = [HistoryEvent.of(logged_event(user_id, item)) for item in rows if item["sk"]["S"] not in unwanted]
+        if events:
+            packed = History.from_history_events(events).encode(program.half_life_days)
+            values: Item = {":packed": {"B": packed}, ":version": {"N": "1"}}
+            self._table.update(ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :version", values)
+            return
+        try:
+            self._table.delete(ItemKey(pk, keys.HISTORY), condition="attribute_not_exists(attributes_json)")
+        except WriteRefused:
+            self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+
+
+def event_id_keys(event_keys: Iterable[ItemKey]) -> set[ItemKey]:
+    """The keys of the records of these events' ids; none for events without a client's id."""
+    ids = ((key.pk, keys.parse_event_sk(key.sk)[3]) for key in event_keys)
+    return {ItemKey(pk, keys.event_id_sk(event_id)) for pk, event_id in ids if event_id}
+
+
+def logged_event(user_id: str, row: Item) -> Event:
+    """The event of a row of the log; its labels and what it was recommended by are left out."""
+    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
+    extras = data(row) if "body_json" in row else {}
+    return Event(
+        user_id,
+        timestamp_us,
+        event_type,
+        asset_id,
+        event_id,
+        source=extras.get("source", ""),
+        session_id=extras.get("session_id", ""),
+    )
