@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -36,8 +35,7 @@ class DockerStack(RunningStack):
 
     def left_behind(self) -> list[str]:
         """Containers and processes of this stack that still run."""
-        processes = [command for pid, command in processes_of(self.state).items() if pid != os.getpid()]
-        return [*containers_with(self.session_token), *processes]
+        return [*containers_with(self.session_token), *processes_of(self.state).values()]
 
 
 def start(state: Path, *sam_options: str) -> DockerStack:
@@ -90,9 +88,8 @@ def sam_options(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of all starts: NEXTBEST_TEST_STATE, to use one that has the demo already, or a new one."""
-    given = os.environ.get("NEXTBEST_TEST_STATE")
-    return Path(given) if given else tmp_path_factory.mktemp("docker") / "state"
+    """The state folder of all starts."""
+    return tmp_path_factory.mktemp("docker") / "state"
 
 
 @pytest.fixture(scope="module")
