@@ -116,7 +116,8 @@ def _delete_user(deployment: Deployment, options: argparse.Namespace) -> int:
     store = deployment.store()
     incarnation = present_incarnation(store, options.program)
     removed = delete_user(store, deployment.artifacts(), incarnation, options.user, now=time.time())
-    _print_json({**asdict(removed.erased), "memberships": removed.memberships})
+    counts = {**asdict(removed.erased), "sessions": len(removed.erased.sessions)}
+    _print_json({**counts, "memberships": removed.memberships})
     return 0
 
 
