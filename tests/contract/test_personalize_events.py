@@ -52,9 +52,10 @@ def test_a_deleted_user_s_session_is_forgotten_too(clients: Personalize, program
 
     assert (deletion["events"], deletion["histories"]) == (2, 1)
     assert program.http.get("/users/visit/export").status_code == 404
-    put(clients, program, interaction("again", sessionId="visit", timestamp=NOW + 60))
+    after = time.time() + 60  # what is dated before the deletion is joined to nobody
+    put(clients, program, interaction("again", sessionId="visit", timestamp=after))
     assert program.http.get("/users/alice/export").status_code == 404
-    put(clients, program, interaction("back", sessionId="visit", userId="alice", timestamp=NOW + 60))
+    put(clients, program, interaction("back", sessionId="visit", userId="alice", timestamp=after))
     events = program.http.get("/users/alice/export").json()["events"]
     assert {event["asset_id"] for event in events} == {"again", "back"}
     assert {event["session_id"] for event in events} == {"visit"}

@@ -42,7 +42,7 @@ def key_of(*program_ids: str, key_id: str = "NBKTENANT") -> AccessKey:
 
 def control(store: DynamoStore, key: AccessKey, operation: str, seed: int = 9, **members: Any) -> Mapping[str, Any]:
     """The response to one call of the control plane, whose ids are the same for the same ``seed``."""
-    random, files, rules = Random(seed), MemoryArtifacts(), ImportRules("artifacts")
+    random, files, rules = Random(seed), MemoryArtifacts(), ImportRules("artifacts", program_folders_bucket="imports")
     deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, random, files, rules)
     return OPERATIONS[operation](ControlCall(deployment, key, members, NOW)) or {}
 
@@ -68,7 +68,8 @@ def fill(store: DynamoStore, program_id: str, seed: int) -> Tenant:
     group = ARNS.of("dataset-group", program_id)
     schema = create("CreateSchema", name="users", schema=json.dumps(USERS))["schemaArn"]
     dataset = create("CreateDataset", name="d", schemaArn=schema, datasetGroupArn=group, datasetType="Users")
-    create("CreateDatasetImportJob", jobName="j", dataSource={"dataLocation": "s3://bucket/users.csv"}, **dataset)
+    location = f"s3://imports/{program_id}/users.csv"
+    create("CreateDatasetImportJob", jobName="j", dataSource={"dataLocation": location}, **dataset)
     tracker = create("CreateEventTracker", name="t", datasetGroupArn=group)
     solution = create("CreateSolution", name="s", datasetGroupArn=group, recipeArn=RECIPE)["solutionArn"]
     version = create("CreateSolutionVersion", solutionArn=solution)["solutionVersionArn"]

@@ -190,7 +190,7 @@ def test_a_scan_reads_small_pages_and_all_of_them() -> None:
     asked: dict[str, Any] = {
         "TableName": "t",
         "FilterExpression": "begins_with(pk, :pk) AND begins_with(sk, :sk)",
-        "ExpressionAttributeValues": {":pk": {"S": "p"}, ":sk": {"S": ""}},
+        "ExpressionAttributeValues": {":pk": {"S": "p"}, ":sk": {"S": "s"}},
         "ProjectionExpression": "pk, sk",
         "ConsistentRead": True,
         "Limit": SCAN_PAGE_ITEMS,
@@ -198,5 +198,5 @@ def test_a_scan_reads_small_pages_and_all_of_them() -> None:
     script.stub.add_response("scan", {"Items": [key_of(A)], "LastEvaluatedKey": key_of(A)}, asked)
     script.stub.add_response("scan", {"Items": [key_of(B)]}, {**asked, "ExclusiveStartKey": key_of(A)})
     with script.stub:
-        assert list(script.table.scan("p", "", projection="pk, sk")) == [key_of(A), key_of(B)]
+        assert list(script.table.scan("p", "s", projection="pk, sk")) == [key_of(A), key_of(B)]
     script.stub.assert_no_pending_responses()

@@ -78,9 +78,10 @@ def test_event_types_that_are_never_recommended_make_no_candidates() -> None:
 
 def test_before_the_first_rebase_what_weighs_most_comes_first_though_nothing_is_known_of_it() -> None:
     # Each was taken once, so all are as likely; the latest weighs most
-    history = History.from_events([(TAKEN, name, NOW - days * DAY_SECONDS) for days, name in enumerate("hgfedcba")])
-    candidates = Candidates.of(None, catalogue(*"abcdefgh"), frozenset())
+    latest_first = [f"offer-{place}" for place in (3, 1, 4, 0, 5, 2)]
+    history = History.from_events([(TAKEN, name, NOW - days * DAY_SECONDS) for days, name in enumerate(latest_first)])
+    candidates = Candidates.of(None, catalogue(*latest_first), frozenset())
     everything = np.ones(len(candidates.asset_ids), np.bool_)
-    answer = rank_by_history(Program("shop"), history, candidates, everything, frozenset(), now=NOW, limit=8)
-    assert [candidates.asset_ids[row] for row in answer.rows] == list("hgfedcba")
+    answer = rank_by_history(Program("shop"), history, candidates, everything, frozenset(), now=NOW, limit=6)
+    assert [candidates.asset_ids[row] for row in answer.rows] == latest_first
     assert len(set(answer.likelihoods)) == 1
