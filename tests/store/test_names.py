@@ -80,7 +80,7 @@ def values_of(worlds: Worlds) -> dict[str, Sequence[Any]]:
         "jobName": ["j", "new"],
         "schema": [json.dumps(USERS)],
         "datasetType": ["Users", "Action_Interactions"],
-        "dataSource": [{"dataLocation": "s3://bucket/users.csv"}],
+        "dataSource": [{"dataLocation": f"s3://imports/{program_id}/users.csv"} for program_id in ("bb", "aa")],
         "filterExpression": [EXPRESSION],
         "tags": [[{"tagKey": "a", "tagValue": "b"}]],
         "tagKeys": [["a"]],
