@@ -76,7 +76,7 @@ def test_event_types_that_are_never_recommended_make_no_candidates() -> None:
     assert ranked(TOOK_NEW, catalogue("old", "new"), never) == {}
 
 
-def test_before_the_first_rebase_what_weighs_most_comes_first_though_nothing_is_known_of_it() -> None:
+def test_before_the_first_rebase_equally_likely_actions_are_in_the_order_of_their_weight() -> None:
     # Each was taken once, so all are as likely; the latest weighs most
     latest_first = [f"offer-{place}" for place in (3, 1, 4, 0, 5, 2)]
     history = History.from_events([(TAKEN, name, NOW - days * DAY_SECONDS) for days, name in enumerate(latest_first)])
