@@ -25,7 +25,7 @@ def tenant(deployment: Deployment, request: pytest.FixtureRequest) -> Tenant:
 
 
 @pytest.fixture(scope="session")
-def told_by() -> Callable[[str], None]:
+def expect_alarm() -> Callable[[str], None]:
     """Asserts that an alarm of the template tells operators of the fault."""
     alarms = set(re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", TEMPLATE.read_text(), re.MULTILINE))
 

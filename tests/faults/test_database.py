@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 NOW = time.time()
 SECONDS_TO_WAIT = 30.0
-Told = Callable[[str], None]
+ExpectAlarm = Callable[[str], None]
 
 
 def unprocessed(call: Call) -> Answer:
@@ -58,7 +58,7 @@ def test_a_read_that_fails_once_is_answered(deployment: Deployment, tenant: Tena
 
 @pytest.mark.parametrize("fault", [throttled, unprocessed], ids=["throttled", "unprocessed"])
 def test_reads_that_keep_failing_are_told_to_try_again(
-    deployment: Deployment, tenant: Tenant, told_by: Told, fault: Fault
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm, fault: Fault
 ) -> None:
     tenant.post(user_events("ada", 5, now=NOW))
 
@@ -68,7 +68,7 @@ def test_reads_that_keep_failing_are_told_to_try_again(
     assert reply.status == 503
     assert "try again" in reply.body["detail"]
     assert tenant.actions("ada").status == 200
-    told_by("ApiFailuresAlarm")
+    expect_alarm("ApiFailuresAlarm")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_write_that_fails_once_is_accepted_and_counts_once(
     ids=["log", "parts-of-the-log", "tail"],
 )
 def test_writes_that_keep_failing_are_told_to_try_again_and_then_count_once(
-    deployment: Deployment, tenant: Tenant, told_by: Told, operation: str, fault: Fault
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm, operation: str, fault: Fault
 ) -> None:
     events = [event for user in ("ada", "bob", "cy") for event in user_events(user, 20, now=NOW)]
     with deployment.dynamodb.failing(operation, fault):
@@ -125,7 +125,7 @@ def test_writes_that_keep_failing_are_told_to_try_again_and_then_count_once(
     assert tenant.post(events).status == 200
 
     tenant.audit()
-    told_by("ApiFailuresAlarm")
+    expect_alarm("ApiFailuresAlarm")
 
 
 def test_a_fold_that_fails_half_way_counts_nothing_twice(deployment: Deployment, tenant: Tenant) -> None:
@@ -161,7 +161,7 @@ def test_slow_answers_are_asked_for_again(deployment: Deployment, tenant: Tenant
 
 
 def test_what_is_slow_is_answered_before_the_function_s_timeout(
-    deployment: Deployment, tenant: Tenant, told_by: Told
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm
 ) -> None:
     # Given a database that answers nobody for longer than the functions may run
     deployment.warm_up(lambda: tenant.post(user_events("ada", 5, now=NOW), hasty=True))
@@ -183,5 +183,5 @@ def test_what_is_slow_is_answered_before_the_function_s_timeout(
     released.set()
     wait_until(lambda: deployment.dynamodb.calls_under_way == 0, seconds=SECONDS_TO_WAIT)
     tenant.audit()
-    told_by("ActionsLatencyAlarm")
-    told_by("ApiFailuresAlarm")
+    expect_alarm("ActionsLatencyAlarm")
+    expect_alarm("ApiFailuresAlarm")

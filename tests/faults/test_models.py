@@ -15,7 +15,7 @@ from tests.faults.proxy import Fault, broken, lost, refused, slow
 
 NOW = time.time()
 GOOD = "1-good"
-Told = Callable[[str], None]
+ExpectAlarm = Callable[[str], None]
 
 
 def truncated(data: bytes) -> bytes:
@@ -61,7 +61,9 @@ def point_to(tenant: Tenant, version: str, data: bytes | None) -> None:
     assert tenant.store.point_to_model(tenant.program.incarnation, ModelPointer(version, key))
 
 
-def test_a_bad_artifact_never_serves(deployment: Deployment, served: Tenant, model: bytes, told_by: Told) -> None:
+def test_a_bad_artifact_never_serves(
+    deployment: Deployment, served: Tenant, model: bytes, expect_alarm: ExpectAlarm
+) -> None:
     # Given one artifact after another that is bad in its own way
     bad = [truncated(model), with_a_flipped_bit(model), of_a_newer_version(model), b"", None]
     for number, content in enumerate(bad):
@@ -73,7 +75,7 @@ def test_a_bad_artifact_never_serves(deployment: Deployment, served: Tenant, mod
     # And a good one serves at once
     point_to(served, "3-good", model)
     assert served.model_served("ada") == "3-good"
-    told_by("UnreadableModelsAlarm")
+    expect_alarm("UnreadableModelsAlarm")
 
 
 @pytest.mark.parametrize("spoil", [truncated, None], ids=["truncated", "missing"])
@@ -107,7 +109,7 @@ def test_while_s3_is_away_the_model_in_memory_serves(
     assert injected.met == asked
 
 
-def test_while_s3_is_away_who_begins_says_so(deployment: Deployment, served: Tenant, told_by: Told) -> None:
+def test_while_s3_is_away_who_begins_says_so(deployment: Deployment, served: Tenant, expect_alarm: ExpectAlarm) -> None:
     deployment.cold_start()
 
     with deployment.s3.failing("GET /", broken):
@@ -116,8 +118,8 @@ def test_while_s3_is_away_who_begins_says_so(deployment: Deployment, served: Ten
     assert "try again" in reply.body["detail"]
 
     assert served.model_served("ada") == GOOD
-    told_by("ApiFailuresAlarm")
-    told_by("UnreadableModelsAlarm")
+    expect_alarm("ApiFailuresAlarm")
+    expect_alarm("UnreadableModelsAlarm")
 
 
 def test_while_s3_is_slow_one_request_waits_for_it_and_no_other(

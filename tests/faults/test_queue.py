@@ -17,7 +17,7 @@ from tests.faults.proxy import throttled
 from tools.local.poller import QueuePoller
 
 NOW = time.time()
-Told = Callable[[str], None]
+ExpectAlarm = Callable[[str], None]
 
 EVENT = {"user_id": "ada", "timestamp_us": 1, "event_type": "order", "asset_id": "tea"}
 POISON = {
@@ -91,7 +91,7 @@ def test_poison_fails_alone(deployment: Deployment, tenant: Tenant, kind: str) -
 
 
 def test_poison_ends_as_a_dead_letter_and_all_else_arrives(
-    deployment: Deployment, tenant: Tenant, told_by: Told
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm
 ) -> None:
     # Given the real queue, whose messages come back at once, with poison among good messages
     (source,) = deployment.application.queue_sources
@@ -121,5 +121,5 @@ def test_poison_ends_as_a_dead_letter_and_all_else_arrives(
     # Then the poison alone is a dead letter
     assert dead == ["poison"]
     tenant.audit()
-    told_by("DeadLettersAlarm")
-    told_by("QueueAgeAlarm")
+    expect_alarm("DeadLettersAlarm")
+    expect_alarm("QueueAgeAlarm")

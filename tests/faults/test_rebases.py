@@ -31,7 +31,7 @@ from tests.lambda_context import LambdaContext
 from tools.local.key import operator_key
 
 NOW = time.time()
-Told = Callable[[str], None]
+ExpectAlarm = Callable[[str], None]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def model_of(tenant: Tenant) -> str | None:
     ids=["while-it-writes-the-model", "while-it-reads"],
 )
 def test_a_rebase_that_is_killed_leaves_nothing_in_the_way(
-    deployment: Deployment, grown: Tenant, told_by: Told, service: str, operation: str, published: bool
+    deployment: Deployment, grown: Tenant, expect_alarm: ExpectAlarm, service: str, operation: str, published: bool
 ) -> None:
     # Given a rebase that is killed in the midst of it
     def kill(_call: ProxiedCall) -> None:
@@ -79,7 +79,7 @@ def test_a_rebase_that_is_killed_leaves_nothing_in_the_way(
     assert grown.rebase().error_type is None
     assert grown.status() == COMPLETE
     assert grown.model_served("user-0") == model_of(grown)
-    told_by("FailedInvocationsAlarm")
+    expect_alarm("FailedInvocationsAlarm")
 
 
 def test_two_rebases_at_once_both_end_and_the_later_serves(grown: Tenant) -> None:
@@ -95,7 +95,7 @@ def test_two_rebases_at_once_both_end_and_the_later_serves(grown: Tenant) -> Non
 
 
 def test_a_rebase_without_s3_fails_with_the_reason_and_the_old_model_serves(
-    deployment: Deployment, grown: Tenant, told_by: Told
+    deployment: Deployment, grown: Tenant, expect_alarm: ExpectAlarm
 ) -> None:
     assert grown.rebase().error_type is None
     version = grown.model_served("user-0")
@@ -105,7 +105,7 @@ def test_a_rebase_without_s3_fails_with_the_reason_and_the_old_model_serves(
 
     assert grown.status() == FAILED
     assert grown.model_served("user-0") == version
-    told_by("FailedInvocationsAlarm")
+    expect_alarm("FailedInvocationsAlarm")
 
 
 def test_one_program_that_cannot_be_rebased_stops_no_other(

@@ -13,7 +13,7 @@ from tests.faults.proxy import Call
 from tests.faults.test_queue import queued
 
 NOW = time.time()
-Told = Callable[[str], None]
+ExpectAlarm = Callable[[str], None]
 
 
 def killed_between_log_and_history(deployment: Deployment, tenant: Tenant, events: list[Event]) -> None:
@@ -30,7 +30,7 @@ def killed_between_log_and_history(deployment: Deployment, tenant: Tenant, event
 
 
 def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
-    deployment: Deployment, tenant: Tenant, told_by: Told
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm
 ) -> None:
     first, second = user_events("ada", 3, now=NOW - 86_400), user_events("ada", 4, now=NOW)
     tenant.post(first)
@@ -42,8 +42,8 @@ def test_a_client_that_tries_again_repairs_what_a_killed_writer_left(
 
     assert reply.body["duplicates"] == 4  # the log has them
     tenant.audit()
-    told_by("ApiFailuresAlarm")
-    told_by("ApiFailuresAlarm")
+    expect_alarm("ApiFailuresAlarm")
+    expect_alarm("ApiFailuresAlarm")
 
 
 def test_a_rebase_repairs_what_a_killed_writer_left(deployment: Deployment, tenant: Tenant) -> None:
@@ -62,7 +62,7 @@ def test_a_rebase_repairs_what_a_killed_writer_left(deployment: Deployment, tena
 
 
 def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
-    deployment: Deployment, tenant: Tenant, told_by: Told
+    deployment: Deployment, tenant: Tenant, expect_alarm: ExpectAlarm
 ) -> None:
     events = user_events("ada", 5, now=NOW)
     tenant.sent |= set(events)
@@ -79,7 +79,7 @@ def test_a_message_that_comes_again_repairs_what_a_killed_consumer_left(
 
     tenant.accepted |= set(events)
     tenant.audit()
-    told_by("QueueAgeAlarm")
+    expect_alarm("QueueAgeAlarm")
 
 
 def test_events_ahead_of_the_function_s_clock_count_and_sort_as_any_other(tenant: Tenant) -> None:

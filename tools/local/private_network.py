@@ -4,7 +4,7 @@ The engines and AWS's Lambda emulator check no credentials and answer every web 
 in a network of their own (a Linux network namespace): nothing outside reaches the engines, whatever it knows. Sockets
 that were opened before stay outside: the gateway's, and those of the guarded doors (``tools.local.doors``) for tools
 and tests. Where the kernel does not allow such a network (some containers), the second barrier is alone: the engines
-listen on a loopback address and port that are drawn anew for each start, 2^38 to choose from.
+listen on a loopback address and port drawn for each start, 2^38 to choose from.
 """
 
 from __future__ import annotations

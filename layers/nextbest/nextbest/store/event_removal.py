@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 
-from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data
+from nextbest.aws.table import Item, ItemKey, Table, WriteRefused
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
 from nextbest.domain.programs import Program
 from nextbest.store import keys
+from nextbest.store.histories import logged_event
 from nextbest.store.staged import CurrentVersions
 
 
@@ -54,18 +55,3 @@ def event_id_keys(event_keys: Iterable[ItemKey]) -> set[ItemKey]:
     """The keys of the records of these events' ids; none for events without a client's id."""
     ids = ((key.pk, keys.parse_event_sk(key.sk)[3]) for key in event_keys)
     return {ItemKey(pk, keys.event_id_sk(event_id)) for pk, event_id in ids if event_id}
-
-
-def logged_event(user_id: str, row: Item) -> Event:
-    """The event of a row of the log; its labels and what it was recommended by are left out."""
-    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-    extras = data(row) if "body_json" in row else {}
-    return Event(
-        user_id,
-        timestamp_us,
-        event_type,
-        asset_id,
-        event_id,
-        source=extras.get("source", ""),
-        session_id=extras.get("session_id", ""),
-    )

@@ -184,21 +184,8 @@ class Histories:
         versions = CurrentVersions(self._table, incarnation)
         for row in self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX):
             item = versions.of(row)
-            if item is None:
-                continue
-            timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(item["sk"]["S"])
-            extras = data(item) if "body_json" in item else {}
-            yield Event(
-                user_id,
-                timestamp_us,
-                event_type,
-                asset_id,
-                event_id,
-                tuple(extras.get("labels", ())),
-                extras.get("source", ""),
-                extras.get("recommendation_id", ""),
-                extras.get("session_id", ""),
-            )
+            if item is not None:
+                yield logged_event(user_id, item)
 
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes."""
@@ -303,6 +290,23 @@ def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
     body = {name: value for name, value in extras.items() if value}
     key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
     return key, {"body_json": to_json(body)} if body else {}
+
+
+def logged_event(user_id: str, row: Item) -> Event:
+    """The event in a row of the log; inverse of ``log_row``."""
+    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
+    extras = data(row) if "body_json" in row else {}
+    return Event(
+        user_id,
+        timestamp_us,
+        event_type,
+        asset_id,
+        event_id,
+        tuple(extras.get("labels", ())),
+        extras.get("source", ""),
+        extras.get("recommendation_id", ""),
+        extras.get("session_id", ""),
+    )
 
 
 def decode_snapshot(item: Item) -> History:
