@@ -15,7 +15,7 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.datasets.item_event_types import remember_item_events
+from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
 from nextbest.personalize.datasets.properties import check_event_properties, read_properties
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS
 from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
@@ -134,7 +134,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
         Event(
             user_id=user_id or request["sessionId"],
             timestamp_us=row["sentAt"],
-            event_type=row["eventType"],
+            event_type=item_event_type(row["eventType"]),
             asset_id=row["itemId"],
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
