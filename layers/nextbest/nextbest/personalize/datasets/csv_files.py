@@ -173,4 +173,10 @@ def event_of(row: Row, dataset_type: str, source: str) -> Event:
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),
+        event_value=None if actions else _value_of(row),
     )
+
+
+def _value_of(row: Row) -> float | None:
+    value = row.get("EVENT_VALUE")
+    return value if isinstance(value, int | float) else None
