@@ -24,7 +24,8 @@ class Program:
     probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. Users with at
     least ``high_engagement_threshold`` events may be selected as the ones the model learns from. Without an
     ``incarnation`` given it is the program id. Events of the types
-    ``never_recommended`` are evidence, but their actions are never recommended.
+    ``never_recommended`` are evidence, but their actions are never recommended. ``created_at`` is in seconds since
+    1970; 0 where it was not recorded.
     """
 
     program_id: str
@@ -36,6 +37,7 @@ class Program:
     horizon_days: int = 14
     incarnation: Incarnation = Incarnation("")
     never_recommended: tuple[str, ...] = ()
+    created_at: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "never_recommended", tuple(self.never_recommended))  # JSON has lists
