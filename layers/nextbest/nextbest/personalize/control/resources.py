@@ -21,7 +21,7 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.control.implicit import IMPLICIT, implicit_resources
+from nextbest.personalize.control.implicit import IMPLICIT, IMPLICIT_KINDS, implicit_resources
 from nextbest.personalize.protocol.arns import (
     CAMPAIGN,
     DATASET,
@@ -139,8 +139,11 @@ class ControlCall:
         return self._stored(kind, name, within) or self._implicit(kind, name)
 
     def _implicit(self, kind: str, name: str) -> list[Resource]:
-        state = self._present_state(_namesake(name))
-        resources = implicit_resources(self.store, state, kind) if state is not None else ()
+        state = self._present_state(_namesake(name)) if kind in IMPLICIT_KINDS else None
+        if state is None:
+            return []
+        stored = list(self.store.list_resources([state.program.incarnation], kind))
+        resources = implicit_resources(self.store, state, kind, stored)
         return [resource for resource in resources if resource["name"] == name]
 
     def _stored(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
@@ -168,11 +171,17 @@ class ControlCall:
                 yield as_of(resource, self.now)
 
     def listed(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
-        """These resources, and those that the programs implicitly have."""
-        yield from self.resources(kind, of=of, **criteria)
+        """All resources of ``kind`` as ``resources`` gives them, with those that the programs implicitly have."""
+        if kind not in IMPLICIT_KINDS:
+            yield from self.resources(kind, of=of, **criteria)
+            return
         programs = self.programs() if of is None else [of] if self._administers(of) else []
+        stored: dict[Incarnation, list[Resource]] = {program: [] for program in programs}
+        for resource in self.store.list_resources(programs, kind):
+            stored[owner_of(resource)].append(as_of(resource, self.now))
         for state in self.states(programs):
-            for resource in implicit_resources(self.store, state, kind):
+            own = stored.get(state.program.incarnation, [])
+            for resource in (*own, *implicit_resources(self.store, state, kind, own)):
                 if all(resource.get(name) == value for name, value in criteria.items()):
                     yield resource
 
