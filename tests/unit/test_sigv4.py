@@ -385,5 +385,5 @@ def test_a_presigned_url_is_refused_and_called_by_its_name(service: str, operati
 
     assert wire_error(refused.value, Protocol.REST)[:2] == ("MissingAuthenticationTokenException", 403)
     # And without any signature it is called by that name, as ever
-    with pytest.raises(MissingAuthenticationToken, match="^Missing Authentication Token$"):
+    with pytest.raises(MissingAuthenticationToken, match=r"^Missing Authentication Token$"):
         SignedCaller.of(replace(request, query=()), lambda: SECRET)
