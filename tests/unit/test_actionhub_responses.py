@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from nextbest.actionhub.actions import user_actions
 from nextbest.actionhub.assets import AssetItem
 from nextbest.actionhub.hot_routes import UserNextActionList
-from nextbest.actionhub.programs import ProgramDetails, ProgramSettings
+from nextbest.actionhub.program_settings import ProgramDetails, ProgramSettings
 from nextbest.actionhub.segments import SegmentItem
 from nextbest.actionhub.users import UserHistory, UserHistoryEvent, time_of
 from nextbest.domain.actions import Action, Recommendation

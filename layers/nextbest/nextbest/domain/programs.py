@@ -13,6 +13,9 @@ A program that is created again under the id of a deleted one has another incarn
 its own. Programs of before there were incarnations have one that equals their id. No program id contains an ``@``.
 """
 
+DEFAULT_HORIZON_DAYS = 14
+MAX_HORIZON_DAYS = 365
+
 _RANDOM_CHARACTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -21,10 +24,10 @@ class Program:
     """Settings of one program.
 
     ``half_life_days`` is ActionHub's ``event_relevance_decay``; ``horizon_days`` the window that growth weights are
-    probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. Users with at
-    least ``high_engagement_threshold`` events may be selected as the ones the model learns from. Without an
-    ``incarnation`` given it is the program id. Events of the types
-    ``never_recommended`` are evidence, but their actions are never recommended.
+    probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. The report of a
+    training compares learning from all users with learning from those with at least ``high_engagement_threshold``
+    events. Events of the types ``never_recommended`` are evidence, but their actions are never recommended. Without an
+    ``incarnation`` given it is the program id.
     """
 
     program_id: str
@@ -33,12 +36,12 @@ class Program:
     half_life_days: int = 365
     high_engagement_threshold: int = 3
     action_weight_floor: float = 0.0
-    horizon_days: int = 14
+    horizon_days: int = DEFAULT_HORIZON_DAYS
     incarnation: Incarnation = Incarnation("")
     never_recommended: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "never_recommended", tuple(self.never_recommended))  # JSON has lists
+        object.__setattr__(self, "never_recommended", tuple(dict.fromkeys(self.never_recommended)))  # JSON has lists
         if not self.incarnation:
             object.__setattr__(self, "incarnation", Incarnation(self.program_id))
 
