@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nextbest.event_files.rows import RowRules
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EVENT_FILES = "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels; or a pattern"
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -22,3 +26,31 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", type=Path, default=ROOT / ".state", help="state folder of the local stack (default: .state)"
     )
+
+
+def add_event_files(parser: argparse.ArgumentParser) -> None:
+    """Add the files of events to read, and the options that say how they are read."""
+    parser.add_argument("files", nargs="+", metavar="file", help=EVENT_FILES)
+    parser.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="COLUMN=MEMBER,...",
+        help="what columns with other names hold: user=user_id,time=timestamp",
+    )
+    parser.add_argument("--literal-nulls", action="store_true", help="take NULL, NaN and the like as ids")
+    parser.add_argument("--allow-rejects", action="store_true", help="end with status 0 though rows were rejected")
+    parser.set_defaults(fail=parser.error)
+
+
+def row_rules(options: argparse.Namespace, now: float) -> RowRules:
+    """How rows are read, by the options of ``add_event_files``; ``now`` is in seconds since 1970."""
+    from nextbest.errors import InvalidInput
+    from nextbest.event_files.columns import ColumnNames
+    from nextbest.event_files.rows import RowRules
+
+    try:
+        columns = ColumnNames.parse(options.columns)
+    except InvalidInput as error:
+        options.fail(f"--columns: {error}")
+    return RowRules(now=now, columns=columns, literal_nulls=options.literal_nulls)
