@@ -320,6 +320,20 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "horizon_days": st.sampled_from([0, 1, 14, 365, 366, 7.0, 7.5, "30", "x", True, None]),
     "decay": st.integers(),
     "never_recommended": st.sampled_from([[], ["return"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]),
+    "done_once": st.sampled_from([[], ["sign_up"], [""], ["r" * 257], ["r"] * 101, "sign_up", None]),
+    "event_type_order": st.sampled_from(
+        [
+            [],
+            [{"event_type": "upgrade", "after": ["sign_up"]}],
+            [{"event_type": "upgrade", "after": []}],
+            [{"event_type": "upgrade"}],
+            [{"event_type": "upgrade", "after": ["sign_up"], "before": ["leave"]}],
+            [{"event_type": "", "after": ["x" * 257]}],
+            [["upgrade", ["sign_up"]]],
+            {"upgrade": ["sign_up"]},
+            None,
+        ]
+    ),
 }
 
 

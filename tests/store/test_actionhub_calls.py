@@ -300,6 +300,8 @@ SETTINGS = {
     "description": "the one at the corner",
     "horizon_days": 30,
     "never_recommended": ["return"],
+    "done_once": ["sign_up"],
+    "event_type_order": [{"event_type": "upgrade", "after": ["sign_up", "invite"]}],
 }
 
 
@@ -308,7 +310,8 @@ def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) 
     # Given a program of which every setting was set
     assert call("PUT", "/program", SETTINGS)[0] == 200
     other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
-        "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": []
+        "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
+        "done_once": [], "event_type_order": [],
     }  # fmt: skip
     sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
     # When some are sent, beside the name

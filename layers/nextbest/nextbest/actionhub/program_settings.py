@@ -52,6 +52,34 @@ NeverRecommended = Annotated[
     ),
 ]
 
+DoneOnce = Annotated[
+    list[EventTypeName],
+    Field(
+        max_length=MAX_EVENT_TYPES,
+        description="Event types that a user does once with an asset, such as sign_up: after that the action is not "
+        "recommended to the user again, not even as a repeat. An extension of the contract; it takes effect at once.",
+    ),
+]
+
+
+class EventTypeRule(ContractModel):
+    """Actions of ``event_type`` are recommended only to users who did something of one of the types ``after``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_type: EventTypeName
+    after: Annotated[list[EventTypeName], Field(min_length=1, max_length=MAX_EVENT_TYPES)]
+
+
+EventTypeRules = Annotated[
+    list[EventTypeRule],
+    Field(
+        max_length=MAX_EVENT_TYPES,
+        description="What has to come before: no upgrade is recommended before sign_up. Where there are several rules "
+        "for an event type, all of them have to hold. An extension of the contract; it takes effect at once.",
+    ),
+]
+
 _SETTINGS = {
     "program_name": "program_name",
     "description": "description",
@@ -60,6 +88,8 @@ _SETTINGS = {
     "action_weight_floor": "action_weight_floor",
     "horizon_days": "horizon_days",
     "never_recommended": "never_recommended",
+    "done_once": "done_once",
+    "event_type_order": "event_type_order",
 }
 """The program's settings by the API's names."""
 
@@ -82,6 +112,8 @@ class ProgramChanges(ContractModel):
     description: Annotated[Description, Field(default_factory=str)]
     horizon_days: Annotated[HorizonDays, Field(default_factory=int)]
     never_recommended: Annotated[NeverRecommended, Field(default_factory=list)]
+    done_once: Annotated[DoneOnce, Field(default_factory=list)]
+    event_type_order: Annotated[EventTypeRules, Field(default_factory=list)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with the settings that were sent."""
@@ -103,6 +135,8 @@ class NewProgram(ContractModel):
     description: Description = ""
     horizon_days: HorizonDays = DEFAULT_HORIZON_DAYS
     never_recommended: Annotated[NeverRecommended, Field(default_factory=list, exclude_if=_is_empty)]
+    done_once: Annotated[DoneOnce, Field(default_factory=list, exclude_if=_is_empty)]
+    event_type_order: Annotated[EventTypeRules, Field(default_factory=list, exclude_if=_is_empty)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with these settings; its id stays."""
@@ -130,15 +164,18 @@ class ProgramDetails(ProgramSettings):
         ),
     ]
     never_recommended: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
+    done_once: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
+    event_type_order: Annotated[list[EventTypeRule], Field(default_factory=list, exclude_if=_is_empty)]
 
     @classmethod
     def of(cls, program: Program) -> ProgramDetails:
-        return cls(
-            program_id=program.program_id,
-            **{name: getattr(program, field) for name, field in _SETTINGS.items()},
-        )
+        values = {name: getattr(program, field) for name, field in _SETTINGS.items()}
+        values["event_type_order"] = [rule._asdict() for rule in program.event_type_order]
+        return cls(program_id=program.program_id, **values)
 
 
 def _applied(settings: NewProgram | ProgramChanges, names: Container[str], program: Program) -> Program:
     values = {field: getattr(settings, name) for name, field in _SETTINGS.items() if name in names}
+    if "event_type_order" in values:
+        values["event_type_order"] = [(rule.event_type, rule.after) for rule in settings.event_type_order]
     return replace(program, **values)
