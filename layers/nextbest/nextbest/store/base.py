@@ -16,6 +16,10 @@ DEPLOYMENT = Incarnation("")
 """The owner of resources that belong to no program. No incarnation of a program is spelled so."""
 
 
+FILTER = "filter"
+"""The kind of resources that are a program's named filters; both dialects read them."""
+
+
 class ResourceKey(NamedTuple):
     """What identifies a named resource: two programs may give the same name to resources of the same kind."""
 
