@@ -59,7 +59,7 @@ def parse_time(text: str, *, now: float, field: str = "timestamp") -> int:
         if not (text.isdigit() and len(text) == 8):
             return parse_seconds(Decimal(text), now=now, field=field)
         if _day_of(text) is None:
-            raise InvalidInput(f"{field} has eight digits and is no date (YYYYMMDD)", field=field)
+            raise InvalidInput(f"{field} has eight digits but is not a date (YYYYMMDD)", field=field)
     timestamp_us = _parse_iso_8601(text, field)
     if timestamp_us < 0:
         raise InvalidInput(f"{field} is before 1970", field=field)

@@ -8,7 +8,7 @@ An accepted event is two writes, both idempotent and commuting, in this order:
 
 Where the client gave the event an id, a record comes before them: this id is this event, inserted if the id is new.
 Another event with the same id is stored as the one in the record. So clients at the same moment store one event, and
-whoever of them tries again completes it where the first was interrupted.
+the one that tries again completes it where the first was interrupted.
 
 The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event

@@ -96,7 +96,7 @@ def read_rows(name: str, text: TextIO, schema: DatasetSchema, dataset_type: str)
         lines.begin_row()
         for cells in reader:
             lines.begin_row()
-            if cells:  # a blank line is no row
+            if cells:  # a blank line is not a row
                 yield _row(name, reader.line_num, cells, len(header), places, schema, dataset_type)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name} is not valid UTF-8") from error
