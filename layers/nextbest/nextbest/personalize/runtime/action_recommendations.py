@@ -21,13 +21,14 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation
+from nextbest.domain.programs import Incarnation, out_of_order
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
+from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.protocol.arns import (
     ARN_PATTERN,
     CAMPAIGN,
@@ -212,7 +213,7 @@ class ActionRecommender:
                 limit=query.limit,
             )
         explored = explore(
-            _unlearned(candidates, allowed, ranked, context.settings, now),
+            _unlearned(context, candidates, allowed, ranked, now),
             learned=len(ranked.rows),
             limit=query.limit,
             weight=context.settings.exploration_weight,
@@ -354,14 +355,22 @@ def _interactions(context: _Context) -> Interactions:
 
 
 def _unlearned(
-    candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, settings: CampaignSettings, now: float
+    context: _Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
 ) -> list[int]:
     """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
 
-    An action of unknown age counts as new (section 6.3).
+    An action of unknown age counts as new (section 6.3). What is explored is to be TAKEN, so nothing is explored
+    for those to whom the program does not recommend what is TAKEN.
     """
+    program, age_days = context.state.program, context.settings.exploration_age_days
+    if TAKEN in program.never_recommended:
+        return []
+    if program.event_type_order:
+        done = {event_type for event_type, _ in context.history.actions}
+        if TAKEN in out_of_order(program.event_type_order, done):
+            return []
     pool = allowed & ~ranked.scored
-    if settings.exploration_age_days is not None:
-        pool &= candidates.created_at >= now - settings.exploration_age_days * DAY_SECONDS
+    if age_days is not None:
+        pool &= candidates.created_at >= now - age_days * DAY_SECONDS
     rows: list[int] = np.flatnonzero(pool).tolist()
     return rows
