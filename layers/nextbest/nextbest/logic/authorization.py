@@ -153,7 +153,7 @@ def present_state(key: AccessKey, state: ProgramState | None, *, hidden: NotFoun
 
 
 def require_current(credentials: Credentials, key: AccessKey, *, now: float) -> None:
-    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with the secret from before its rotation."""
+    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with a rotated secret."""
     if not credentials.proves_current(key, now):
         raise SupersededSecret
 

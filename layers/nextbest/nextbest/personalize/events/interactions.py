@@ -150,7 +150,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
 
 
 def _session_id(user_id: str | None, session_id: str) -> str:
-    """The session of an event; none where it is named like the known user, as that is how anonymous events are recognised."""
+    """The session of an event; none where it is named like the known user, which marks anonymous events."""
     return "" if user_id == session_id else session_id
 
 
