@@ -287,7 +287,9 @@ def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         "recommendation_id": event.recommendation_id,
         "session_id": event.session_id,
     }
-    body = {name: value for name, value in extras.items() if value}
+    body: dict[str, object] = {name: value for name, value in extras.items() if value}
+    if event.event_value is not None:
+        body["event_value"] = event.event_value
     key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
     return key, {"body_json": to_json(body)} if body else {}
 
@@ -306,6 +308,7 @@ def logged_event(user_id: str, row: Item) -> Event:
         extras.get("source", ""),
         extras.get("recommendation_id", ""),
         extras.get("session_id", ""),
+        extras.get("event_value"),
     )
 
 

@@ -15,9 +15,9 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.datasets.item_event_types import remember_item_events
-from nextbest.personalize.datasets.properties import check_event_properties, read_properties
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS
+from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
+from nextbest.personalize.datasets.properties import check_event_properties, read_properties, take_members
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema, SchemaField
 from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
 from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
 from nextbest.personalize.events.sessions import join_session
@@ -78,6 +78,10 @@ PUT_EVENTS = Members(
     }
 )
 
+# Members of an event of PutEvents that may be in its properties instead.
+_IN_PROPERTIES = DatasetSchema((SchemaField("itemId", "string", True), SchemaField("eventValue", "double", True)))
+_ITEM_ID = Members({"itemId": ID})
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
@@ -117,8 +121,9 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
 def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
     """Store item interactions. ``now`` is in seconds since 1970.
 
-    Events without an item are not stored, since nothing can be learned from them. Raises InvalidInput, also for an
-    unknown tracking id: AWS models no other error here.
+    The item and the value may be members of the event, or be in its ``properties``, as clients of the first version of
+    the API have them; where both are given the member counts. Events without an item are not stored, since nothing can
+    be learned from them. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
     """
     request = PUT_EVENTS.check(body)
     try:
@@ -129,17 +134,18 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
     rows = request["eventList"]
     for place, row in enumerate(rows, 1):
         _check_time(row["sentAt"], f"eventList.{place}.member.sentAt", now)
-        _check_properties(row, tracker, f"eventList.{place}.member")
+    rows = [_with_members_in_properties(row, tracker, f"eventList.{place}.member") for place, row in enumerate(rows, 1)]
     events = [
         Event(
             user_id=user_id or request["sessionId"],
             timestamp_us=row["sentAt"],
-            event_type=row["eventType"],
+            event_type=item_event_type(row["eventType"]),
             asset_id=row["itemId"],
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(user_id, request["sessionId"]),
+            event_value=row.get("eventValue"),
         )
         for row in rows
         if "itemId" in row
@@ -160,9 +166,22 @@ def _check_time(time_us: int, path: str, now: float) -> None:
 
 
 def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
-    # Checked and not stored: this recipe does not use contextual columns (section 7.2).
     path = f"{path}.properties"
-    check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
+    _check_columns(read_properties(row.get("properties"), path=path), tracker, path)
+
+
+def _check_columns(properties: dict[str, Any], tracker: Tracker, path: str) -> None:
+    # Checked and not stored: this recipe does not use contextual columns (section 7.2).
+    check_event_properties(properties, tracker.schema, path=path)
+
+
+def _with_members_in_properties(row: dict[str, Any], tracker: Tracker, path: str) -> dict[str, Any]:
+    """The event with the members that its ``properties`` hold, as far as it lacks them. Raises InvalidInput."""
+    path = f"{path}.properties"
+    properties = read_properties(row.get("properties"), path=path)
+    members = take_members(properties, _IN_PROPERTIES, path=path)
+    _check_columns(properties, tracker, path)
+    return _ITEM_ID.check(members, path) | members | row
 
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:
