@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header
 from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
+from nextbest.actionhub.documentation import Cleaned, ContractModel, Id, ProgramId, Result, example
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, READ
@@ -46,7 +46,7 @@ class NewProgram(ContractModel):
     ] = 0
     description: Annotated[str, Field(max_length=4096)] = ""
     never_recommended: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=256)]],
+        list[Annotated[Id, Field(max_length=256), Cleaned]],
         Field(
             default_factory=list,
             exclude_if=lambda event_types: not event_types,
