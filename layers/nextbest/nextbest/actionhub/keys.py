@@ -10,12 +10,13 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import AfterValidator, ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
+from nextbest.actionhub.documentation import ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
+from nextbest.domain.ids import NO_CONTROL_CHARACTERS
 from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import DAY_SECONDS
+from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, out_of_order
 from nextbest.errors import InvalidInput, NextbestError
@@ -114,7 +114,7 @@ class _Query:
         return cls(
             name_in(members["campaignArn"], CAMPAIGN, field="campaignArn"),
             members["campaignArn"],
-            members["userId"],
+            members["userId"].strip(BLANKS),
             members.get("numResults", DEFAULT_RESULTS),
             name_in(filter_arn, FILTER, field="filterArn") if filter_arn else None,
             filter_arn,
