@@ -20,12 +20,12 @@ from pydantic import BaseModel
 
 from nextbest.actionhub import errors
 from nextbest.actionhub.api import ROUTERS
-from nextbest.actionhub.hot_routes import UserEventList, up_to
+from nextbest.actionhub.hot_routes import UserEventList, at_time
 from nextbest.actionhub.resolver import ActionHubResolver
 from nextbest.errors import NextbestError
 from nextbest.web.request import from_payload_v2
 from tests.factories import http_event
-from tests.property.actionhub_reference import LATEST, Call, Reference, Reply
+from tests.property.actionhub_reference import NOW, Call, Reference, Reply
 
 DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
 JSON_HEADERS = (("program-id", "cafe"), ("content-type", "application/json"))
@@ -66,7 +66,7 @@ def dialect(call: Call) -> Reply:
     request = dataclasses.replace(from_payload_v2(gateway_event(call)), body=call.body)
     values: dict[str, Any] = {}
     try:
-        with up_to(LATEST):
+        with at_time(NOW.timestamp()):
             response = resolver().answer(request, values=values)
     except NextbestError as error:
         status, body = errors.answer(error)
@@ -271,7 +271,10 @@ TEMPLATES: dict[str, tuple[str, str, dict[str, Any], dict[str, st.SearchStrategy
         "PUT",
         "/labels",
         {"label": "milk", "weight": 2},
-        {"label": names, "weight": st.one_of(st.integers(-9, 9), st.floats(-9, 9), st.sampled_from(["1", "1e3"]))},
+        {
+            "label": names,
+            "weight": st.one_of(st.integers(-9, 9), st.floats(-9, 9), st.floats(), st.sampled_from(["1", "1e3", 1e6])),
+        },
     ),
 }
 
@@ -319,7 +322,9 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "description": st.sampled_from(["", "tab\t", "d" * 4096, "d" * 4097]),
     "horizon_days": st.sampled_from([0, 1, 14, 365, 366, 7.0, 7.5, "30", "x", True, None]),
     "decay": st.integers(),
-    "never_recommended": st.sampled_from([[], ["return"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]),
+    "never_recommended": st.sampled_from(
+        [[], ["return"], [" a ", "b\x85"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]
+    ),
     "done_once": st.sampled_from([[], ["sign_up"], [""], ["r" * 257], ["r"] * 101, "sign_up", None]),
     "event_type_order": st.sampled_from(
         [

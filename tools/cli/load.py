@@ -117,7 +117,7 @@ def run(options: argparse.Namespace, rules: RowRules) -> int:
         print(f"load: {error}", file=sys.stderr)
         return NOT_LOADED
     except (KeyboardInterrupt, Interrupted):
-        print("load: stopped; the same command goes on from here", file=sys.stderr)
+        print("load: stopped; the same command resumes from here", file=sys.stderr)
         return STOPPED
     finally:
         stop.set()
@@ -147,7 +147,7 @@ def _run(options: argparse.Namespace, rules: RowRules, stop: threading.Event) ->
             bar_name = options.program if len(row_counts) == 1 else path.name
             before = Progress.read(progress_files[path]).counts.rows
             if before:
-                print(f"going on after {before:,} rows done earlier")
+                print(f"resuming after {before:,} rows done earlier")
             began = time.monotonic()
             with tqdm(
                 total=row_count, initial=before, unit=" rows", unit_scale=True, desc=bar_name, disable=None

@@ -27,7 +27,7 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
 
 @dataclass(slots=True)
 class PostResult:
-    """What became of a batch: how many rows were accepted or known already, and which were rejected."""
+    """The result of a batch: how many rows were accepted or known already, and which were rejected."""
 
     accepted: int = 0
     duplicates: int = 0

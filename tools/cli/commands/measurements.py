@@ -141,7 +141,8 @@ def _add_cost(commands: Commands) -> None:
 
 
 def _cost(options: argparse.Namespace) -> int:
-    from tools.benchmarks.cost import PERFORMANCE, PRICES, run
+    from tools.benchmarks.cost import PERFORMANCE, run
+    from tools.benchmarks.prices import PRICES
 
     if not PERFORMANCE.exists():
         print("docs/performance.json does not exist yet: run `make bench` first", file=sys.stderr)

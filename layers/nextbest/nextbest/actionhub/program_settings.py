@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from nextbest.actionhub.documentation import ContractModel, example
+from nextbest.actionhub.documentation import Cleaned, ContractModel, Id, example
 from nextbest.domain.programs import DEFAULT_HORIZON_DAYS, MAX_HORIZON_DAYS, Program
 
 MAX_EVENT_TYPES = 100
@@ -42,7 +42,7 @@ HorizonDays = Annotated[
         "of the contract; it takes effect with the next rebase.",
     ),
 ]
-EventTypeName = Annotated[str, Field(min_length=1, max_length=256)]
+EventTypeName = Annotated[Id, Field(max_length=256), Cleaned]
 NeverRecommended = Annotated[
     list[EventTypeName],
     Field(

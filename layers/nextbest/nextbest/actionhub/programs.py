@@ -27,7 +27,7 @@ class ProgramList(ContractModel):
 
 
 class ProgramKey(ContractModel):
-    """The key is shown this once."""
+    """The key is shown only once."""
 
     api_key: str
     program_id: str
@@ -100,7 +100,7 @@ def put_program(program_id: ProgramId, body: ProgramChanges) -> Result:
 def rebase_program(program_id: ProgramId) -> Result:
     call, deployment = router.call, router.call.deployment
     programs.start_rebase(deployment.store, deployment.start_rebase, call.incarnation, now=call.now)
-    return Result(result=f"the rebase of program {program_id} was started; GET /program/status tells its end")
+    return Result(result=f"the rebase of program {program_id} was started; GET /program/status says when it has ended")
 
 
 @router.endpoint("GET", "/program/status", READ, "How far the rebase is")

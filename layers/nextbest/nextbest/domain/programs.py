@@ -11,7 +11,7 @@ Incarnation = NewType("Incarnation", str)
 """One life of a program id: ``<program id>@<random>``. What outlives a request is stored and cached under it.
 
 A program that is created again under the id of a deleted one has another incarnation, so nothing of the old one is ever
-its own. Programs of before there were incarnations have one that equals their id. No program id contains an ``@``.
+its own. Programs from before there were incarnations have one that equals their id. No program id contains an ``@``.
 """
 
 DEFAULT_HORIZON_DAYS = 14

@@ -63,7 +63,7 @@ class Schema:
     @classmethod
     def implicit(cls, assets: Iterable[Asset]) -> Schema:
         """The schema of a program without datasets: ``observed``, or ``undeclared`` where no asset has fields yet."""
-        with_fields = [asset for asset in assets if asset.fields]
+        with_fields = [asset for asset in assets if asset.fields.keys() - {ACTION_ID}]
         return cls.observed(with_fields) if with_fields else cls.undeclared()
 
     def has(self, dataset: Dataset) -> bool:

@@ -304,7 +304,7 @@ def while_it_lives(incarnation: Incarnation) -> tuple[str, Item]:
 def is_incarnation(incarnation: Incarnation) -> tuple[str, Item]:
     """The condition, on the program item, that the program is this incarnation; and its values."""
     condition = "incarnation = :incarnation"
-    if incarnation == program_id_of(incarnation):  # items of before there were incarnations have no attribute for it
+    if incarnation == program_id_of(incarnation):  # items from before there were incarnations have no attribute for it
         condition = f"(attribute_exists(pk) AND attribute_not_exists(incarnation) OR {condition})"
     return condition, {":incarnation": {"S": incarnation}}
 
