@@ -76,16 +76,49 @@ class Labels(BaseModel):
     labels: list[LabelWeight] = Field(min_length=1, max_length=1000)
 
 
+EventTypeName = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE), WITHOUT_BLANKS]
+
+
+class EventTypeRule(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    event_type: EventTypeName
+    after: list[EventTypeName] = Field(min_length=1, max_length=100)
+
+
 class NewProgram(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
     program_name: str = Field(min_length=1, max_length=256)
     high_engagement_threshold: int = Field(default=3, gt=1, le=2147483647)
     event_relevance_decay: int = Field(default=365, gt=2, le=2147483647)
     action_weight_floor: float = Field(default=0, lt=1, allow_inf_nan=False)
     description: str = Field(default="", max_length=4096)
-    never_recommended: list[Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE), WITHOUT_BLANKS]] = (
-        Field(default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100)
+    horizon_days: int = Field(default=14, ge=1, le=365)
+    never_recommended: list[EventTypeName] = Field(
+        default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
     )
+    done_once: list[EventTypeName] = Field(
+        default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
+    )
+    event_type_order: list[EventTypeRule] = Field(
+        default_factory=list, exclude_if=lambda rules: not rules, max_length=100
+    )
+
+
+class ProgramChanges(BaseModel):
+    """Only what is sent counts: the defaults are never used."""
+
+    model_config = ConfigDict(extra="forbid")
+    program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    program_name: str = Field(min_length=1, max_length=256)
+    high_engagement_threshold: int = Field(default_factory=int, gt=1, le=2147483647)
+    event_relevance_decay: int = Field(default_factory=int, gt=2, le=2147483647)
+    action_weight_floor: float = Field(default_factory=float, lt=1, allow_inf_nan=False)
+    description: str = Field(default_factory=str, max_length=4096)
+    horizon_days: int = Field(default_factory=int, ge=1, le=365)
+    never_recommended: list[EventTypeName] = Field(default_factory=list, max_length=100)
+    done_once: list[EventTypeName] = Field(default_factory=list, max_length=100)
+    event_type_order: list[EventTypeRule] = Field(default_factory=list, max_length=100)
 
 
 class ImportLocations(BaseModel):
@@ -198,7 +231,7 @@ async def post_programs(body: NewProgram, idempotency_key: IdempotencyKey = None
 
 
 @app.put("/program")
-async def put_program(program_id: ProgramId, body: NewProgram) -> Any:
+async def put_program(program_id: ProgramId, body: ProgramChanges) -> Any:
     return {"program_id": program_id, "settings": body.model_dump()}
 
 

@@ -77,7 +77,7 @@ class KeyDetails(ContractModel):
     active: bool
     ts_created: Annotated[datetime | None, Field(description="Null for a key that was not made by POST /keys.")]
     ts_previous_expires: Annotated[
-        datetime | None, Field(description="Until when the secret of before the last rotation works, too.")
+        datetime | None, Field(description="Until when the secret from before the last rotation still works.")
     ]
 
 
@@ -89,7 +89,7 @@ class KeyList(ContractModel):
 
 
 class KeyWithSecret(KeyDetails):
-    """The key is shown this once."""
+    """The key is shown only once."""
 
     api_key: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
@@ -38,6 +38,7 @@ class Event:
     ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
     recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
     in which it was done, where one was named: deleting the user deletes what the session did anonymously.
+    ``event_value`` is a number that the client gave with it, such as a price; nothing is learned from it.
     """
 
     user_id: str
@@ -49,6 +50,7 @@ class Event:
     source: str = ""
     recommendation_id: str = ""
     session_id: str = ""
+    event_value: float | None = field(default=None, compare=False)
 
     @property
     def timestamp(self) -> float:

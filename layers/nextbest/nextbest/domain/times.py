@@ -63,7 +63,7 @@ def parse_time(text: str, *, now: float, field: str = "timestamp") -> int:
         if not (text.isdigit() and len(text) == 8):
             return parse_seconds(Decimal(text), now=now, field=field)
         if _day_of(text) is None:
-            raise InvalidTime("has eight digits and is no date (YYYYMMDD)", field=field)
+            raise InvalidTime("has eight digits but is not a date (YYYYMMDD)", field=field)
     timestamp_us = _parse_iso_8601(text, field)
     if timestamp_us < 0:
         raise InvalidTime(BEFORE_1970, field=field)

@@ -8,7 +8,7 @@ An accepted event is two writes, both idempotent and commuting, in this order:
 
 Where the client gave the event an id, a record comes before them: this id is this event, inserted if the id is new.
 Another event with the same id is stored as the one in the record. So clients at the same moment store one event, and
-whoever of them tries again completes it where the first was interrupted.
+the one that tries again completes it where the first was interrupted.
 
 The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
@@ -313,7 +313,9 @@ def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         "recommendation_id": event.recommendation_id,
         "session_id": event.session_id,
     }
-    body = {name: value for name, value in extras.items() if value}
+    body: dict[str, object] = {name: value for name, value in extras.items() if value}
+    if event.event_value is not None:
+        body["event_value"] = event.event_value
     key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
     return key, {"body_json": to_json(body)} if body else {}
 
@@ -332,6 +334,7 @@ def logged_event(user_id: str, row: Item) -> Event:
         extras.get("source", ""),
         extras.get("recommendation_id", ""),
         extras.get("session_id", ""),
+        extras.get("event_value"),
     )
 
 

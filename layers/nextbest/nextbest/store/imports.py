@@ -52,7 +52,7 @@ _NOTHING_ELSE = (
 _MAY_BE_STAGED = f"(attribute_not_exists({STAGED}) OR {STAGED} < :next)"
 
 Outcome = tuple[str, str, Mapping[str, Any]]
-"""Kind, name and body of a resource that records what became of an import."""
+"""Kind, name and body of a resource that records the outcome of an import."""
 
 
 class _Update(NamedTuple):

@@ -17,6 +17,7 @@ from nextbest.domain.ids import check_id
 from nextbest.domain.times import parse_seconds
 from nextbest.errors import InvalidInput, InvalidTime
 from nextbest.personalize.datasets.event_types import action_event_type
+from nextbest.personalize.datasets.item_event_types import item_event_type
 from nextbest.personalize.datasets.properties import field_name
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, USERS, DatasetSchema
 from nextbest.personalize.protocol.ids import MAX_ID_CHARACTERS
@@ -101,7 +102,7 @@ def read_rows(
         lines.begin_row()
         for cells in reader:
             lines.begin_row()
-            if cells:  # a blank line is no row
+            if cells:  # a blank line is not a row
                 yield _row(name, reader.line_num, cells, len(header), places, schema, dataset_type, now)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name} is not valid UTF-8") from error
@@ -166,9 +167,9 @@ def _check_size(row: Row, most: int) -> None:
         raise InvalidInput(f"its values have {stored:,} bytes; at most {most:,} can be stored")
 
 
-def item_event_type(row: Row) -> str:
+def item_event_type_of(row: Row) -> str:
     """The event type in a row of item interactions, which need not have one."""
-    return str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
+    return item_event_type(str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT))
 
 
 def event_of(row: Row, dataset_type: str, source: str) -> Event:
@@ -179,8 +180,14 @@ def event_of(row: Row, dataset_type: str, source: str) -> Event:
     return Event(
         user_id=str(row["USER_ID"]),
         timestamp_us=timestamp * MICROSECONDS,
-        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type(row),
+        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type_of(row),
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),
+        event_value=None if actions else _value_of(row),
     )
+
+
+def _value_of(row: Row) -> float | None:
+    value = row.get("EVENT_VALUE")
+    return value if isinstance(value, int | float) else None

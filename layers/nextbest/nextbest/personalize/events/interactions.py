@@ -15,9 +15,9 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.events import Event
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.datasets.item_event_types import remember_item_events
-from nextbest.personalize.datasets.properties import check_event_properties, read_properties
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS
+from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
+from nextbest.personalize.datasets.properties import check_event_properties, read_properties, take_members
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema, SchemaField
 from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
 from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
 from nextbest.personalize.events.sessions import join_session
@@ -81,6 +81,11 @@ PUT_EVENTS = Members(
     }
 )
 
+# Members of an event of PutEvents that may be in its properties instead.
+_IN_PROPERTIES = DatasetSchema((SchemaField("itemId", "string", True), SchemaField("eventValue", "double", True)))
+_ITEM_ID = Members({"itemId": ID})
+_NOTHING = DatasetSchema(())
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
@@ -117,8 +122,9 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
 def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
     """Store item interactions. ``now`` is in seconds since 1970.
 
-    Events without an item are not stored, since nothing can be learned from them. Raises InvalidInput, also for an
-    unknown tracking id: AWS models no other error here.
+    The item and the value may be members of the event, or be in its ``properties``, as clients of the first version of
+    the API have them; where both are given the member counts. Events without an item are not stored, since nothing can
+    be learned from them. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
     """
     request = PUT_EVENTS.check(body)
     try:
@@ -127,7 +133,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
         raise InvalidInput(error.message, field="trackingId") from error
     request = with_clean_ids(request, ("userId", "sessionId"))
     user_id = request.get("userId")
-    rows = _checked(request["eventList"], tracker, "eventList")
+    rows = _checked(request["eventList"], tracker, "eventList", _IN_PROPERTIES)
     times_us = [
         read_time(row["sentAt"], f"eventList.{place}.member.sentAt", now=now) for place, row in enumerate(rows, 1)
     ]
@@ -135,12 +141,13 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
         Event(
             user_id=user_id or request["sessionId"],
             timestamp_us=time_us,
-            event_type=row["eventType"],
+            event_type=item_event_type(row["eventType"]),
             asset_id=row["itemId"],
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(user_id, request["sessionId"]),
+            event_value=row.get("eventValue"),
         )
         for row, time_us in zip(rows, times_us, strict=True)
         if "itemId" in row
@@ -151,19 +158,27 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
 
 
 def _session_id(user_id: str | None, session_id: str) -> str:
-    """The session of an event; none where it is named like the known user, as that is how anonymous events are told."""
+    """The session of an event; none where it is named like the known user, which marks anonymous events."""
     return "" if user_id == session_id else session_id
 
 
-def _checked(rows: Sequence[dict[str, Any]], tracker: Tracker, path: str) -> list[dict[str, Any]]:
-    """Rows with their ids as they are stored. Raises InvalidInput for ids and properties that break the rules."""
+def _checked(
+    rows: Sequence[dict[str, Any]], tracker: Tracker, path: str, in_properties: DatasetSchema = _NOTHING
+) -> list[dict[str, Any]]:
+    """Rows with their ids as they are stored, and with the members ``in_properties`` as far as a row lacks them.
+
+    Raises InvalidInput for ids and properties that break the rules.
+    """
     checked = []
     for place, row in enumerate(rows, 1):
         member = f"{path}.{place}.member"
-        checked.append(with_clean_ids(row, _IDS, member))
+        within = f"{member}.properties"
+        properties = read_properties(row.get("properties"), path=within)
+        members = take_members(properties, in_properties, path=within)
+        _ITEM_ID.check(members, within)
         # Checked and not stored: this recipe does not use contextual columns (section 7.2).
-        properties = read_properties(row.get("properties"), path=f"{member}.properties")
-        check_event_properties(properties, tracker.schema, path=f"{member}.properties")
+        check_event_properties(properties, tracker.schema, path=within)
+        checked.append(with_clean_ids(members | row, _IDS, member))
     return checked
 
 

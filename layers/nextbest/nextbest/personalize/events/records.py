@@ -16,7 +16,7 @@ from nextbest.errors import InvalidInput
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.properties import fields_of, read_properties
 from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
-from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.personalize.datasets.sources import ACTION_ID, ITEM_ID
 from nextbest.personalize.events.interactions import ID
 from nextbest.personalize.protocol.arns import (
     ARN_PATTERN,
@@ -75,7 +75,7 @@ def put_actions(store: Store, catalogues: CatalogueCache, key: AccessKey, body: 
     request = PUT_ACTIONS.check(body)
     dataset = open_dataset(store, key, request["datasetArn"], ACTIONS)
     rows = {
-        row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member")
+        row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") or {ACTION_ID: row["actionId"]}
         for n, row in _numbered(request, "actions", "actionId")
     }
     put_assets(store, catalogues, dataset.state, rows)

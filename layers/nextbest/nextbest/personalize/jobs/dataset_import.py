@@ -17,7 +17,7 @@ from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound
-from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type, read_rows
+from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type_of, read_rows
 from nextbest.personalize.datasets.item_event_types import (
     MAX_EVENT_TYPES,
     item_event_types,
@@ -192,7 +192,7 @@ def _check(files: _Files, known_types: frozenset[str]) -> int:
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
         elif files.dataset_type == INTERACTIONS and len(types) <= MAX_EVENT_TYPES:
-            types.add(item_event_type(row))
+            types.add(item_event_type_of(row))
     if count:
         reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
