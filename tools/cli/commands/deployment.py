@@ -99,8 +99,8 @@ def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
     incarnation = present_incarnation(store, options.program)
     part = export_user(store, artifacts, incarnation, options.user)
     first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
-    while part.next_skip is not None:
-        part = export_user(store, artifacts, incarnation, options.user, skip=part.next_skip)
+    while part.next_position is not None:
+        part = export_user(store, artifacts, incarnation, options.user, after=part.next_position)
         events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0

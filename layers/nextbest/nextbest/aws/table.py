@@ -229,6 +229,40 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
+    def query_page(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Item], str | None]:
+        """At most ``limit`` items of one partition beyond the sort key ``after``, with one call, strongly consistent.
+
+        With them the sort key to go on after, None where there is no more. A page also ends after one megabyte.
+        """
+        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
+        condition = "pk = :pk"
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        bounds: dict[str, Any] = {}
+        if after is not None:
+            bounds["ExclusiveStartKey"] = key_of(ItemKey(pk, after))
+        if limit is not None:
+            bounds["Limit"] = limit
+        page = self.client.query(
+            TableName=self.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+            ScanIndexForward=not newest_first,
+            **bounds,
+        )
+        last = page.get("LastEvaluatedKey")
+        return page["Items"], last["sk"]["S"] if last else None
+
     def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}

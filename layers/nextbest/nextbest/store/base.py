@@ -104,6 +104,14 @@ class UserRead:
     resources: Mapping[tuple[str, str], Mapping[str, Any] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events of a user, in order; ``next_position`` is where to go on, None where there are no more."""
+
+    events: Sequence[Event]
+    next_position: str | None
+
+
 class UserStore(Protocol):
     """Events and histories."""
 
@@ -139,6 +147,21 @@ class UserStore(Protocol):
 
     def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
         """The user's events, oldest first."""
+        ...
+
+    def page_of_events(
+        self,
+        incarnation: Incarnation,
+        user_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> EventPage:
+        """At most ``limit`` of the user's events beyond a position, at the cost of one bounded read.
+
+        Raises InvalidInput for a position that is none.
+        """
         ...
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
@@ -219,6 +242,8 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def list_programs(self) -> list[Program]: ...
 
+    def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]: ...
+
     def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool: ...
 
     def forget_model(self, incarnation: Incarnation) -> None: ...
@@ -241,7 +266,13 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def access_keys(self) -> Iterator[AccessKey]: ...
 
+    def page_of_access_keys(self, after: str | None, limit: int) -> tuple[list[AccessKey], str | None]: ...
+
     def access_keys_of(self, incarnation: Incarnation) -> list[AccessKey]: ...
+
+    def page_of_access_keys_of(
+        self, incarnations: Sequence[Incarnation], after: str | None, limit: int
+    ) -> tuple[list[AccessKey], str | None]: ...
 
     def count_access_keys_of(self, incarnation: Incarnation) -> int: ...
 

@@ -10,7 +10,7 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,18 @@ class Configuration:
 
     def list_programs(self) -> list[Program]:
         """All programs of the deployment, in order of their ids. A round trip for every 100."""
-        item_keys = list(map(program_key, self.program_ids()))
+        return self._programs(self.program_ids())
+
+    def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]:
+        """Up to ``limit`` programs whose ids come after ``after``; and the id to go on after, None at the end."""
+        rows, last = self._table.query_page(
+            keys.PROGRAMS, after=None if after is None else keys.escape(after), limit=limit
+        )
+        programs = self._programs([keys.unescape(row["sk"]["S"]) for row in rows])
+        return programs, None if last is None else keys.unescape(last)
+
+    def _programs(self, program_ids: Iterable[str]) -> list[Program]:
+        item_keys = list(map(program_key, program_ids))
         items = self._table.get_all(item_keys)
         states = (decode_program(items.get(item_key)) for item_key in item_keys)
         return [state.program for state in states if state is not None]

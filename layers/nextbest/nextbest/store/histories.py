@@ -28,9 +28,9 @@ from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, number,
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import HistoryCorrupt
+from nextbest.errors import HistoryCorrupt, InvalidInput
 from nextbest.store import keys
-from nextbest.store.base import Appended, events_by_user
+from nextbest.store.base import Appended, EventPage, events_by_user
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 FOLD_AT = 48
@@ -186,6 +186,32 @@ class Histories:
             item = versions.of(row)
             if item is not None:
                 yield logged_event(user_id, item)
+
+    def page_of_events(
+        self,
+        incarnation: Incarnation,
+        user_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> EventPage:
+        """At most ``limit`` of the user's events beyond the position ``after``, with one Query. Raises InvalidInput.
+
+        A position is the sort key of an event. Events that do not count, as an import stages them, leave gaps.
+        """
+        if after is not None and not keys.is_event_sk(after):
+            raise InvalidInput("this is no position in a user's events", field="next_token")
+        rows, next_position = self._table.query_page(
+            keys.user_pk(incarnation, user_id),
+            prefix=keys.EVENT_PREFIX,
+            after=after,
+            limit=limit,
+            newest_first=newest_first,
+        )
+        versions = CurrentVersions(self._table, incarnation)
+        items = (versions.of(row) for row in rows)
+        return EventPage([logged_event(user_id, item) for item in items if item is not None], next_position)
 
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes."""

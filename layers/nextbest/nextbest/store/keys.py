@@ -146,6 +146,14 @@ def parse_event_sk(sk: str) -> tuple[int, str, str, str]:
     return int(time), unescape(event_type), unescape(asset_id), unescape(rest[0]) if rest else ""
 
 
+def is_event_sk(sk: str) -> bool:
+    """Whether a text is the sort key of an event that there could be."""
+    try:
+        return event_sk(Event("", *parse_event_sk(sk))) == sk
+    except (InvalidInput, ValueError):
+        return False
+
+
 def is_user_pk(pk: str) -> bool:
     """Whether a partition is a user's; names in it are escaped."""
     return pk.count("#") == 2

@@ -55,11 +55,12 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         "event_type": solution["event_type"],
         "status": CREATE_PENDING,
     }
-    call.create(VERSION, name, state.program.incarnation, members)
+    version = call.create(VERSION, name, state.program.incarnation, members)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     horizon_days = solution["period_days"]
     call.store.change_program(state.program.incarnation, lambda program: replace(program, horizon_days=horizon_days))
-    call.deployment.start_rebase(state.program.incarnation, name)
+    with call.kept_if_started(VERSION, version):
+        call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
