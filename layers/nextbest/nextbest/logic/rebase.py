@@ -123,7 +123,7 @@ class Rebase:
     def _load_events(self) -> Events:
         rows = list(self._store.scan_events(self._incarnation))
         if not rows:
-            raise InvalidInput("the program has no events to learn from: POST /events first")
+            raise InvalidInput("there are no events to learn from yet")
         # The log has no order across users; sorting makes the model a function of the events alone.
         rows.sort(key=lambda row: (row[1], row[0], row[2], row[3]))
         users, times_us, event_types, asset_ids = zip(*rows, strict=True)
