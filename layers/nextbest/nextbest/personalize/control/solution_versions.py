@@ -48,9 +48,9 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     state = call.program(solution["program_id"], arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
     members = {"version_name": call.request.get("name"), "mode": mode, "status": CREATE_PENDING}
-    version = new_version(solution, name, training_type=MANUAL, now=call.now, **members)
-    version["tags"] = tags_of(call.request.get("tags", []))
-    version = call.create(VERSION, name, state.program.incarnation, version)
+    fields = new_version(solution, name, training_type=MANUAL, now=call.now, **members)
+    fields["tags"] = tags_of(call.request.get("tags", []))
+    version = call.create(VERSION, name, state.program.incarnation, fields)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
     horizon_days = solution["period_days"]
     call.store.change_program(state.program.incarnation, lambda program: replace(program, horizon_days=horizon_days))
