@@ -245,9 +245,11 @@ async def get_segment(
     segment_type: Literal["growth", "discovery", "base"] = "growth",
     min_weight: Weight = 0.5,
     force_refresh: bool = False,
+    format: Literal["plain", "csv"] | None = None,
 ) -> Any:
     return {
         "program_id": program_id,
+        "format": format,
         "asset_ids": asset_ids,
         "labels": labels,
         "action_types": action_types,
