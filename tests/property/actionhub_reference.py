@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Header, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticKnownError
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from nextbest.domain.times import parse_seconds, parse_time
 from nextbest.errors import InvalidInput
@@ -177,8 +178,18 @@ async def echo_user(user_id: UserId, program_id: ProgramId) -> Any:
     return {"user_id": user_id, "program_id": program_id}
 
 
-app.get("/users/{user_id}/labels")(echo_user)
-app.get("/users/{user_id}/events")(echo_user)
+Limit = Annotated[int | None, Query(ge=1, le=1000)]
+NextToken = Annotated[str | None, Query(max_length=2048)]
+
+
+async def get_user_page(
+    user_id: UserId, program_id: ProgramId, limit: Limit = None, next_token: NextToken = None
+) -> Any:
+    return {"user_id": user_id, "program_id": program_id, "limit": limit, "next_token": next_token}
+
+
+app.get("/users/{user_id}/labels")(get_user_page)
+app.get("/users/{user_id}/events")(get_user_page)
 app.put("/users/{user_id}/rebase")(echo_user)
 
 
@@ -213,8 +224,10 @@ async def put_labels(program_id: ProgramId, body: Labels) -> Any:
 
 
 @app.get("/programs")
-async def get_programs(program_id: Annotated[str | None, Header()] = None) -> Any:
-    return {"program_id": program_id}
+async def get_programs(
+    program_id: Annotated[str | None, Header()] = None, limit: Limit = None, next_token: NextToken = None
+) -> Any:
+    return {"program_id": program_id, "limit": limit, "next_token": next_token}
 
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
@@ -245,6 +258,8 @@ async def get_segment(
     segment_type: Literal["growth", "discovery", "base"] = "growth",
     min_weight: Weight = 0.5,
     force_refresh: bool = False,
+    limit: Annotated[int | None, Query(ge=1, le=5000)] = None,
+    after: Annotated[str | None, Query(max_length=256)] = None,
     format: Literal["plain", "csv"] | None = None,
 ) -> Any:
     return {
@@ -257,6 +272,8 @@ async def get_segment(
         "segment_type": segment_type,
         "min_weight": min_weight,
         "force_refresh": force_refresh,
+        "limit": limit,
+        "after": after,
     }
 
 
@@ -295,18 +312,16 @@ KeyId = Annotated[str, Path(max_length=128)]
 
 
 @app.get("/users/{user_id}/export")
-async def export_user(
-    user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
-) -> Any:
-    return {"user_id": user_id, "program_id": program_id, "skip": skip}
+async def export_user(user_id: UserId, program_id: ProgramId, next_token: NextToken = None) -> Any:
+    return {"user_id": user_id, "program_id": program_id, "next_token": next_token}
 
 
 app.delete("/users/{user_id}")(echo_user)
 
 
 @app.get("/keys")
-async def get_keys() -> Any:
-    return {}
+async def get_keys(limit: Limit = None, next_token: NextToken = None) -> Any:
+    return {"limit": limit, "next_token": next_token}
 
 
 @app.post("/keys")
@@ -336,6 +351,24 @@ async def rotate_key(
 @app.delete("/keys/{key_id}")
 async def revoke_key(key_id: KeyId) -> Any:
     return {"key_id": key_id}
+
+
+class UserIdConvertor(StringConvertor):
+    """A user id with slashes, which FastAPI's own parameters cannot have."""
+
+    regex = "(?s:.)+"
+
+
+register_url_convertor("user_id", UserIdConvertor())
+slashed_app = FastAPI(openapi_url=None, redirect_slashes=False)
+"""Ours beyond FastAPI: what answers where the id of a user has slashes."""
+
+slashed_app.get("/users/{user_id:user_id}/actions")(get_actions)
+slashed_app.get("/users/{user_id:user_id}/labels")(get_user_page)
+slashed_app.get("/users/{user_id:user_id}/events")(get_user_page)
+slashed_app.put("/users/{user_id:user_id}/rebase")(echo_user)
+slashed_app.get("/users/{user_id:user_id}/export")(export_user)
+slashed_app.delete("/users/{user_id:user_id}")(echo_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +401,12 @@ class Reference:
 
     def __call__(self, call: Call) -> Reply:
         try:
-            return self._loop.run_until_complete(_exchange(call))
+            reply = self._loop.run_until_complete(_exchange(app, call))
+            # DELETE takes the whole path for the id: to follow a redirect could delete another user.
+            if reply.status == 404 or (call.method == "DELETE" and call.path.startswith("/users/")):
+                slashed = self._loop.run_until_complete(_exchange(slashed_app, call))
+                reply = reply if slashed.status in (404, 405) else slashed
+            return reply
         except (
             ValueError,
             RecursionError,
@@ -376,7 +414,7 @@ class Reference:
             return Reply(500, None)
 
 
-async def _exchange(call: Call) -> Reply:
+async def _exchange(app: FastAPI, call: Call) -> Reply:
     sent: list[Any] = []
     received: Iterable[dict[str, Any]] = iter([{"type": "http.request", "body": call.body, "more_body": False}])
 

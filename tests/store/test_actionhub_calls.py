@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nextbest.actionhub.actions import ActionsEndpoint
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, issue_key
@@ -23,6 +24,8 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import NextbestError
 from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
+from nextbest.logic.recommendations import Recommender
+from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache, publish
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.cache import CatalogueCache
@@ -59,7 +62,8 @@ class Caller:
                 idempotency=lambda: idempotency_records(table.client, table.name),
                 master_secret=lambda: MASTER_SECRET,
                 random=random,
-            )
+            ),
+            lambda: ActionsEndpoint(Recommender(store, artifacts, RequestQuota(0.0))),
         )
         self.key = self.new_key("NBKOPERATOR")
 

@@ -6,6 +6,7 @@ Imported only by requests that have any of them. No pydantic.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from nextbest.actionhub.errors import ErrorDetail, InvalidRequest
 from nextbest.actionhub.parsing import comma_list
@@ -51,7 +52,7 @@ def in_query(error: InvalidInput, narrowing: Narrowing) -> InvalidRequest:
     """An error of a narrowing, at the parameter that it is about; ``ctx`` has the place in a filter's expression."""
     parameter = _PARAMETERS.get(error.field or "", error.field or "filter")
     sent = getattr(narrowing, parameter)
-    context = {}
+    context: dict[str, Any] = {}
     if isinstance(error, FilterSyntaxError) and error.position is not None:
         context = {"ctx": {"position": error.position}}
     message = error.message.removeprefix("Could not create filter. ")

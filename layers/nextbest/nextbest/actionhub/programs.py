@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Header
+from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, ProgramId, Result
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
+from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of, token_of
 from nextbest.actionhub.program_settings import NewProgram, ProgramChanges, ProgramDetails
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, READ
@@ -19,11 +21,16 @@ from nextbest.domain.programs import Program
 from nextbest.logic import programs
 from nextbest.logic.authorization import require_operator
 
+MAX_PROGRAM_ID_CHARACTERS = 63
+
 router = ResourceRouter("programs")
 
 
 class ProgramList(ContractModel):
+    """In order of their ids. ``next_token`` is there only in a page that is not the last."""
+
     programs: list[ProgramDetails]
+    next_token: Annotated[str | None, Field(exclude_if=lambda token: token is None)] = None
 
 
 class ProgramKey(ContractModel):
@@ -47,10 +54,20 @@ def get_programs(
     program_id: Annotated[
         str | None, Header(alias="program-id", description="Only this program, of those that the key opens.")
     ] = None,
+    limit: Limit = None,
+    next_token: NextToken = None,
 ) -> ProgramList:
-    call = router.key_call
-    opened = programs.opened_programs(call.deployment.store, call.key, program_id=program_id)
-    return ProgramList(programs=[ProgramDetails.of(program) for program in opened])
+    call, store = router.key_call, router.key_call.deployment.store
+    position = position_of(next_token, with_limit=limit is not None, most_characters=MAX_PROGRAM_ID_CHARACTERS)
+    if limit is None or program_id is not None:
+        opened = programs.opened_programs(store, call.key, program_id=program_id)
+        rows = map(ProgramDetails.of, opened)
+        return ProgramList(programs=fitting(rows, limit=None, what="There are more programs"))
+    page, last = programs.page_of_programs(store, call.key, position, limit)
+    listed = fitting(map(ProgramDetails.of, page), limit=limit, what="There are more programs")
+    return ProgramList(
+        programs=listed, next_token=token_of(last if len(listed) == len(page) else listed[-1].program_id)
+    )
 
 
 @router.endpoint(

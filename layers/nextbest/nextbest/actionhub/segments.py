@@ -17,6 +17,7 @@ from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
+from nextbest.domain.events import MAX_USER_ID_CHARACTERS
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.logic.segments import SegmentMember, members_of, refresh_segments, summaries_of
 from nextbest.scoring.memberships import Segments
@@ -24,6 +25,9 @@ from nextbest.web.request import Request
 
 MAX_ANSWER_BYTES = 5_500_000
 """Lambda answers 6 MB at most."""
+
+MAX_USERS = 5000
+"""Of one page: ids of 256 characters of four bytes would just fit."""
 
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
@@ -76,6 +80,21 @@ def get_segment(
     segment_type: _SegmentType = "growth",
     min_weight: _MinWeight = 0.5,
     force_refresh: _ForceRefresh = False,
+    limit: Annotated[
+        int | None,
+        Query(
+            description="How many users at most, in order of their ids. An extension: without it all are answered.",
+            ge=1,
+            le=MAX_USERS,
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        Query(
+            description="Only users whose ids come after this one: the last line of the page before. An extension.",
+            max_length=MAX_USER_ID_CHARACTERS,
+        ),
+    ] = None,
     format: Annotated[
         SegmentFormat | None,
         Query(description="plain: user ids, by line; csv: with weights (an extension). None: what Accept says."),
@@ -94,13 +113,18 @@ def get_segment(
     except InvalidInput as error:
         detail = {"type": "value_error", "loc": ("query", error.field), "msg": error.message, "input": action_types}
         raise InvalidRequest([detail]) from error
+    members = found.members
+    if limit is not None or after is not None:
+        rest = (member for member in members if after is None or member.user_id > after)
+        members = sorted(rest, key=lambda member: member.user_id)[:limit]
     request: Request = router.context["request"]
     as_csv = format == "csv" or (format is None and prefers_csv(request.headers.get("accept", "")))
-    text = to_csv(found.members) if as_csv else "".join(f"{member.user_id}\n" for member in found.members)
-    if len(text.encode()) > MAX_ANSWER_BYTES:
+    text = to_csv(members) if as_csv else "".join(f"{member.user_id}\n" for member in members)
+    # Lambda escapes line breaks and quotes.
+    if len(text.encode()) + text.count("\n") + text.count("\r") + text.count('"') > MAX_ANSWER_BYTES:
         raise QuotaExceeded(
-            f"the segment has {len(found.members):,} users, more than one answer holds: raise min_weight or name fewer "
-            "assets"
+            f"the segment has {len(members):,} users, more than one answer holds: ask for pages with limit={MAX_USERS} "
+            "or less, and send the last user of each page as after of the next until a page has fewer"
         )
     media_type = "text/csv; charset=utf-8; header=present" if as_csv else "text/plain; charset=utf-8"
     return HttpResponse(200, media_type, text, {LARGEST_WEIGHT: repr(found.largest_weight)})

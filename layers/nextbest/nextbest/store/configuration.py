@@ -10,7 +10,7 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +50,12 @@ class Configuration:
         """
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
-            self._table.put(
-                program_key(program.program_id),
-                {"body_json": {"S": _settings_json(program)}, "incarnation": {"S": program.incarnation}},
-                only_new=True,
-            )
+            attributes: Item = {
+                "body_json": {"S": _settings_json(program)},
+                "incarnation": {"S": program.incarnation},
+                "created_at": {"N": repr(program.created_at)},
+            }
+            self._table.put(program_key(program.program_id), attributes, only_new=True)
         except WriteRefused as refused:
             item = self._table.get(program_key(program.program_id)) or {}
             problem = "is being deleted; delete it again to have the rest done" if REMOVAL in item else "exists already"
@@ -121,7 +122,18 @@ class Configuration:
 
     def list_programs(self) -> list[Program]:
         """All programs of the deployment, in order of their ids. A round trip for every 100."""
-        item_keys = list(map(program_key, self.program_ids()))
+        return self._programs(self.program_ids())
+
+    def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]:
+        """Up to ``limit`` programs whose ids come after ``after``; and the id to go on after, None at the end."""
+        rows, last = self._table.query_page(
+            keys.PROGRAMS, after=None if after is None else keys.escape(after), limit=limit
+        )
+        programs = self._programs([keys.unescape(row["sk"]["S"]) for row in rows])
+        return programs, None if last is None else keys.unescape(last)
+
+    def _programs(self, program_ids: Iterable[str]) -> list[Program]:
+        item_keys = list(map(program_key, program_ids))
         items = self._table.get_all(item_keys)
         states = (decode_program(items.get(item_key)) for item_key in item_keys)
         return [state.program for state in states if state is not None]
@@ -321,6 +333,7 @@ def _gone(incarnation: Incarnation) -> NotFound:
 def _settings_json(program: Program) -> str:
     settings = asdict(program)
     del settings["incarnation"]  # an attribute of its own, which conditions can name
+    del settings["created_at"]  # likewise: it never changes
     return to_json(settings)
 
 
@@ -341,8 +354,9 @@ def decode_program(item: Item | None) -> ProgramState | None:
     if item is None or REMOVAL in item:
         return None
     settings = data(item)
+    created_at = float(item["created_at"]["N"]) if "created_at" in item else 0.0
     return ProgramState(
-        Program(**settings, incarnation=incarnation_in(item, settings["program_id"])),
+        Program(**settings, incarnation=incarnation_in(item, settings["program_id"]), created_at=created_at),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),
