@@ -261,7 +261,7 @@ class Table:
             **bounds,
         )
         last = page.get("LastEvaluatedKey")
-        return page["Items"], last["sk"]["S"] if last else None
+        return list(page["Items"]), last["sk"]["S"] if last else None
 
     def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
