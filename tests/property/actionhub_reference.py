@@ -141,6 +141,10 @@ async def get_actions(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     allow_repeats: bool = True,
     explain: bool = False,
+    event_types: str = "",
+    exclude_event_types: str = "",
+    filter: str = "",
+    filter_values: str = "",
 ) -> Any:
     return {
         "user_id": user_id,
@@ -148,6 +152,10 @@ async def get_actions(
         "limit": limit,
         "allow_repeats": allow_repeats,
         "explain": explain,
+        "event_types": event_types,
+        "exclude_event_types": exclude_event_types,
+        "filter": filter,
+        "filter_values": filter_values,
     }
 
 

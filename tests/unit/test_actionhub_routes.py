@@ -10,8 +10,8 @@ import pytest
 from nextbest.actionhub import hot_routes, labels, segments, users
 from nextbest.actionhub.api import actionhub_api, document
 from nextbest.actionhub.labels import LabelList
+from nextbest.actionhub.parsing import comma_list
 from nextbest.actionhub.resolver import validated
-from nextbest.actionhub.segments import comma_list
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 

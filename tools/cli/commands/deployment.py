@@ -33,6 +33,11 @@ def add_commands(commands: Commands) -> None:
     add("doctor", _doctor, "check a deployment, and say how to fix what is wrong")
     letters = add("dead-letters", _dead_letters, "messages that could not be ingested")
     letters.add_argument("action", choices=("list", "redrive"), help="redrive: send all of them to the queue again")
+    command = add_command(commands, "import-resources", "make a stack of the table and bucket that a deleted one left")
+    command.add_argument("--stack", required=True, help="name of the CloudFormation stack to make")
+    command.add_argument("--table", required=True, help="name of the table")
+    command.add_argument("--bucket", required=True, help="name of the bucket")
+    command.set_defaults(run=_import_resources)
     add("issue-key", _issue_key, "issue a key that opens every program; needs the master secret")
     for name, run, text in (
         ("export-user", _export_user, "print all data of a user, as JSON"),
@@ -57,6 +62,22 @@ def _run_on_deployment(run: Run, options: argparse.Namespace) -> int:
     except (OperationFailed, NextbestError, ClientError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _import_resources(options: argparse.Namespace) -> int:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from tools.cli.deployment import OperationFailed
+    from tools.cli.resource_import import import_resources
+
+    try:
+        import_resources(boto3.Session(), options.stack, table=options.table, bucket=options.bucket)
+    except (OperationFailed, ClientError, BotoCoreError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.stack} has {options.table} and {options.bucket}: deploy, and it gets all else.")
+    return 0
 
 
 def _doctor(deployment: Deployment, _options: argparse.Namespace) -> int:

@@ -30,7 +30,8 @@ from nextbest.actionhub.documentation import (
     example,
 )
 from nextbest.actionhub.errors import NOT_FOUND, USER_HISTORY_NOT_FOUND, InvalidRequest
-from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, GetActions, PostEvents
+from nextbest.actionhub.narrowing import read_narrowing
+from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, NARROWING, GetActions, PostEvents
 from nextbest.actionhub.resolver import encodable, validated
 from nextbest.domain.access_keys import READ, WRITE
 from nextbest.domain.events import FUTURE_SKEW_SECONDS, MAX_LABELS, Event, to_microseconds
@@ -96,13 +97,35 @@ def get_actions(
         bool, Query(description="Whether actions that the user took before may be recommended.")
     ] = True,
     explain: Annotated[bool, Query(description="Add the reasons of every recommendation (an extension).")] = False,
+    event_types: Annotated[
+        str, Query(description="Only actions of these event types, separated by commas (an extension).")
+    ] = "",
+    exclude_event_types: Annotated[
+        str, Query(description="No actions of these event types, separated by commas (an extension).")
+    ] = "",
+    filter: Annotated[
+        str,
+        Query(
+            description="Only actions whose asset passes this filter (an extension): the name of a filter of the "
+            "program, or an expression of Personalize's language that selects ActionID."
+        ),
+    ] = "",
+    filter_values: Annotated[
+        str,
+        Query(
+            description="The values of the filter's parameters (an extension): a JSON object of texts, each as in "
+            "Personalize's filterValues."
+        ),
+    ] = "",
 ) -> UserNextActionList:
     raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``actions``
 
 
 def read_get_actions(request: Request) -> GetActions:
     """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
-    return GetActions(**validated(actions_router, request))
+    values = validated(actions_router, request)
+    narrowing = {name: values.pop(name) for name in NARROWING}
+    return GetActions(**values, narrowing=read_narrowing(**narrowing) if any(narrowing.values()) else None)
 
 
 def _read_time(value: object) -> int:

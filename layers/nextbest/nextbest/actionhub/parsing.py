@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
+from nextbest.domain.actions import Narrowing
 from nextbest.domain.events import (
     FUTURE_SKEW_SECONDS,
     MAX_ASSET_ID_CHARACTERS,
@@ -31,6 +33,9 @@ MAX_ENTRIES = 1000
 # Lambda takes 6 MB with the gateway's own envelope and its escapes around the body.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_LIMIT = 100
+
+NARROWING = frozenset({"event_types", "exclude_event_types", "filter", "filter_values"})
+"""Parameters of GET /users/{user_id}/actions that narrow down what is recommended."""
 
 _LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 _BOOLEANS = {
@@ -54,6 +59,7 @@ class GetActions:
     limit: int = 10
     allow_repeats: bool = True
     explain: bool = False
+    narrowing: Narrowing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,23 @@ def parse_get_actions(request: Request) -> GetActions:
         and allow_repeats is not None
         and explain is not None
     ):
-        return GetActions(user_id, program_id, limit, allow_repeats, explain)
+        narrowing = None if query.keys().isdisjoint(NARROWING) else _narrowing(query)
+        return GetActions(user_id, program_id, limit, allow_repeats, explain, narrowing)
     from nextbest.actionhub.hot_routes import read_get_actions
 
     return read_get_actions(request)
+
+
+def _narrowing(query: Mapping[str, str]) -> Narrowing:
+    # Imported here: few requests have any of it.
+    from nextbest.actionhub.narrowing import read_narrowing
+
+    return read_narrowing(**{name: query.get(name, "") for name in NARROWING})
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
+    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))
 
 
 def parse_post_events(request: Request, *, now: float) -> PostEvents:

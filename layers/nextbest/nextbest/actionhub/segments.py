@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize, ProgramId, page_of
+from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
 from nextbest.domain.events import MAX_USER_ID_CHARACTERS
 from nextbest.errors import QuotaExceeded
@@ -139,8 +140,3 @@ def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
     if refresh:
         refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
     return deployment.segments.segments_of(call.incarnation, segment_type)
-
-
-def comma_list(text: str) -> tuple[str, ...]:
-    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
-    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))

@@ -34,7 +34,8 @@ class Program:
     ``half_life_days`` is ActionHub's ``event_relevance_decay``; ``horizon_days`` the window that growth weights are
     probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. The report of a
     training compares learning from all users with learning from those with at least ``high_engagement_threshold``
-    events. Without an ``incarnation`` given it is the program id.
+    events. Without an ``incarnation`` given it is the program id. ``created_at`` is in seconds since 1970; 0 where it
+    was not recorded.
 
     Three settings say which actions are candidates, and for whom; their events are evidence in any case. Actions of the
     types ``never_recommended`` are for nobody. Those of the types ``done_once`` are for users who did not do the same
@@ -52,6 +53,7 @@ class Program:
     never_recommended: tuple[str, ...] = ()
     done_once: tuple[str, ...] = ()
     event_type_order: tuple[EventTypeOrder, ...] = ()
+    created_at: float = 0.0
 
     def __post_init__(self) -> None:
         # JSON has lists

@@ -26,7 +26,7 @@ def create_program(store: Store, program: Program, *, master_secret: str, random
             field="program_id",
         )
     incarnation = new_incarnation(program.program_id, random=random)
-    store.create_program(replace(program, incarnation=incarnation))
+    store.create_program(replace(program, incarnation=incarnation, created_at=now))
     key, text = issue_key(master_secret, new_key_id(random), programs=(incarnation,), scopes=SCOPES)
     store.put_access_key(replace(key, name=program.program_name, created_at=now))
     return text
@@ -80,6 +80,14 @@ def present_incarnation(store: ConfigurationStore, program_id: str) -> Incarnati
     if state is None:
         raise NotFound(f"program {program_id} does not exist")
     return state.program.incarnation
+
+
+def present_program(store: ConfigurationStore, incarnation: Incarnation) -> Program:
+    """The program that has this incarnation. Raises NotFound once it is deleted."""
+    state = store.program_state(program_id_of(incarnation))
+    if state is None or state.program.incarnation != incarnation:
+        raise NotFound(f"program {program_id_of(incarnation)} does not exist")
+    return state.program
 
 
 def start_rebase(store: Store, start: Callable[[Incarnation], None], incarnation: Incarnation, *, now: float) -> None:

@@ -50,11 +50,12 @@ class Configuration:
         """
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
-            self._table.put(
-                program_key(program.program_id),
-                {"body_json": {"S": _settings_json(program)}, "incarnation": {"S": program.incarnation}},
-                only_new=True,
-            )
+            attributes: Item = {
+                "body_json": {"S": _settings_json(program)},
+                "incarnation": {"S": program.incarnation},
+                "created_at": {"N": repr(program.created_at)},
+            }
+            self._table.put(program_key(program.program_id), attributes, only_new=True)
         except WriteRefused as refused:
             item = self._table.get(program_key(program.program_id)) or {}
             problem = "is being deleted; delete it again to have the rest done" if REMOVAL in item else "exists already"
@@ -332,6 +333,7 @@ def _gone(incarnation: Incarnation) -> NotFound:
 def _settings_json(program: Program) -> str:
     settings = asdict(program)
     del settings["incarnation"]  # an attribute of its own, which conditions can name
+    del settings["created_at"]  # likewise: it never changes
     return to_json(settings)
 
 
@@ -352,8 +354,9 @@ def decode_program(item: Item | None) -> ProgramState | None:
     if item is None or REMOVAL in item:
         return None
     settings = data(item)
+    created_at = float(item["created_at"]["N"]) if "created_at" in item else 0.0
     return ProgramState(
-        Program(**settings, incarnation=incarnation_in(item, settings["program_id"])),
+        Program(**settings, incarnation=incarnation_in(item, settings["program_id"]), created_at=created_at),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),

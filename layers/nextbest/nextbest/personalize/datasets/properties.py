@@ -78,7 +78,7 @@ def fields_of(properties: Mapping[str, Any], schema: DatasetSchema | None, *, pa
 
 
 def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> tuple[str, FieldValue]:
-    field = schema.field(key) if schema is not None else _undeclared(key, value)
+    field = schema.field(key) if schema is not None else undeclared_field(key, value)
     if field is None:
         raise InvalidInput(f"'{path}' holds the key {key}, which the dataset's schema does not have", field=path)
     try:
@@ -93,7 +93,7 @@ def field_name(field: SchemaField) -> str:
     return ALIASES.get(upper, upper)
 
 
-def _undeclared(key: str, value: Any) -> SchemaField:
+def undeclared_field(key: str, value: Any) -> SchemaField:
     """The field of a dataset without a schema: reserved names have their own types, others the type of their value."""
     name = _WORD.sub("_", key).upper()
     name = ALIASES.get(name, name)

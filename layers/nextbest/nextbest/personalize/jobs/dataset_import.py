@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from nextbest.aws.parallel import in_parallel
 from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
@@ -213,7 +212,7 @@ def _add_events(store: BulkStore, program: Program, dataset_type: str, rows: Ite
         appended = store.append(program, batch, refresh_histories=False)
         accepted += appended.accepted
         duplicates += appended.duplicates
-    in_parallel(lambda user_id: store.rebuild_history(program, user_id), store.backfilled_users(program.incarnation))
+    store.rebuild_histories(program, store.backfilled_users(program.incarnation))
     return {"stored": accepted, "duplicates": duplicates}
 
 

@@ -23,10 +23,10 @@ from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, out_of_order
 from nextbest.errors import InvalidInput, NextbestError
-from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
+from nextbest.filters import BoundFilter, Interactions, evaluate
+from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
-from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.protocol.arns import (
@@ -304,8 +304,7 @@ class ActionRecommender:
         place = f"{incarnation}/{query.filter}"
         cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
-            schema: Schema = schema_from_json(resource["schema"])
-            cached = (resource, bind(parse(resource["expression"]), schema))
+            cached = (resource, bind_stored(resource))
             self._filters.put(place, cached)
         return cached[1]
 
@@ -330,11 +329,7 @@ class ActionRecommender:
 def _interactions(context: _Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
-    history = context.history
-    older = set(history.older_index.tolist())
-    if history.folded is not None:
-        older.update(history.folded.index.tolist())
-    return Interactions.newest(history.actions, history.action_index, older=older)
+    return Interactions.of(context.history)
 
 
 def _unlearned(
