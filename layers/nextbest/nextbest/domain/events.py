@@ -22,6 +22,11 @@ MAX_EVENT_TYPE_CHARACTERS = 128
 MAX_ASSET_ID_CHARACTERS = 64
 MAX_LABEL_CHARACTERS = 64
 MAX_LABELS = 100
+MAX_LABEL_WEIGHT = 1_000_000
+"""Either side of zero: sums over any history stay finite."""
+
+BLANKS = " \t"
+"""What is cut from both ends of an id (``domain/ids.py``). A line break is not: ids that hold one are refused."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -45,8 +45,9 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     name = call.request["jobName"]
-    call.create(IMPORT_JOB, name, owner_of(dataset), members)
-    call.deployment.start_import(owner_of(dataset), name)
+    job = call.create(IMPORT_JOB, name, owner_of(dataset), members)
+    with call.kept_if_started(IMPORT_JOB, job):
+        call.deployment.start_import(owner_of(dataset), name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 

@@ -234,6 +234,17 @@ class ControlCall:
         self.store.put_resource(owner_of(resource), kind, resource["name"], changed)
         return changed
 
+    @contextmanager
+    def kept_if_started(self, kind: str, resource: Resource) -> Iterator[None]:
+        """Remove a new resource where the body, which starts the work on it, fails: the call may be sent again."""
+        is_started = False
+        try:
+            yield
+            is_started = True
+        finally:
+            if not is_started:
+                self.delete(kind, resource)
+
     def delete(self, kind: str, resource: Resource) -> None:
         """Remove a resource. Raises NotFound, InUse for an implicit one."""
         self.require_stored(kind, resource)

@@ -48,12 +48,14 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     state = call.program(solution["program_id"], arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
     members = {"version_name": call.request.get("name"), "mode": mode, "status": CREATE_PENDING}
-    version = new_version(solution, name, training_type=MANUAL, now=call.now, **members)
-    version["tags"] = tags_of(call.request.get("tags", []))
-    call.create(VERSION, name, state.program.incarnation, version)
+    fields = new_version(solution, name, training_type=MANUAL, now=call.now, **members)
+    fields["tags"] = tags_of(call.request.get("tags", []))
+    version = call.create(VERSION, name, state.program.incarnation, fields)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
-    call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
-    call.deployment.start_rebase(state.program.incarnation, name)
+    horizon_days = solution["period_days"]
+    call.store.change_program(state.program.incarnation, lambda program: replace(program, horizon_days=horizon_days))
+    with call.kept_if_started(VERSION, version):
+        call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
