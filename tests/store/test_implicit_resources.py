@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
-from nextbest.domain.assets import Asset
+from nextbest.domain.assets import Asset, FieldValue
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InUse, InvalidInput, NotFound
@@ -127,7 +127,14 @@ def test_before_the_first_training_the_dates_are_those_of_the_creation(control: 
 
 
 def test_the_schema_of_the_actions_has_the_fields_that_occur(control: Control) -> None:
-    fields = {"VALUE": 5, "TIER": "Gold", "WEIGHT": 1.5, "CREATION_TIMESTAMP": 1, "NOTHING": None, "_BULK": 1}
+    fields: dict[str, FieldValue] = {
+        "VALUE": 5,
+        "TIER": "Gold",
+        "WEIGHT": 1.5,
+        "CREATION_TIMESTAMP": 1,
+        "NOTHING": None,
+        "_BULK": 1,
+    }
     item = Asset("sku-1", fields={"ITEM_ID": "sku-1", "GENRE": "Tea"})
     control.store.put_assets(control.incarnation, [Asset("join-club", fields=fields), item])
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from nextbest.aws.parallel import in_parallel
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
@@ -92,8 +91,8 @@ class ControlCall:
     def states(self, programs: Sequence[Incarnation] | None = None) -> list[ProgramState]:
         """The states of ``programs``, or of all that the caller administers, as far as they are there."""
         owners = self.programs() if programs is None else programs
-        states = in_parallel(self._present_state, map(program_id_of, owners))
-        return [state for state in states if state is not None]
+        states = self.store.program_states(map(program_id_of, owners))
+        return [state for state in states if self.key.opens(state.program.incarnation)]
 
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
