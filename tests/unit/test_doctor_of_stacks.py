@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from moto import mock_aws
 
 from nextbest.domain.programs import Program
@@ -70,9 +71,10 @@ def say(session: boto3.Session, operation: str, response: Mapping[str, Any]) -> 
     """Let AWS respond where moto does not: it lacks the operation, or needs packages that nothing else here needs."""
 
     def respond(**_: object) -> tuple[AWSResponse, Mapping[str, Any]]:
-        return AWSResponse("", 200, {}, None), response
+        return AWSResponse("", 200, HTTPHeaders(), None), response
 
-    session.events.register(f"before-call.{operation}", respond)
+    events: Any = session.events  # typed for handlers that return nothing
+    events.register(f"before-call.{operation}", respond)
 
 
 # ---- functions
@@ -80,7 +82,7 @@ def say(session: boto3.Session, operation: str, response: Mapping[str, Any]) -> 
 
 def make_function(session: boto3.Session, *, architecture: str, layer_for: str, versions: int) -> Stack:
     """A function with a layer, published so many times; its alias is at the last version."""
-    lambda_, content = session.client("lambda"), io.BytesIO()
+    lambda_, content = client(session, "lambda"), io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("app.py", "handler = None")
     trust = {"Version": "2012-10-17", "Statement": []}
@@ -88,7 +90,7 @@ def make_function(session: boto3.Session, *, architecture: str, layer_for: str, 
     layer = lambda_.publish_layer_version(
         LayerName="layer",
         Content={"ZipFile": content.getvalue()},
-        CompatibleArchitectures=[layer_for],  # type: ignore[list-item]  # a text of a parameter
+        CompatibleArchitectures=[layer_for],
     )
     lambda_.create_function(
         FunctionName=FUNCTION,
@@ -96,7 +98,7 @@ def make_function(session: boto3.Session, *, architecture: str, layer_for: str, 
         Role=role["Role"]["Arn"],
         Handler="app.handler",
         Code={"ZipFile": content.getvalue()},
-        Architectures=[architecture],  # type: ignore[list-item]
+        Architectures=[architecture],
         Layers=[layer["LayerVersionArn"]],
         MemorySize=1769,
     )

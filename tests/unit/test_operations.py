@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import boto3
 import pytest
@@ -54,7 +55,8 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
             "RestrictPublicBuckets": protected,
         },
     )
-    sqs = session.client("sqs")
+    make: Any = session.client
+    sqs = make("sqs")
     urls = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("Queue", "DeadLetters", "FailedInvocations")
     }
@@ -85,7 +87,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
     )
 
 
-def policy(*statements: dict[str, object]) -> str:
+def policy(*statements: Mapping[str, object]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
