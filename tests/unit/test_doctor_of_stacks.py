@@ -63,7 +63,7 @@ def client(session: boto3.Session, service: str) -> Any:
     return make(service)
 
 
-def told(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+def states_and_fixes(findings: Iterator[Finding]) -> list[tuple[str, str]]:
     return [(finding.state, finding.fix) for finding in findings]
 
 
@@ -170,7 +170,7 @@ def test_a_snapshot_that_is_in_use_is_ok(session: boto3.Session) -> None:
     stack = make_function(session, architecture="arm64", layer_for="arm64", versions=1)
     with_snapshots(session, "On")
 
-    findings = told(check_functions(deployment(session, stack), stack))
+    findings = states_and_fixes(check_functions(deployment(session, stack), stack))
 
     assert ("1 snapshots, 6.83 USD a month; 0 of old versions, 0.00 USD", "") in findings
 
@@ -196,7 +196,7 @@ def test_log_groups_that_are_missing_or_never_forget_are_named(session: boto3.Se
             logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     stack = stack_of(*(("Logs::LogGroup", name) for name in ("/a", "/ab", "/c", "/d")))
 
-    assert told(check_logs(deployment(session, stack), stack)) == [
+    assert states_and_fixes(check_logs(deployment(session, stack), stack)) == [
         ("/ab keeps everything forever", "deploy again: its price grows with every request"),
         ("there is no group /d", "deploy again: what its function logs is lost"),
         ("4 groups, kept for 7 or 30 days", ""),
@@ -229,7 +229,7 @@ def test_alarms_that_are_on_off_or_missing_are_named(session: boto3.Session) -> 
     put_alarm(session, "quiet")
     stack = stack_of(*(("CloudWatch::Alarm", name) for name in ("failures", "latency", "quiet", "missing")))
 
-    assert told(check_alarms(deployment(session, stack), stack)) == [
+    assert states_and_fixes(check_alarms(deployment(session, stack), stack)) == [
         ("failures is on", "failures (docs/operations.md, failures)"),
         ("latency tells nobody", "aws cloudwatch enable-alarm-actions --alarm-names latency"),
         ("there is no alarm missing", "deploy again"),
@@ -251,7 +251,7 @@ def test_a_mail_address_that_was_never_confirmed_is_named(session: boto3.Session
     session.events.register("after-call.sns.ListSubscriptionsByTopic", wait)
     stack = stack_of(("SNS::Topic", topic), ("SNS::Topic", empty))
 
-    findings = told(check_alarms(deployment(session, stack), stack))
+    findings = states_and_fixes(check_alarms(deployment(session, stack), stack))
 
     assert findings[1:] == [
         ("are mailed to you@example.com", "confirm the mail that AWS sent there, or deploy again to get another one"),
@@ -398,7 +398,7 @@ def test_a_deployment_that_succeeded_is_ok_and_one_under_way_is_waited_for(
 ) -> None:
     stack = stack_of(status=status)
 
-    assert told(check_stack(deployment(session, stack), stack)) == [(f"{NAME} is {status}", fix)]
+    assert states_and_fixes(check_stack(deployment(session, stack), stack)) == [(f"{NAME} is {status}", fix)]
 
 
 def test_a_stack_that_was_never_made_is_to_be_deleted(session: boto3.Session) -> None:

@@ -105,12 +105,9 @@ def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
 
 
 def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
-    from nextbest.domain.access_keys import SCOPES, issue_key
-    from nextbest.logic.programs import new_key_id
+    from tools.cli.operator_key import issue_operator_key
 
-    key, text = issue_key(deployment.master_secret(), new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
-    deployment.store().put_access_key(key)
-    print(text)
+    print(issue_operator_key(deployment, random=SystemRandom()))
     return 0
 
 
@@ -123,8 +120,8 @@ def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
     incarnation = present_incarnation(store, options.program)
     part = export_user(store, artifacts, incarnation, options.user)
     first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
-    while part.next_skip is not None:
-        part = export_user(store, artifacts, incarnation, options.user, skip=part.next_skip)
+    while part.next_position is not None:
+        part = export_user(store, artifacts, incarnation, options.user, after=part.next_position)
         events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.actions import Action, Recommendation
-from nextbest.errors import NotFound
+from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.authorization import SecretCredentials
-from nextbest.logic.recommendations import Recommender
+from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
 if TYPE_CHECKING:
     from nextbest.scoring import Explanation
+
+NO_MODEL_YET = "no model yet: until the program's first rebase only what the user did is recommended"
 
 
 class ActionsEndpoint(ActionHubEndpoints):
@@ -30,21 +33,35 @@ class ActionsEndpoint(ActionHubEndpoints):
         """The user's next actions. Raises InvalidRequest, Forbidden, NotFound, TooManyRequests."""
         query = parse_get_actions(request)
         credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
-        user, state = self._recommender.read(credentials, query.program_id, query.user_id, now=now)
+        recommender, narrowing = self._recommender, query.narrowing
+        resources = recommender.narrower.resources_of(narrowing) if narrowing is not None else ()
+        user, state = recommender.read(credentials, query.program_id, query.user_id, now=now, resources=resources)
         if user.history is None:
             raise NotFound(USER_HISTORY_NOT_FOUND)
-        actions = self._recommender.recommend(
-            state,
-            user.history,
-            now=now,
-            limit=query.limit,
-            allow_repeats=query.allow_repeats,
-            explained=query.explain,
-        )
+        narrow = partial(recommender.narrower.narrowed, narrowing, user, state) if narrowing is not None else None
+        try:
+            actions = recommender.recommend(
+                state,
+                user.history,
+                now=now,
+                limit=query.limit,
+                allow_repeats=query.allow_repeats,
+                explained=query.explain,
+                narrow=narrow,
+            )
+        except InvalidInput as error:
+            if narrowing is None:
+                raise
+            from nextbest.actionhub.narrowing import in_query
+
+            raise in_query(error, narrowing) from error
+        headers = {"x-nextbest-model": actions.model_version}
+        if actions.model_version == UNTRAINED and not actions.recommendations:
+            headers["x-nextbest-note"] = NO_MODEL_YET
         return Response(
             200,
             render(user_actions(actions.recommendations, actions.catalogue.name_of, actions.explanations)),
-            {"x-nextbest-model": actions.model_version},
+            headers,
             {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
         )
 

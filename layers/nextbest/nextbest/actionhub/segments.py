@@ -10,13 +10,18 @@ from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize, ProgramId, page_of
+from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
+from nextbest.domain.events import MAX_USER_ID_CHARACTERS
 from nextbest.errors import QuotaExceeded
 from nextbest.logic.segments import members_of, refresh_segments, summaries_of
 from nextbest.scoring.memberships import Segments
 
 MAX_ANSWER_BYTES = 5_500_000
 """Lambda answers 6 MB at most."""
+
+MAX_USERS = 5000
+"""Of one page: ids of 256 characters of four bytes would just fit."""
 
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
@@ -63,6 +68,21 @@ def get_segment(
     segment_type: _SegmentType = "growth",
     min_weight: _MinWeight = 0.5,
     force_refresh: _ForceRefresh = False,
+    limit: Annotated[
+        int | None,
+        Query(
+            description="How many users at most, in order of their ids. An extension: without it all are answered.",
+            ge=1,
+            le=MAX_USERS,
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        Query(
+            description="Only users whose ids come after this one: the last line of the page before. An extension.",
+            max_length=MAX_USER_ID_CHARACTERS,
+        ),
+    ] = None,
 ) -> HttpResponse[str]:
     users = members_of(
         _segments(segment_type, refresh=force_refresh),
@@ -73,10 +93,14 @@ def get_segment(
         min_weight=min_weight,
         match_all=match_type == "all",
     )
+    if limit is not None or after is not None:
+        users = sorted(user_id for user_id in users if after is None or user_id > after)[:limit]
     text = "".join(f"{user_id}\n" for user_id in users)
-    if len(text.encode()) > MAX_ANSWER_BYTES:
+    # Lambda escapes every line break.
+    if len(text.encode()) + len(users) > MAX_ANSWER_BYTES:
         raise QuotaExceeded(
-            f"the segment has {len(users):,} users, more than one answer holds: raise min_weight or name fewer assets"
+            f"the segment has {len(users):,} users, more than one answer holds: ask for pages with limit={MAX_USERS}, "
+            "and send the last user of each page as after of the next until a page has fewer"
         )
     return HttpResponse(200, "text/plain; charset=utf-8", text)
 
@@ -116,8 +140,3 @@ def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
     if refresh:
         refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
     return deployment.segments.segments_of(call.incarnation, segment_type)
-
-
-def comma_list(text: str) -> tuple[str, ...]:
-    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
-    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))

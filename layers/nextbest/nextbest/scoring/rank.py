@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.actions import Recommendation
+from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.scoring.calibration import activity_of
+from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.model import Model, tie_break
 from nextbest.scoring.score import Inputs, score_all
 from nextbest.scoring.selection import strongest
+
+Allows = Callable[[Sequence[Action]], NDArray[np.bool_]]
+"""Says of actions that are not the model's which of them may be recommended, shape (actions,)."""
 
 
 def recommend(
@@ -25,6 +29,7 @@ def recommend(
     limit: int,
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> list[Recommendation]:
     """The ``limit`` best actions for the user at ``now`` (seconds since 1970), strongest first.
@@ -33,11 +38,20 @@ def recommend(
     ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
     replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
     program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the model does
-    not know compete with what is known of their event types, unless there is a mask. Event types that the program never
-    recommends are evidence alone. Raises InvalidInput.
+    not know compete with what is known of their event types; where there is a mask, those that ``allows`` says. What
+    the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
-    ranking = rank(model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values)
+    ranking = rank(
+        model,
+        history,
+        now=now,
+        limit=limit,
+        allow_repeats=allow_repeats,
+        allowed=allowed,
+        allows=allows,
+        values=values,
+    )
     inputs, places = ranking.inputs, ranking.places
     base = np.zeros(ranking.scores.shape[0])
     base[inputs.done] = history.base_weight_vector(model.half_life_days, now)[inputs.seen]
@@ -73,6 +87,7 @@ def rank(
     limit: int,
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> Ranking:
     """What ``recommend`` returns, as arrays."""
@@ -82,15 +97,15 @@ def rank(
     eligible = scores.copy()
     activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
     values = model.values if values is None else values
-    ties, withheld, unknown = model.tie_breaks, model.withheld, inputs.unknown
+    ties, withheld, unknown = model.tie_breaks, withheld_places(model, history, inputs), inputs.unknown
     if unknown is not None:
         count = len(unknown.actions)
         ties = np.concatenate([ties, list(map(tie_break, unknown.actions))])
-        withheld = np.concatenate([withheld, unknown.first + unknown.of_types(model.never_recommended)])
         if values is not None:
             values = np.concatenate([values, np.ones(count)])
         if allowed is not None:
-            allowed = np.concatenate([allowed, np.zeros(count, np.bool_)])
+            others = np.zeros(count, np.bool_) if allows is None else allows(unknown.actions)
+            allowed = np.concatenate([allowed, others])
     if values is not None:
         weights = mode.calibration.growth(scores, activity)
         # Without values the floor is applied at the end: what is under it ranks last.

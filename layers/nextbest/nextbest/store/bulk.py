@@ -21,7 +21,7 @@ from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.event_removal import EventRemoval, event_id_keys
-from nextbest.store.histories import decode_attributes, logged_event
+from nextbest.store.histories import decode_attributes, logged_events
 from nextbest.store.imports import ImportStore
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
 
@@ -113,7 +113,7 @@ class BulkRemoval(EventRemoval):
         for row in self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=projection):
             key = ItemKey(row["pk"]["S"], row["sk"]["S"])
             item = versions.of(row)
-            if item is not None and wanted(logged_event(keys.parse_user_pk(key.pk), item)):
+            if item is not None and any(map(wanted, logged_events(keys.parse_user_pk(key.pk), [item]))):
                 found.add(key)
         return found
 

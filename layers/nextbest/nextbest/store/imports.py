@@ -52,7 +52,7 @@ _NOTHING_ELSE = (
 _MAY_BE_STAGED = f"(attribute_not_exists({STAGED}) OR {STAGED} < :next)"
 
 Outcome = tuple[str, str, Mapping[str, Any]]
-"""Kind, name and body of a resource that records what became of an import."""
+"""Kind, name and body of a resource that records the outcome of an import."""
 
 
 class _Update(NamedTuple):
@@ -312,23 +312,14 @@ class Imports(Histories):
         rows = [row for row in self._staged_items(program.incarnation) if attempt_of(text(row, STAGED)) in attempts]
         users = {keys.parse_user_pk(key.pk) for key in map(_key, rows) if key.sk.startswith(keys.EVENT_PREFIX)}
         # First, so that whoever is killed in between leaves word of the histories that lack something.
-        in_parallel(lambda user_id: self._mark_backfilled(program, user_id, ()), users)
+        in_parallel(lambda user_id: self._mark_backfilled(program, user_id), users)
         events = [row for row in rows if _key(row).sk.startswith(keys.EVENT_PREFIX)]
         others = [row for row in rows if not _key(row).sk.startswith(keys.EVENT_PREFIX)]
         self._write_all([_moved(row) for row in events if _adds(row)])
         in_parallel(self._write_one, [_moved(row) for row in others if _adds(row) or not _is_row(row)])
         self._delete_all(row for row in rows if _is_row(row) and not _adds(row))
-        in_parallel(
-            lambda user_id: self._rebuild_or_forget(program, user_id), self.backfilled_users(program.incarnation)
-        )
-
-    def _rebuild_or_forget(self, program: Program, user_id: str) -> None:
-        """Rebuild a history, or forget that of a user who has no events left."""
-        if self.rebuild_history(program, user_id):
-            return
-        pk = keys.user_pk(program.incarnation, user_id)
-        self._table.delete(ItemKey(pk, keys.TAIL))
-        self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+        # Those that cannot be rebuilt stay marked, and each rebase says so.
+        self.rebuild_histories(program, self.backfilled_users(program.incarnation))
 
     def discard_import(self, program: Program, dataset: str, attempt: int) -> None:
         """Remove what an attempt staged that was not committed."""

@@ -31,7 +31,7 @@ from hashlib import sha256
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import InvalidInput
+from nextbest.errors import EventCorrupt, InvalidInput
 
 HISTORY = "H0"
 TAIL = "H1"
@@ -141,9 +141,21 @@ def event_id_sk(event_id: str) -> str:
 
 
 def parse_event_sk(sk: str) -> tuple[int, str, str, str]:
-    """Inverse of ``event_sk``: time in microseconds, event type, asset id, client's event id."""
-    _, time, event_type, asset_id, *rest = sk.split("#")
-    return int(time), unescape(event_type), unescape(asset_id), unescape(rest[0]) if rest else ""
+    """Inverse of ``event_sk``: time in microseconds, event type, asset id, client's event id. Raises EventCorrupt."""
+    try:
+        _, time, event_type, asset_id, *rest = sk.split("#")
+        [event_id] = rest or [""]
+        return int(time), unescape(event_type), unescape(asset_id), unescape(event_id)
+    except ValueError as error:
+        raise EventCorrupt("a row of the event log has a key that no event has") from error
+
+
+def is_event_sk(sk: str) -> bool:
+    """Whether a text is the sort key of an event that there could be."""
+    try:
+        return event_sk(Event("", *parse_event_sk(sk))) == sk
+    except (InvalidInput, ValueError):
+        return False
 
 
 def is_user_pk(pk: str) -> bool:
