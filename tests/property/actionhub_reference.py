@@ -260,9 +260,11 @@ async def get_segment(
     force_refresh: bool = False,
     limit: Annotated[int | None, Query(ge=1, le=5000)] = None,
     after: Annotated[str | None, Query(max_length=256)] = None,
+    format: Literal["plain", "csv"] | None = None,
 ) -> Any:
     return {
         "program_id": program_id,
+        "format": format,
         "asset_ids": asset_ids,
         "labels": labels,
         "action_types": action_types,

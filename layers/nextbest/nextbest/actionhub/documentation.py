@@ -92,12 +92,13 @@ def right_needed(scope: str) -> str:
 
 
 def responses(
-    *, has_body: bool, not_found: str | None, conflict: str | None, media_type: str
+    *, has_body: bool, not_found: str | None, conflict: str | None, media_types: Sequence[str]
 ) -> dict[int, OpenAPIResponse]:
     """Every status that a route may answer with."""
     done: OpenAPIResponse = {"description": "Done"}
-    if media_type != "application/json":
-        done["content"] = {media_type: {"schema": {"type": "string"}}}
+    texts = {media_type: {"schema": {"type": "string"}} for media_type in media_types if media_type.startswith("text/")}
+    if texts:
+        done["content"] = texts
     described = {200: done}
     if has_body:
         described[400] = _refusal("The body cannot be decoded")

@@ -21,6 +21,7 @@ from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, FilterColumns, Interactions, Schema, bind, evaluate, parse
 from nextbest.filters.stored import bind_stored
+from nextbest.logic.event_types import require_known
 from nextbest.scoring import Model
 from nextbest.store.base import FILTER, ProgramState, UserRead
 from nextbest.store.cache import LruCache
@@ -28,7 +29,6 @@ from nextbest.store.cache import LruCache
 _EXPRESSION = re.compile(r"(?:INCLUDE|EXCLUDE)\s", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """The form of a filter's name; no filter can have another."""
-_LISTED_EVENT_TYPES = 50
 
 Mask = NDArray[np.bool_]
 
@@ -114,19 +114,6 @@ def _check_event_types(narrowing: Narrowing, known: set[str]) -> None:
         ("exclude_event_types", narrowing.exclude_event_types),
     ):
         require_known(event_types, known, field=field)
-
-
-def require_known(event_types: Sequence[str], known: set[str], *, field: str) -> None:
-    """Raise InvalidInput, which lists the ``known`` ones, unless all ``event_types`` are known."""
-    unknown = [event_type for event_type in event_types if event_type not in known]
-    if unknown:
-        listed = sorted(known)
-        more = f" and {len(listed) - _LISTED_EVENT_TYPES} more" if len(listed) > _LISTED_EVENT_TYPES else ""
-        raise InvalidInput(
-            f"Unknown event types: {', '.join(map(repr, unknown))}. Known since the last rebase: "
-            f"{', '.join(map(repr, listed[:_LISTED_EVENT_TYPES])) or 'none'}{more}",
-            field=field,
-        )
 
 
 @dataclass(frozen=True, slots=True)
