@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LIKELY = 0.5
-"""From this probability on a sentence says "Likely"; below, it compares with the average user."""
+"""From this probability on a sentence says "Likely"; below, it compares with the average."""
 SIGNIFICANT_POINTS = 0.05
 """A smaller difference from the average user, in percentage points, is none."""
 _REASONS_IN_A_SENTENCE = 2
@@ -78,14 +78,14 @@ def sentence(deeds: Sequence[Deed], *, points: float, probability: float, others
     if not has_reasons:
         return "Popular with everyone; nothing in their history speaks for or against it."
     if abs(points) < SIGNIFICANT_POINTS:
-        return "As likely as for the average user; what speaks for it and against it is in balance."
+        return "As likely as average; what speaks for it and against it is in balance."
     reason = joined([phrase(deed) for deed in deeds[:_REASONS_IN_A_SENTENCE]])
     if points > 0:
-        lead = "Likely" if probability >= LIKELY else "More likely than for the average user"
+        lead = "Likely" if probability >= LIKELY else "More likely than average"
         if others_lead or not reason:
             reason = "did little of what usually keeps others from it"
     else:
-        lead = "Less likely than for the average user"
+        lead = "Less likely than average"
         if others_lead or not reason:
             reason = "did little of what usually leads to it"
     return f"{lead} because they {reason}."
@@ -119,7 +119,9 @@ def _around_name(event_type: str) -> tuple[str, str]:
     if not rest:
         return past, ""
     past = past.split()[0]  # "searched for", but "searched product"
-    return (past, " " + " ".join(rest)) if rest[0] in _PREPOSITIONS else (" ".join([past, *rest]), "")
+    if rest[0] in _PREPOSITIONS and rest[1:]:
+        return past, " " + " ".join(rest)  # "added ... to cart"
+    return " ".join([past, *rest]), ""
 
 
 def _how_often(deed: Deed) -> str:
