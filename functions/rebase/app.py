@@ -12,7 +12,7 @@ from typing import Any
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
-from nextbest.domain.programs import Incarnation, Program, program_id_of
+from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
 from nextbest.logic.programs import present_incarnation, present_program
 from nextbest.logic.rebase import Rebase
@@ -56,13 +56,14 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
         learn = partial(rebase, incarnation)
         trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], learn, clock=time.time)
         return {"model": trained.version if trained is not None else None}
+    solution = solution_in_service(STORE, present_program(STORE, incarnation))
+    return {"model": train(incarnation, solution, MANUAL).version}
+
+
+def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
+    """Rebase one program, as a new version of ``solution``. Raises NotFound."""
     program = present_program(STORE, incarnation)
-    return {"model": train(program, solution_in_service(STORE, program), MANUAL).version}
-
-
-def train(program: Program, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
-    """Rebase one program, as a new version of ``solution``."""
-    learn = partial(rebase, program.incarnation)
+    learn = partial(rebase, incarnation)
     return train_version(
         STORE, ARTIFACTS, program, solution, learn, training_type=training_type, random=RANDOM, clock=time.time
     )
@@ -96,7 +97,7 @@ def rebase_all() -> dict[str, str]:
         program_id = state.program.program_id
         try:
             for solution in scheduled_solutions(STORE, state.program, now=time.time()):
-                models[program_id] = train(state.program, solution, AUTOMATIC).version
+                models[program_id] = train(state.program.incarnation, solution, AUTOMATIC).version
         except (InvalidInput, NotFound) as error:  # nothing to learn from yet, as its status says; or just deleted
             logger.info("not rebased", program_id=program_id, reason=error.message)
         except (NextbestError, *SERVICE_FAILURES) as error:

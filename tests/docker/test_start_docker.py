@@ -86,8 +86,8 @@ def test_queued_events_are_stored(stack: DockerStack) -> None:
     ("path", "status", "detail"),
     [
         # API Gateway decodes a path before it looks for the route, and so does SAM CLI.
-        ("/users/a%2Fb/actions", 404, "Not Found"),
-        ("/users/%2Fa/actions", 404, "Not Found"),
+        ("/users/a%2Fb/actions", 404, "User history not found"),
+        ("/users/%2Fa/actions", 404, "User history not found"),
         ("/users/a%252Fb/actions", 404, "User history not found"),
     ],
 )

@@ -35,7 +35,7 @@ MEMBERS = {
     "collect/put-users": set[str](),
     "manage/delete-key": KEY,
     "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
-    "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_skip"},
+    "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_token"},
     "manage/get-assets": PAGE,
     "manage/get-import-locations": {"program_id", "import_locations"},
     "manage/get-keys": {"keys"},

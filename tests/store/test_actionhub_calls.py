@@ -75,7 +75,12 @@ class Caller:
     def __call__(
         self, method: str, path: str, body: object = None, *, query: str = "", **headers: str
     ) -> tuple[int, Any]:
-        named = {"actionhub-key": self.key, "program-id": PROGRAM.program_id, "content-type": "application/json"}
+        return self.without_program(method, path, body, query=query, **{"program_id": PROGRAM.program_id, **headers})
+
+    def without_program(
+        self, method: str, path: str, body: object = None, *, query: str = "", **headers: str
+    ) -> tuple[int, Any]:
+        named = {"actionhub-key": self.key, "content-type": "application/json"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         content = b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, query=tuple(parse_qsl(query)), headers=named, body=content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, cast
 
@@ -51,11 +51,17 @@ GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 class Control:
     """The control plane as one caller sees it, without HTTP."""
 
-    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR, artifacts: MemoryArtifacts | None = None) -> None:
+    def __init__(
+        self,
+        store: DynamoStore,
+        key: AccessKey = OPERATOR,
+        artifacts: MemoryArtifacts | None = None,
+        start: Callable[..., None] = lambda *_: None,
+    ) -> None:
         self.store = store
         self._key = key
         files = artifacts or MemoryArtifacts()
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files, RULES)
+        self._deployment = ControlPlane(store, Arns(), start, start, Random(7), files, RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from nextbest.store.dynamo import DynamoStore
 from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 from nextbest.web.request import Request
 from tools.cli.commands.deployment import _issue_key
-from tools.cli.deployment import Deployment, OperationFailed
+from tools.cli.deployment import Deployment, OperationFailed, Stack
 from tools.cli.doctor import Finding, examine
 
 NOW = 1_790_000_000.0
@@ -53,6 +54,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
         )
         s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
         store_secret(session, "a secret of one's own, longer than 32 characters")
+        s3.put_bucket_policy(Bucket="artifacts", Policy=policy(over_tls_only("s3:*")))
     s3.put_public_access_block(
         Bucket="artifacts",
         PublicAccessBlockConfiguration={
@@ -66,6 +68,19 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
     urls = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("Queue", "DeadLetters", "FailedInvocations")
     }
+    if protected:
+        dead_letters = sqs.get_queue_attributes(QueueUrl=urls["DeadLetters"], AttributeNames=["QueueArn"])
+        redrive = {"deadLetterTargetArn": dead_letters["Attributes"]["QueueArn"], "maxReceiveCount": 5}
+        from_the_bus = {
+            **{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}},
+            **{"Action": "sqs:SendMessage", "Resource": "*"},
+        }
+        for name, more in (
+            ("Queue", {"RedrivePolicy": json.dumps(redrive), "Policy": policy(over_tls_only("sqs:*"))}),
+            ("DeadLetters", {"Policy": policy(over_tls_only("sqs:*"))}),
+            ("FailedInvocations", {"Policy": policy(over_tls_only("sqs:*"), from_the_bus)}),
+        ):
+            sqs.set_queue_attributes(QueueUrl=urls[name], Attributes=more)
     return Deployment(
         url=NOBODY,
         table_name="events",
@@ -74,10 +89,21 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
         dead_letters_url=urls["DeadLetters"],
         failed_invocations_url=urls["FailedInvocations"],
         master_secret_parameter="/nextbest/stack/master-secret",
-        functions=(),
+        stack=Stack("nextbest-prod", "UPDATE_COMPLETE", {}, ()),
         session=session,
         endpoints={},
     )
+
+
+def policy(*statements: dict[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def over_tls_only(action: str) -> dict[str, object]:
+    return {
+        **{"Effect": "Deny", "Principal": "*", "Action": action, "Resource": "*"},
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
 
 
 def failures(deployment: Deployment) -> list[Finding]:
@@ -99,8 +125,14 @@ def test_everything_unprotected_and_dead_letters_are_named(session: boto3.Sessio
         "table: point-in-time recovery: DISABLED",
         "bucket: artifacts, versioning off",
         "bucket: public access blocked: False",
+        "bucket: reached over TLS only: False",
         "dead letters: 1",
         "master secret: there is no master secret",
+        "queue: reached over TLS only: False",
+        "dead letters: reached over TLS only: False",
+        "failed invocations: reached over TLS only: False",
+        "queue: what keeps failing goes to the dead letters: False",
+        "failed invocations: EventBridge may send: False",
     ]
 
 
@@ -126,6 +158,15 @@ def test_a_master_secret_that_is_missing_or_public_is_named(session: boto3.Sessi
 
     store_secret(session, "a secret of one's own, longer than 32 characters")
     assert not [finding for finding in failures(found) if finding.subject == "master secret"]
+
+
+def test_a_master_secret_that_is_not_encrypted_is_named(session: boto3.Session) -> None:
+    found = deployment(session, protected=False)
+    session.client("ssm").put_parameter(Name="/nextbest/stack/master-secret", Value="open to all", Type="String")
+
+    (named,) = [finding for finding in failures(found) if finding.subject == "master secret"]
+    assert named.state == "the master secret is not encrypted"
+    assert named.fix.endswith(" --overwrite")
 
 
 def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(session: boto3.Session) -> None:
