@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.errors import NotFound
+from nextbest.scoring.averages import average_parts
+from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.model import Model
 from nextbest.scoring.score import Inputs, influence_shares, score_all, self_shares
 
@@ -24,6 +27,45 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """What one action of the history adds to a score beyond what it adds for the average user. ``is_little``: it adds
+    something, but less than for the average user."""
+
+    action: Action
+    amount: float
+    is_little: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A user against the average user: ``score - average_score = Σ differences' amounts + other_amount``.
+
+    ``differences`` are the strongest; ``other_amount`` is the sum of the ones not listed and of what the user did not
+    do. The growth weights are those of the two scores, both for a user as active as this one.
+    """
+
+    average_score: float
+    differences: tuple[Difference, ...]
+    other_amount: float
+    growth_weight: float
+    average_growth_weight: float
+
+    def points(self, amount: float) -> float:
+        """The effect of a part of the difference in scores on the growth weight, in percentage points.
+
+        The parts' effects add up to the difference of the growth weights: those along the straight line between the
+        two scores (integrated gradients: Sundararajan et al., ICML 2017), which for one score is a proportion.
+        """
+        total = sum(difference.amount for difference in self.differences) + self.other_amount
+        if abs(total) < _NO_DIFFERENCE:
+            return 0.0
+        return 100.0 * (self.growth_weight - self.average_growth_weight) * amount / total
+
+
+_NO_DIFFERENCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A score in parts: ``score = prior_share + Σ contributions' shares + other_share``.
 
@@ -35,6 +77,7 @@ class Explanation:
     prior_share: float
     contributions: tuple[Contribution, ...]
     other_share: float
+    comparison: Comparison
 
 
 def explain(
@@ -75,6 +118,9 @@ def explain(
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
+    averages, average_shares = average_parts(mode, inputs, targets)
+    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
+    done = [history.actions[place] for place in inputs.seen.tolist()]
     for row, action in enumerate(requested):
         order = np.argsort(-np.abs(shares[row]), kind="stable")
         listed = [slot for slot in order[:strongest].tolist() if shares[row, slot] != 0.0]
@@ -86,8 +132,38 @@ def explain(
         )
         other = float(np.delete(shares[row], listed).sum())
         target = int(targets[row])
-        explanations.append(Explanation(action, float(scores[target]), float(priors[target]), contributions, other))
+        score, average = float(scores[target]), float(averages[row])
+        growth, average_growth = mode.calibration.growth(np.array([score, average]), activity).tolist()
+        comparison = compare(done, shares[row], average_shares[row], score - average, strongest)
+        explanations.append(
+            Explanation(
+                action,
+                score,
+                float(priors[target]),
+                contributions,
+                other,
+                Comparison(average, *comparison, growth, average_growth),
+            )
+        )
     return explanations
+
+
+def compare(
+    done: Sequence[Action],
+    shares: NDArray[np.float64],
+    average_shares: NDArray[np.float64],
+    total: float,
+    strongest: int,
+) -> tuple[tuple[Difference, ...], float]:
+    """The ``strongest`` differences, and the rest of their ``total``; the arrays have an entry for each of ``done``."""
+    amounts = shares - average_shares
+    order = np.argsort(-np.abs(amounts), kind="stable")[:strongest].tolist()
+    differences = tuple(
+        Difference(done[slot], float(amounts[slot]), bool(amounts[slot] < 0.0 < shares[slot]))
+        for slot in order
+        if amounts[slot] != 0.0
+    )
+    return differences, total - sum(difference.amount for difference in differences)
 
 
 def _position(model: Model, inputs: Inputs, action: Action) -> int:

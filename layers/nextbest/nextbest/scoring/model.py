@@ -69,6 +69,7 @@ class Term:
     """One additive part of the score: an input kernel, the weight of the action itself, and influences on others.
 
     ``self_weights`` has shape (actions,) or is None; ``influence`` is None for a term about repeats alone.
+    ``mean_input`` (actions,) is the mean over all users, timed where there is a timing; None in models of before.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Term:
     influence: Influence | None = None
     timing: RepeatTiming | None = None
     pooled: Pooled | None = None
+    mean_input: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,8 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
             arrays[f"{key}.gap_days"] = term.timing.gap_days
             arrays[f"{key}.log2_ratios"] = term.timing.log2_ratios
             arrays[f"{key}.factors"] = term.timing.factors
+        if term.mean_input is not None:
+            arrays[f"{key}.mean_input"] = term.mean_input
         if term.pooled is not None:
             entry["pooled_gap_days"] = term.pooled.gap_days
             arrays[f"{key}.pooled_own"] = term.pooled.own
@@ -383,7 +387,8 @@ def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, 
         side = type_count if arrays[f"{key}.pooled_same_asset"].size else 0
         same_asset = artifact.matrix(arrays, f"{key}.pooled_same_asset", "f", (side, side))
         pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]))
-    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
+    mean_input = artifact.vector(arrays, f"{key}.mean_input", "f", count) if f"{key}.mean_input" in arrays else None
+    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled, mean_input)
 
 
 def _kernel(entry: dict[str, Any]) -> Kernel:

@@ -23,6 +23,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring.calibration import Calibration, activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
+from nextbest.training.averages import with_averages
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import ModeDraft, score_matrix
 from nextbest.training.calibrate import NO_PAIRS, CalibrationPairs, crossed_reliability, fit_calibration, pairs_of
@@ -219,6 +220,7 @@ class _Trainer:
         calibration = fit_calibration(CalibrationPairs.join(groups))
         final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
         mode = with_pooled(build_mode(size, blend.parts, final, calibration), self.table)
+        mode = with_averages(mode, self.table, self.now)
         return mode, {
             "settings_tried": tuner.settings_tried,
             "rankings_judged": tuner.validation.ranking_count,
