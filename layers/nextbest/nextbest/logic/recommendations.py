@@ -148,7 +148,7 @@ class Recommender:
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
-            explanations = explain(model, history, actions, now=now, allow_repeats=allow_repeats)
+            explanations = explain(model, history, actions, now=now)
         return RecommendationList(recommendations, explanations, catalogue, version)
 
 

@@ -2,8 +2,9 @@
 
     score_i(user) = prior_i + Σ_terms Σ_j x_j^(term) · (self_j · [i = j] + W_ji)
 
-There are two modes, tuned separately: repeats allowed, and discoveries only. Each has its own prior, terms and
-calibration.
+There are two modes, tuned and calibrated separately: repeats for what the user did, discoveries for everything else.
+Each has its own prior, terms and calibration. Which of them scores an action depends on the user's history alone, never
+on the request (``nextbest.scoring.score``).
 """
 
 from __future__ import annotations
@@ -95,9 +96,7 @@ class Model:
 
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
-    from, infinite where that does not matter. With ``all_new_to_newcomers`` those who did nothing yet are served by
-    the discoveries mode even if repeats are allowed: it knows what new users do, and one question gets one answer.
-    ``never_recommended`` are event types that are evidence alone.
+    from, infinite where that does not matter. ``never_recommended`` are event types that are evidence alone.
     """
 
     actions: Sequence[Action]
@@ -110,7 +109,6 @@ class Model:
     report: Mapping[str, Any] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
     last_event_at: float = math.inf
-    all_new_to_newcomers: bool = False
     never_recommended: tuple[str, ...] = ()
 
     @cached_property
@@ -157,14 +155,6 @@ class Model:
         """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
         last_us = history.timestamps_us[-1:].tolist()
         return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
-
-    def mode(self, allow_repeats: bool) -> Mode:
-        """The mode for a request of a user who did something that the model knows."""
-        return self.repeats if allow_repeats else self.discoveries
-
-    def mode_for(self, allow_repeats: bool, did_something: bool) -> Mode:
-        """The mode for a request of any user; ``did_something`` is whether the model knows anything of the history."""
-        return self.mode(allow_repeats and (did_something or not self.all_new_to_newcomers))
 
     def with_settings(
         self, *, half_life_days: float, action_weight_floor: float, never_recommended: tuple[str, ...] = ()
@@ -227,7 +217,6 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "action_weight_floor": model.action_weight_floor,
         "trained_at": model.trained_at,
         "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
-        "all_new_to_newcomers": model.all_new_to_newcomers,
         "never_recommended": list(model.never_recommended),
         "report": dict(model.report),
         "modes": {
@@ -290,7 +279,6 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         report=artifact.json_object(header["report"]),
         values=artifact.vector(arrays, "values", "f", count) if "values" in arrays else None,
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
-        all_new_to_newcomers=bool(header.get("all_new_to_newcomers", False)),
         never_recommended=tuple(map(str, header.get("never_recommended", ()))),
     )
 
@@ -301,8 +289,11 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int,
         for number, term in enumerate(entry["terms"])
     )
     activity_range = pooled_prior = None
+    coefficients = artifact.vector(arrays, f"{name}.coefficients", "f")
+    if coefficients.shape[0] > len(ACTIVITY_NAMES):
+        raise ValueError(f"there are {coefficients.shape[0]} coefficients of {len(ACTIVITY_NAMES)} activities")
     if f"{name}.activity_range" in arrays:
-        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
+        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, coefficients.shape[0]))
     if f"{name}.pooled_prior" in arrays:
         pooled_prior = artifact.vector(arrays, f"{name}.pooled_prior", "f", type_count + 1)
     knots, levels = _curve(arrays, f"{name}.knots", f"{name}.levels")
@@ -311,7 +302,7 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int,
         knots,
         levels,
         artifact.finite(entry["slope"]),
-        artifact.vector(arrays, f"{name}.coefficients", "f", len(ACTIVITY_NAMES)),
+        coefficients,
         artifact.finite(entry["intercept"]),
         tilted_knots,
         logits,

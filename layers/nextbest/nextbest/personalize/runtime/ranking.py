@@ -16,8 +16,7 @@ from nextbest.domain.programs import Program
 from nextbest.logic.recommendations import from_history_alone
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
-from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
 
@@ -42,30 +41,25 @@ def rank_by_model(
     An asset is as likely as the likeliest of its actions. Assets under the program's floor are left out.
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode_for(True, inputs.seen.size > 0)
-    scores = score_all(mode, inputs)
-    scores[model.withheld] = -np.inf
-    actions = candidates.recommended_actions
-    best = np.full(len(candidates.asset_ids), -np.inf)
-    if candidates.best_action_is_only_one:
-        best[candidates.row_of_action[actions]] = scores[actions]
-    else:
-        np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
-    if inputs.unknown is not None:
-        _add_unknown(best, scores, inputs.unknown, model, candidates)
-    scored = best > -np.inf
+    user = UserScores.of(model, history, now=now)
+    again, new = _best_scores(user, model, candidates)
+    is_done = again > -np.inf
+    scored = is_done | (new > -np.inf)
     rows = np.flatnonzero(allowed & scored)
     if not candidates.is_valued:
-        # For one user the likelihood never contradicts the score, so without values the score alone decides, and only
-        # assets in the response need a likelihood.
-        rows = rows[strongest(limit, best[rows], candidates.tie_break[rows])]
-    likelihoods = mode.calibration.growth(
-        best[rows], activity_of(history.timestamps, inputs.moment, model.horizon_days)
+        # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
+        # of them can be in the response, and only these need a likelihood.
+        done, fresh = rows[is_done[rows]], rows[~is_done[rows]]
+        rows = np.concatenate([done, fresh[strongest(limit, new[fresh], candidates.tie_break[fresh])]])
+    repeats, discoveries = (
+        np.where(best[rows] > -np.inf, mode.calibration.growth(best[rows], user.activity), -np.inf)
+        for mode, best in ((model.repeats, again), (model.discoveries, new))
     )
+    likelihoods = np.maximum(repeats, discoveries)
+    scores = np.where(repeats >= discoveries, again[rows], new[rows])
     above = likelihoods >= model.action_weight_floor
-    rows, likelihoods = rows[above], likelihoods[above]
-    order = strongest(limit, *_keys(rows, likelihoods, best, candidates))
+    rows, likelihoods, scores = rows[above], likelihoods[above], scores[above]
+    order = strongest(limit, *_keys(rows, likelihoods, scores, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
 
 
@@ -92,19 +86,48 @@ def rank_by_history(
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
 
 
+def _best_scores(
+    user: UserScores, model: Model, candidates: Candidates
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best score of each asset's actions that the user did, and of those that they never did; each of shape
+    (assets,), -inf where there is none."""
+    discoveries, known = user.discoveries, user.inputs.known
+    repeats = user.repeats[: known.shape[0]]
+    if model.withheld.size:
+        is_withheld = np.zeros(discoveries.shape[0], np.bool_)
+        is_withheld[model.withheld] = True
+        discoveries = np.where(is_withheld, -np.inf, discoveries)
+        repeats = np.where(is_withheld[known], -np.inf, repeats)
+    again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
+    rows = candidates.row_of_action[known]
+    np.maximum.at(again, rows[rows >= 0], repeats[rows >= 0])
+    actions = candidates.recommended_actions
+    if candidates.best_action_is_only_one:
+        new[candidates.row_of_action[actions]] = discoveries[actions]
+    else:
+        np.maximum.at(new, candidates.row_of_action[actions], discoveries[actions])
+    if user.inputs.unknown is not None:
+        _add_unknown(again, new, user, user.inputs.unknown, model, candidates)
+    return again, new
+
+
 def _add_unknown(
-    best: NDArray[np.float64],
-    scores: NDArray[np.float64],
+    again: NDArray[np.float64],
+    new: NDArray[np.float64],
+    user: UserScores,
     unknown: UnknownActions,
     model: Model,
     candidates: Candidates,
 ) -> None:
     """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
-    for (event_type, asset_id), score in zip(unknown.actions, scores[unknown.first :].tolist(), strict=True):
-        row = candidates.columns.rows.get(asset_id)
-        if row is None or event_type in model.never_recommended:
+    repeats, discoveries = user.repeats[user.inputs.known.shape[0] :], user.discoveries[unknown.first :]
+    scores = [*repeats.tolist(), *discoveries[unknown.done :].tolist()]
+    for number, (action, score) in enumerate(zip(unknown.actions, scores, strict=True)):
+        row = candidates.columns.rows.get(action.asset_id)
+        if row is None or action.event_type in model.never_recommended:
             continue
-        if is_recommended(event_type, candidates.item_event_types):
+        if is_recommended(action.event_type, candidates.item_event_types):
+            best = again if number < unknown.done else new
             best[row] = max(best[row], score)
 
 
