@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from nextbest.scoring.kernels import DAY_SECONDS
 
-ACTIVITY_NAMES = ("log_events", "log_days_since_last", "log_events_last_horizon", "within_visit")
+ACTIVITY_NAMES = (
+    "log_events",
+    "log_days_since_last",
+    "log_events_last_horizon",
+    "within_visit",
+    "within_visit_log_events_last_horizon",
+)
 VISIT_HALF_LIFE_HOURS = 1.0
 """How fast a visit is over: ``within_visit`` is 1 right after an event and 0.5 so much later."""
 
@@ -65,8 +71,9 @@ def activity_of(timestamps: NDArray[np.float64], now: float, horizon_days: float
     """How active a user is, as ``ACTIVITY_NAMES``; ``timestamps`` ascending seconds, ``now`` in seconds."""
     count = timestamps.shape[0]
     if not count:
-        return np.array([0.0, np.log1p(horizon_days), 0.0, 0.0])
+        return np.array([0.0, np.log1p(horizon_days), 0.0, 0.0, 0.0])
     since_days = max(0.0, (now - float(timestamps[-1])) / DAY_SECONDS)
     recent = count - int(np.searchsorted(timestamps, now - horizon_days * DAY_SECONDS, side="left"))
     within_visit = 0.5 ** (since_days * 24.0 / VISIT_HALF_LIFE_HOURS)
-    return np.array([np.log1p(count), np.log1p(since_days), np.log1p(recent), within_visit])
+    log_recent = np.log1p(recent)
+    return np.array([np.log1p(count), np.log1p(since_days), log_recent, within_visit, within_visit * log_recent])

@@ -82,7 +82,7 @@ def rank_by_history(
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
             weights[row] = max(weights[row], entry.base_weight)
     rows = np.flatnonzero(allowed & (likelihoods > 0))
-    order = strongest(limit, *_keys(rows, likelihoods[rows], weights, candidates))
+    order = strongest(limit, *_keys(rows, likelihoods[rows], weights[rows], candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
 
 
@@ -135,4 +135,4 @@ def _keys(
     rows: NDArray[np.int64], likelihoods: NDArray[np.float64], scores: NDArray[np.float64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], ...]:
     """What ``rows`` are ordered by: likelihood, VALUE (section 7.4), the uncalibrated score, then the name."""
-    return likelihoods, candidates.value[rows], scores[rows], candidates.tie_break[rows]
+    return likelihoods, candidates.value[rows], scores, candidates.tie_break[rows]
