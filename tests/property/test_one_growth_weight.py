@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,9 +44,12 @@ def calibration(random: np.random.Generator) -> Calibration:
     """A map that is flat in places, so that many growth weights are equal."""
     knots, levels = np.sort(random.normal(size=4)), np.sort(random.normal(size=4))
     levels[1] = levels[2]
-    count = int(random.choice([3, len(ACTIVITY_NAMES)]))  # as many as in files of version 2, or all
-    seen = np.sort(random.normal(size=(2, count)), axis=0)
-    return Calibration(knots, levels, 0.7, random.normal(size=count), -1.0, np.sort(levels), levels, seen)
+    seen = np.sort(random.normal(size=(2, len(ACTIVITY_NAMES))), axis=0)
+    coefficients = random.normal(size=len(ACTIVITY_NAMES))
+    anywhen = Calibration(knots, levels, 0.7, coefficients, -1.0, np.sort(levels), levels, seen)
+    return (
+        replace(anywhen, after_event=replace(anywhen, slope=1.3, intercept=1.0)) if random.random() < 0.5 else anywhen
+    )
 
 
 def mode(random: np.random.Generator, size: int, chosen: list[Kernel]) -> Mode:
@@ -64,7 +68,8 @@ def mode(random: np.random.Generator, size: int, chosen: list[Kernel]) -> Mode:
         )
         links = random.normal(size=(2, 2)).astype(np.float32)
         np.fill_diagonal(links, 0.0)
-        pooled = Pooled(random.normal(size=3).astype(np.float32), links, 20.0)
+        first_time = links * 0.5 if random.random() < 0.5 else None
+        pooled = Pooled(random.normal(size=3).astype(np.float32), links, 20.0, first_time)
         own = random.normal(size=size).astype(np.float32)
         terms.append(Term(f"term {number}", kernel, own, influence, timing if number else None, pooled))
     prior = random.random(size).astype(np.float32)

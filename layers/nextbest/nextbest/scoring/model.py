@@ -146,6 +146,25 @@ class Model:
         return [[(names[column], column) for column in np.flatnonzero(row).tolist()] for row in leads]
 
     @cached_property
+    def follows_known(self) -> bool:
+        """Whether known actions lead to what nobody ever did: not in artifacts before version 3."""
+        return any(term.pooled is not None and term.pooled.first_time is not None for term in self.discoveries.terms)
+
+    @cached_property
+    def leads_to_first(self) -> NDArray[np.bool_]:
+        """Whether doing an action leads to something with its asset that nobody ever did, and that may be recommended;
+        shape (actions,)."""
+        type_index, asset_index = self.type_index, dict[str, int]()
+        types = np.array([type_index[event_type] for event_type, _ in self.actions], np.int64)
+        assets = [asset_index.setdefault(asset_id, len(asset_index)) for _, asset_id in self.actions]
+        is_done = np.zeros((len(asset_index), len(type_index)), np.bool_)
+        is_done[assets, types] = True
+        leads = np.zeros((len(type_index), len(type_index)), np.bool_)
+        for row, follows in enumerate(self.types_after):
+            leads[row, [column for name, column in follows if name not in self.never_recommended]] = True
+        return np.asarray((leads[types] & ~is_done[assets]).any(axis=1))
+
+    @cached_property
     def tie_breaks(self) -> NDArray[np.float64]:
         """A number drawn from each action's name: the highest comes first among equal scores, whatever the order of the
         actions."""
@@ -231,13 +250,6 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
     arrays[f"{name}.prior"] = mode.prior
     if mode.pooled_prior is not None:
         arrays[f"{name}.pooled_prior"] = mode.pooled_prior
-    arrays[f"{name}.knots"] = mode.calibration.knots
-    arrays[f"{name}.levels"] = mode.calibration.levels
-    arrays[f"{name}.coefficients"] = mode.calibration.coefficients
-    arrays[f"{name}.tilted_knots"] = mode.calibration.tilted_knots
-    arrays[f"{name}.logits"] = mode.calibration.logits
-    if mode.calibration.activity_range is not None:
-        arrays[f"{name}.activity_range"] = mode.calibration.activity_range
     terms: list[dict[str, Any]] = []
     for number, term in enumerate(mode.terms):
         key = f"{name}.{number}"
@@ -257,8 +269,24 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
             entry["pooled_gap_days"] = term.pooled.gap_days
             arrays[f"{key}.pooled_own"] = term.pooled.own
             arrays[f"{key}.pooled_same_asset"] = term.pooled.same_asset
+            if term.pooled.first_time is not None:
+                arrays[f"{key}.pooled_first_time"] = term.pooled.first_time
         terms.append(entry)
-    return {"terms": terms, "slope": mode.calibration.slope, "intercept": mode.calibration.intercept}
+    return {"terms": terms, **_dismantle_calibration(name, mode.calibration, arrays)}
+
+
+def _dismantle_calibration(name: str, calibration: Calibration, arrays: Arrays) -> dict[str, Any]:
+    arrays[f"{name}.knots"] = calibration.knots
+    arrays[f"{name}.levels"] = calibration.levels
+    arrays[f"{name}.coefficients"] = calibration.coefficients
+    arrays[f"{name}.tilted_knots"] = calibration.tilted_knots
+    arrays[f"{name}.logits"] = calibration.logits
+    if calibration.activity_range is not None:
+        arrays[f"{name}.activity_range"] = calibration.activity_range
+    entry: dict[str, Any] = {"slope": calibration.slope, "intercept": calibration.intercept}
+    if calibration.after_event is not None:
+        entry["after_event"] = _dismantle_calibration(f"{name}.after_event", calibration.after_event, arrays)
+    return entry
 
 
 def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
@@ -288,27 +316,32 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int,
         _assemble_term(f"{name}.{number}", term, arrays, count, type_count)
         for number, term in enumerate(entry["terms"])
     )
-    activity_range = pooled_prior = None
-    coefficients = artifact.vector(arrays, f"{name}.coefficients", "f")
-    if coefficients.shape[0] > len(ACTIVITY_NAMES):
-        raise ValueError(f"there are {coefficients.shape[0]} coefficients of {len(ACTIVITY_NAMES)} activities")
-    if f"{name}.activity_range" in arrays:
-        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, coefficients.shape[0]))
+    pooled_prior = None
     if f"{name}.pooled_prior" in arrays:
         pooled_prior = artifact.vector(arrays, f"{name}.pooled_prior", "f", type_count + 1)
+    calibration = _assemble_calibration(name, entry, arrays)
+    if "after_event" in entry:
+        after_event = _assemble_calibration(f"{name}.after_event", entry["after_event"], arrays)
+        calibration = replace(calibration, after_event=after_event)
+    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
+
+
+def _assemble_calibration(name: str, entry: dict[str, Any], arrays: Arrays) -> Calibration:
+    activity_range = None
+    if f"{name}.activity_range" in arrays:
+        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
     knots, levels = _curve(arrays, f"{name}.knots", f"{name}.levels")
     tilted_knots, logits = _curve(arrays, f"{name}.tilted_knots", f"{name}.logits")
-    calibration = Calibration(
+    return Calibration(
         knots,
         levels,
         artifact.finite(entry["slope"]),
-        coefficients,
+        artifact.vector(arrays, f"{name}.coefficients", "f", len(ACTIVITY_NAMES)),
         artifact.finite(entry["intercept"]),
         tilted_knots,
         logits,
         activity_range,
     )
-    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
 
 
 def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Term:
@@ -327,7 +360,10 @@ def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, 
         own = artifact.vector(arrays, f"{key}.pooled_own", "f", type_count + 1)
         side = type_count if arrays[f"{key}.pooled_same_asset"].size else 0
         same_asset = artifact.matrix(arrays, f"{key}.pooled_same_asset", "f", (side, side))
-        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]))
+        first_time = None
+        if f"{key}.pooled_first_time" in arrays:
+            first_time = artifact.matrix(arrays, f"{key}.pooled_first_time", "f", (side, side))
+        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]), first_time)
     return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
 
 

@@ -17,6 +17,7 @@ from nextbest.errors import InvalidInput
 from nextbest.scoring.model import Model, tie_break
 from nextbest.scoring.score import Inputs, UserScores
 from nextbest.scoring.selection import strongest
+from nextbest.scoring.unknown import UnknownActions
 
 
 def recommend(
@@ -93,36 +94,58 @@ def choose(
     values: NDArray[np.float64] | None = None,
 ) -> Ranking:
     """The best of what was scored; ``user`` has scores of repeats if these are allowed."""
-    done, eligible = user.inputs.done, user.discoveries
+    done, eligible, unknown = user.inputs.done, user.discoveries, user.inputs.unknown
     repeats = user.repeats if allow_repeats else user.repeats[:0]
     done = done[: repeats.shape[0]]
     values = model.values if values is None else values
-    ties, withheld, unknown = model.tie_breaks, model.withheld, user.inputs.unknown
-    if unknown is not None:
-        count = len(unknown.actions)
-        ties = np.concatenate([ties, list(map(tie_break, unknown.actions))])
-        withheld = np.concatenate([withheld, unknown.first + unknown.of_types(model.never_recommended)])
-        if values is not None:
-            values = np.concatenate([values, np.ones(count)])
-        if allowed is not None:
-            allowed = np.concatenate([allowed, np.zeros(count, np.bool_)])
-    if withheld.size:
-        allowed = np.ones(eligible.shape[0], np.bool_) if allowed is None else allowed.copy()
-        allowed[withheld] = False
+    allowed = _allowed(model, unknown, allowed)
     if allowed is not None:
         eligible = np.where(allowed, eligible, -np.inf)
         repeats = np.where(allowed[done], repeats, -np.inf)
     if values is not None:
-        return _by_value(model, user, eligible, repeats, values, ties, limit)
-    slots = strongest(limit, repeats, ties[done])
-    places = strongest(limit, eligible, ties)
-    scores = np.concatenate([repeats[slots], eligible[places]])
+        return _by_value(model, user, eligible, repeats, values, limit)
+    slots = strongest(limit, repeats, _ties_at(model, unknown, done))
+    places = strongest(limit, eligible[: len(model.actions)], model.tie_breaks)
+    if unknown is not None:
+        places = np.concatenate([places, np.arange(unknown.first, eligible.shape[0])])
+        places = places[strongest(limit, eligible[places], _ties_at(model, unknown, places))]
     again = model.repeats.calibration.growth(repeats[slots], user.activity)
     new = model.discoveries.calibration.growth(eligible[places], user.activity)
     order = _merged(again, new)[:limit]
-    growth = np.concatenate([again, new])
-    places, slots = np.concatenate([done[slots], places]), np.concatenate([slots, np.full(places.shape[0], -1)])
-    return Ranking(places[order], slots[order], growth[order], scores[order], user.inputs)
+    return Ranking(
+        np.concatenate([done[slots], places])[order],
+        np.concatenate([slots, np.full(places.shape[0], -1)])[order],
+        np.concatenate([again, new])[order],
+        np.concatenate([repeats[slots], eligible[places]])[order],
+        user.inputs,
+    )
+
+
+def _allowed(
+    model: Model, unknown: UnknownActions | None, allowed: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """The mask of all that may be recommended, (actions + unknown actions,); None: everything. A mask over the model's
+    actions leaves unknown ones out, and so do event types that are never recommended."""
+    if allowed is None and not model.never_recommended:
+        return None
+    count = 0 if unknown is None else len(unknown.actions)
+    mask = np.ones(len(model.actions), np.bool_) if allowed is None else allowed
+    mask = np.append(mask, np.full(count, allowed is None))
+    mask[model.withheld] = False
+    if unknown is not None:
+        mask[unknown.first + unknown.of_types(model.never_recommended)] = False
+    return mask
+
+
+def _ties_at(model: Model, unknown: UnknownActions | None, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What equal scores at ``places`` are ordered by."""
+    if unknown is None:
+        return model.tie_breaks[places]
+    known = places < unknown.first
+    ties = np.zeros(places.shape[0])
+    ties[known] = model.tie_breaks[places[known]]
+    ties[~known] = [tie_break(unknown.actions[place]) for place in (places[~known] - unknown.first).tolist()]
+    return ties
 
 
 def _by_value(
@@ -131,16 +154,18 @@ def _by_value(
     discoveries: NDArray[np.float64],
     repeats: NDArray[np.float64],
     values: NDArray[np.float64],
-    ties: NDArray[np.float64],
     limit: int,
 ) -> Ranking:
-    """The same by growth weight times value. Here the floor comes first: without values, what is under it is last."""
+    """The same by growth weight times value; unknown actions have a value of 1. Here the floor comes first: without
+    values, what is under it is last."""
     done = user.inputs.done[: repeats.shape[0]]
     scores, slots = discoveries.copy(), np.full(discoveries.shape[0], -1)
     growth = model.discoveries.calibration.growth(scores, user.activity)
     scores[done], slots[done] = repeats, np.arange(done.shape[0])
     growth[done] = model.repeats.calibration.growth(repeats, user.activity)
     possible = (scores > -np.inf) & (growth >= model.action_weight_floor)
+    values = np.append(values, np.ones(scores.shape[0] - values.shape[0]))
+    ties = _ties_at(model, user.inputs.unknown, np.arange(scores.shape[0]))
     places = strongest(limit, np.where(possible, growth * values, -np.inf), ties)
     return Ranking(places, slots[places], growth[places], scores[places], user.inputs)
 

@@ -18,7 +18,7 @@ from nextbest.domain.history import History
 from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
-from nextbest.scoring.unknown import UnknownActions
+from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,9 @@ class Inputs:
         indices = np.fromiter(positions, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
         known = indices[seen]
-        unknown = None
-        if seen.shape[0] < indices.shape[0] and model.scores_unknown:
+        has_unknown = seen.shape[0] < indices.shape[0] and model.scores_unknown
+        if has_unknown:
             seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
-            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0])
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])
         timestamps = history.timestamps
@@ -61,6 +60,12 @@ class Inputs:
         ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
+        followed = np.flatnonzero(model.leads_to_first[known]) if model.follows_known else np.zeros(0, np.int64)
+        if followed.shape[0] > MOST_FOLLOWED:
+            followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
+        unknown = None
+        if has_unknown or followed.shape[0]:
+            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0], followed.tolist())
         return cls(known, seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment, unknown)
 
     @property
@@ -144,10 +149,12 @@ def score_done(mode: Mode, inputs: Inputs, size: int) -> NDArray[np.float64]:
 
 def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
     """The score of every action of the model, then of the ``unknown`` ones, shape (actions + unknown actions,)."""
-    scores = mode.prior.astype(np.float64)
-    unknown = inputs.unknown
-    if unknown is not None:
-        scores = np.concatenate([scores, unknown.priors(mode)])
+    unknown, size = inputs.unknown, mode.prior.shape[0]
+    if unknown is None:
+        scores = mode.prior.astype(np.float64)
+    else:
+        scores = np.empty(size + len(unknown.actions))
+        scores[:size], scores[size:] = mode.prior, unknown.priors(mode)
     if not inputs.seen.shape[0]:
         return scores
     for term in mode.terms:

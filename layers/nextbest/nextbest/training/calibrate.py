@@ -9,7 +9,7 @@ regression on that level and the user's activity, then isotonic regression again
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ _FLAT_LOGITS = 0.5
 """How far the nearly constant map rises and falls around the base rate, in logits: scores stay ordered."""
 _LEAST_SLOPE = 0.05
 """Growth must rise with the score, however little the scores predict."""
-_PENALTY = np.array([5.0, *(1.0 for _ in ACTIVITY_NAMES), 1e-3])
+_PENALTY = np.array([5.0, 1.0, 1.0, 1.0, 1e-3])
 """Pull of slope, activities and intercept to 1, 0 and 0, in pairs: it decides where pairs are few."""
 _SMOOTH_PENALTY = 1e-2
 _LARGEST_LOGIT = 40.0
@@ -226,18 +226,6 @@ def _logistic_counts(
     taken = np.repeat([True, False], len(features))
     weight = np.concatenate([positives, pairs - positives])
     return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], _SMOOTH_PENALTY))
-
-
-def crossed_reliability(kinds: Sequence[tuple[CalibrationPairs, CalibrationPairs]]) -> dict[str, Any]:
-    """``reliability`` over all ``kinds`` of pairs, each of two groups of users, measured with the map of its kind that
-    is fitted on the other group."""
-    growth, measured = [], []
-    for one, other in kinds:
-        for pairs, fitted in ((one, other), (other, one)):
-            growth.append(fit_calibration(fitted).growth(pairs.score[:, None], pairs.activity)[:, 0])
-            measured.append(pairs)
-    everything = CalibrationPairs.join(measured)
-    return reliability(np.concatenate(growth), everything.taken, everything.weight)
 
 
 def reliability(growth: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Any]:

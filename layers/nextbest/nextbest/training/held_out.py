@@ -1,44 +1,63 @@
 """The pairs that calibration is fitted on: users and actions of a held-out window, and whether they were taken.
 
-Users are seen at the cut, wherever they are in their lives, and right after some of their events: most requests are
-made within a visit, when far more is taken than at a time drawn at random. Which moments these are must not depend on
-what follows them.
+Users are seen at the cut, wherever they are in their lives, and right after events that are drawn from all: most
+requests are made within a visit, when far more is taken. Which moments these are must not depend on what follows them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.scoring.calibration import Calibration, activity_of
+from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration, activity_of
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.scoring.model import Mode
 from nextbest.training.build import score_matrix
-from nextbest.training.calibrate import CalibrationPairs, crossed_reliability, fit_calibration, pairs_of
+from nextbest.training.calibrate import CalibrationPairs, fit_calibration, pairs_of, reliability
 from nextbest.training.examples import seen_of, spread, targets_of
 from nextbest.training.table import EventTable, Moments
 
 _CELLS = 8_000_000
-"""Users times actions at most."""
+"""Users times actions at most, at the cut, and as many right after events."""
 _GROUP = 256
 _LEAST_GROUPS = 8
 """Users are scored in groups, to bound memory; a few at least, since reliability is measured across groups."""
-_MOMENTS_AFTER_EVENTS = 2
-"""Of each user, evenly spread."""
+_EVENTS_PER_USER = 20
+"""Right after which a user is seen at most, evenly spread."""
+_LEAST_MOMENTS = 500
 _CUT_OFF = 0.2
-"""Where the window is hardly longer than the horizon, moments come from its first fifth: a tenth of the horizon is cut
+"""Where the window is hardly longer than the horizon, events come from its first fifth: a tenth of the horizon is cut
 off on average, and what is taken within a visit is not."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOutPairs:
-    """Groups of users: pairs of users and what they had done, and pairs of users and all other actions, over
-    ``days``."""
+class _Kind:
+    """Groups of pairs of one kind, each group of other users: at the cut, and right after events."""
 
-    repeats: list[CalibrationPairs]
-    discoveries: list[CalibrationPairs]
+    at_cut: list[CalibrationPairs] = field(default_factory=list)
+    after_events: list[CalibrationPairs] = field(default_factory=list)
+
+    def fit(self, groups: slice = slice(None)) -> Calibration:
+        """The maps of some of the groups."""
+        calibration = fit_calibration(CalibrationPairs.join(self.at_cut[groups]))
+        after = CalibrationPairs.join(self.after_events[groups])
+        return replace(calibration, after_event=fit_calibration(after)) if after.taken.any() else calibration
+
+    def all_pairs(self, groups: slice) -> CalibrationPairs:
+        """Some of the groups, at the cut and after events."""
+        return CalibrationPairs.join([*self.at_cut[groups], *self.after_events[groups]])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutPairs:
+    """Pairs of users and what they had done, and of users and everything else, with what was taken in ``days``."""
+
+    repeats: _Kind
+    discoveries: _Kind
     days: float
 
     @classmethod
@@ -56,55 +75,59 @@ class HeldOutPairs:
         """Pairs from ``cut`` to ``now`` (seconds), scored by modes that were learned before the cut."""
         end = float(np.nextafter(now, np.inf))
         horizon_seconds = min(horizon_days * DAY_SECONDS, end - cut)
-        moments = _moments(table, cut, end, horizon_seconds)
-        users = np.unique(moments.users)
         limit = max(1, _CELLS // max(len(table.actions), 1))
-        if len(users) > limit:
-            users = np.sort(random.choice(users, limit, replace=False))
+        at_cut = _at_cut(table, cut, limit, random)
+        latest = max(end - horizon_seconds, cut + _CUT_OFF * (end - cut))
+        after_events = _after_events(table, cut, latest, min(limit, max(len(at_cut), _LEAST_MOMENTS)), random)
+        pairs = cls(_Kind(), _Kind(), horizon_seconds / DAY_SECONDS)
+        users = np.union1d(at_cut.users, after_events.users)
         size = int(np.clip(len(users) // _LEAST_GROUPS, 1, _GROUP))
-        pairs = cls([], [], horizon_seconds / DAY_SECONDS)
         for begin in range(0, len(users), size):
-            group = moments[np.flatnonzero(np.isin(moments.users, users[begin : begin + size]))]
-            ends = _ends_before(table, group, np.minimum(group.nows + horizon_seconds, end))
-            taken = targets_of(table, group.ends, ends).toarray() > 0
-            seen = seen_of(table, group)
-            activity = _activity(table, group, horizon_days)
-            count = len(np.unique(group.users))
-            for mode, possible, groups in (
-                (repeats, seen, pairs.repeats),
-                (discoveries, ~seen, pairs.discoveries),
-            ):
-                scores = score_matrix(mode, table, group)
-                groups.append(pairs_of(scores, taken, possible, activity, random, users=count))
+            for moments, name in ((at_cut, "at_cut"), (after_events, "after_events")):
+                chunk = moments[np.flatnonzero(np.isin(moments.users, users[begin : begin + size]))]
+                ends = _ends_before(table, chunk, np.minimum(chunk.nows + horizon_seconds, end))
+                taken = targets_of(table, chunk.ends, ends).toarray() > 0
+                seen = seen_of(table, chunk)
+                activity = _activity(table, chunk, horizon_days)
+                count = len(np.unique(chunk.users))
+                for kind, mode, possible in ((pairs.repeats, repeats, seen), (pairs.discoveries, discoveries, ~seen)):
+                    scores = score_matrix(mode, table, chunk)
+                    groups: list[CalibrationPairs] = getattr(kind, name)
+                    groups.append(pairs_of(scores, taken, possible, activity, random, users=count))
         return pairs
 
-    def fit(self) -> tuple[Calibration, Calibration]:
-        """The maps of repeats and of discoveries."""
-        repeats, discoveries = (fit_calibration(CalibrationPairs.join(groups)) for groups in self._kinds())
-        return repeats, discoveries
+    def reliability(self, *, allow_repeats: bool) -> dict[str, Any]:
+        """Of everything that is recommended with repeats or without, each half of the users measured with the maps that
+        are fitted on the other half."""
+        kinds: Sequence[_Kind] = (self.repeats, self.discoveries) if allow_repeats else (self.discoveries,)
+        halves = (slice(0, None, 2), slice(1, None, 2))
+        growth, measured = [], []
+        for kind in kinds:
+            for fitted, other in (halves, halves[::-1]):
+                pairs = kind.all_pairs(other)
+                growth.append(kind.fit(fitted).growth(pairs.score[:, None], pairs.activity)[:, 0])
+                measured.append(pairs)
+        everything = CalibrationPairs.join(measured)
+        return reliability(np.concatenate(growth), everything.taken, everything.weight)
 
-    def reliability(self, allow_repeats: bool) -> dict[str, object]:
-        """Of everything that the mode recommends, each half of the users measured with the maps of the other half."""
-        kinds = self._kinds() if allow_repeats else (self.discoveries,)
-        halves = [(CalibrationPairs.join(groups[::2]), CalibrationPairs.join(groups[1::2])) for groups in kinds]
-        return crossed_reliability(halves)
 
-    def _kinds(self) -> tuple[list[CalibrationPairs], list[CalibrationPairs]]:
-        return self.repeats, self.discoveries
+def _at_cut(table: EventTable, cut: float, limit: int, random: np.random.Generator) -> Moments:
+    """At most ``limit`` of the users known at ``cut``."""
+    users = np.flatnonzero(table.ends_before(cut) > table.starts[:-1])
+    if len(users) > limit:
+        users = np.sort(random.choice(users, limit, replace=False))
+    return Moments.at(table, users, cut)
 
 
-def _moments(table: EventTable, cut: float, end: float, horizon_seconds: float) -> Moments:
-    """All users known at ``cut``, and users right after their events from there on, as long as the horizon ends before
-    ``end``."""
-    known = np.flatnonzero(table.ends_before(cut) > table.starts[:-1])
-    latest = max(end - horizon_seconds, cut + _CUT_OFF * (end - cut))
+def _after_events(table: EventTable, cut: float, latest: float, limit: int, random: np.random.Generator) -> Moments:
+    """Users right after at most ``limit`` of the events from ``cut`` up to ``latest``, as requests are distributed."""
     last_of_basket = table.tie_end - 1 == np.arange(len(table.time))
-    after = np.flatnonzero(last_of_basket & (table.time >= cut) & (table.time < latest))
+    events = np.flatnonzero(last_of_basket & (table.time >= cut) & (table.time < latest))
     owners = table.user
-    after = after[spread(owners[after], _MOMENTS_AFTER_EVENTS)]
-    return Moments.joined(
-        [Moments.at(table, known, cut), Moments(owners[after], table.tie_end[after], table.time[after])]
-    )
+    events = events[spread(owners[events], _EVENTS_PER_USER)]
+    if len(events) > limit:
+        events = np.sort(random.choice(events, limit, replace=False))
+    return Moments(owners[events], table.tie_end[events], table.time[events])
 
 
 def _ends_before(table: EventTable, moments: Moments, times: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -119,11 +142,8 @@ def _ends_before(table: EventTable, moments: Moments, times: NDArray[np.float64]
 
 
 def _activity(table: EventTable, moments: Moments, horizon_days: float) -> NDArray[np.float64]:
-    return np.array(
-        [
-            activity_of(table.time[begin:end], now, horizon_days)
-            for begin, end, now in zip(
-                table.starts[moments.users].tolist(), moments.ends.tolist(), moments.nows.tolist(), strict=True
-            )
-        ]
-    )
+    activity = np.zeros((len(moments), len(ACTIVITY_NAMES)))
+    begins = table.starts[moments.users].tolist()
+    for row, (begin, end, now) in enumerate(zip(begins, moments.ends.tolist(), moments.nows.tolist(), strict=True)):
+        activity[row] = activity_of(table.time[begin:end], now, horizon_days)
+    return activity

@@ -159,17 +159,17 @@ class _Trainer:
             horizon_days=self.program.horizon_days,
             random=self.random,
         )
-        calibrations = dict(zip(refined, pairs.fit(), strict=True))
+        calibrations = {"repeats": pairs.repeats.fit(), "discoveries": pairs.discoveries.fit()}
         modes, reports = {}, {}
         for name, (tuner, draft) in drafts.items():
             blend = refined[name].blend
             final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
             mode = build_mode(len(self.table.actions), blend.parts, final, calibrations[name])
-            modes[name] = with_pooled(mode, self.table)
+            modes[name] = with_pooled(mode, self.table, self.cuts[-1])
             reports[name] = {
                 **self.report(tuner, draft, refined[name]),
                 "calibration_window_days": pairs.days,
-                "calibration": pairs.reliability(tuner.allow_repeats),
+                "calibration": pairs.reliability(allow_repeats=tuner.allow_repeats),
             }
         return modes, {
             "tuning_window_days": (self.now - self.cuts[-1]) / DAY_SECONDS,
