@@ -148,7 +148,8 @@ class Model:
     @cached_property
     def follows_known(self) -> bool:
         """Whether known actions lead to what nobody ever did: not in artifacts before version 3."""
-        return any(term.pooled is not None and term.pooled.first_time is not None for term in self.discoveries.terms)
+        terms = self.discoveries.terms if self.scores_unknown else ()
+        return any(term.pooled is not None and term.pooled.first_time is not None for term in terms)
 
     @cached_property
     def leads_to_first(self) -> NDArray[np.bool_]:
