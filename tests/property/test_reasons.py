@@ -52,19 +52,17 @@ def average_weights(mode: Mode) -> NDArray[np.float64]:
     return total
 
 
-@given(averaged_models(), events, st.booleans())
+@given(averaged_models(), events)
 @settings(max_examples=100, deadline=None)
 def test_reasons_add_up_to_the_difference_from_the_average_user(
-    model: Model, taken: list[tuple[str, str, float]], allow_repeats: bool
+    model: Model, taken: list[tuple[str, str, float]]
 ) -> None:
     history = History.from_events(taken)
     done = {model.position[action] for action in history.actions if action in model.position}
     never_done = sorted(set(range(len(model.actions))) - done)
-    mode = model.mode_for(allow_repeats, bool(done))
-    added = average_weights(mode)
-    for place, item in enumerate(
-        explain(model, history, model.actions, now=NOW, allow_repeats=allow_repeats, strongest=EVERYTHING)
-    ):
+    added_again, added_new = average_weights(model.repeats), average_weights(model.discoveries)
+    for place, item in enumerate(explain(model, history, model.actions, now=NOW, strongest=EVERYTHING)):
+        mode, added = (model.repeats, added_again) if place in done else (model.discoveries, added_new)
         comparison = item.comparison
         average = float(mode.prior[place]) + added[:, place].sum()
         assert comparison.average_score == pytest.approx(average, rel=1e-4, abs=1e-4)
@@ -73,15 +71,15 @@ def test_reasons_add_up_to_the_difference_from_the_average_user(
         assert own + comparison.other_amount == pytest.approx(item.score - comparison.average_score, abs=1e-9)
 
 
-@given(averaged_models(), events, st.booleans(), st.lists(st.text(min_size=1) | st.sampled_from(HOSTILE), min_size=1))
+@given(averaged_models(), events, st.lists(st.text(min_size=1) | st.sampled_from(HOSTILE), min_size=1))
 @settings(max_examples=150, deadline=None)
 def test_points_add_up_and_there_is_a_sentence_with_the_names_as_they_are(
-    model: Model, taken: list[tuple[str, str, float]], allow_repeats: bool, names: list[str]
+    model: Model, taken: list[tuple[str, str, float]], names: list[str]
 ) -> None:
     history = History.from_events(taken)
     chosen = dict(zip([asset_id for _, asset_id in (*model.actions, *history.actions)], names * 20, strict=False))
     reasoner = Reasoner(history, lambda asset_id: chosen.get(asset_id, asset_id), now=NOW, trained=True)
-    for item in explain(model, history, model.actions, now=NOW, allow_repeats=allow_repeats, strongest=3):
+    for item in explain(model, history, model.actions, now=NOW, strongest=3):
         reasons = reasoner.of(item)
         comparison = item.comparison
         parts = sum(reason.points for reason in reasons.reasons) + reasons.other_points
@@ -109,7 +107,7 @@ def test_a_model_of_before_compares_with_somebody_who_did_nothing(
     points = np.array([-1.0, 1.0])
     mode = Mode(np.zeros(1, np.float32), (), Calibration(points, points, 1.0, np.zeros(3), 0.0, points, points), None)
     model = Model([Action("do", "a0")], mode, mode, 30.0, 14.0, 0.0, NOW)
-    (item,) = explain(model, history, model.actions, now=NOW, allow_repeats=True)
+    (item,) = explain(model, history, model.actions, now=NOW)
     reasons = Reasoner(history, lambda _: name, now=NOW, trained=True).of(item)
     assert item.comparison.average_score == item.prior_share
     assert reasons.sentence == "Popular with everyone; nothing in their history speaks for or against it."

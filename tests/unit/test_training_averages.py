@@ -41,6 +41,6 @@ def test_a_model_that_was_stored_gives_the_same_reasons(model: Model) -> None:
     history = next(iter(histories_of(EVENTS).values()))
     stored = Model.from_bytes(model.to_bytes())
     assert model.repeats.terms
-    one, other = (explain(each, history, model.actions, now=NOW, allow_repeats=True) for each in (model, stored))
+    one, other = (explain(each, history, model.actions, now=NOW) for each in (model, stored))
     assert one == other
     assert any(item.comparison.average_score != item.prior_share for item in one)

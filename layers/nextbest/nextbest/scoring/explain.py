@@ -12,9 +12,8 @@ from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.errors import NotFound
 from nextbest.scoring.averages import average_parts
-from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.model import Model
-from nextbest.scoring.score import Inputs, influence_shares, score_all, self_shares
+from nextbest.scoring.model import Mode, Model
+from nextbest.scoring.score import Inputs, UserScores, influence_shares, self_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AverageComparison:
     """A user against the average user: ``score - average_score = Σ differences' amounts + other_amount``.
 
     ``differences`` are the strongest; ``other_amount`` is the sum of the ones not listed and of what the user did not
@@ -77,31 +76,49 @@ class Explanation:
     prior_share: float
     contributions: tuple[Contribution, ...]
     other_share: float
-    comparison: Comparison
+    comparison: AverageComparison
 
 
 def explain(
-    model: Model,
-    history: History,
-    actions: Iterable[tuple[str, str]],
-    *,
-    now: float,
-    allow_repeats: bool,
-    strongest: int = 5,
+    model: Model, history: History, actions: Iterable[tuple[str, str]], *, now: float, strongest: int = 5
 ) -> list[Explanation]:
     """Why the user's ``actions`` score as they do at ``now``; one explanation each, in their order.
 
     ``actions`` are usually those of the recommendations just returned. ``strongest`` bounds the contributions listed.
     Raises NotFound for an action that the model does not know.
     """
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode_for(allow_repeats, inputs.seen.size > 0)
-    scores = score_all(mode, inputs)
-    priors = mode.prior if inputs.unknown is None else np.concatenate([mode.prior, inputs.unknown.priors(mode)])
+    user = UserScores.of(model, history, now=now)
     base = history.base_weight_vector(model.half_life_days, now)
-    explanations = []
     requested = [Action(*action) for action in actions]
-    targets = np.array([_position(model, inputs, action) for action in requested], np.int64)
+    targets = np.array([_position(model, user.inputs, action) for action in requested], np.int64)
+    slots = {place: slot for slot, place in enumerate(user.inputs.done.tolist())}
+    is_done = np.array([place in slots for place in targets.tolist()], np.bool_)
+    done = [history.actions[place] for place in user.inputs.seen.tolist()]
+    explanations: dict[int, Explanation] = {}
+    for mode, rows in ((model.repeats, np.flatnonzero(is_done)), (model.discoveries, np.flatnonzero(~is_done))):
+        priors, shares = _parts(mode, user.inputs, targets[rows])
+        averages, average_shares = average_parts(mode, user.inputs, targets[rows])
+        parts = zip(rows.tolist(), priors.tolist(), shares, averages.tolist(), average_shares, strict=True)
+        for row, prior, own, average, average_own in parts:
+            order = np.argsort(-np.abs(own), kind="stable")
+            listed = [slot for slot in order[:strongest].tolist() if own[slot] != 0.0]
+            seen = user.inputs.seen[listed].tolist()
+            contributions = tuple(
+                Contribution(history.actions[place], float(base[place]), float(own[slot]))
+                for slot, place in zip(listed, seen, strict=True)
+            )
+            other = float(np.delete(own, listed).sum())
+            target = int(targets[row])
+            score = float(user.repeats[slots[target]] if target in slots else user.discoveries[target])
+            growth = mode.calibration.growth(np.array([score, average]), user.activity).tolist()
+            comparison = AverageComparison(average, *compare(done, own, average_own, score - average, strongest), *growth)
+            explanations[row] = Explanation(requested[row], score, prior, contributions, other, comparison)
+    return [explanations[row] for row in range(len(requested))]
+
+
+def _parts(mode: Mode, inputs: Inputs, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The prior of each of ``targets``, and what each action of the history adds to it (targets, seen)."""
+    priors = mode.prior if inputs.unknown is None else np.concatenate([mode.prior, inputs.unknown.priors(mode)])
     shares = np.zeros((targets.shape[0], inputs.seen.shape[0]))
     known = slice(0, inputs.known.shape[0])
     for term in mode.terms if inputs.seen.shape[0] else ():
@@ -118,34 +135,7 @@ def explain(
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
-    averages, average_shares = average_parts(mode, inputs, targets)
-    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
-    done = [history.actions[place] for place in inputs.seen.tolist()]
-    for row, action in enumerate(requested):
-        order = np.argsort(-np.abs(shares[row]), kind="stable")
-        listed = [slot for slot in order[:strongest].tolist() if shares[row, slot] != 0.0]
-        contributions = tuple(
-            Contribution(
-                history.actions[int(inputs.seen[slot])], float(base[inputs.seen[slot]]), float(shares[row, slot])
-            )
-            for slot in listed
-        )
-        other = float(np.delete(shares[row], listed).sum())
-        target = int(targets[row])
-        score, average = float(scores[target]), float(averages[row])
-        growth, average_growth = mode.calibration.growth(np.array([score, average]), activity).tolist()
-        comparison = compare(done, shares[row], average_shares[row], score - average, strongest)
-        explanations.append(
-            Explanation(
-                action,
-                score,
-                float(priors[target]),
-                contributions,
-                other,
-                Comparison(average, *comparison, growth, average_growth),
-            )
-        )
-    return explanations
+    return priors[targets].astype(np.float64), shares
 
 
 def compare(
