@@ -24,7 +24,7 @@ from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, key_of, text,
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import InUse, NotFound
+from nextbest.errors import InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.configuration import decode_program, program_key, while_it_lives
 from nextbest.store.histories import Histories, log_row
@@ -174,7 +174,7 @@ class Imports(Histories):
             except WriteRefused as refused:
                 present = decode_program(self._table.get(program_key(program_id_of(incarnation))))
                 if present is None or present.program.incarnation != incarnation:
-                    raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+                    raise ProgramNotFound(program_id_of(incarnation)) from refused
                 continue
             return new
         raise InUse(f"too many imports into {program_id_of(incarnation)} begin and end at once")

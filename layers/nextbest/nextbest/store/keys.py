@@ -129,9 +129,8 @@ def event_sk(event: Event) -> str:
         parts.append(escape(event.event_id))
     sk = EVENT_PREFIX + "#".join(parts)
     if len(sk.encode()) > _SORT_KEY_BYTES:
-        raise InvalidInput(
-            f"event_type, asset_id and event id together exceed {_SORT_KEY_BYTES - 32} bytes", field="asset_id"
-        )
+        problem = "the type of the event, the id of what it is about and its own id together exceed"
+        raise InvalidInput(f"{problem} {_SORT_KEY_BYTES - 32} bytes", field="asset_id")
     return sk
 
 
