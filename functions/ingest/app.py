@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, SQSRe
 
 from nextbest.actionhub.bus import bus_message
 from nextbest.domain.events import MICROSECONDS
+from nextbest.errors import InvalidInput
 from nextbest.logic.events import EventMessage, ingest
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.store.environment import open_store
@@ -46,7 +47,10 @@ def ingest_record(record: SQSRecord, lambda_context: Any = None) -> None:
     """Store one message in the time that is left. Raises InvalidInput for one that is not in our format."""
     logger.set_correlation_id(record.message_id)
     with in_time(lambda_context):
-        store(EventMessage.from_json(record.body), record.message_id)
+        body = record.get("body")
+        if not isinstance(body, str):
+            raise InvalidInput("a record of the queue has no body, so there is nothing to store")
+        store(EventMessage.from_json(body, now=time.time()), record.message_id)
 
 
 def store(message: EventMessage, message_id: str) -> None:

@@ -136,7 +136,13 @@ def test_the_documented_call_of_sam_itself_answers(stack: DockerStack, sam_optio
     result = run(
         str(Path(sys.executable).with_name("sam")),
         *("local", "invoke", "ActionsFunction", "--event", "events/actions/get-actions.json"),
-        *("--env-vars", str(stack.state / "variables.json"), *sam_options),
+        *(
+            "--template",
+            ".aws-sam/local/template.yaml",
+            "--env-vars",
+            str(stack.state / "variables.json"),
+            *sam_options,
+        ),
         **{name: value for name, value in variables.items() if name.startswith("AWS_")},
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.infrastructure.cloudformation import TEMPLATE
-from tools.benchmarks.cost import PRICES, Prices
 from tools.benchmarks.idle import idle_bill
+from tools.benchmarks.prices import PRICES, Prices
 from tools.local.key import PARAMETERS
 from tools.local.template import translated_template
 

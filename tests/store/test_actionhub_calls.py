@@ -290,3 +290,99 @@ def test_labels_are_refused_beyond_what_a_program_may_have(call: Caller, label: 
     # What is there can still be changed
     assert put(range(10))[0] == 200
     assert call("GET", "/labels")[1]["total"] == most
+
+
+SETTINGS = {
+    "program_name": "Tea house",
+    "high_engagement_threshold": 4,
+    "event_relevance_decay": 30,
+    "action_weight_floor": 0.25,
+    "description": "the one at the corner",
+    "horizon_days": 30,
+    "never_recommended": ["return"],
+    "done_once": ["sign_up"],
+    "event_type_order": [{"event_type": "upgrade", "after": ["sign_up", "invite"]}],
+}
+
+
+@pytest.mark.parametrize("changed", [{}, *({name: value} for name, value in SETTINGS.items())], ids=str)
+def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) -> None:
+    # Given a program of which every setting was set
+    assert call("PUT", "/program", SETTINGS)[0] == 200
+    other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
+        "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
+        "done_once": [], "event_type_order": [],
+    }  # fmt: skip
+    sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
+    # When some are sent, beside the name
+    assert call("PUT", "/program", sent)[0] == 200
+    # Then the others are as before
+    expected = {"program_id": PROGRAM.program_id, **SETTINGS, **sent}
+    assert call("GET", "/program") == (200, {name: value for name, value in expected.items() if value != []})
+
+
+def test_what_is_read_can_be_written_back(call: Caller) -> None:
+    call("PUT", "/program", SETTINGS)
+    settings = call("GET", "/program")[1]
+
+    assert call("PUT", "/program", settings)[0] == 200
+    assert call("GET", "/program")[1] == settings
+
+
+def test_the_settings_of_the_contract_are_all_that_is_named_where_no_other_was_set(call: Caller) -> None:
+    created = call("POST", "/programs", {"program_name": "Tea", "program_id": "tea"})
+    assert created[0] == 200
+
+    assert call("GET", "/program", program_id="tea")[1] == {
+        "program_id": "tea",
+        "program_name": "Tea",
+        "high_engagement_threshold": 3,
+        "event_relevance_decay": 365,
+        "action_weight_floor": 0.0,
+        "description": "",
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/programs"), ("PUT", "/program")])
+@pytest.mark.parametrize("name", ["horizon", "decay", "half_life_days", "program_names", ""])
+def test_a_setting_that_is_not_known_is_refused_by_its_name(call: Caller, method: str, path: str, name: str) -> None:
+    before = call("GET", "/program")
+
+    assert call(method, path, {"program_name": "Tea", name: 7}) == (
+        422,
+        {
+            "detail": [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", name],
+                    "msg": "Extra inputs are not permitted",
+                    "input": 7,
+                }
+            ]
+        },
+    )
+    assert call("GET", "/program") == before
+    assert [program.program_id for program in call.store.list_programs()] == [PROGRAM.program_id]
+
+
+def test_the_id_of_a_program_cannot_be_changed(call: Caller) -> None:
+    assert call("PUT", "/program", {"program_name": "Tea", "program_id": PROGRAM.program_id})[0] == 200
+
+    status, answer = call("PUT", "/program", {"program_name": "Other", "program_id": "tea"})
+
+    assert (status, answer["detail"][0]["loc"]) == (422, ["body", "program_id"])
+    assert call("GET", "/program")[1]["program_name"] == "Tea"
+
+
+def test_the_status_after_a_reset_says_so(call: Caller) -> None:
+    assert call("GET", "/program/status")[1]["status_id"] == "program_created"
+
+    assert call("PUT", "/program/reset")[0] == 200
+
+    status = call("GET", "/program/status")[1]
+    assert (status["status_id"], status["message"]) == (
+        "program_reset",
+        "the program was reset: it has no model until the next rebase",
+    )
+    assert call("PUT", "/program/rebase")[0] == 200
+    assert call("GET", "/program/status")[1]["status_id"] == "program_rebase_queued"

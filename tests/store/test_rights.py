@@ -176,7 +176,7 @@ def test_queued_events_of_a_deleted_user_do_not_come_back(
     delete(store, artifacts)
     # When they arrive
     (message,) = sent
-    stored = ingest(store, EventMessage.from_json(message))
+    stored = ingest(store, EventMessage.from_json(message, now=NOW))
     # Then only the others' are stored
     assert stored.accepted == 1
     assert NAME not in everything(table, artifacts)

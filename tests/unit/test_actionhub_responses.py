@@ -10,14 +10,14 @@ from pydantic import BaseModel, TypeAdapter
 from nextbest.actionhub.actions import user_actions
 from nextbest.actionhub.assets import AssetItem
 from nextbest.actionhub.hot_routes import UserNextActionList
-from nextbest.actionhub.programs import ProgramDetails, ProgramSettings
+from nextbest.actionhub.program_settings import ProgramDetails, ProgramSettings
 from nextbest.actionhub.segments import SegmentItem
 from nextbest.actionhub.users import UserHistory, UserHistoryEvent, time_of
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US, LATEST_TIMESTAMP_US, Event
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import EventTypeOrder, Program
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
 from nextbest.store.base import ProgramState
@@ -157,12 +157,20 @@ def test_the_members_of_an_entry_are_in_the_contracts_order(model: type[BaseMode
     assert list(model.model_fields) == members
 
 
-def test_what_is_never_recommended_is_named_only_where_it_was_set() -> None:
+def test_settings_beyond_the_contract_are_named_only_where_they_were_set() -> None:
     plain = ProgramDetails.of(Program("shop")).model_dump()
     assert list(plain) == list(ProgramSettings.model_fields)
     assert ProgramDetails.of(Program("shop", never_recommended=("return",))).model_dump() == {
         **plain,
         "never_recommended": ["return"],
+    }
+    order = (EventTypeOrder("upgrade", ("sign_up",)),)
+    once = Program("shop", done_once=("sign_up",), event_type_order=order, horizon_days=30)
+    assert ProgramDetails.of(once).model_dump() == {
+        **plain,
+        "horizon_days": 30,
+        "done_once": ["sign_up"],
+        "event_type_order": [{"event_type": "upgrade", "after": ["sign_up"]}],
     }
 
 

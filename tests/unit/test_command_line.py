@@ -14,7 +14,7 @@ from tools.cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
-    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load"),
+    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load", "rebase"),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
 }

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from nextbest.domain.access_keys import split_key
+from nextbest.personalize.protocol.signature import SignatureRefused
+from nextbest.personalize.protocol.signed_caller import SignedCaller
+from nextbest.store.dynamo import DynamoStore
 from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
+from nextbest.web.request import Request
 from tools.cli.commands.deployment import _issue_key
 from tools.cli.deployment import Deployment, OperationFailed
 from tools.cli.doctor import Finding, examine
@@ -125,6 +135,74 @@ def test_no_key_of_a_deployment_is_made_from_the_public_master_secret(session: b
     with pytest.raises(OperationFailed, match="public one of local stacks"):
         _issue_key(found, argparse.Namespace())
     assert session.client("dynamodb").scan(TableName="events")["Items"] == []
+
+
+class _Api(BaseHTTPRequestHandler):
+    """An API that checks the signature of any call, and reads keys where ``issue-key`` writes them."""
+
+    store: ClassVar[DynamoStore]
+    master_secret: ClassVar[str]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request("POST", self.path, headers=headers, body=body)
+        caller = SignedCaller.of(request, lambda: self.master_secret)
+        status, content = 200, b'{"datasetGroups": []}'
+        try:
+            caller.prove(self.store.access_key(caller.key_id), now=time.time())
+        except SignatureRefused as refused:
+            status, content = 403, b'{"__type": "%s"}' % refused.code.encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/x-amz-json-1.1")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing: the test looks at the answers."""
+
+
+@pytest.fixture
+def api(session: boto3.Session) -> Iterator[Deployment]:
+    """A deployment whose API has the master secret of its parameter."""
+    found = deployment(session, protected=True)
+    _Api.store, _Api.master_secret = found.store(), found.master_secret()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Api)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield replace(found, url=f"http://127.0.0.1:{server.server_address[1]}")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_key_is_issued_that_the_api_accepts(api: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _issue_key(api, argparse.Namespace()) == 0
+
+    key_id, secret = split_key(capsys.readouterr().out.strip())
+    stored = api.store().access_key(key_id)
+    assert stored is not None
+    assert stored.accepts(secret, now=NOW)
+    assert stored.opens_every_program
+
+
+def test_no_key_is_issued_that_the_api_would_refuse(api: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    _Api.master_secret = "another secret, of another deployment"
+
+    with pytest.raises(OperationFailed, match=r"InvalidSignature.*not that of the parameter /nextbest/stack/"):
+        _issue_key(api, argparse.Namespace())
+
+    assert capsys.readouterr().out == ""
+    assert list(api.store().access_keys()) == []
+
+
+def test_no_key_is_issued_where_the_api_does_not_answer(api: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OperationFailed, match="does not answer"):
+        _issue_key(replace(api, url=NOBODY), argparse.Namespace())
+
+    assert capsys.readouterr().out == ""
+    assert list(api.store().access_keys()) == []
 
 
 def store_secret(session: boto3.Session, secret: str) -> None:

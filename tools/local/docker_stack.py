@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
-from tools.local.build import BUILT_TEMPLATE, sam
+from tools.local.build import LOCAL_TEMPLATE, sam
 from tools.local.docker import HOST_NAME, bridge_address, remove_containers
 from tools.local.doors import forward_by_service, forward_to, require_token
 from tools.local.engines import CREDENTIALS, REGION, start_engines
@@ -212,7 +212,7 @@ def sam_environment(token: str, url: str) -> dict[str, str]:
 def sam_command(name: str, host: str, port: int, *, variables_file: Path, options: Sequence[str]) -> list[str]:
     """The command line of ``sam local start-api`` or ``start-lambda``."""
     return [
-        *(sam(), "local", name, "--template", str(BUILT_TEMPLATE), "--config-file", str(_CONFIG)),
+        *(sam(), "local", name, "--template", str(LOCAL_TEMPLATE), "--config-file", str(_CONFIG)),
         *("--host", host, "--port", str(port), "--env-vars", str(variables_file)),
         # AWS's emulator in the containers invokes a function for whoever finds it.
         *("--container-host", host, "--container-host-interface", host),

@@ -3,6 +3,7 @@
     NextbestError
     ├── InvalidInput          the caller's fault: what was wrong, where, and what is allowed
     │   ├── FilterSyntaxError     a filter expression that cannot be parsed or bound
+    │   ├── InvalidTime           what is no time of an event
     │   ├── FileUnusable          a file of events that is missing, damaged, no text, or lacks columns
     │   ├── CannotBeStored        data that the database refuses for good, such as an item over its limit
     │   └── QuotaExceeded         a documented limit of ours
@@ -51,6 +52,14 @@ class FilterSyntaxError(InvalidInput):
     def __init__(self, message: str, *, position: int | None = None) -> None:
         super().__init__(message, field="filterExpression")
         self.position = position
+
+
+class InvalidTime(InvalidInput):
+    """What is no time of an event. ``problem`` is the reason, without the field's name before it."""
+
+    def __init__(self, problem: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field} {problem}" if field else problem, field=field)
+        self.problem = problem
 
 
 class FileUnusable(InvalidInput):

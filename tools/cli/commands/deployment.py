@@ -84,12 +84,9 @@ def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
 
 
 def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
-    from nextbest.domain.access_keys import SCOPES, issue_key
-    from nextbest.logic.programs import new_key_id
+    from tools.cli.operator_key import issue_operator_key
 
-    key, text = issue_key(deployment.master_secret(), new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
-    deployment.store().put_access_key(key)
-    print(text)
+    print(issue_operator_key(deployment, random=SystemRandom()))
     return 0
 
 

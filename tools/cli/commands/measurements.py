@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.cli.commands.options import add_command
+from tools.cli.commands.options import add_command, add_event_files, row_rules
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
@@ -24,8 +25,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_evaluate(commands: Commands) -> None:
-    command = add_command(commands, "evaluate", "compare our model with the classic methods on a file of events")
-    command.add_argument("file", type=Path, help="CSV or CSV.gz with user_id, event_type, asset_id, timestamp")
+    command = add_command(commands, "evaluate", "compare our model with the classic methods on files of events")
+    add_event_files(command)
     command.add_argument("--test-share", type=float, default=0.1, help="share of the events in the test window")
     command.add_argument("--time-budget-seconds", type=float, help="time to train in (default: that of a rebase)")
     command.add_argument("--users", type=int, default=3000, help="most users to judge on, drawn at random")
@@ -42,11 +43,20 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from nextbest.errors import FileUnusable
     from nextbest.training.plan import TIME_BUDGET_SECONDS
-    from tools.evaluation.evaluate import run
+    from tools.cli.event_files import expand_files
+    from tools.evaluation.evaluate import NOT_EVALUATED, run
 
-    run(
-        options.file,
+    rules = row_rules(options, time.time())
+    try:
+        files = expand_files(options.files)
+    except FileUnusable as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return NOT_EVALUATED
+    return run(
+        files,
+        rules,
         test_share=options.test_share,
         time_budget_seconds=options.time_budget_seconds or TIME_BUDGET_SECONDS,
         users=options.users,
@@ -54,8 +64,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         seed=options.seed,
         plots=options.plots,
         json_file=options.json,
+        allow_rejects=options.allow_rejects,
     )
-    return 0
 
 
 def _add_bench(commands: Commands) -> None:
@@ -131,7 +141,8 @@ def _add_cost(commands: Commands) -> None:
 
 
 def _cost(options: argparse.Namespace) -> int:
-    from tools.benchmarks.cost import PERFORMANCE, PRICES, run
+    from tools.benchmarks.cost import PERFORMANCE, run
+    from tools.benchmarks.prices import PRICES
 
     if not PERFORMANCE.exists():
         print("docs/performance.json does not exist yet: run `make bench` first", file=sys.stderr)

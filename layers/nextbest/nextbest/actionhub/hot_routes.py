@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import pydantic
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AfterValidator, Field
+from pydantic import Field, PlainValidator
 from pydantic_core import PydanticKnownError
 
 from nextbest.actionhub.calls import ResourceRouter
@@ -33,13 +33,13 @@ from nextbest.actionhub.errors import NOT_FOUND, USER_HISTORY_NOT_FOUND, Invalid
 from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, GetActions, PostEvents
 from nextbest.actionhub.resolver import encodable, validated
 from nextbest.domain.access_keys import READ, WRITE
-from nextbest.domain.events import MAX_LABELS, Event
-from nextbest.errors import NotFound
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, MAX_LABELS, Event, to_microseconds
+from nextbest.domain.times import BEFORE_1970, TOO_LATE, format_time, parse_seconds, parse_time
+from nextbest.errors import InvalidTime, NotFound
 from nextbest.web.request import Request
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The latest time that an event may have: validation takes no arguments of ours.
-_latest: ContextVar[datetime | None] = ContextVar("latest", default=None)
+# Seconds since 1970, by which the times of events are judged: validation takes no arguments of ours.
+_now: ContextVar[float] = ContextVar("now")
 
 actions_router = ResourceRouter("users")
 events_router = ResourceRouter("events")
@@ -105,19 +105,20 @@ def read_get_actions(request: Request) -> GetActions:
     return GetActions(**validated(actions_router, request))
 
 
-def _within_bounds(time: datetime) -> datetime:
-    """The time in UTC, which is meant where no offset is given; refused before 1970 and after ``_latest``."""
-    moment = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    if moment < _EPOCH:
-        raise PydanticKnownError("greater_than_equal", {"ge": _iso(_EPOCH)})
-    latest = _latest.get()
-    if latest is not None and moment > latest:
-        raise PydanticKnownError("less_than_equal", {"le": _iso(latest)})
-    return moment
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
+def _read_time(value: object) -> int:
+    """Microseconds since 1970 of a time in any form of ``domain/times.py``; refused as FastAPI refuses a datetime."""
+    now = _now.get()
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise PydanticKnownError("datetime_type")
+    try:
+        return parse_time(value, now=now) if isinstance(value, str) else parse_seconds(value, now=now)
+    except InvalidTime as error:
+        if error.problem == BEFORE_1970:
+            raise PydanticKnownError("greater_than_equal", {"ge": format_time(0)}) from error
+        if error.problem == TOO_LATE:
+            latest = format_time(to_microseconds(now + FUTURE_SKEW_SECONDS))
+            raise PydanticKnownError("less_than_equal", {"le": latest}) from error
+        raise PydanticKnownError("datetime_from_date_parsing", {"error": f"it {error.problem}"}) from error
 
 
 class UserEvent(ContractModel):
@@ -125,8 +126,8 @@ class UserEvent(ContractModel):
 
     user_id: UserIdText
     event_timestamp: Annotated[
-        datetime,
-        AfterValidator(_within_bounds),
+        int,
+        PlainValidator(_read_time, json_schema_input_type=datetime),
         Field(description="ISO 8601; UTC where no offset is given. Not before 1970, not over 24 hours in the future."),
     ]
     event_type: EventType
@@ -134,8 +135,7 @@ class UserEvent(ContractModel):
     labels: Annotated[list[LabelName], Field(max_length=MAX_LABELS)]
 
     def to_domain(self) -> Event:
-        time_us = (self.event_timestamp - _EPOCH) // timedelta(microseconds=1)
-        return Event(self.user_id, time_us, self.event_type, self.asset_id, labels=tuple(self.labels))
+        return Event(self.user_id, self.event_timestamp, self.event_type, self.asset_id, labels=tuple(self.labels))
 
 
 class UserEventList(ContractModel):
@@ -181,17 +181,17 @@ def post_events(
     raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``collect``
 
 
-def read_post_events(request: Request, latest: datetime) -> PostEvents:
-    """The input of POST /events; events after ``latest`` are refused. Raises as ``parsing.parse_post_events``."""
-    with up_to(latest):
+def read_post_events(request: Request, now: float) -> PostEvents:
+    """The input of POST /events at the time ``now``. Raises as ``parsing.parse_post_events``."""
+    with at_time(now):
         values = validated(events_router, request)
     return PostEvents(events=values.pop("body").to_domain(), **values)
 
 
-def read_event_list(body: object, latest: datetime) -> tuple[Event, ...]:
+def read_event_list(body: object, now: float) -> tuple[Event, ...]:
     """The events in a decoded body of POST /events. Raises InvalidRequest."""
     try:
-        with up_to(latest):
+        with at_time(now):
             return UserEventList.model_validate(body).to_domain()
     except pydantic.ValidationError as error:
         details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
@@ -199,10 +199,10 @@ def read_event_list(body: object, latest: datetime) -> tuple[Event, ...]:
 
 
 @contextmanager
-def up_to(latest: datetime) -> Iterator[None]:
-    """While the body runs, events after ``latest`` are refused."""
-    token = _latest.set(latest)
+def at_time(now: float) -> Iterator[None]:
+    """While the body runs, times of events are judged as of ``now``, in seconds since 1970."""
+    token = _now.set(now)
     try:
         yield
     finally:
-        _latest.reset(token)
+        _now.reset(token)

@@ -10,12 +10,13 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import AfterValidator, ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
+from nextbest.actionhub.documentation import ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
+from nextbest.domain.ids import NO_CONTROL_CHARACTERS
 from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
 
@@ -75,7 +76,7 @@ class KeyDetails(ContractModel):
     active: bool
     ts_created: Annotated[datetime | None, Field(description="Null for a key that was not made by POST /keys.")]
     ts_previous_expires: Annotated[
-        datetime | None, Field(description="Until when the secret of before the last rotation works, too.")
+        datetime | None, Field(description="Until when the secret from before the last rotation still works.")
     ]
 
 
@@ -84,7 +85,7 @@ class KeyList(ContractModel):
 
 
 class KeyWithSecret(KeyDetails):
-    """The key is shown this once."""
+    """The key is shown only once."""
 
     api_key: str
 

@@ -22,6 +22,7 @@ from nextbest.domain.events import (
     MAX_USER_ID_CHARACTERS,
     Event,
 )
+from nextbest.domain.ids import UNSTORABLE, clean_id
 from nextbest.errors import InvalidInput
 from nextbest.web.request import Request
 
@@ -42,7 +43,6 @@ _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 )
-_CONTROL_CHARACTERS_OR_SURROGATES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class PostEvents:
 
 def parse_get_actions(request: Request) -> GetActions:
     """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
-    user_id = request.path_parameters.get("user_id", "")
+    user_id = clean_id(request.path_parameters.get("user_id", ""))
     program_id = request.headers.get("program-id")
     query = dict(request.query)
     limit = _LIMITS.get(query.get("limit", "10"))
@@ -98,7 +98,7 @@ def parse_post_events(request: Request, *, now: float) -> PostEvents:
         return command
     from nextbest.actionhub.hot_routes import read_post_events
 
-    return read_post_events(request, latest)
+    return read_post_events(request, now)
 
 
 def _plain_post_events(request: Request, latest: datetime) -> PostEvents | None:
@@ -132,7 +132,7 @@ def parse_event_list(body: object, *, now: float) -> tuple[Event, ...]:
         return events
     from nextbest.actionhub.hot_routes import read_event_list
 
-    return read_event_list(body, latest)
+    return read_event_list(body, now)
 
 
 def parse_boolean(value: object, *, field: str) -> bool:
@@ -179,9 +179,12 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
 
 
 def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:
+    """Whether a value is an id as it is stored (``domain/ids.py``)."""
     return (
         type(value) is str
         and 0 < len(value) <= max_characters
+        and value[0] != " "
+        and value[-1] != " "
         # The first test is the cheap one: of ASCII, just the control characters are not printable.
-        and ((value.isascii() and value.isprintable()) or not _CONTROL_CHARACTERS_OR_SURROGATES.search(value))
+        and ((value.isascii() and value.isprintable()) or not UNSTORABLE.search(value))
     )

@@ -66,6 +66,13 @@ class ExportedEvent(ContractModel):
     source: str
     recommendation_id: str
     session_id: str
+    event_value: Annotated[
+        float | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="The number that the client gave with the event, such as a price; there only where it did.",
+        ),
+    ] = None
 
     @classmethod
     def of(cls, event: Event) -> ExportedEvent:
@@ -78,6 +85,7 @@ class ExportedEvent(ContractModel):
             source=event.source,
             recommendation_id=event.recommendation_id,
             session_id=event.session_id,
+            event_value=event.event_value,
         )
 
 

@@ -33,7 +33,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that is no event, and why; numbered as EventRow is."""
+    """A row that is not an event, and why; numbered as EventRow is."""
 
     number: int
     line: int

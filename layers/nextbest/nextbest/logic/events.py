@@ -8,14 +8,33 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID
-from nextbest.domain.events import LATEST_TIMESTAMP_US, MAX_USER_ID_CHARACTERS, Event, to_microseconds
+from nextbest.domain.events import (
+    FUTURE_SKEW_SECONDS,
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_USER_ID_CHARACTERS,
+    Event,
+    to_microseconds,
+)
+from nextbest.domain.ids import check_id
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.domain.times import BEFORE_1970, TOO_LATE
+from nextbest.errors import InvalidInput, InvalidTime, NotFound
 from nextbest.store.base import Appended, EventsRefused, MessageQueue, Store, UserStore, events_by_user
 from nextbest.store.keys import event_sk
 
 MESSAGE_BYTES = 200_000
 """SQS takes 256 KB a message; the difference leaves room for JSON's escapes."""
+
+_LENGTHS = {
+    "user_id": MAX_USER_ID_CHARACTERS,
+    "event_type": MAX_EVENT_TYPE_CHARACTERS,
+    "asset_id": MAX_ASSET_ID_CHARACTERS,
+}
+_OPTIONAL_IDS = ("event_id", "source", "recommendation_id", "session_id")
+_MAX_OPTIONAL_ID_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +67,16 @@ class EventMessage:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> EventMessage:
+    def from_json(cls, text: str, *, now: float) -> EventMessage:
         """Inverse of ``to_json``. Raises InvalidInput for anything else: a poison message.
 
-        One row that is no event makes no other one so. A message without an incarnation was sent before there were any,
-        so it is for a program of that time.
+        Ids and times are held to the rules of all ways in; ``now`` is in seconds since 1970. One row that is not an
+        event makes no other one so. A message without an incarnation was sent before there were any, so it is for a
+        program of that time.
         """
         try:
             message = json.loads(text)
-            events, refused = _events(message["events"])
+            events, refused = _events(message["events"], now)
             refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
             program_id = str(message["program_id"])
             incarnation = message.get("incarnation", program_id)
@@ -71,13 +91,13 @@ def _row(event: Event) -> dict[str, Any]:
     return {name: value for name, value in asdict(event).items() if value != ""}
 
 
-def _events(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[Event, ...], dict[int, str]]:
+def _events(rows: Sequence[Mapping[str, Any]], now: float) -> tuple[tuple[Event, ...], dict[int, str]]:
     """The events in the rows of a message, and by its place why a row is none."""
     events: list[Event] = []
     refused: dict[int, str] = {}
     for place, row in enumerate(rows):
         try:
-            events.append(_event(row))
+            events.append(_event(row, now))
         except InvalidInput as error:
             refused[place] = error.message
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -85,17 +105,24 @@ def _events(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[Event, ...], dict[
     return tuple(events), refused
 
 
-def _event(row: Mapping[str, Any]) -> Event:
-    event = Event(**{**row, "labels": tuple(row.get("labels", ()))})
-    names = (event.user_id, event.event_type, event.asset_id)
-    if not all(isinstance(name, str) and name for name in names):
-        raise ValueError("user_id, event_type and asset_id must be non-empty text")
-    for text in (*names, event.event_id, event.source, event.recommendation_id, event.session_id, *event.labels):
-        text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
-    if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
+def _event(row: Mapping[str, Any], now: float) -> Event:
+    ids = {name: check_id(row[name], max_characters=most, field=name) for name, most in _LENGTHS.items()}
+    ids |= {
+        name: check_id(row[name], max_characters=_MAX_OPTIONAL_ID_CHARACTERS, field=name)
+        for name in _OPTIONAL_IDS
+        if row.get(name, "") != ""
+    }
+    labels = row.get("labels", ())
+    if isinstance(labels, str) or len(labels) > MAX_LABELS:
+        raise ValueError(f"labels must be a list of at most {MAX_LABELS}")
+    checked = (check_id(label, max_characters=MAX_LABEL_CHARACTERS, field="a label") for label in labels)
+    event = Event(**{**row, **ids, "labels": tuple(checked)})
+    if isinstance(event.timestamp_us, bool) or not isinstance(event.timestamp_us, int):
         raise ValueError("timestamp_us must be whole microseconds since 1970")
-    if len(event.user_id) > MAX_USER_ID_CHARACTERS:
-        raise ValueError(f"user_id has more than {MAX_USER_ID_CHARACTERS} characters")
+    if event.timestamp_us < 0:
+        raise InvalidTime(BEFORE_1970, field="timestamp_us")
+    if event.timestamp_us > to_microseconds(now + FUTURE_SKEW_SECONDS):
+        raise InvalidTime(TOO_LATE, field="timestamp_us")
     event_sk(event)  # raises InvalidInput for names that are too long together
     return event
 

@@ -9,7 +9,7 @@ from random import Random
 
 from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
-from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, UNFINISHED, is_lost
+from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, RESET, UNFINISHED, is_lost
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.segments import files_of
 from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
@@ -86,10 +86,11 @@ def rebase_status(store: Store, incarnation: Incarnation, *, now: float) -> Stat
     return status
 
 
-def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation) -> int:
+def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, now: float) -> int:
     """Forget all that rebases computed; events and assets stay. How many models were removed. Raises NotFound."""
     store.forget_model(incarnation)
     store.forget_segments(incarnation)
     removed = artifacts.delete_all(f"models/{incarnation}/")
     artifacts.delete_all(files_of(incarnation))
+    store.put_status(Status(incarnation, RESET, "the program was reset: it has no model until the next rebase", now))
     return removed

@@ -99,12 +99,8 @@ class Rebase:
         if state.model is None:
             raise NotFound(f"program {state.program.program_id} has no model yet")
         program = state.program
-        model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
-            half_life_days=float(program.half_life_days),
-            action_weight_floor=program.action_weight_floor,
-            never_recommended=program.never_recommended,
-        )
-        return self._publish_segments(state.program, model, self._load_events())
+        model = Model.from_bytes(self._artifacts.get(state.model.key)).under(program)
+        return self._publish_segments(program, model, self._load_events())
 
     def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
         built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)

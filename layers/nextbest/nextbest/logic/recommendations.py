@@ -17,7 +17,7 @@ from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import Incarnation, Program, out_of_order
 from nextbest.errors import Forbidden, NotFound
 from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_state
 from nextbest.logic.request_quota import RequestQuota
@@ -126,11 +126,7 @@ class Recommender:
         adapted = self._adapted.get(program.incarnation)
         if adapted is not None and adapted[0] == version:
             model = adapted[1]
-        model = model.with_settings(
-            half_life_days=float(program.half_life_days),
-            action_weight_floor=program.action_weight_floor,
-            never_recommended=program.never_recommended,
-        )
+        model = model.under(program)
         self._adapted.put(program.incarnation, (version, model))
         return version, model
 
@@ -169,9 +165,10 @@ def from_history_alone(
     trust = days_again / (days_again + _UNINFORMED_DAYS)
     growth = trust * continued + (1.0 - trust) * np.minimum(continued, UNINFORMED_RATE)
     order = np.argsort(-weights, kind="stable")  # actions are sorted, so equal weights are in the order of their names
-    if program.never_recommended:
+    if program.never_recommended or program.done_once or program.event_type_order:
         types = [history.actions[place].event_type for place in order.tolist()]
-        order = order[~np.isin(types, program.never_recommended)]
+        withheld = out_of_order(program.event_type_order, types).union(program.never_recommended, program.done_once)
+        order = order[~np.isin(types, list(withheld))]
     order = order[:limit]
     # The order is that of the base weights, and no growth weight may contradict it.
     growth = np.minimum.accumulate(growth[order])

@@ -9,7 +9,7 @@ calibration.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
+from nextbest.domain.programs import EventTypeOrder, Program, event_type_order
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
@@ -97,7 +98,7 @@ class Model:
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
     from, infinite where that does not matter. With ``all_new_to_newcomers`` those who did nothing yet are served by
     the discoveries mode even if repeats are allowed: it knows what new users do, and one question gets one answer.
-    ``never_recommended`` are event types that are evidence alone.
+    ``never_recommended``, ``done_once`` and ``event_type_order`` are the program's settings of these names.
     """
 
     actions: Sequence[Action]
@@ -112,15 +113,35 @@ class Model:
     last_event_at: float = math.inf
     all_new_to_newcomers: bool = False
     never_recommended: tuple[str, ...] = ()
+    done_once: tuple[str, ...] = ()
+    event_type_order: tuple[EventTypeOrder, ...] = ()
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
         """Places of the actions whose event type is never recommended."""
-        if not self.never_recommended:
+        return self.places_of(self.never_recommended)
+
+    @cached_property
+    def is_done_once(self) -> NDArray[np.bool_]:
+        """Which actions are of an event type that is done once with an asset, shape (actions,)."""
+        once = np.zeros(len(self.actions), np.bool_)
+        once[self.places_of(self.done_once)] = True
+        return once
+
+    def places_of(self, event_types: Iterable[str]) -> NDArray[np.int64]:
+        """Places of the actions of these event types."""
+        types = sorted(set(event_types))
+        if not types:
             return np.zeros(0, np.int64)
-        never = frozenset(self.never_recommended)
-        places = [place for place, (event_type, _) in enumerate(self.actions) if event_type in never]
-        return np.array(places, np.int64)
+        nothing = np.zeros(0, np.int64)
+        return np.concatenate([self._places_of_type.get(event_type, nothing) for event_type in types])
+
+    @cached_property
+    def _places_of_type(self) -> dict[str, NDArray[np.int64]]:
+        places: dict[str, list[int]] = {}
+        for place, (event_type, _) in enumerate(self.actions):
+            places.setdefault(event_type, []).append(place)
+        return {event_type: np.array(of_type, np.int64) for event_type, of_type in places.items()}
 
     @cached_property
     def position(self) -> dict[tuple[str, str], int]:
@@ -167,21 +188,40 @@ class Model:
         return self.mode(allow_repeats and (did_something or not self.all_new_to_newcomers))
 
     def with_settings(
-        self, *, half_life_days: float, action_weight_floor: float, never_recommended: tuple[str, ...] = ()
+        self,
+        *,
+        half_life_days: float,
+        action_weight_floor: float,
+        never_recommended: tuple[str, ...] = (),
+        done_once: tuple[str, ...] = (),
+        event_type_order: tuple[EventTypeOrder, ...] = (),
     ) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
-        They concern the response, not what was learned: the half-life of base weights, the floor, and the event types
-        that are never recommended.
+        They concern the response, not what was learned: the half-life of base weights, the floor, and which actions are
+        candidates.
         """
-        settings = (half_life_days, action_weight_floor, never_recommended)
-        if (self.half_life_days, self.action_weight_floor, self.never_recommended) == settings:
+        settings = (half_life_days, action_weight_floor, never_recommended, done_once, event_type_order)
+        own = (self.half_life_days, self.action_weight_floor, self.never_recommended)
+        if (*own, self.done_once, self.event_type_order) == settings:
             return self
         return replace(
             self,
             half_life_days=half_life_days,
             action_weight_floor=action_weight_floor,
             never_recommended=never_recommended,
+            done_once=done_once,
+            event_type_order=event_type_order,
+        )
+
+    def under(self, program: Program) -> Model:
+        """The same model under the present settings of its program."""
+        return self.with_settings(
+            half_life_days=float(program.half_life_days),
+            action_weight_floor=program.action_weight_floor,
+            never_recommended=program.never_recommended,
+            done_once=program.done_once,
+            event_type_order=program.event_type_order,
         )
 
     def to_bytes(self) -> bytes:
@@ -229,6 +269,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
         "all_new_to_newcomers": model.all_new_to_newcomers,
         "never_recommended": list(model.never_recommended),
+        "done_once": list(model.done_once),
+        "event_type_order": [[event_type, list(after)] for event_type, after in model.event_type_order],
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -292,6 +334,10 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
         all_new_to_newcomers=bool(header.get("all_new_to_newcomers", False)),
         never_recommended=tuple(map(str, header.get("never_recommended", ()))),
+        done_once=tuple(map(str, header.get("done_once", ()))),
+        event_type_order=event_type_order(
+            (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
+        ),
     )
 
 

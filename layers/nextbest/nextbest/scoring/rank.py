@@ -12,6 +12,7 @@ from nextbest.domain.actions import Recommendation
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.scoring.calibration import activity_of
+from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.model import Model, tie_break
 from nextbest.scoring.score import Inputs, score_all
 from nextbest.scoring.selection import strongest
@@ -33,8 +34,8 @@ def recommend(
     ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
     replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
     program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the model does
-    not know compete with what is known of their event types, unless there is a mask. Event types that the program never
-    recommends are evidence alone. Raises InvalidInput.
+    not know compete with what is known of their event types, unless there is a mask. What the program's
+    settings withhold from the user (``withheld_places``) is evidence alone. Raises InvalidInput.
     """
     _check(model, limit, allowed, values)
     ranking = rank(model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values)
@@ -82,11 +83,10 @@ def rank(
     eligible = scores.copy()
     activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
     values = model.values if values is None else values
-    ties, withheld, unknown = model.tie_breaks, model.withheld, inputs.unknown
+    ties, withheld, unknown = model.tie_breaks, withheld_places(model, history, inputs), inputs.unknown
     if unknown is not None:
         count = len(unknown.actions)
         ties = np.concatenate([ties, list(map(tie_break, unknown.actions))])
-        withheld = np.concatenate([withheld, unknown.first + unknown.of_types(model.never_recommended)])
         if values is not None:
             values = np.concatenate([values, np.ones(count)])
         if allowed is not None:

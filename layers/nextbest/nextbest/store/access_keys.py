@@ -18,7 +18,7 @@ from nextbest.store import keys
 
 _ATTEMPTS = 20
 _COMPLETE = "#"  # sorts before all ids of keys, and is none
-"""The row of an index that has every key of a program of before there were indexes."""
+"""The row of an index that has every key of a program from before there were indexes."""
 
 
 class AccessKeys:
@@ -61,7 +61,7 @@ class AccessKeys:
             return [keys.unescape(key_id) for key_id in ids[1:]]
         if incarnation != program_id_of(incarnation):
             return [keys.unescape(key_id) for key_id in ids]
-        # A program of before there were indexes: its keys are looked for among all, once.
+        # A program from before there were indexes: its keys are looked for among all, once.
         found = [key.key_id for key in self.access_keys() if incarnation in key.programs]
         for key_id in found:
             self._table.put(_index_key(incarnation, key_id), {})

@@ -10,7 +10,7 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,22 @@ class Configuration:
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
         self._update_program(program.incarnation, "SET body_json = :body", {":body": {"S": _settings_json(program)}})
+
+    def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program:
+        """Replace the settings of a program by what ``change`` makes of them, without losing another writer's change.
+
+        The program as it is then. Raises NotFound, InUse, and what ``change`` raises.
+        """
+        for _ in range(_ATTEMPTS):
+            item = self._table.get(program_key(program_id_of(incarnation)))
+            state = decode_program(item)
+            if item is None or state is None or state.program.incarnation != incarnation:
+                raise _gone(incarnation)
+            program = change(state.program)
+            values: Item = {":body": {"S": _settings_json(program)}, ":old": item["body_json"]}
+            if self._update_program(incarnation, "SET body_json = :body", values, "body_json = :old"):
+                return program
+        raise InUse(f"the settings of {program_id_of(incarnation)} are being changed by too many writers at once")
 
     def _update_program(self, incarnation: Incarnation, expression: str, values: Item, condition: str = "") -> bool:
         """Update the program item; False where ``condition`` did not hold. Raises NotFound."""
@@ -288,7 +304,7 @@ def while_it_lives(incarnation: Incarnation) -> tuple[str, Item]:
 def is_incarnation(incarnation: Incarnation) -> tuple[str, Item]:
     """The condition, on the program item, that the program is this incarnation; and its values."""
     condition = "incarnation = :incarnation"
-    if incarnation == program_id_of(incarnation):  # items of before there were incarnations have no attribute for it
+    if incarnation == program_id_of(incarnation):  # items from before there were incarnations have no attribute for it
         condition = f"(attribute_exists(pk) AND attribute_not_exists(incarnation) OR {condition})"
     return condition, {":incarnation": {"S": incarnation}}
 

@@ -11,7 +11,7 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import EventCorrupt
 from nextbest.store import keys
-from nextbest.store.histories import history_events
+from nextbest.store.log_rows import history_events
 from nextbest.store.staged import CurrentVersions
 
 

@@ -8,7 +8,7 @@ An accepted event is two writes, both idempotent and commuting, in this order:
 
 Where the client gave the event an id, a record comes before them: this id is this event, inserted if the id is new.
 Another event with the same id is stored as the one in the record. So clients at the same moment store one event, and
-whoever of them tries again completes it where the first was interrupted.
+the one that tries again completes it where the first was interrupted.
 
 The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
@@ -30,15 +30,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, data, number, text, to_json
-from nextbest.domain.actions import Action
+from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
 from nextbest.domain.events import Event
-from nextbest.domain.history import History, HistoryEvent, identity_of, pack_event, unpack_event
+from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, Unavailable
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventsRefused, events_by_user
+from nextbest.store.log_rows import history_events, log_row, logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 if TYPE_CHECKING:
@@ -391,58 +391,6 @@ def _merged(program: Program, snapshot: Item, members: Iterable[bytes], extra: I
     if not history.folded_for(program.half_life_days):
         raise HistoryCorrupt("the program's half-life was changed")
     return history.encode(program.half_life_days)
-
-
-def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
-    """Key and attributes of an event's row in the log."""
-    extras = {
-        "labels": list(event.labels),
-        "source": event.source,
-        "recommendation_id": event.recommendation_id,
-        "session_id": event.session_id,
-    }
-    body = {name: value for name, value in extras.items() if value}
-    key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
-    return key, {"body_json": to_json(body)} if body else {}
-
-
-def logged_event(user_id: str, row: Item) -> Event:
-    """The event in a row of the log; inverse of ``log_row``. Raises EventCorrupt."""
-    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-    try:
-        extras = data(row) if "body_json" in row else {}
-        labels, *texts = (extras.get(name) for name in ("labels", "source", "recommendation_id", "session_id"))
-        return Event(
-            user_id,
-            timestamp_us,
-            event_type,
-            asset_id,
-            event_id,
-            tuple(labels or ()),
-            *(value or "" for value in texts),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EventCorrupt(f"a row of the event log cannot be read: {error!r}") from error
-
-
-def logged_events(user_id: str, rows: Iterable[Item]) -> Iterator[Event]:
-    """The events in a user's rows of the log; those that cannot be read are left out."""
-    for row in rows:
-        try:
-            yield logged_event(user_id, row)
-        except EventCorrupt as error:
-            logger.warning("a row of the event log is left out", reason=error.message)
-
-
-def history_events(rows: Iterable[Item]) -> Iterator[HistoryEvent]:
-    """What a history holds of a user's rows of the log; those that cannot be read are left out."""
-    for row in rows:
-        try:
-            timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-        except EventCorrupt as error:
-            logger.warning("a row of the event log is left out", reason=error.message)
-            continue
-        yield HistoryEvent(timestamp_us, Action(event_type, asset_id), identity_of(event_id))
 
 
 def decode_snapshot(item: Item) -> History:

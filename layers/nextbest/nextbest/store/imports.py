@@ -27,7 +27,8 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InUse, NotFound
 from nextbest.store import keys
 from nextbest.store.configuration import decode_program, program_key, while_it_lives
-from nextbest.store.histories import Histories, log_row
+from nextbest.store.histories import Histories
+from nextbest.store.log_rows import log_row
 from nextbest.store.staged import (
     ADDED,
     REMOVED,
@@ -52,7 +53,7 @@ _NOTHING_ELSE = (
 _MAY_BE_STAGED = f"(attribute_not_exists({STAGED}) OR {STAGED} < :next)"
 
 Outcome = tuple[str, str, Mapping[str, Any]]
-"""Kind, name and body of a resource that records what became of an import."""
+"""Kind, name and body of a resource that records the outcome of an import."""
 
 
 class _Update(NamedTuple):

@@ -108,6 +108,8 @@ def train(
         last_event_at=last_event_at,
         all_new_to_newcomers=True,
         never_recommended=program.never_recommended,
+        done_once=program.done_once,
+        event_type_order=program.event_type_order,
     )
 
 

@@ -11,6 +11,7 @@ from nextbest.personalize.control.dataset_groups import group_named, list_of_gro
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
+from nextbest.personalize.datasets.sources import ACTION_ID
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
 from nextbest.personalize.protocol.statuses import ACTIVE
 
@@ -52,7 +53,7 @@ def _schema_of(call: ControlCall, program: Program) -> Schema:
     }
     if call.store.resource(program.incarnation, DATASET_GROUP, program.program_id) is not None:
         return Schema.declared(declared)
-    assets = [asset for asset in call.store.assets(program.incarnation) if asset.fields]
+    assets = [asset for asset in call.store.assets(program.incarnation) if asset.fields.keys() - {ACTION_ID}]
     implicit = Schema.observed(assets) if assets else Schema.undeclared()
     return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 

@@ -57,7 +57,8 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
     }
     call.create(VERSION, name, state.program.incarnation, members)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
-    call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
+    horizon_days = solution["period_days"]
+    call.store.change_program(state.program.incarnation, lambda program: replace(program, horizon_days=horizon_days))
     call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 

@@ -42,6 +42,20 @@ def read_properties(text: str | None, *, path: str) -> dict[str, Any]:
     return properties
 
 
+def take_members(properties: dict[str, Any], schema: DatasetSchema, *, path: str) -> dict[str, FieldValue]:
+    """Take the fields of ``schema`` out of ``properties``, in any spelling; their values by the schema's own names.
+
+    Those that are null are left out. Raises InvalidInput for values of the wrong type.
+    """
+    taken: dict[str, FieldValue] = {}
+    for key in list(properties):
+        field = schema.field(key)
+        if field is not None:
+            _, value = _read(key, properties.pop(key), schema, path=path)
+            taken[field.name] = value
+    return {name: value for name, value in taken.items() if value is not None}
+
+
 def check_event_properties(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> None:
     """Raise InvalidInput for reserved keys, keys the schema lacks, and values of the wrong type."""
     for key, value in properties.items():

@@ -118,7 +118,7 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
     lacking = [name for name in ("Credential", "Signature", "SignedHeaders") if not elements.get(name)]
     if lacking:
         raise IncompleteSignature(" ".join(f"Authorization header requires '{name}' parameter." for name in lacking))
-    # An id that is none may hold slashes; the four elements of the scope cannot.
+    # An id that is not one may hold slashes; the four elements of the scope cannot.
     scope = elements["Credential"].rsplit("/", 4)
     if len(scope) != 5 or not all(scope):
         raise IncompleteSignature(

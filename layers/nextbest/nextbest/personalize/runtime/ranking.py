@@ -17,6 +17,7 @@ from nextbest.logic.recommendations import from_history_alone
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import activity_of
+from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
 from nextbest.scoring.score import Inputs, score_all
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
@@ -26,7 +27,8 @@ from nextbest.scoring.unknown import UnknownActions
 class Ranked:
     """Rows of the candidates, most likely first, and how likely (0..1) each is.
 
-    ``scored`` (assets,) is true for assets that have a likelihood: the others can only be explored.
+    ``scored`` (assets,) is true for assets that have a likelihood, be they for this user or not: the others can only be
+    explored.
     """
 
     rows: tuple[int, ...]
@@ -45,17 +47,14 @@ def rank_by_model(
     inputs = Inputs.of(model, history, now)
     mode = model.mode_for(True, inputs.seen.size > 0)
     scores = score_all(mode, inputs)
-    scores[model.withheld] = -np.inf
-    actions = candidates.recommended_actions
-    best = np.full(len(candidates.asset_ids), -np.inf)
-    if candidates.best_action_is_only_one:
-        best[candidates.row_of_action[actions]] = scores[actions]
-    else:
-        np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
-    if inputs.unknown is not None:
-        _add_unknown(best, scores, inputs.unknown, model, candidates)
+    scores[withheld_from_all(model, inputs)] = -np.inf
+    best = _best_of_assets(scores, inputs, candidates)
     scored = best > -np.inf
-    rows = np.flatnonzero(allowed & scored)
+    if model.done_once or model.event_type_order:
+        # What is not for this user now is known, so it is not explored either.
+        scores[withheld_from_user(model, history, inputs)] = -np.inf
+        best = _best_of_assets(scores, inputs, candidates)
+    rows = np.flatnonzero(allowed & (best > -np.inf))
     if not candidates.is_valued:
         # For one user the likelihood never contradicts the score, so without values the score alone decides, and only
         # assets in the response need a likelihood.
@@ -67,6 +66,19 @@ def rank_by_model(
     rows, likelihoods = rows[above], likelihoods[above]
     order = strongest(limit, *_keys(rows, likelihoods, best, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
+
+
+def _best_of_assets(scores: NDArray[np.float64], inputs: Inputs, candidates: Candidates) -> NDArray[np.float64]:
+    """The highest score of each asset's actions, shape (assets,); -inf where it has none."""
+    actions = candidates.recommended_actions
+    best = np.full(len(candidates.asset_ids), -np.inf)
+    if candidates.best_action_is_only_one:
+        best[candidates.row_of_action[actions]] = scores[actions]
+    else:
+        np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
+    if inputs.unknown is not None:
+        _add_unknown(best, scores, inputs.unknown, candidates)
+    return best
 
 
 def rank_by_history(
@@ -87,24 +99,26 @@ def rank_by_history(
         if row is not None and is_recommended(entry.event_type, item_event_types):
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
             weights[row] = max(weights[row], entry.base_weight)
-    rows = np.flatnonzero(allowed & (likelihoods > 0))
+    scored = likelihoods > 0
+    rows = np.flatnonzero(allowed & scored)
     order = strongest(limit, *_keys(rows, likelihoods[rows], weights, candidates))
-    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
+    if program.done_once or program.event_type_order:
+        done = (candidates.columns.rows.get(asset_id, -1) for event_type, asset_id in history.actions
+                if is_recommended(event_type, item_event_types))  # fmt: skip
+        scored[[row for row in done if row >= 0]] = True
+    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), scored)
 
 
 def _add_unknown(
     best: NDArray[np.float64],
     scores: NDArray[np.float64],
     unknown: UnknownActions,
-    model: Model,
     candidates: Candidates,
 ) -> None:
     """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
     for (event_type, asset_id), score in zip(unknown.actions, scores[unknown.first :].tolist(), strict=True):
         row = candidates.columns.rows.get(asset_id)
-        if row is None or event_type in model.never_recommended:
-            continue
-        if is_recommended(event_type, candidates.item_event_types):
+        if row is not None and is_recommended(event_type, candidates.item_event_types):
             best[row] = max(best[row], score)
 
 
