@@ -66,22 +66,39 @@ class Histories:
         """
         first = self._as_first_sent(program.incarnation, events)
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
-        rows = [log_row(program, event) for event in distinct]
-        refused: dict[ItemKey, str] = {}
+        accepted, refused = self._log(program, distinct)
+        logged = [event for place, event in enumerate(distinct) if place not in refused]
+        behind = self._refresh(program, logged, at_once=refresh_histories)
+        if refused:
+            reasons = {log_row(program, distinct[place])[0]: reason for place, reason in refused.items()}
+            places = {place: log_row(program, event)[0] for place, event in enumerate(first)}
+            raise EventsRefused({place: reasons[key] for place, key in places.items() if key in reasons})
+        return Appended(accepted, duplicates=len(events) - accepted, histories_behind=behind)
+
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events without an id of the client's, and leave histories alone: ``mark_users`` has to follow.
+
+        Raises EventsRefused for events that cannot be stored, once all others are.
+        """
+        distinct = {(event.user_id, keys.event_sk(event)): (place, event) for place, event in enumerate(events)}
+        accepted, refused = self._log(program, [event for _, event in distinct.values()])
+        if refused:
+            places = [place for place, _ in distinct.values()]
+            raise EventsRefused({places[place]: reason for place, reason in refused.items()})
+        return Appended(accepted, duplicates=len(events) - accepted)
+
+    def _log(self, program: Program, events: Sequence[Event]) -> tuple[int, Mapping[int, str]]:
+        """Log distinct events: how many were new, and by place the reasons why others cannot be stored."""
+        rows = [log_row(program, event) for event in events]
+        refused: Mapping[int, str] = {}
         try:
             new = self._table.insert_new(rows)
         except SomeCannotBeStored as error:
-            new = error.new
-            refused = {rows[place][0]: reason for place, reason in error.reasons.items()}
-        known = [row for row, is_new in zip(rows, new, strict=True) if not is_new and row[0] not in refused]
+            new, refused = error.new, error.reasons
+        known = [row for place, row in enumerate(rows) if not new[place] and place not in refused]
         if known and read_import_state(self._table, program.incarnation).open:
             in_parallel(lambda row: self._take_from_import(*row), known)
-        logged = [event for event, (key, _) in zip(distinct, rows, strict=True) if key not in refused]
-        behind = self._refresh(program, logged, at_once=refresh_histories)
-        if refused:
-            reasons = ((place, refused.get(log_row(program, event)[0])) for place, event in enumerate(first))
-            raise EventsRefused({place: reason for place, reason in reasons if reason is not None})
-        return Appended(accepted=sum(new), duplicates=len(events) - sum(new), histories_behind=behind)
+        return sum(new), refused
 
     def _refresh(self, program: Program, events: Sequence[Event], *, at_once: bool) -> int:
         """Add logged events to the histories of their users, or mark these; for how many users that was not possible.
