@@ -221,7 +221,7 @@ class Table:
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
 
     def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> Sequence[BatchStatementResponseTypeDef]:
-        """What became of each of up to 25 PartiQL statements."""
+        """The result of each of up to 25 PartiQL statements."""
         return self.client.batch_execute_statement(Statements=statements)["Responses"]
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
