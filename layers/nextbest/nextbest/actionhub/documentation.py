@@ -96,7 +96,9 @@ def responses(
 ) -> dict[int, OpenAPIResponse]:
     """Every status that a route may answer with."""
     done: OpenAPIResponse = {"description": "Done"}
-    texts = {media_type: {"schema": {"type": "string"}} for media_type in media_types if media_type.startswith("text/")}
+    texts: dict[str, Any] = {
+        media_type: {"schema": {"type": "string"}} for media_type in media_types if media_type.startswith("text/")
+    }
     if texts:
         done["content"] = texts
     described = {200: done}
