@@ -315,7 +315,7 @@ class Histories:
 
         A position is the sort key of an event. Events that do not count, as an import stages them, leave gaps.
         """
-        if after is not None and not keys.is_event_sk(after):
+        if after is not None and not keys.is_log_position(after):
             raise InvalidInput("this is no position in a user's events", field="next_token")
         rows, next_position = self._table.query_page(
             keys.user_pk(incarnation, user_id),
