@@ -92,7 +92,7 @@ def test_a_broken_file_moves_with_the_reason_and_stops_no_other(inbox: Inbox) ->
 
 
 def test_a_file_of_many_rows_is_stored_and_waits_for_a_rebase(inbox: Inbox, program: Program) -> None:
-    rows = [f"user-{n % 700},order,drink-{n % 40},{T0 + n}" for n in range(12_000)]
+    rows = [f"user-{n % 700},order,drink-{n % 40},{1_780_000_000 + n}" for n in range(12_000)]
     inbox.drop("many.csv", "\n".join(["user_id,event_type,asset_id,timestamp", *rows]).encode())
 
     report = inbox.report("many.csv")

@@ -27,7 +27,7 @@ from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import FileUnusable, InvalidInput
 from nextbest.event_files.content import is_parquet
 from nextbest.event_files.reader import EventRow, RejectedRow, check_file, read_rows
-from nextbest.event_files.row_counts import Counts, Reason
+from nextbest.event_files.row_counts import Counts, ReasonCount
 from nextbest.event_files.rows import RowRules
 from nextbest.store.base import EventsRefused, MessageQueue, Store, events_by_user
 
@@ -142,7 +142,7 @@ class Report:
             return None
 
     def counts(self) -> Counts:
-        reasons = {entry["reason"]: Reason(entry["rows"], list(entry["lines"])) for entry in self.reasons}
+        reasons = {entry["reason"]: ReasonCount(entry["rows"], list(entry["lines"])) for entry in self.reasons}
         return Counts(self.stored, self.duplicates, reasons)
 
     def update(self, counts: Counts) -> None:

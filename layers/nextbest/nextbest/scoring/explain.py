@@ -111,7 +111,8 @@ def explain(
             target = int(targets[row])
             score = float(user.repeats[slots[target]] if target in slots else user.discoveries[target])
             growth = mode.calibration.growth(np.array([score, average]), user.activity).tolist()
-            comparison = AverageComparison(average, *compare(done, own, average_own, score - average, strongest), *growth)
+            differences, rest = compare(done, own, average_own, score - average, strongest)
+            comparison = AverageComparison(average, differences, rest, *growth)
             explanations[row] = Explanation(requested[row], score, prior, contributions, other, comparison)
     return [explanations[row] for row in range(len(requested))]
 
