@@ -53,10 +53,10 @@ class Deployed:
         (api_id,) = found.stack.physical_ids("AWS::ApiGatewayV2::Api")
         return replace(found, url=self.emulator.api_url(api_id))
 
-    def deploy(self) -> None:
+    def deploy(self, *parameters: str) -> None:
         """Deploy what was built, as docs/operations.md says."""
-        arn = f"arn:aws:s3:::{IMPORT_BUCKET}"
-        self.emulator.sam_deploy(self.template, "Stage=prod", "AlarmEmail=you@example.com", f"ImportBucketArns={arn}")
+        imports = f"ImportBucketArns=arn:aws:s3:::{IMPORT_BUCKET}"
+        self.emulator.sam_deploy(self.template, "Stage=prod", "AlarmEmail=you@example.com", imports, *parameters)
         self.connect()
 
     def update(self, edit: Callable[[Document], None]) -> None:
