@@ -23,7 +23,7 @@ from nextbest.domain.programs import EventTypeOrder, Program
 from nextbest.logic.reasons import Reasoner
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
-from nextbest.scoring.explain import Comparison, Difference
+from nextbest.scoring.explain import AverageComparison, Difference
 from nextbest.store.base import ProgramState
 
 LATTE = Asset("latte", "Caffè latte", ("milk",))
@@ -31,7 +31,7 @@ ORDER = Recommendation("order", "latte", growth_weight=0.75, base_weight=1.5, sc
 REVIEW = Recommendation("review", "mocha", growth_weight=0.25, base_weight=0.0, score=1.0)
 NAMES = {"latte": "Caffè latte"}
 TEA = Action("order", "tea")
-COMPARISON = Comparison(1.0, (Difference(TEA, 1.25, is_little=False),), -0.25, 0.75, 0.25)
+COMPARISON = AverageComparison(1.0, (Difference(TEA, 1.25, is_little=False),), -0.25, 0.75, 0.25)
 EXPLANATION = Explanation(Action("order", "latte"), 2.0, 0.5, (Contribution(TEA, 0.25, 1.25),), 0.25, COMPARISON)
 HISTORY = History.from_events([(*TEA, 0.0), (*TEA, 86_400.0)])
 

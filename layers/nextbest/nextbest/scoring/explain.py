@@ -37,7 +37,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AverageComparison:
     """A user against the average user: ``score - average_score = Σ differences' amounts + other_amount``.
 
     ``differences`` are the strongest; ``other_amount`` is the sum of the ones not listed and of what the user did not
@@ -77,7 +77,7 @@ class Explanation:
     prior_share: float
     contributions: tuple[Contribution, ...]
     other_share: float
-    comparison: Comparison
+    comparison: AverageComparison
 
 
 def explain(
@@ -142,7 +142,7 @@ def explain(
                 float(priors[target]),
                 contributions,
                 other,
-                Comparison(average, *comparison, growth, average_growth),
+                AverageComparison(average, *comparison, growth, average_growth),
             )
         )
     return explanations
