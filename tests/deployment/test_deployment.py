@@ -162,8 +162,9 @@ def test_a_new_stack_takes_over_the_table_and_the_bucket_of_a_deleted_one(
     cloudformation.delete_stack(StackName=STACK)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig=QUICKLY)
 
-    arguments = ["--stack", STACK, "--table", deployment.table_name, "--bucket", deployment.bucket]
-    assert main(["import-resources", *arguments]) == 0
+    arguments = ["import-resources", "--stack", STACK, "--table", deployment.table_name, "--bucket"]
+    assert main([*arguments, "of-nobody-at-all"]) == 1
+    assert main([*arguments, deployment.bucket]) == 0
     deployed.deploy()
 
     found = deployed.deployment()

@@ -6,6 +6,7 @@ pydantic. So this is imported by them only where a request is wrong, or right in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,7 +41,7 @@ from nextbest.errors import InvalidTime, NotFound
 from nextbest.web.request import Request
 
 # Seconds since 1970, by which the times of events are judged: validation takes no arguments of ours.
-_now: ContextVar[float] = ContextVar("now")
+_now: ContextVar[float] = ContextVar("now", default=math.inf)
 
 actions_router = ResourceRouter("users")
 events_router = ResourceRouter("events")
