@@ -175,6 +175,7 @@ def test_a_warm_environment_reads_everything_at_once(runtime: Runtime, programs:
     [
         ({}, {"action-of-dd", "new"}),
         ({"done_once": ("TAKEN",)}, {"new"}),
+        ({"action_weight_floor": 0.5}, {"new"}),
         ({"never_recommended": ("TAKEN",)}, set()),
         ({"event_type_order": (EventTypeOrder("TAKEN", ("VIEWED",)),)}, set()),
         ({"event_type_order": (EventTypeOrder("TAKEN", ("VIEWED", "TAKEN")),)}, {"action-of-dd", "new"}),
