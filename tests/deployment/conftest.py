@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import boto3
@@ -14,10 +15,10 @@ import httpx
 import pytest
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from nextbest.domain.access_keys import SCOPES, issue_key
 from tests.deployment.emulator import Emulator, connect_routes, running_emulator, write_build
 from tests.infrastructure.cloudformation import REGION, ROOT, Document, the_only, translate
 from tools.cli.deployment import Deployment, stack_deployment
+from tools.cli.operator_key import issue_operator_key
 
 STACK = "nextbest-prod"
 IMPORT_BUCKET = "exports-of-the-shop"
@@ -52,10 +53,10 @@ class Deployed:
         (api_id,) = found.stack.physical_ids("AWS::ApiGatewayV2::Api")
         return replace(found, url=self.emulator.api_url(api_id))
 
-    def deploy(self) -> None:
+    def deploy(self, *parameters: str) -> None:
         """Deploy what was built, as docs/operations.md says."""
-        arn = f"arn:aws:s3:::{IMPORT_BUCKET}"
-        self.emulator.sam_deploy(self.template, "Stage=prod", "AlarmEmail=you@example.com", f"ImportBucketArns={arn}")
+        imports = f"ImportBucketArns=arn:aws:s3:::{IMPORT_BUCKET}"
+        self.emulator.sam_deploy(self.template, "Stage=prod", "AlarmEmail=you@example.com", imports, *parameters)
         self.connect()
 
     def update(self, edit: Callable[[Document], None]) -> None:
@@ -129,10 +130,7 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> De
 @pytest.fixture(scope="module")
 def operator_key(deployed: Deployed) -> str:
     """What `./nextbest issue-key --stack nextbest-prod` prints."""
-    deployment = deployed.deployment()
-    key, text = issue_key(deployment.master_secret(), "NBKOPERATOROFTHETEST", programs=(), scopes=SCOPES)
-    deployment.store().put_access_key(key)
-    return text
+    return issue_operator_key(deployed.deployment(), random=SystemRandom())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from compileall import compile_dir
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,11 +127,8 @@ def _names_of_apis(host: str) -> Iterator[None]:
         yield
 
 
-def write_build(folder: Path, edit: Callable[[Document], None] = lambda _: None) -> Path:
-    """What ``sam build`` makes, but for the packages of the layer, which the emulator's own Python has; the template.
-
-    ``edit`` changes the template before it is written.
-    """
+def write_build(folder: Path) -> Path:
+    """What ``sam build`` makes, but for the packages of the layer: the emulator has them. Returns the template."""
     document = yaml_parse(TEMPLATE.read_text())
     for name, resource in document["Resources"].items():
         properties = resource["Properties"]
@@ -148,7 +145,6 @@ def write_build(folder: Path, edit: Callable[[Document], None] = lambda _: None)
             )
             compile_dir(library, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
             properties["ContentUri"] = name
-    edit(document)
     template = folder / "template.yaml"
     template.write_text(yaml_dump(document))
     return template
@@ -162,8 +158,8 @@ def _allow_batches(properties: Document) -> None:
             statements.append({"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"})
 
 
-def connect_routes(session: boto3.Session, stack_name: str, body: Mapping[str, Any]) -> str:
-    """Make the routes that the OpenAPI document of the template names; the id of the API.
+def connect_routes(session: boto3.Session, stack_name: str, body: Mapping[str, Any]) -> None:
+    """Make the routes that the OpenAPI document of the template names.
 
     The emulator makes the API and leaves its ``Body`` out. Names in the document are resolved as CloudFormation does.
     """
@@ -187,4 +183,3 @@ def connect_routes(session: boto3.Session, stack_name: str, body: Mapping[str, A
             verb = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
             key = "$default" if path == "/$default" else f"{verb} {path}"
             gateway.create_route(ApiId=api_id, RouteKey=key, Target=f"integrations/{integration['IntegrationId']}")
-    return api_id

@@ -12,12 +12,14 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from tests.deployment.conftest import IMPORT_BUCKET, QUICKLY, STACK, Deployed
-from tests.infrastructure.cloudformation import Document
+from tests.infrastructure.cloudformation import HOT_FUNCTIONS, Document
 from tests.waiting import wait_until
 from tools.cli.__main__ import main
 from tools.cli.doctor import examine
 
 PATIENCE_SECONDS = 60.0
+SWITCHED_ON = ("SnapStart=PublishedVersions", "Tracing=Active", "CreateDashboard=true")
+"""Parameters that are off by default."""
 NOW = datetime.now(UTC)
 
 
@@ -162,14 +164,29 @@ def test_a_new_stack_takes_over_the_table_and_the_bucket_of_a_deleted_one(
     cloudformation.delete_stack(StackName=STACK)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig=QUICKLY)
 
-    arguments = ["--stack", STACK, "--table", deployment.table_name, "--bucket", deployment.bucket]
-    assert main(["import-resources", *arguments]) == 0
-    deployed.deploy()
+    arguments = ["import-resources", "--stack", STACK, "--table", deployment.table_name, "--bucket"]
+    assert main([*arguments, "of-nobody-at-all"]) == 1
+    assert main([*arguments, deployment.bucket]) == 0
+    deployed.deploy(*SWITCHED_ON)
 
     found = deployed.deployment()
     assert (found.table_name, found.bucket) == (deployment.table_name, deployment.bucket)
     # The same master secret, so the same keys.
     with httpx.Client(base_url=found.url, headers=api.headers, verify=deployed.emulator.tls, timeout=60) as client:
         after = client.get("/users/user 1/actions")
+        # The doctor waits for ten seconds, and the first copy of a function takes longer where cores are busy.
+        assert client.get("/openapi.json").status_code == 200
     assert after.headers["x-nextbest-model"] == before.headers["x-nextbest-model"]
     assert names_of(after) == names_of(before)
+
+
+def test_what_is_switched_on_is_made_and_the_doctor_knows_its_price(deployed: Deployed) -> None:
+    deployment = deployed.deployment()
+
+    findings = list(examine(deployment, now=time.time()))
+
+    assert [finding.state for finding in findings if not finding.is_ok] == []
+    snapshots = {finding.subject for finding in findings if "1 snapshots, 6.83 USD a month" in finding.state}
+    assert snapshots == {f"function {STACK}-{name}" for name in HOT_FUNCTIONS}
+    assert deployment.stack is not None
+    assert deployment.stack.physical_ids("AWS::CloudWatch::Dashboard") == (STACK,)

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from moto import mock_aws
 
 from nextbest.domain.programs import Program
@@ -62,7 +63,7 @@ def client(session: boto3.Session, service: str) -> Any:
     return make(service)
 
 
-def told(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+def states_and_fixes(findings: Iterator[Finding]) -> list[tuple[str, str]]:
     return [(finding.state, finding.fix) for finding in findings]
 
 
@@ -70,9 +71,10 @@ def say(session: boto3.Session, operation: str, response: Mapping[str, Any]) -> 
     """Let AWS respond where moto does not: it lacks the operation, or needs packages that nothing else here needs."""
 
     def respond(**_: object) -> tuple[AWSResponse, Mapping[str, Any]]:
-        return AWSResponse("", 200, {}, None), response
+        return AWSResponse("", 200, HTTPHeaders(), None), response
 
-    session.events.register(f"before-call.{operation}", respond)
+    events: Any = session.events  # typed for handlers that return nothing
+    events.register(f"before-call.{operation}", respond)
 
 
 # ---- functions
@@ -80,7 +82,7 @@ def say(session: boto3.Session, operation: str, response: Mapping[str, Any]) -> 
 
 def make_function(session: boto3.Session, *, architecture: str, layer_for: str, versions: int) -> Stack:
     """A function with a layer, published so many times; its alias is at the last version."""
-    lambda_, content = session.client("lambda"), io.BytesIO()
+    lambda_, content = client(session, "lambda"), io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("app.py", "handler = None")
     trust = {"Version": "2012-10-17", "Statement": []}
@@ -88,7 +90,7 @@ def make_function(session: boto3.Session, *, architecture: str, layer_for: str, 
     layer = lambda_.publish_layer_version(
         LayerName="layer",
         Content={"ZipFile": content.getvalue()},
-        CompatibleArchitectures=[layer_for],  # type: ignore[list-item]  # a text of a parameter
+        CompatibleArchitectures=[layer_for],
     )
     lambda_.create_function(
         FunctionName=FUNCTION,
@@ -96,7 +98,7 @@ def make_function(session: boto3.Session, *, architecture: str, layer_for: str, 
         Role=role["Role"]["Arn"],
         Handler="app.handler",
         Code={"ZipFile": content.getvalue()},
-        Architectures=[architecture],  # type: ignore[list-item]
+        Architectures=[architecture],
         Layers=[layer["LayerVersionArn"]],
         MemorySize=1769,
     )
@@ -168,7 +170,7 @@ def test_a_snapshot_that_is_in_use_is_ok(session: boto3.Session) -> None:
     stack = make_function(session, architecture="arm64", layer_for="arm64", versions=1)
     with_snapshots(session, "On")
 
-    findings = told(check_functions(deployment(session, stack), stack))
+    findings = states_and_fixes(check_functions(deployment(session, stack), stack))
 
     assert ("1 snapshots, 6.83 USD a month; 0 of old versions, 0.00 USD", "") in findings
 
@@ -194,7 +196,7 @@ def test_log_groups_that_are_missing_or_never_forget_are_named(session: boto3.Se
             logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     stack = stack_of(*(("Logs::LogGroup", name) for name in ("/a", "/ab", "/c", "/d")))
 
-    assert told(check_logs(deployment(session, stack), stack)) == [
+    assert states_and_fixes(check_logs(deployment(session, stack), stack)) == [
         ("/ab keeps everything forever", "deploy again: its price grows with every request"),
         ("there is no group /d", "deploy again: what its function logs is lost"),
         ("4 groups, kept for 7 or 30 days", ""),
@@ -227,7 +229,7 @@ def test_alarms_that_are_on_off_or_missing_are_named(session: boto3.Session) -> 
     put_alarm(session, "quiet")
     stack = stack_of(*(("CloudWatch::Alarm", name) for name in ("failures", "latency", "quiet", "missing")))
 
-    assert told(check_alarms(deployment(session, stack), stack)) == [
+    assert states_and_fixes(check_alarms(deployment(session, stack), stack)) == [
         ("failures is on", "failures (docs/operations.md, failures)"),
         ("latency tells nobody", "aws cloudwatch enable-alarm-actions --alarm-names latency"),
         ("there is no alarm missing", "deploy again"),
@@ -249,7 +251,7 @@ def test_a_mail_address_that_was_never_confirmed_is_named(session: boto3.Session
     session.events.register("after-call.sns.ListSubscriptionsByTopic", wait)
     stack = stack_of(("SNS::Topic", topic), ("SNS::Topic", empty))
 
-    findings = told(check_alarms(deployment(session, stack), stack))
+    findings = states_and_fixes(check_alarms(deployment(session, stack), stack))
 
     assert findings[1:] == [
         ("are mailed to you@example.com", "confirm the mail that AWS sent there, or deploy again to get another one"),
@@ -396,7 +398,7 @@ def test_a_deployment_that_succeeded_is_ok_and_one_under_way_is_waited_for(
 ) -> None:
     stack = stack_of(status=status)
 
-    assert told(check_stack(deployment(session, stack), stack)) == [(f"{NAME} is {status}", fix)]
+    assert states_and_fixes(check_stack(deployment(session, stack), stack)) == [(f"{NAME} is {status}", fix)]
 
 
 def test_a_stack_that_was_never_made_is_to_be_deleted(session: boto3.Session) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -64,7 +64,8 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
             "RestrictPublicBuckets": protected,
         },
     )
-    sqs = session.client("sqs")
+    make: Any = session.client
+    sqs = make("sqs")
     urls = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("Queue", "DeadLetters", "FailedInvocations")
     }
@@ -95,7 +96,7 @@ def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
     )
 
 
-def policy(*statements: dict[str, object]) -> str:
+def policy(*statements: Mapping[str, object]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 _NEVER_MADE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "DELETE_IN_PROGRESS")
 _OUTPUTS = (
     *("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl", "FailedInvocationsUrl"),
     "MasterSecretParameter",
@@ -195,8 +196,8 @@ def first_failure(cloudformation: CloudFormationClient, stack_name: str) -> str:
     # The latest comes first.
     for event in (event for page in pages for event in page["StackEvents"]):
         status = event["ResourceStatus"]
-        is_stack = event["PhysicalResourceId"] == event["StackId"]
-        if is_stack and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"):
+        is_stack = event.get("PhysicalResourceId") == event["StackId"]
+        if is_stack and status in _BEGINNINGS:
             return failure
         if status.endswith("_FAILED") and not is_stack:
             failure = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', status)}"

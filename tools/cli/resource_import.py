@@ -58,6 +58,8 @@ def import_resources(session: boto3.Session, stack_name: str, *, table: str, buc
         cloudformation.execute_change_set(StackName=stack_name, ChangeSetName=_CHANGE_SET)
         cloudformation.get_waiter("stack_import_complete").wait(StackName=stack_name)
     except WaiterError as error:
+        # The next try takes its name.
+        cloudformation.delete_change_set(StackName=stack_name, ChangeSetName=_CHANGE_SET)
         reason = error.last_response.get("StatusReason") or first_failure(cloudformation, stack_name)
         raise OperationFailed(f"the import into {stack_name} failed: {reason or error}") from error
 

@@ -1,8 +1,8 @@
 """``sam build``, for one architecture, once for each state of the sources.
 
 SAM CLI passes no parameters to our Makefiles, so the architecture of the wheels is a variable of its own, and could
-disagree with the template's parameter. Hence the built template allows the one that was built, and no other:
-CloudFormation refuses to deploy it with another.
+disagree with the template's parameter. Hence that allows the one that was built, and no other, in the template as
+written (arm64) and as built: CloudFormation refuses to deploy it with another.
 
 What a deployment takes is built for arm64, which is cheaper, and what runs in Docker on this machine for this machine:
 two folders, so that neither is taken for the other.
@@ -35,7 +35,7 @@ _SOURCES = ("template.yaml", "samconfig.toml", "layers", "functions")
 BUILD_PYTHON = "python3.13"
 # The first is the template's default.
 ARCHITECTURES = ("arm64", "x86_64")
-_VARIABLE = "ARCHITECTURE"  # of our Makefiles
+_VARIABLE = "NEXTBEST_ARCHITECTURE"  # of our Makefiles
 
 
 class BuildFailed(Exception):

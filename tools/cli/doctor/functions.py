@@ -20,7 +20,9 @@ def check_functions(deployment: Deployment, stack: Stack) -> Iterator[Finding]:
         configuration = client.get_function_configuration(FunctionName=name)
         yield _state(name, configuration)
         yield from _architecture(client, name, configuration)
-        aliases = client.list_aliases(FunctionName=name)["Aliases"]
+        aliases = [
+            alias for alias in client.list_aliases(FunctionName=name)["Aliases"] if alias["FunctionVersion"] != _LATEST
+        ]
         if aliases:
             pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
             versions = [version for page in pages for version in page["Versions"] if version["Version"] != _LATEST]

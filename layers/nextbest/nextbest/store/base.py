@@ -140,6 +140,14 @@ class UserStore(Protocol):
         """
         ...
 
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events and leave histories alone: ``mark_users`` has to follow. Raises EventsRefused."""
+        ...
+
+    def mark_users(self, program: Program, user_ids: Iterable[str]) -> None:
+        """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
+        ...
+
     def read_user(
         self,
         incarnation: Incarnation,

@@ -21,8 +21,9 @@ from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.event_removal import EventRemoval, event_id_keys
-from nextbest.store.histories import decode_attributes, logged_events
+from nextbest.store.histories import decode_attributes
 from nextbest.store.imports import ImportStore
+from nextbest.store.log_rows import logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
 
 _SWEEPS = 20
