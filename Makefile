@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
+.PHONY: help start stop reset logs load rebase doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -51,6 +51,10 @@ load: install ## load your events: make load FILE=events.csv PROGRAM=name (COLUM
 	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest load --program "$$PROGRAM" --url "$$URL" --state "$$STATE" \
 	  $${COLUMN_NAMES:+--columns "$$COLUMN_NAMES"} $${REJECTS:+--rejects "$$REJECTS"} \
 	  $(if $(ALLOW_REJECTS),--allow-rejects) $(if $(LITERAL_NULLS),--literal-nulls) -- "$$FILE"
+
+rebase: install ## learn a program's model, and wait for the end: make rebase PROGRAM=name
+	@$(if $(PROGRAM),,echo 'Name the program: make rebase PROGRAM=name'; exit 2)
+	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest rebase --program "$$PROGRAM" --url "$$URL"
 
 doctor: ## check the local stack, and say how to fix what is wrong
 	@./nextbest doctor --state "$$STATE"
@@ -80,7 +84,8 @@ audit: install-dev ## known vulnerabilities in what a deployment runs
 
 evaluate: install-dev ## our model against the classic methods: make evaluate FILE=events.csv.gz
 	@$(if $(FILE),,echo 'Name the file of events: make evaluate FILE=events.csv.gz'; exit 2)
-	@./nextbest evaluate --targets "$$TARGETS" --plots "$$PLOTS" -- "$$FILE"
+	@./nextbest evaluate --targets "$$TARGETS" --plots "$$PLOTS" $${COLUMN_NAMES:+--columns "$$COLUMN_NAMES"} \
+	  $(if $(ALLOW_REJECTS),--allow-rejects) $(if $(LITERAL_NULLS),--literal-nulls) -- "$$FILE"
 
 bench: install-dev ## latency of requests, as ratios to two yardsticks measured beside them
 	@./nextbest bench

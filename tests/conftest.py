@@ -27,7 +27,17 @@ settings.load_profile("gate")
 STACK, ECHO_STACK, DEPLOYMENT = "stack", "echo stack", "deployment"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
 ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
-LONGEST_FIRST = ("contract", "faults", "quality", "property", "store", "infrastructure", "functions", "unit")
+LONGEST_FIRST = (
+    "contract",
+    "deployment",
+    "faults",
+    "quality",
+    "property",
+    "store",
+    "infrastructure",
+    "functions",
+    "unit",
+)
 IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 # Before numpy is imported. What tests learn is small: threads would cost more than they do, above all on busy cores.

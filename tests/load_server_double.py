@@ -18,7 +18,10 @@ HEADER = "user_id,event_type,asset_id,timestamp,labels\n"
 
 @dataclass
 class Contract:
-    """What the server double knows and does: programs, events, and the answers it gives instead, in order."""
+    """What the server double knows and does: programs, events, and the answers it gives instead, in order.
+
+    ``statuses`` are those of a rebase, in order; the last one stays.
+    """
 
     programs: set[str] = field(default_factory=lambda: {"shop"})
     events: set[tuple[str, ...]] = field(default_factory=set)
@@ -28,6 +31,8 @@ class Contract:
     instead: list[int] = field(default_factory=list)
     largest_body: int = 4 * 1024 * 1024
     bodies: list[bytes] = field(default_factory=list)
+    statuses: list[tuple[str, str]] = field(default_factory=list)
+    rebases: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -41,6 +46,12 @@ class Contract:
             return 404, {"detail": "Program not found"}
         if (method, path) == ("GET", "/program"):
             return 200, {"program_id": headers["program-id"], "program_name": "Shop"}
+        if (method, path) == ("PUT", "/program/rebase"):
+            self.rebases += 1
+            return 200, {"result": "the rebase was started"}
+        if (method, path) == ("GET", "/program/status"):
+            status_id, message = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            return 200, {"program_id": headers["program-id"], "status_id": status_id, "message": message}
         if (method, path) == ("POST", "/events"):
             return self._post(body["events"])
         return 404, {"detail": "Not Found"}
@@ -105,7 +116,7 @@ def running_double() -> Iterator[Double]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = _serve  # noqa: N815  # the names that http.server calls
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815  # the names that http.server calls
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

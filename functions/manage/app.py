@@ -8,12 +8,15 @@ from functools import cache
 from random import SystemRandom
 from typing import Any
 
+from nextbest.actionhub.actions import ActionsEndpoint
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.authorization import Gate
+from nextbest.logic.recommendations import Recommender
+from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
@@ -28,12 +31,19 @@ ARTIFACTS = open_artifacts(clock=time.time)
 REBASE = AsynchronousFunction(lazily(lambda_client), os.environ["REBASE_FUNCTION_NAME"])
 MASTER_SECRET = open_master_secret(clock=time.time)
 RANDOM = SystemRandom()
+QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 def about(incarnation: Incarnation) -> dict[str, str]:
     """What an event for the function ``rebase`` says of the program."""
     return {"program_id": program_id_of(incarnation), "incarnation": incarnation}
+
+
+@cache
+def actions() -> ActionsEndpoint:
+    """The endpoint of the function ``actions``, for users whom only the default route reaches."""
+    return ActionsEndpoint(Recommender(STORE, ARTIFACTS, QUOTA))
 
 
 ACTIONHUB = ManageEndpoints(
@@ -50,7 +60,8 @@ ACTIONHUB = ManageEndpoints(
         import_rules=IMPORT_RULES,
         master_secret=MASTER_SECRET,
         random=RANDOM,
-    )
+    ),
+    actions,
 )
 CONTROL_PLANE = ControlPlaneEndpoints(
     STORE,

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from functools import partial
+from random import SystemRandom
 from typing import Any
 
 from nextbest.aws.clients import SERVICE_FAILURES, s3_client
@@ -13,16 +14,18 @@ from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
-from nextbest.logic.programs import present_incarnation
+from nextbest.logic.programs import present_incarnation, present_program
 from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.dataset_import import run_import
-from nextbest.personalize.jobs.training import run_version
+from nextbest.personalize.jobs.training import run_version, train_version
+from nextbest.personalize.jobs.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
 from nextbest.store.base import ModelPointer
 from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
+RANDOM = SystemRandom()
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
@@ -50,10 +53,20 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:
-        train = partial(rebase, incarnation)
-        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], train, clock=time.time)
+        learn = partial(rebase, incarnation)
+        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], learn, clock=time.time)
         return {"model": trained.version if trained is not None else None}
-    return {"model": rebase(incarnation).version}
+    solution = solution_in_service(STORE, present_program(STORE, incarnation))
+    return {"model": train(incarnation, solution, MANUAL).version}
+
+
+def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
+    """Rebase one program, as a new version of ``solution``. Raises NotFound."""
+    program = present_program(STORE, incarnation)
+    learn = partial(rebase, incarnation)
+    return train_version(
+        STORE, ARTIFACTS, program, solution, learn, training_type=training_type, random=RANDOM, clock=time.time
+    )
 
 
 def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
@@ -74,13 +87,17 @@ def rebase(incarnation: Incarnation) -> ModelPointer:
 
 
 def rebase_all() -> dict[str, str]:
-    """Rebase every program, oldest models first; one that fails stops no other. Raises Unavailable in the end."""
+    """Rebase every program, oldest models first; one that fails stops no other. Raises Unavailable in the end.
+
+    Programs whose solutions are not to be trained now are left out.
+    """
     states = [STORE.program_state(program.program_id) for program in STORE.list_programs()]
     models, failed = {}, []
     for state in sorted(filter(None, states), key=lambda state: state.model.version if state.model else ""):
         program_id = state.program.program_id
         try:
-            models[program_id] = rebase(state.program.incarnation).version
+            for solution in scheduled_solutions(STORE, state.program, now=time.time()):
+                models[program_id] = train(state.program.incarnation, solution, AUTOMATIC).version
         except (InvalidInput, NotFound) as error:  # nothing to learn from yet, as its status says; or just deleted
             logger.info("not rebased", program_id=program_id, reason=error.message)
         except (NextbestError, *SERVICE_FAILURES) as error:

@@ -324,7 +324,9 @@ def test_segments_agree_with_what_users_are_told(rebased: Program) -> None:
     assert members(segment_type="base", asset_ids="espresso,muffin", match_type="all") == odd
     assert members(segment_type="base", labels="hot") == every
     assert members(segment_type="base", asset_ids="muffin", labels="hot") == odd  # assets win
-    assert members(segment_type="base", asset_ids="muffin", action_types="view, like") == set()
+    assert members(segment_type="base", asset_ids="muffin", action_types=" ,order") == odd
+    status, (error,) = refused(rebased.http.get("/segment", params={"action_types": "view, like"}))
+    assert (status, error["loc"]) == (422, ["query", "action_types"])
     assert members(segment_type="base", asset_ids="espresso", min_weight=1000) == set()
     assert members(segment_type="discovery", asset_ids="muffin", min_weight=0) == every - odd
     for user in ("user-0", "user-1"):

@@ -111,7 +111,7 @@ def test_starting_on_no_port_says_what_is_one(port: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         main(["start", f"--port={port}"])
     assert ended.value.code == 2
-    assert f"'{port}' is no port; 1 to 65535 are" in capsys.readouterr().err
+    assert f"'{port}' is not a port; give 1 to 65535" in capsys.readouterr().err
 
 
 def test_a_second_stack_on_the_same_state_is_refused(echo_stack: RunningStack) -> None:

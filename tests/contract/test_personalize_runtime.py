@@ -55,6 +55,7 @@ def test_an_unknown_user_of_an_empty_program_gets_an_empty_list(clients: Persona
 def test_scores_are_floats_from_0_to_1_in_descending_order(clients: Personalize, program: Program) -> None:
     for days, action in enumerate(("a", "b", "c", "d", "e", "f"), 1):
         clients.take(program.program_id, "u", action, at=NOW - days * DAY)
+        clients.put_action(program.program_id, action, tier="Basic")
     clients.put_action(program.program_id, "never-taken", value="5")
 
     scores = clients.recommend(program.program_id, "u", numResults=10)
@@ -175,6 +176,7 @@ def test_expired_and_paused_actions_are_left_out_without_a_filter(clients: Perso
     clients.put_action(program.program_id, "expired", actionExpirationTimestamp=str(NOW - 60))
     clients.put_action(program.program_id, "paused", repeatFrequency=4)
     clients.put_action(program.program_id, "rested", repeatFrequency="2")
+    clients.put_action(program.program_id, "free")
 
     assert set(clients.recommend(program.program_id, "u")) == {"rested", "free"}
 

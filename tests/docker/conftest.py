@@ -15,8 +15,9 @@ from tests.docker.stand_in_image import CannotMakeImage, make_image
 from tests.waiting import wait_until
 from tools.local.build import BUILD_PYTHON
 from tools.local.docker import DockerMissing, check_machine
+from tools.local.machine import machine_architecture
 
-IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
+IMAGE = f"public.ecr.aws/lambda/python:3.13-{machine_architecture()}"
 # A build downloads packages, a first request makes an image, the demo is loaded and rebased.
 _START_SECONDS = 1800.0
 _STOP_SECONDS = 120.0

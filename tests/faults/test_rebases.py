@@ -141,9 +141,13 @@ def test_one_program_that_cannot_be_rebased_stops_no_other(
     app = load("rebase")
     monkeypatch.setattr(app, "Rebase", Learned)
     store = SimpleNamespace(
-        list_programs=lambda: [state.program for state in states.values()], program_state=states.get
+        list_programs=lambda: [state.program for state in states.values()],
+        program_state=states.get,
+        list_resources=lambda *_: (),
     )
     monkeypatch.setattr(app, "STORE", store)
+    # The versions that rebases make are another test's: tests/functions/test_solution_versions.py.
+    monkeypatch.setattr(app, "train_version", lambda *arguments, **_: arguments[-1]())
 
     # Then the schedule hears of it at the end, and every other was learned, the oldest models first
     with pytest.raises(Unavailable, match=r"1 of 4 programs .* failing first"):

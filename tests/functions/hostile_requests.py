@@ -40,7 +40,19 @@ PROPERTIES = (
     *(json.dumps({"ß" * 900: 1}, ensure_ascii=False), json.dumps({"a": EMOJI * 500}, ensure_ascii=False)),
 )
 PARAMETERS = (
-    *("limit", "allow_repeats", "explain", "page", "size", "skip", "search", "min_weight", "labels", "asset_ids"),
+    *(
+        "limit",
+        "allow_repeats",
+        "explain",
+        "page",
+        "size",
+        "next_token",
+        "after",
+        "search",
+        "min_weight",
+        "labels",
+        "asset_ids",
+    ),
     *("segment_type", "force_refresh", "queue_updates", "process_user_actions", "overlap_seconds", "x"),
 )
 QUERIES = ("%", "%zz", "&&=&", ";", "=", "limit=%ff", "limit=1&limit=2", "a" * 5000, "&".join(["p=1"] * 3000))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.infrastructure.cloudformation import TEMPLATE
-from tools.benchmarks.cost import PRICES, Prices
+from tools.benchmarks.cost import Kind, Units
+from tools.benchmarks.cost import bill as bill_of_requests
 from tools.benchmarks.idle import idle_bill
+from tools.benchmarks.prices import PRICES, Prices
 from tools.local.key import PARAMETERS
 from tools.local.template import translated_template
 
@@ -35,3 +37,13 @@ def test_a_resource_that_nobody_has_priced_is_refused() -> None:
 
     with pytest.raises(ValueError, match="Gateway: nobody has said what a AWS::EC2::NatGateway costs"):
         idle_bill(template, values, Prices(PRICES).by_name())
+
+
+def test_functions_are_billed_by_the_architecture_they_run_on() -> None:
+    kind = Kind("GET actions", milliseconds=10, memory_megabytes=2048, units=Units(0, 0))
+
+    dollars = {name: bill_of_requests(kind, Prices(PRICES), name)["Lambda"] for name in ("arm64", "x86_64")}
+
+    # A million requests of 0.01 s at 2 GB, and 0.20 for the requests.
+    assert dollars["arm64"] == pytest.approx(0.2 + 20_000 * 0.0000133334)
+    assert dollars["x86_64"] == pytest.approx(0.2 + 20_000 * 0.0000166667)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.infrastructure.cloudformation import REGION, ROOT, TEMPLATE, Document
+from tests.infrastructure.cloudformation import REGION, ROOT, TEMPLATE, Document, read_template
+from tools.cli.resource_import import BUCKET, TABLE, retained_part
 
 
 def run(*command: str) -> None:
@@ -34,3 +35,14 @@ def test_cfn_lint_finds_no_fault_in_what_cloudformation_gets(template: Document,
     translated.write_text(json.dumps(template))
 
     run("cfn-lint", "--regions", REGION, "--template", str(translated))
+
+
+def test_cfn_lint_finds_no_fault_in_what_a_retained_table_and_bucket_are_imported_with(tmp_path: Path) -> None:
+    part = retained_part(read_template())
+    document = tmp_path / "retained.json"
+    document.write_text(json.dumps(part))
+
+    assert part["Resources"].keys() == {TABLE, BUCKET}
+    # CloudFormation imports nothing that would be deleted with the stack by default.
+    assert {resource["DeletionPolicy"] for resource in part["Resources"].values()} == {"Retain"}
+    run("cfn-lint", "--regions", REGION, "--template", str(document))

@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticKnownError
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from nextbest.domain.times import parse_seconds, parse_time
+from nextbest.errors import InvalidInput
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-LATEST = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def in_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+def time_of_an_event(value: Any) -> int:
+    """Microseconds since 1970; which instants texts and numbers are, and which are none, ``test_times.py`` tests."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise PydanticKnownError("datetime_type")
+    read: Callable[..., int] = parse_time if isinstance(value, str) else parse_seconds
+    try:
+        return read(value, now=NOW.timestamp(), field="it")
+    except InvalidInput as error:
+        if error.message == "it is before 1970":
+            raise PydanticKnownError("greater_than_equal", {"ge": "1970-01-01T00:00:00Z"}) from error
+        if error.message == "it is more than 24 hours ahead of now":
+            raise PydanticKnownError("less_than_equal", {"le": "2026-03-02T12:00:00Z"}) from error
+        raise PydanticKnownError("datetime_from_date_parsing", {"error": error.message}) from error
 
 
-def within_bounds(time: datetime) -> datetime:
-    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    if aware < EPOCH:
-        raise PydanticKnownError("greater_than_equal", {"ge": "1970-01-01T00:00:00Z"})
-    if aware > LATEST:
-        raise PydanticKnownError("less_than_equal", {"le": "2026-03-02T12:00:00Z"})
-    return time
-
-
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
-Label64 = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+WITHOUT_BLANKS = BeforeValidator(lambda value: value.strip(" \t") if isinstance(value, str) else value)
+Label64 = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE), WITHOUT_BLANKS]
+AssetId = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE), WITHOUT_BLANKS]
 
 
 class Event(BaseModel):
-    user_id: str = Field(min_length=1, max_length=256, pattern=PRINTABLE)
-    event_timestamp: Annotated[datetime, AfterValidator(within_bounds)]
-    event_type: str = Field(min_length=1, max_length=128, pattern=PRINTABLE)
-    asset_id: str = Field(min_length=1, max_length=64, pattern=PRINTABLE)
+    user_id: Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE), WITHOUT_BLANKS]
+    event_timestamp: Annotated[int, PlainValidator(time_of_an_event)]
+    event_type: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE), WITHOUT_BLANKS]
+    asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)
 
 
@@ -52,7 +58,7 @@ class Events(BaseModel):
 
 
 class Asset(BaseModel):
-    asset_id: str = Field(min_length=1, max_length=64, pattern=PRINTABLE)
+    asset_id: AssetId
     asset_name: str | None = Field(default=None, max_length=124)
     labels: list[Label64] | None = Field(default=None, max_length=100)
 
@@ -63,30 +69,63 @@ class Assets(BaseModel):
 
 class LabelWeight(BaseModel):
     label: Label64
-    weight: float = Field(allow_inf_nan=False)
+    weight: float = Field(ge=-1_000_000, le=1_000_000, allow_inf_nan=False)
 
 
 class Labels(BaseModel):
     labels: list[LabelWeight] = Field(min_length=1, max_length=1000)
 
 
+EventTypeName = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE), WITHOUT_BLANKS]
+
+
+class EventTypeRule(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    event_type: EventTypeName
+    after: list[EventTypeName] = Field(min_length=1, max_length=100)
+
+
 class NewProgram(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
     program_name: str = Field(min_length=1, max_length=256)
     high_engagement_threshold: int = Field(default=3, gt=1, le=2147483647)
     event_relevance_decay: int = Field(default=365, gt=2, le=2147483647)
     action_weight_floor: float = Field(default=0, lt=1, allow_inf_nan=False)
     description: str = Field(default="", max_length=4096)
-    never_recommended: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+    horizon_days: int = Field(default=14, ge=1, le=365)
+    never_recommended: list[EventTypeName] = Field(
         default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
     )
+    done_once: list[EventTypeName] = Field(
+        default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
+    )
+    event_type_order: list[EventTypeRule] = Field(
+        default_factory=list, exclude_if=lambda rules: not rules, max_length=100
+    )
+
+
+class ProgramChanges(BaseModel):
+    """Only what is sent counts: the defaults are never used."""
+
+    model_config = ConfigDict(extra="forbid")
+    program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    program_name: str = Field(min_length=1, max_length=256)
+    high_engagement_threshold: int = Field(default_factory=int, gt=1, le=2147483647)
+    event_relevance_decay: int = Field(default_factory=int, gt=2, le=2147483647)
+    action_weight_floor: float = Field(default_factory=float, lt=1, allow_inf_nan=False)
+    description: str = Field(default_factory=str, max_length=4096)
+    horizon_days: int = Field(default_factory=int, ge=1, le=365)
+    never_recommended: list[EventTypeName] = Field(default_factory=list, max_length=100)
+    done_once: list[EventTypeName] = Field(default_factory=list, max_length=100)
+    event_type_order: list[EventTypeRule] = Field(default_factory=list, max_length=100)
 
 
 class ImportLocations(BaseModel):
     import_locations: list[Annotated[str, Field(max_length=256)]] = Field(max_length=20)
 
 
-UserId = Annotated[str, Path(max_length=256)]
+UserId = Annotated[str, WITHOUT_BLANKS, Path(max_length=256)]
 ProgramId = Annotated[str, Header()]
 PageNumber = Annotated[int, Query(ge=1)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
@@ -102,6 +141,10 @@ async def get_actions(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     allow_repeats: bool = True,
     explain: bool = False,
+    event_types: str = "",
+    exclude_event_types: str = "",
+    filter: str = "",
+    filter_values: str = "",
 ) -> Any:
     return {
         "user_id": user_id,
@@ -109,6 +152,10 @@ async def get_actions(
         "limit": limit,
         "allow_repeats": allow_repeats,
         "explain": explain,
+        "event_types": event_types,
+        "exclude_event_types": exclude_event_types,
+        "filter": filter,
+        "filter_values": filter_values,
     }
 
 
@@ -119,13 +166,7 @@ async def post_events(
     return {
         "program_id": program_id,
         "events": [
-            [
-                event.user_id,
-                round((in_utc(event.event_timestamp) - EPOCH) / timedelta(microseconds=1)),
-                event.event_type,
-                event.asset_id,
-                event.labels,
-            ]
+            [event.user_id, event.event_timestamp, event.event_type, event.asset_id, event.labels]
             for event in body.events
         ],
         "queue_updates": queue_updates,
@@ -137,8 +178,18 @@ async def echo_user(user_id: UserId, program_id: ProgramId) -> Any:
     return {"user_id": user_id, "program_id": program_id}
 
 
-app.get("/users/{user_id}/labels")(echo_user)
-app.get("/users/{user_id}/events")(echo_user)
+Limit = Annotated[int | None, Query(ge=1, le=1000)]
+NextToken = Annotated[str | None, Query(max_length=2048)]
+
+
+async def get_user_page(
+    user_id: UserId, program_id: ProgramId, limit: Limit = None, next_token: NextToken = None
+) -> Any:
+    return {"user_id": user_id, "program_id": program_id, "limit": limit, "next_token": next_token}
+
+
+app.get("/users/{user_id}/labels")(get_user_page)
+app.get("/users/{user_id}/events")(get_user_page)
 app.put("/users/{user_id}/rebase")(echo_user)
 
 
@@ -173,8 +224,10 @@ async def put_labels(program_id: ProgramId, body: Labels) -> Any:
 
 
 @app.get("/programs")
-async def get_programs(program_id: Annotated[str | None, Header()] = None) -> Any:
-    return {"program_id": program_id}
+async def get_programs(
+    program_id: Annotated[str | None, Header()] = None, limit: Limit = None, next_token: NextToken = None
+) -> Any:
+    return {"program_id": program_id, "limit": limit, "next_token": next_token}
 
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
@@ -186,7 +239,7 @@ async def post_programs(body: NewProgram, idempotency_key: IdempotencyKey = None
 
 
 @app.put("/program")
-async def put_program(program_id: ProgramId, body: NewProgram) -> Any:
+async def put_program(program_id: ProgramId, body: ProgramChanges) -> Any:
     return {"program_id": program_id, "settings": body.model_dump()}
 
 
@@ -205,9 +258,13 @@ async def get_segment(
     segment_type: Literal["growth", "discovery", "base"] = "growth",
     min_weight: Weight = 0.5,
     force_refresh: bool = False,
+    limit: Annotated[int | None, Query(ge=1, le=5000)] = None,
+    after: Annotated[str | None, Query(max_length=256)] = None,
+    format: Literal["plain", "csv"] | None = None,
 ) -> Any:
     return {
         "program_id": program_id,
+        "format": format,
         "asset_ids": asset_ids,
         "labels": labels,
         "action_types": action_types,
@@ -215,6 +272,8 @@ async def get_segment(
         "segment_type": segment_type,
         "min_weight": min_weight,
         "force_refresh": force_refresh,
+        "limit": limit,
+        "after": after,
     }
 
 
@@ -253,18 +312,16 @@ KeyId = Annotated[str, Path(max_length=128)]
 
 
 @app.get("/users/{user_id}/export")
-async def export_user(
-    user_id: UserId, program_id: ProgramId, skip: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
-) -> Any:
-    return {"user_id": user_id, "program_id": program_id, "skip": skip}
+async def export_user(user_id: UserId, program_id: ProgramId, next_token: NextToken = None) -> Any:
+    return {"user_id": user_id, "program_id": program_id, "next_token": next_token}
 
 
 app.delete("/users/{user_id}")(echo_user)
 
 
 @app.get("/keys")
-async def get_keys() -> Any:
-    return {}
+async def get_keys(limit: Limit = None, next_token: NextToken = None) -> Any:
+    return {"limit": limit, "next_token": next_token}
 
 
 @app.post("/keys")
@@ -294,6 +351,24 @@ async def rotate_key(
 @app.delete("/keys/{key_id}")
 async def revoke_key(key_id: KeyId) -> Any:
     return {"key_id": key_id}
+
+
+class UserIdConvertor(StringConvertor):
+    """A user id with slashes, which FastAPI's own parameters cannot have."""
+
+    regex = "(?s:.)+"
+
+
+register_url_convertor("user_id", UserIdConvertor())
+slashed_app = FastAPI(openapi_url=None, redirect_slashes=False)
+"""Ours beyond FastAPI: what answers where the id of a user has slashes."""
+
+slashed_app.get("/users/{user_id:user_id}/actions")(get_actions)
+slashed_app.get("/users/{user_id:user_id}/labels")(get_user_page)
+slashed_app.get("/users/{user_id:user_id}/events")(get_user_page)
+slashed_app.put("/users/{user_id:user_id}/rebase")(echo_user)
+slashed_app.get("/users/{user_id:user_id}/export")(export_user)
+slashed_app.delete("/users/{user_id:user_id}")(echo_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +401,12 @@ class Reference:
 
     def __call__(self, call: Call) -> Reply:
         try:
-            return self._loop.run_until_complete(_exchange(call))
+            reply = self._loop.run_until_complete(_exchange(app, call))
+            # DELETE takes the whole path for the id: to follow a redirect could delete another user.
+            if reply.status == 404 or (call.method == "DELETE" and call.path.startswith("/users/")):
+                slashed = self._loop.run_until_complete(_exchange(slashed_app, call))
+                reply = reply if slashed.status in (404, 405) else slashed
+            return reply
         except (
             ValueError,
             RecursionError,
@@ -334,7 +414,7 @@ class Reference:
             return Reply(500, None)
 
 
-async def _exchange(call: Call) -> Reply:
+async def _exchange(app: FastAPI, call: Call) -> Reply:
     sent: list[Any] = []
     received: Iterable[dict[str, Any]] = iter([{"type": "http.request", "body": call.body, "more_body": False}])
 

@@ -20,12 +20,12 @@ from pydantic import BaseModel
 
 from nextbest.actionhub import errors
 from nextbest.actionhub.api import ROUTERS
-from nextbest.actionhub.hot_routes import UserEventList, up_to
+from nextbest.actionhub.hot_routes import UserEventList, at_time
 from nextbest.actionhub.resolver import ActionHubResolver
 from nextbest.errors import NextbestError
 from nextbest.web.request import from_payload_v2
 from tests.factories import http_event
-from tests.property.actionhub_reference import LATEST, Call, Reference, Reply
+from tests.property.actionhub_reference import NOW, Call, Reference, Reply
 
 DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
 JSON_HEADERS = (("program-id", "cafe"), ("content-type", "application/json"))
@@ -66,7 +66,7 @@ def dialect(call: Call) -> Reply:
     request = dataclasses.replace(from_payload_v2(gateway_event(call)), body=call.body)
     values: dict[str, Any] = {}
     try:
-        with up_to(LATEST):
+        with at_time(NOW.timestamp()):
             response = resolver().answer(request, values=values)
     except NextbestError as error:
         status, body = errors.answer(error)
@@ -271,7 +271,10 @@ TEMPLATES: dict[str, tuple[str, str, dict[str, Any], dict[str, st.SearchStrategy
         "PUT",
         "/labels",
         {"label": "milk", "weight": 2},
-        {"label": names, "weight": st.one_of(st.integers(-9, 9), st.floats(-9, 9), st.sampled_from(["1", "1e3"]))},
+        {
+            "label": names,
+            "weight": st.one_of(st.integers(-9, 9), st.floats(-9, 9), st.floats(), st.sampled_from(["1", "1e3", 1e6])),
+        },
     ),
 }
 
@@ -317,13 +320,31 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "event_relevance_decay": st.sampled_from([2, 3, 365, 7.0, 7.5, "30", "x"]),
     "action_weight_floor": st.sampled_from([0, 0.5, 0.999, 1, 1.0, -1, "0.1", True, None]),
     "description": st.sampled_from(["", "tab\t", "d" * 4096, "d" * 4097]),
-    "never_recommended": st.sampled_from([[], ["return"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]),
+    "horizon_days": st.sampled_from([0, 1, 14, 365, 366, 7.0, 7.5, "30", "x", True, None]),
+    "decay": st.integers(),
+    "never_recommended": st.sampled_from(
+        [[], ["return"], [" a ", "b\x85"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]
+    ),
+    "done_once": st.sampled_from([[], ["sign_up"], [""], ["r" * 257], ["r"] * 101, "sign_up", None]),
+    "event_type_order": st.sampled_from(
+        [
+            [],
+            [{"event_type": "upgrade", "after": ["sign_up"]}],
+            [{"event_type": "upgrade", "after": []}],
+            [{"event_type": "upgrade"}],
+            [{"event_type": "upgrade", "after": ["sign_up"], "before": ["leave"]}],
+            [{"event_type": "", "after": ["x" * 257]}],
+            [["upgrade", ["sign_up"]]],
+            {"upgrade": ["sign_up"]},
+            None,
+        ]
+    ),
 }
 
 
 @st.composite
 def program_calls(draw: st.DrawFn) -> Call:
-    settings_: dict[str, Any] = {"program_name": "Cafe"}
+    settings_: dict[str, Any] = {"program_name": "Cafe"} if draw(st.integers(0, 5)) else {}
     for name in draw(st.lists(st.sampled_from(list(PROGRAM_FIELDS)), max_size=3)):
         settings_[name] = draw(PROGRAM_FIELDS[name] if draw(st.integers(0, 3)) else json_values)
     method, path = draw(st.sampled_from([("POST", "/programs"), ("PUT", "/program")]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -12,11 +11,9 @@ from hypothesis import strategies as st
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.hot_routes import read_post_events
 from nextbest.actionhub.parsing import PostEvents, parse_post_events
-from nextbest.domain.events import FUTURE_SKEW_SECONDS
 from nextbest.web.request import Request
 from tests.property.actionhub_reference import NOW
 
-LATEST = NOW + timedelta(seconds=FUTURE_SKEW_SECONDS)
 digits = st.integers(0, 99).map("{:02}".format)
 times = st.builds(
     "{}-{}-{}{}{}:{}:{}{}{}".format,
@@ -34,7 +31,12 @@ times = st.builds(
 )
 texts = st.one_of(
     st.text(max_size=4),
-    st.sampled_from(["a" * 64, "a" * 65, "é" * 128, "é" * 129, "é" * 256, "é" * 257, "\x1f", "\x7f", "\x80"]),
+    st.sampled_from(
+        [
+            *("a" * 64, "a" * 65, "é" * 128, "é" * 129, "é" * 256, "é" * 257, "\x1f", "\x7f", "\x80"),
+            *("a\u2028", "\u2029é", "\xa0", " a", "a ", "\té", " ", "a b"),
+        ]
+    ),
 )
 
 
@@ -67,7 +69,7 @@ def outcome_by_hand(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
 
 def outcome_by_pydantic(row: dict[str, Any]) -> PostEvents | tuple[Any, ...]:
     try:
-        return read_post_events(request_of(row), LATEST)
+        return read_post_events(request_of(row), NOW.timestamp())
     except InvalidRequest as error:
         return error.detail
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextbest.event_files.reader import read_rows
+from nextbest.event_files.row_counts import Counts
 from nextbest.event_files.rows import RowRules
 from tools.cli.load_batches import WINDOW_ROWS, Batch, batches_of
-from tools.cli.load_progress import Counts, Progress
+from tools.cli.load_progress import Progress
 
 FIELDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 TABLES = st.lists(st.tuples(FIELDS, FIELDS, FIELDS, st.sampled_from(["0", "2024-05-01", "soon", ""])), max_size=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.domain.programs import Program
+from nextbest.event_files.rows import RowRules
 from nextbest.scoring import Model, recommend
 from nextbest.training.grid import PERSONAL_KERNELS
 from nextbest.training.metrics import measure, top_lists
@@ -28,7 +30,9 @@ class Case:
     """One file, a sample of its users and actions, split at the last tenth of its events."""
 
     def __init__(self, path: Path, users: int, actions: int) -> None:
-        events = {name: np.asarray(column) for name, column in read_events(path).items()}
+        columns, counts = read_events([path], RowRules(now=time.time()))
+        assert not counts.rejected
+        events = {name: np.asarray(column) for name, column in columns.items()}
         frequent = _most_common(events["asset_id"], actions)
         kept = np.isin(events["asset_id"], frequent)
         kept &= np.isin(events["user_id"], np.random.default_rng(1).permutation(np.unique(events["user_id"]))[:users])

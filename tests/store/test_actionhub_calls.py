@@ -8,19 +8,26 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nextbest.actionhub.actions import ActionsEndpoint
 from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, issue_key
+from nextbest.domain.actions import Action
+from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import NextbestError
 from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.recommendations import Recommender
+from nextbest.logic.request_quota import RequestQuota
+from nextbest.logic.segments import SegmentCache, publish
+from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.idempotency import idempotency_records
@@ -38,7 +45,7 @@ class Caller:
     """Calls endpoints as the frame does, with a key that opens every program."""
 
     def __init__(self, store: DynamoStore, table: Table, *, random: Random) -> None:
-        artifacts = MemoryArtifacts()
+        artifacts = self.artifacts = MemoryArtifacts()
         self.table = table
         self.store = store
         self.endpoints = ManageEndpoints(
@@ -55,7 +62,8 @@ class Caller:
                 idempotency=lambda: idempotency_records(table.client, table.name),
                 master_secret=lambda: MASTER_SECRET,
                 random=random,
-            )
+            ),
+            lambda: ActionsEndpoint(Recommender(store, artifacts, RequestQuota(0.0))),
         )
         self.key = self.new_key("NBKOPERATOR")
 
@@ -67,15 +75,28 @@ class Caller:
     def __call__(
         self, method: str, path: str, body: object = None, *, query: str = "", **headers: str
     ) -> tuple[int, Any]:
-        named = {"actionhub-key": self.key, "program-id": PROGRAM.program_id, "content-type": "application/json"}
+        return self.without_program(method, path, body, query=query, **{"program_id": PROGRAM.program_id, **headers})
+
+    def without_program(
+        self, method: str, path: str, body: object = None, *, query: str = "", **headers: str
+    ) -> tuple[int, Any]:
+        named = {"actionhub-key": self.key, "content-type": "application/json"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         content = b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, query=tuple(parse_qsl(query)), headers=named, body=content)
+        response = self.respond(request)
+        return response.status, json.loads(response.body)
+
+    def respond(self, request: Request) -> Response:
         try:
             response: Response = self.endpoints.serve(request, now=NOW)
         except NextbestError as error:
             response = self.endpoints.refuse(error, request, NOW)
-        return response.status, json.loads(response.body)
+        return response
+
+    def get(self, path: str, query: str = "", **headers: str) -> Response:
+        named = {"actionhub-key": self.key, "program-id": PROGRAM.program_id, **headers}
+        return self.respond(Request("GET", path, query=tuple(parse_qsl(query)), headers=named))
 
     def remembered(self) -> str:
         """All that is stored of earlier calls, as text."""
@@ -290,3 +311,170 @@ def test_labels_are_refused_beyond_what_a_program_may_have(call: Caller, label: 
     # What is there can still be changed
     assert put(range(10))[0] == 200
     assert call("GET", "/labels")[1]["total"] == most
+
+
+SETTINGS = {
+    "program_name": "Tea house",
+    "high_engagement_threshold": 4,
+    "event_relevance_decay": 30,
+    "action_weight_floor": 0.25,
+    "description": "the one at the corner",
+    "horizon_days": 30,
+    "never_recommended": ["return"],
+    "done_once": ["sign_up"],
+    "event_type_order": [{"event_type": "upgrade", "after": ["sign_up", "invite"]}],
+}
+
+
+@pytest.mark.parametrize("changed", [{}, *({name: value} for name, value in SETTINGS.items())], ids=str)
+def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) -> None:
+    # Given a program of which every setting was set
+    assert call("PUT", "/program", SETTINGS)[0] == 200
+    other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
+        "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
+        "done_once": [], "event_type_order": [],
+    }  # fmt: skip
+    sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
+    # When some are sent, beside the name
+    assert call("PUT", "/program", sent)[0] == 200
+    # Then the others are as before
+    expected = {"program_id": PROGRAM.program_id, **SETTINGS, **sent}
+    assert call("GET", "/program") == (200, {name: value for name, value in expected.items() if value != []})
+
+
+def test_what_is_read_can_be_written_back(call: Caller) -> None:
+    call("PUT", "/program", SETTINGS)
+    settings = call("GET", "/program")[1]
+
+    assert call("PUT", "/program", settings)[0] == 200
+    assert call("GET", "/program")[1] == settings
+
+
+def test_the_settings_of_the_contract_are_all_that_is_named_where_no_other_was_set(call: Caller) -> None:
+    created = call("POST", "/programs", {"program_name": "Tea", "program_id": "tea"})
+    assert created[0] == 200
+
+    assert call("GET", "/program", program_id="tea")[1] == {
+        "program_id": "tea",
+        "program_name": "Tea",
+        "high_engagement_threshold": 3,
+        "event_relevance_decay": 365,
+        "action_weight_floor": 0.0,
+        "description": "",
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/programs"), ("PUT", "/program")])
+@pytest.mark.parametrize("name", ["horizon", "decay", "half_life_days", "program_names", ""])
+def test_a_setting_that_is_not_known_is_refused_by_its_name(call: Caller, method: str, path: str, name: str) -> None:
+    before = call("GET", "/program")
+
+    assert call(method, path, {"program_name": "Tea", name: 7}) == (
+        422,
+        {
+            "detail": [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", name],
+                    "msg": "Extra inputs are not permitted",
+                    "input": 7,
+                }
+            ]
+        },
+    )
+    assert call("GET", "/program") == before
+    assert [program.program_id for program in call.store.list_programs()] == [PROGRAM.program_id]
+
+
+def test_the_id_of_a_program_cannot_be_changed(call: Caller) -> None:
+    assert call("PUT", "/program", {"program_name": "Tea", "program_id": PROGRAM.program_id})[0] == 200
+
+    status, answer = call("PUT", "/program", {"program_name": "Other", "program_id": "tea"})
+
+    assert (status, answer["detail"][0]["loc"]) == (422, ["body", "program_id"])
+    assert call("GET", "/program")[1]["program_name"] == "Tea"
+
+
+def test_the_status_after_a_reset_says_so(call: Caller) -> None:
+    assert call("GET", "/program/status")[1]["status_id"] == "program_created"
+
+    assert call("PUT", "/program/reset")[0] == 200
+
+    status = call("GET", "/program/status")[1]
+    assert (status["status_id"], status["message"]) == (
+        "program_reset",
+        "the program was reset: it has no model until the next rebase",
+    )
+    assert call("PUT", "/program/rebase")[0] == 200
+    assert call("GET", "/program/status")[1]["status_id"] == "program_rebase_queued"
+
+
+@pytest.fixture
+def segmented(call: Caller) -> Caller:
+    """Ann 0.9 latte and 0.2 mocha, bo 0.5 latte and 0.6 tea; latte has a label."""
+    actions = [Action("order", "latte"), Action("order", "mocha"), Action("view", "tea")]
+    users, of_action = np.array([0, 0, 1, 1], np.uint32), np.array([0, 1, 0, 2], np.uint32)
+    built = Segments.of(["ann", "bo"], actions, users, of_action, np.array([0.9, 0.2, 0.5, 0.6]))
+    publish(call.store, call.artifacts, PROGRAM.incarnation, dict.fromkeys(SEGMENT_TYPES, built), computed_at=NOW)
+    call.store.put_assets(PROGRAM.incarnation, [Asset("latte", "Caffè latte", ("milk",))])
+    return call
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "members", "largest"),
+    [
+        ("/segment", "min_weight=0.95", [], 0.9),
+        ("/segment", "", ["ann", "bo"], 0.9),
+        ("/segment", "asset_ids=mocha", [], 0.2),
+        ("/segment", "asset_ids=mocha,latte&match_type=all", [], 0.2),
+        ("/segment", "action_types=view", ["bo"], 0.6),
+        ("/segment", "labels=milk&min_weight=0.6", ["ann"], 0.9),
+        ("/segment", "asset_ids=nothing&min_weight=0", [], 0.0),
+        ("/segments", "min_weight=0.95", [], 0.9),
+        ("/segments", "min_weight=0.95&segment_basis=assets", [], 0.9),
+        ("/segments", "min_weight=0.7", ["milk"], 0.9),
+        ("/segments", "min_weight=0.55&segment_basis=assets", ["latte", "tea"], 0.9),
+    ],
+)
+def test_a_segment_says_up_to_which_weight_it_has_anybody(
+    segmented: Caller, path: str, query: str, members: list[str], largest: float
+) -> None:
+    response = segmented.get(path, query)
+
+    assert response.status == 200
+    if path == "/segment":
+        assert response.body.decode().split() == members
+        assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    else:
+        page = json.loads(response.body)
+        assert sorted(page) == ["items", "page", "size", "total"]
+        assert [entry["segment_basis_id"] for entry in page["items"]] == members
+    assert float(response.headers["x-nextbest-largest-weight"]) == largest
+    if largest and path == "/segment":
+        again = segmented.get(path, f"{query}&min_weight={response.headers['x-nextbest-largest-weight']}")
+        assert again.body.decode().split()
+
+
+def test_an_action_type_that_is_not_known_is_refused_with_those_that_are(segmented: Caller) -> None:
+    assert segmented("GET", "/segment", query="action_types=order,orders")[1] == {
+        "detail": [
+            {
+                "type": "value_error",
+                "loc": ["query", "action_types"],
+                "msg": "Unknown event types: 'orders'. Known since the last rebase: 'order', 'view'",
+                "input": "order,orders",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(("query", "headers"), [("format=csv", {}), ("", {"accept": "text/csv"})])
+def test_a_segment_as_csv_has_weights(segmented: Caller, query: str, headers: dict[str, str]) -> None:
+    response = segmented.get("/segment", f"asset_ids=latte,tea&{query}", **headers)
+
+    assert response.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert response.body.decode() == (
+        "user_id,weight,event_type,asset_id\r\nann,0.9,order,latte\r\nbo,0.6,view,tea\r\n"
+    )
+    plain = segmented.get("/segment", "asset_ids=latte,tea&format=plain", **headers)
+    assert plain.body == b"ann\nbo\n"

@@ -37,6 +37,21 @@ def test_a_program_is_created_once_and_changed_in_place(store: DynamoStore) -> N
         store.update_program(Program("nothing"))
 
 
+def test_changes_of_different_settings_at_the_same_moment_are_all_made(store: DynamoStore) -> None:
+    def change(place: int) -> None:
+        store.change_program(
+            PROGRAM.incarnation,
+            lambda program: replace(program, never_recommended=(*program.never_recommended, f"type {place}")),
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(12)))
+
+    assert sorted(state_of(store).program.never_recommended) == sorted(f"type {place}" for place in range(12))
+    with pytest.raises(NotFound):
+        store.change_program(Incarnation("coffee@bbbbbbbbbb"), lambda program: program)
+
+
 @pytest.mark.parametrize("program_id", ["key", "programs"])
 def test_a_program_may_be_called_as_the_partitions_of_keys_and_programs_are(
     store: DynamoStore, program_id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, cast
 
@@ -32,6 +32,8 @@ RULES = ImportRules("artifacts", program_folders_bucket="imports")
 OPERATOR = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
 STRANGER = AccessKey("NBKSTRANGER", "", (Incarnation("tea"),), (ADMIN,))
 RECIPE = "arn:aws:personalize:::recipe/aws-next-best-action"
+AWS_USER = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
+KMS_KEY = "arn:aws:kms:us-east-1:000000000000:key/k"
 ROLE = "arn:aws:iam::000000000000:role/Personalize"
 SCHEMA = {
     "type": "record", "name": "Actions", "namespace": "com.amazonaws.personalize.schema", "version": "1.0",
@@ -49,11 +51,17 @@ GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 class Control:
     """The control plane as one caller sees it, without HTTP."""
 
-    def __init__(self, store: DynamoStore, key: AccessKey = OPERATOR, artifacts: MemoryArtifacts | None = None) -> None:
+    def __init__(
+        self,
+        store: DynamoStore,
+        key: AccessKey = OPERATOR,
+        artifacts: MemoryArtifacts | None = None,
+        start: Callable[..., None] = lambda *_: None,
+    ) -> None:
         self.store = store
         self._key = key
         files = artifacts or MemoryArtifacts()
-        self._deployment = ControlPlane(store, Arns(), lambda *_: None, lambda *_: None, Random(7), files, RULES)
+        self._deployment = ControlPlane(store, Arns(), start, start, Random(7), files, RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -89,7 +97,7 @@ def test_a_solution_tells_all_that_was_set(control: Control) -> None:
     }
     flags = {
         "performAutoTraining": False,
-        "performIncrementalUpdate": True,
+        "performIncrementalUpdate": False,
         "performHPO": False,
         "performAutoML": False,
     }
@@ -115,7 +123,7 @@ def test_a_campaign_tells_all_that_was_set(control: Control) -> None:
     version = trained_version(control, solution(control))
     config = {
         "itemExplorationConfig": {"explorationWeight": "0.2"},
-        "enableMetadataWithRecommendations": True,
+        "enableMetadataWithRecommendations": False,
         "syncWithLatestSolutionVersion": False,
     }
     created = control(
@@ -130,13 +138,17 @@ def test_a_campaign_tells_all_that_was_set(control: Control) -> None:
     assert (described["minProvisionedTPS"], described["campaignConfig"]) == (4, {})
     with pytest.raises(InvalidInput, match="rankingInfluence is not supported"):
         control("UpdateCampaign", campaignArn=created, campaignConfig={"rankingInfluence": {"POPULARITY": 0.5}})
+    metadata = {"enableMetadataWithRecommendations": True}
+    with pytest.raises(InvalidInput, match=r"campaignConfig\.enableMetadataWithRecommendations is not supported"):
+        control("UpdateCampaign", campaignArn=created, campaignConfig=metadata)
+    with pytest.raises(InvalidInput, match=r"campaignConfig\.enableMetadataWithRecommendations is not supported"):
+        control("CreateCampaign", name="d", solutionVersionArn=version, campaignConfig=metadata)
 
 
 def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -> None:
-    key = "arn:aws:kms:us-east-1:000000000000:key/k"
-    group = control("CreateDatasetGroup", name="g", roleArn=ROLE, kmsKeyArn=key)["datasetGroupArn"]
+    group = control("CreateDatasetGroup", name="g", roleArn=ROLE)["datasetGroupArn"]
     described = control("DescribeDatasetGroup", datasetGroupArn=group)["datasetGroup"]
-    assert (described["roleArn"], described["kmsKeyArn"]) == (ROLE, key)
+    assert described["roleArn"] == ROLE
 
     schema = control("CreateSchema", name="a", schema=json.dumps(SCHEMA))["schemaArn"]
     dataset = control("CreateDataset", name="a", schemaArn=schema, datasetGroupArn=group, datasetType="Actions")
@@ -164,7 +176,17 @@ def test_a_dataset_group_and_an_import_tell_all_that_was_set(control: Control) -
     [
         ({"performHPO": True}, "performHPO is not supported by the recipe"),
         ({"performAutoML": True}, "performAutoML is not supported by the recipe"),
+        ({"performIncrementalUpdate": True}, "performIncrementalUpdate is not supported by the recipe"),
         ({"eventType": "click"}, "'eventType' is 'click'; it must be one of Taken, Not Taken, Viewed"),
+        ({"eventType": "Viewed"}, "The eventType is 'Viewed'; a solution predicts which actions are Taken"),
+        ({"recipeArn": AWS_USER}, "The recipe aws-user-personalization-v2 is not supported: this service recommends"),
+        *(
+            (
+                {"solutionConfig": {"autoTrainingConfig": {"schedulingExpression": f"rate({days} days)"}}},
+                r"schedulingExpression is 'rate\(\d+ days\)'; it must be from rate\(1 day\) to rate\(30 days\)",
+            )
+            for days in (0, 31)
+        ),
         ({"solutionConfig": {"hpoConfig": {}}}, "solutionConfig.hpoConfig is not supported by the recipe"),
         ({"solutionConfig": {"autoMLConfig": {}}}, "solutionConfig.autoMLConfig is not supported by the recipe"),
         ({"solutionConfig": {"algorithmHyperParameters": {"a": "1"}}}, "Provide a hyperparameter that is used"),
@@ -174,7 +196,40 @@ def test_a_solution_for_other_recipes_is_refused_whole(control: Control, members
     with pytest.raises(InvalidInput, match=refused):
         solution(control, **members)
 
-    assert control("ListSolutions")["solutions"] == []
+    with pytest.raises(NotFound):
+        control("DescribeSolution", solutionArn=arn("solution/s"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "refused"),
+    [
+        ("CreateDatasetGroup", {"name": "g", "domain": "ECOMMERCE"}, "The domain ECOMMERCE is not supported"),
+        ("CreateDatasetGroup", {"name": "g", "domain": "VIDEO_ON_DEMAND"}, "The domain VIDEO_ON_DEMAND is not supp"),
+        ("CreateDatasetGroup", {"name": "g", "kmsKeyArn": KMS_KEY}, "kmsKeyArn is not supported: the operator"),
+        ("CreateSchema", {"name": "a", "schema": json.dumps(SCHEMA), "domain": "ECOMMERCE"}, "The domain ECOMMERCE is"),
+        ("UpdateSolution", {"solutionArn": arn("solution/s"), "performIncrementalUpdate": True}, "is not supported by"),
+        (
+            "UpdateSolution",
+            {
+                "solutionArn": arn("solution/s"),
+                "solutionUpdateConfig": {"autoTrainingConfig": {"schedulingExpression": "rate(90 days)"}},
+            },
+            r"solutionUpdateConfig\.autoTrainingConfig\.schedulingExpression is 'rate\(90 days\)'",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_at_once(
+    control: Control, operation: str, members: dict[str, Any], refused: str
+) -> None:
+    solution(control)
+
+    with pytest.raises(InvalidInput, match=refused):
+        control(operation, **members)
+
+    assert [row["name"] for row in control("ListDatasetGroups")["datasetGroups"]] == [PROGRAM.program_id]
+    assert not any(row["name"] == "a" for row in control("ListSchemas")["schemas"])
+    described = control("DescribeSolution", solutionArn=arn("solution/s"))["solution"]
+    assert "latestSolutionUpdate" not in described
 
 
 NARROWED = {
@@ -194,11 +249,15 @@ NARROWED = {
 }
 
 
+OF_A_PROGRAM = {"ListCampaigns": 1, "ListDatasets": 5, "ListEventTrackers": 1, "ListSolutions": 1}
+"""How many resources a program has that nobody created."""
+
+
 @pytest.mark.parametrize("operation", NARROWED)
 def test_a_list_of_what_does_not_exist_is_refused(control: Control, operation: str) -> None:
     key, member, resource = NARROWED[operation]
 
-    assert control(operation)[key] == []
+    assert len(control(operation)[key]) == OF_A_PROGRAM.get(operation, 0)
     with pytest.raises(InvalidInput, match=r"^Resource Arn \S+ does not exist\.$") as refused:
         control(operation, **{member: arn(resource)})
     assert refused.value.field == member
@@ -215,7 +274,8 @@ def test_the_one_list_that_models_it_raises_not_found(control: Control) -> None:
 
 @pytest.mark.parametrize("operation", [name for name, row in NARROWED.items() if row[1] == "datasetGroupArn"])
 def test_a_list_of_what_exists_is_given_to_those_alone_who_may_see_it(control: Control, operation: str) -> None:
-    assert control(operation, datasetGroupArn=GROUP)[NARROWED[operation][0]] == []
+    resources = control(operation, datasetGroupArn=GROUP)[NARROWED[operation][0]]
+    assert len(resources) == OF_A_PROGRAM.get(operation, 0)
     with pytest.raises(InvalidInput, match="does not exist"):
         Control(control.store, STRANGER)(operation, datasetGroupArn=GROUP)
 

@@ -48,7 +48,7 @@ def through_put_action_interactions(store: DynamoStore, user_id: str, at: int) -
 def through_the_queue(store: DynamoStore, user_id: str, at: int) -> int:
     event = Event(user_id, at * SECOND_US, "order", "tea", "id-1")
     message = EventMessage(PROGRAM.program_id, (event,), sent_us=NOW_US)
-    return ingest(store, EventMessage.from_json(message.to_json())).accepted
+    return ingest(store, EventMessage.from_json(message.to_json(), now=NOW)).accepted
 
 
 def through_a_back_fill(store: DynamoStore, user_id: str, at: int) -> int:

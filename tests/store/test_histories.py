@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,42 @@ def test_backfilled_events_show_after_a_rebuild(store: DynamoStore) -> None:
     assert outdated(store) == ["ada"]
     store.rebuild_history(PROGRAM, "ada")
     assert len(history_of(store).action_index) == 6
+    assert outdated(store) == []
+
+
+def test_backfilled_events_that_are_older_than_folded_ones_are_not_forgotten(store: DynamoStore) -> None:
+    # Given a user with folded events, and older ones that were back-filled
+    store.append(PROGRAM, events(WINDOW + 100, first=500))
+    store.append(PROGRAM, events(3), refresh_histories=False)
+    # When so many events come that the history is folded again
+    store.append(PROGRAM, events(FOLD_AT, first=WINDOW + 700))
+    # Then it lacks them still, and is known to
+    assert outdated(store) == ["ada"]
+    assert store.rebuild_histories(PROGRAM, ["ada"]) == []
+    everything = [*events(3), *events(WINDOW + 100, first=500), *events(FOLD_AT, first=WINDOW + 700)]
+    assert history_of(store).encode(PROGRAM.half_life_days) == expected(everything)
+    assert outdated(store) == []
+
+
+def test_events_that_are_backfilled_during_a_rebuild_are_not_forgotten(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a history that lacks events
+    store.append(PROGRAM, events(WINDOW + 100, first=500), refresh_histories=False)
+    read = store.history_from_log
+
+    def read_before_another_backfill(*arguments: Any) -> History:
+        history = read(*arguments)
+        store.append(PROGRAM, events(3), refresh_histories=False)
+        return history
+
+    # When more are back-filled just after a rebuild has read the log
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "history_from_log", read_before_another_backfill)
+        store.rebuild_history(PROGRAM, "ada")
+    # Then the history is known to lack these
+    assert outdated(store) == ["ada"]
+    store.rebuild_history(PROGRAM, "ada")
     assert outdated(store) == []
 
 

@@ -141,8 +141,8 @@ def test_queued_events_are_for_one_incarnation(store: DynamoStore) -> None:
             sent.extend(messages)
 
     queue_events(Queue(), PROGRAM, [event], refresh_histories=True, now=NOW)
-    message = EventMessage.from_json(sent[0])
-    earlier = EventMessage.from_json(sent[0].replace(f'"incarnation":"{PROGRAM.incarnation}",', ""))
+    message = EventMessage.from_json(sent[0], now=NOW)
+    earlier = EventMessage.from_json(sent[0].replace(f'"incarnation":"{PROGRAM.incarnation}",', ""), now=NOW)
     assert (message.incarnation, earlier.incarnation) == (PROGRAM.incarnation, "coffee")
     use_id_again(store)
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from nextbest.actionhub.errors import BodyTooLarge, InvalidRequest, UnreadableBody, answer
-from nextbest.actionhub.parsing import GetActions, PostEvents, parse_get_actions, parse_post_events
+from nextbest.actionhub.parsing import NARROWING, GetActions, PostEvents, parse_get_actions, parse_post_events
+from nextbest.domain.actions import Narrowing
 from nextbest.domain.events import Event
 from nextbest.web.request import Request
 
@@ -51,6 +52,46 @@ def detail_of(error: pytest.ExceptionInfo[InvalidRequest]) -> list[dict[str, Any
 
 def test_without_a_query_the_contracts_defaults_hold() -> None:
     assert get_actions() == GetActions("ann", "cafe", limit=10, allow_repeats=True, explain=False)
+
+
+@pytest.mark.parametrize("limit", ["5", "+5"], ids=["read by hand", "read by pydantic"])
+def test_a_narrowing_is_read_from_its_parameters(limit: str) -> None:
+    query = get_actions(
+        ("limit", limit),
+        ("event_types", "order, rate,,order"),
+        ("exclude_event_types", "view"),
+        ("filter", " cheap "),
+        ("filter_values", '{"TIER": "\\"gold\\",\\"silver\\""}'),
+    )
+    values = {"TIER": '"gold","silver"'}
+    assert query.narrowing == Narrowing(("order", "rate"), ("view",), "cheap", values)
+    assert query.limit == 5
+
+
+@pytest.mark.parametrize("limit", ["5", "+5"], ids=["read by hand", "read by pydantic"])
+def test_an_empty_parameter_narrows_nothing(limit: str) -> None:
+    query = get_actions(("limit", limit), *((name, "") for name in NARROWING))
+    assert query.narrowing in (None, Narrowing())
+
+
+@pytest.mark.parametrize("limit", ["5", "+5"], ids=["read by hand", "read by pydantic"])
+@pytest.mark.parametrize(
+    ("filter_", "values", "kind", "loc"),
+    [
+        ("", '{"TIER": "gold"}', "value_error", ["filter_values"]),
+        ("cheap", "TIER=gold", "json_invalid", ["filter_values"]),
+        ("cheap", "[" * 100_000, "json_invalid", ["filter_values"]),
+        ("cheap", '["gold"]', "dict_type", ["filter_values"]),
+        ("cheap", '{"TIER": 5}', "string_type", ["filter_values", "TIER"]),
+        ("cheap", '{"TIER": null}', "string_type", ["filter_values", "TIER"]),
+    ],
+)
+def test_filter_values_that_cannot_be_read_are_refused(
+    limit: str, filter_: str, values: str, kind: str, loc: list[str]
+) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        get_actions(("limit", limit), ("filter", filter_), ("filter_values", values))
+    assert [(item["type"], list(item["loc"])) for item in detail_of(error)] == [(kind, ["query", *loc])]
 
 
 @pytest.mark.parametrize("word", ["1", "true", "True", "TRUE", "t", "yes", "Y", "on"])

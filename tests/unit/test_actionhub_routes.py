@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from nextbest.actionhub import labels, segments, users
+from nextbest.actionhub import hot_routes, labels, segments, users
 from nextbest.actionhub.api import actionhub_api, document
+from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.labels import LabelList
+from nextbest.actionhub.parsing import comma_list
 from nextbest.actionhub.resolver import validated
-from nextbest.actionhub.segments import comma_list
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -64,14 +65,37 @@ def test_every_row_of_the_contract_has_its_route() -> None:
 
 
 def test_the_parameter_of_a_path_is_read() -> None:
-    request = Request("GET", "/users/a b/labels", headers={"program-id": "cafe"})
+    request = Request("PUT", "/users/a b/rebase", headers={"program-id": "cafe"})
     assert validated(users.router, request) == {"user_id": "a b", "program_id": "cafe"}
 
 
-@pytest.mark.parametrize("path", ["/", "/user", "/users//actions", "/users/a/b/actions", "/programs/x"])
+@pytest.mark.parametrize("path", ["/", "/user", "/users//actions", "/users/a/b/nothing", "/programs/x"])
 def test_a_path_of_no_route_is_unknown(path: str) -> None:
     response = answer(Request("GET", path))
     assert (response.status, content(response)) == (404, {"detail": "Not Found"})
+
+
+@pytest.mark.parametrize("user_id", ["a/b", "/", "//a", "a/", "users/a", "..", "%2F", "?#", "labels/events", "\n/é"])
+@pytest.mark.parametrize(
+    ("method", "end"),
+    [
+        ("GET", "/labels"),
+        ("GET", "/events"),
+        ("PUT", "/rebase"),
+        ("GET", "/export"),
+        ("DELETE", ""),
+        ("GET", "/actions"),
+    ],
+)
+def test_a_user_id_may_have_any_characters(method: str, end: str, user_id: str) -> None:
+    request = Request(method, f"/users/{user_id}{end}", headers={"program-id": "cafe"})
+    router = hot_routes.actions_router if end == "/actions" else users.router
+    assert validated(router, request)["user_id"] == user_id
+
+
+def test_a_final_slash_of_an_id_is_never_dropped_where_the_user_would_be_deleted() -> None:
+    request = Request("DELETE", "/users/a/", headers={"program-id": "cafe"})
+    assert validated(users.router, request)["user_id"] == "a/"
 
 
 def test_another_method_is_told_the_allowed_ones_in_a_header() -> None:
@@ -98,6 +122,15 @@ def test_weights_of_labels_are_floats() -> None:
     read = validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))["body"]
     assert isinstance(read, LabelList)
     assert [(row.label, row.weight, type(row.weight)) for row in read.labels] == [("milk", 2.0, float)]
+
+
+@pytest.mark.parametrize("weight", ["1000000.5", "-1e7", "1e308", "NaN", "Infinity", "1e999"])
+def test_weights_of_labels_are_bounded(weight: str) -> None:
+    body = f'{{"labels":[{{"label":"milk","weight":{weight}}}]}}'.encode()
+    headers = {"program-id": "cafe", "content-type": "application/json"}
+    with pytest.raises(InvalidRequest) as refusal:
+        validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))
+    assert refusal.value.detail[0]["loc"] == ("body", "labels", 0, "weight")
 
 
 def test_entries_of_a_comma_list_are_distinct_and_stripped() -> None:

@@ -14,8 +14,9 @@ from tools.cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
-    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load"),
+    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load", "rebase"),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
+    "import-resources",
     *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
 }
 ONLY_FOR_SOME_COMMANDS = {

@@ -23,20 +23,20 @@ ACTING = {
     "CreateCampaign": "name solutionVersionArn campaignConfig.itemExplorationConfig "
     "campaignConfig.syncWithLatestSolutionVersion tags.tagKey tags.tagValue",
     "CreateDataset": "name schemaArn datasetGroupArn datasetType tags.tagKey tags.tagValue",
-    "CreateDatasetGroup": "name domain tags.tagKey tags.tagValue",
+    "CreateDatasetGroup": "name tags.tagKey tags.tagValue",
     "CreateDatasetImportJob": "jobName datasetArn dataSource.dataLocation importMode tags.tagKey tags.tagValue",
     "CreateEventTracker": "name datasetGroupArn tags.tagKey tags.tagValue",
     "CreateFilter": "name datasetGroupArn filterExpression tags.tagKey tags.tagValue",
-    "CreateSchema": "name schema domain",
-    "CreateSolution": "name recipeArn datasetGroupArn solutionConfig.featureTransformationParameters "
-    "tags.tagKey tags.tagValue",
+    "CreateSchema": "name schema",
+    "CreateSolution": "name recipeArn datasetGroupArn performAutoTraining "
+    "solutionConfig.featureTransformationParameters solutionConfig.autoTrainingConfig tags.tagKey tags.tagValue",
     "CreateSolutionVersion": "solutionArn trainingMode tags.tagKey tags.tagValue",
     "GetSolutionMetrics": "solutionVersionArn",
     "StopSolutionVersionCreation": "solutionVersionArn",
     "UpdateCampaign": "campaignArn solutionVersionArn campaignConfig.itemExplorationConfig "
     "campaignConfig.syncWithLatestSolutionVersion",
     "UpdateDataset": "datasetArn schemaArn",
-    "UpdateSolution": "solutionArn",
+    "UpdateSolution": "solutionArn performAutoTraining solutionUpdateConfig.autoTrainingConfig",
     "ListRecipes": "recipeProvider domain nextToken maxResults",
     "ListSchemas": "nextToken maxResults",
     "ListDatasetGroups": "nextToken maxResults",
@@ -72,24 +72,26 @@ ACTING = {
         for noun in nouns.split()
     },
 }
-# Members that say what AWS should do on its side, or with items: stored, and told by Describe.
+# Members that say what AWS should do on its side: stored, and described again.
 DESCRIBED = {
-    "CreateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations",
-    "UpdateCampaign": "minProvisionedTPS campaignConfig.enableMetadataWithRecommendations",
-    "CreateDatasetGroup": "roleArn kmsKeyArn",
+    "CreateCampaign": "minProvisionedTPS",
+    "UpdateCampaign": "minProvisionedTPS",
+    "CreateDatasetGroup": "roleArn",
     "CreateDatasetImportJob": "roleArn",
-    "CreateSolution": "performAutoTraining performIncrementalUpdate eventType solutionConfig.autoTrainingConfig",
     "CreateSolutionVersion": "name",
-    "UpdateSolution": "performAutoTraining performIncrementalUpdate solutionUpdateConfig.autoTrainingConfig",
 }
+# Members that are refused where they would ask for something: with the value that is AWS's default they are taken.
 REFUSED = {
-    "CreateCampaign": "campaignConfig.rankingInfluence",
-    "UpdateCampaign": "campaignConfig.rankingInfluence",
-    "UpdateSolution": "solutionUpdateConfig.eventsConfig",
+    "CreateCampaign": "campaignConfig.rankingInfluence campaignConfig.enableMetadataWithRecommendations",
+    "UpdateCampaign": "campaignConfig.rankingInfluence campaignConfig.enableMetadataWithRecommendations",
+    "CreateDatasetGroup": "domain kmsKeyArn",
+    "CreateSchema": "domain",
+    "UpdateSolution": "performIncrementalUpdate solutionUpdateConfig.eventsConfig",
     "CreateDatasetImportJob": "publishAttributionMetricsToS3",
-    "CreateSolution": "performHPO performAutoML solutionConfig.algorithmHyperParameters solutionConfig.hpoConfig "
-    "solutionConfig.autoMLConfig solutionConfig.optimizationObjective solutionConfig.trainingDataConfig "
-    "solutionConfig.eventsConfig solutionConfig.eventValueThreshold",
+    "CreateSolution": "performHPO performAutoML performIncrementalUpdate eventType "
+    "solutionConfig.algorithmHyperParameters solutionConfig.hpoConfig solutionConfig.autoMLConfig "
+    "solutionConfig.optimizationObjective solutionConfig.trainingDataConfig solutionConfig.eventsConfig "
+    "solutionConfig.eventValueThreshold",
 }
 
 

@@ -19,6 +19,7 @@ from nextbest.personalize.datasets.schema import parse_schema
 from tests.contract.personalize_clients import SCHEMAS
 
 MEGABYTE = 1 << 20
+NOW = 1_800_000_000.0
 HEADERS = {
     "Users": "USER_ID,MEMBERSHIP,AGE\n",
     "Items": "ITEM_ID,GENRE,CREATION_TIMESTAMP\n",
@@ -30,7 +31,7 @@ HEADERS = {
 def rows(text: TextIO | str, schema: str = "Users") -> Iterator[Any]:
     dataset_type, fields = parse_schema(json.dumps(SCHEMAS[schema]))
     stream: Any = io.StringIO(text, newline="") if isinstance(text, str) else text
-    return read_rows("file.csv", stream, fields, dataset_type)
+    return read_rows("file.csv", stream, fields, dataset_type, now=NOW)
 
 
 class Endless:
@@ -124,8 +125,8 @@ def test_values_that_the_store_would_not_take_are_refused_with_their_line() -> N
     assert not isinstance(item, RefusedRow)
     (item,) = rows(f"{HEADERS['Items']}tea,{'|'.join([many] * 3)},7\n", "Items")
     assert "at most 300,000 can be stored" in str(item)
-    (event,) = rows(f"{HEADERS['Interactions']}ann,{'i' * 256},{'e' * 900},7\n", "Interactions")
-    assert "line 2: event_type, asset_id and event id together exceed" in str(event)
+    (event,) = rows(f"{HEADERS['Interactions']}ann,{'茶' * 256},{'e' * 256},7\n", "Interactions")
+    assert "line 2: the type of the event, the id of what it is about and its own id together exceed" in str(event)
 
 
 def test_a_reason_repeats_no_more_of_a_row_than_helps() -> None:

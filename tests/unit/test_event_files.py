@@ -288,12 +288,12 @@ def test_names_with_commas_and_equals_signs_are_mapped_quoted(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ("user", "'user' is no pair of a column and its meaning"),
-        ("=user_id", "is no pair"),
-        ("user=", "is none of user_id, event_type"),
-        ("user_id=user", "user is none of user_id, event_type, asset_id, timestamp, labels; write user=user_id"),
+        ("user", "'user' is not a pair of a column and its meaning"),
+        ("=user_id", "is not a pair"),
+        ("user=", "is not one of user_id, event_type"),
+        ("user_id=user", "user is not one of user_id, event_type, asset_id, timestamp, labels; write user=user_id"),
         ("a=user_id,b=user_id", "user_id is mapped more than once"),
-        ('"a=user_id', "is no list of pairs"),
+        ('"a=user_id', "is not a list of pairs"),
     ],
 )
 def test_a_wrong_mapping_is_refused(columns: str, reason: str) -> None:

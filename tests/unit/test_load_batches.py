@@ -8,18 +8,12 @@ from pathlib import Path
 import pytest
 
 from nextbest.event_files.reader import RejectedRow, read_rows
+from nextbest.event_files.row_counts import DISTINCT_REASONS, EXAMPLES_PER_REASON, OTHER_REASONS, Counts
 from nextbest.event_files.rows import STANDS_FOR_NOTHING, RowRules
 from tools.cli.load import summary
 from tools.cli.load_batches import WINDOW_ROWS, Batch, batches_of
 from tools.cli.load_errors import ProgressUnusable
-from tools.cli.load_progress import (
-    DISTINCT_REASONS,
-    EXAMPLES_PER_REASON,
-    OTHER_REASONS,
-    Counts,
-    Progress,
-    progress_path,
-)
+from tools.cli.load_progress import Progress, progress_path
 
 HEADER = "user_id,event_type,asset_id,timestamp\n"
 

@@ -145,7 +145,7 @@ def test_an_interrupted_load_goes_on_and_counts_the_whole_file(
 
     monkeypatch.setattr("tools.cli.load.tqdm.update", interrupt)
     assert main(command(double, path, "--batch", "10", "--workers", "2")) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "the same command resumes from here" in capsys.readouterr().err
     assert len(sidecars(tmp_path)) == 1
     sent_before = sum(len(post) for post in double.contract.posts)
     assert 20 <= sent_before < 60
@@ -153,7 +153,7 @@ def test_an_interrupted_load_goes_on_and_counts_the_whole_file(
     assert main(command(double, path, "--batch", "10")) == 0
     assert sum(len(post) for post in double.contract.posts) == 60
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"going on after {sent_before} rows done earlier"
+    assert lines[0] == f"resuming after {sent_before} rows done earlier"
     assert lines[1].startswith("60 rows: accepted 60, duplicate 0, rejected 0")
 
 

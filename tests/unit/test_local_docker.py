@@ -11,7 +11,7 @@ from samcli.yamlhelper import parse_yaml_file
 
 from tests.infrastructure.cloudformation import ROOT, TEMPLATE
 from tools.cli.__main__ import main
-from tools.local.build import BuildFailed, build, pin_architecture, sources_digest
+from tools.local.build import ARCHITECTURES, pin_architecture, sources_digest
 from tools.local.docker import DockerMissing, bridge_address, check_machine, remove_containers
 from tools.local.docker_stack import sam_command
 
@@ -43,7 +43,7 @@ def test_sam_is_run_unpatched_where_no_page_finds_it_and_gets_the_options_last()
     assert command[1:4] == ["local", "start-api", "--template"]
     options = dict(zip(command[3:-1:2], command[4:-1:2], strict=True))
     assert Path(options.pop("--config-file")) == ROOT / "samconfig.toml"
-    assert Path(options.pop("--template")) == ROOT / ".aws-sam" / "build" / "template.yaml"
+    assert Path(options.pop("--template")) == ROOT / ".aws-sam" / "local" / "template.yaml"
     assert options == {
         **{"--host": "127.9.8.7", "--port": "4001", "--env-vars": "/state/variables.json"},
         **{"--container-host": "127.9.8.7", "--container-host-interface": "127.9.8.7"},
@@ -130,12 +130,11 @@ def test_a_build_is_made_again_when_a_source_or_the_architecture_changes(tmp_pat
     assert sources_digest(tmp_path, "x86_64") != first
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_built_template_can_be_deployed_for_the_architecture_of_its_wheels_alone(
     tmp_path: Path, architecture: str
 ) -> None:
     source = parse_yaml_file(str(TEMPLATE))
-    assert set(source["Parameters"]["Architecture"]["AllowedValues"]) == {"x86_64", "arm64"}
     built = tmp_path / "template.yaml"
     built.write_text(TEMPLATE.read_text())
 
@@ -148,6 +147,11 @@ def test_a_built_template_can_be_deployed_for_the_architecture_of_its_wheels_alo
     assert pinned == source
 
 
-def test_an_architecture_that_lambda_does_not_have_is_refused() -> None:
-    with pytest.raises(BuildFailed, match="ARCHITECTURE is 'arm'; Lambda has x86_64 and arm64"):
-        build("arm")
+def test_plain_sam_build_takes_the_architecture_that_the_template_has_by_default() -> None:
+    parameter = parse_yaml_file(str(TEMPLATE))["Parameters"]["Architecture"]
+    default = parameter["Default"]
+
+    assert default == ARCHITECTURES[0] == "arm64"
+    assert parameter["AllowedValues"] == [default]
+    for folder in ("layers/nextbest", "functions/rebase"):
+        assert f"\nNEXTBEST_ARCHITECTURE ?= {default}\n" in (ROOT / folder / "Makefile").read_text()

@@ -24,8 +24,9 @@ def client() -> FlaskClient:
     """The gateway of the template; every function returns its own name and the event."""
 
     def invoke(function: str, event: bytes) -> Invocation:
-        body = json.dumps({"function": function, "event": json.loads(event)})
-        return Invocation(json.dumps({"statusCode": 200, "body": body}).encode())
+        body = {"function": function, "event": json.loads(event)}
+        headers = {"x-function": function, "x-route": body["event"]["routeKey"]}
+        return Invocation(json.dumps({"statusCode": 200, "headers": headers, "body": json.dumps(body)}).encode())
 
     return Gateway(TEMPLATE, port=0, invoke=invoke).app.test_client()
 
@@ -46,6 +47,7 @@ def client() -> FlaskClient:
         ("DELETE", "/users/a%2F", "ManageFunction", "$default", "/users/a/", None),
         ("GET", "/program/", "ManageFunction", "$default", "/program/", None),
         ("POST", "/personalize/", "ManageFunction", "$default", "/personalize/", None),
+        ("GET", "/users/%2E%2E/actions", "ActionsFunction", "GET /users/{user_id}/actions", "/users/../actions", None),
     ],
 )
 def test_a_path_is_decoded_before_its_route_is_looked_for(
@@ -58,3 +60,11 @@ def test_a_path_is_decoded_before_its_route_is_looked_for(
     assert (event["routeKey"], event["rawPath"]) == (route, raw_path)
     if parameters is not None:
         assert event["pathParameters"] == parameters
+
+
+@pytest.mark.parametrize("path", ["/program", "/users/ann/actions", "/users/ann/labels", "/nowhere", "/"])
+def test_head_takes_the_default_route_and_has_no_body(client: FlaskClient, path: str) -> None:
+    response = client.head(path)
+
+    assert (response.status_code, response.data) == (200, b"")
+    assert (response.headers["x-function"], response.headers["x-route"]) == ("ManageFunction", "$default")

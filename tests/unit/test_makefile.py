@@ -77,6 +77,10 @@ def test_the_name_of_a_file_is_passed_as_it_is(folder: Path, name: str) -> None:
 def test_other_targets_pass_names_as_they_are(folder: Path, name: str) -> None:
     arguments, _ = make(folder, "evaluate", f"FILE={name}", f"PLOTS={name}")
     assert arguments == ["evaluate", "--targets", "window", "--plots", name, "--", name]
+    assert make(folder, "rebase", f"PROGRAM={name}", "PORT=3001") == (
+        ["rebase", "--program", name, "--url", "http://127.0.0.1:3001"],
+        "local.secret",
+    )
     assert make(folder, "doctor", f"STATE={name}")[0] == ["doctor", "--state", name]
 
 

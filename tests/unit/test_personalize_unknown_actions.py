@@ -42,7 +42,8 @@ def ranked(history: History, catalogue: Catalogue, of: Model | None = None) -> d
 
 
 def catalogue(*asset_ids: str) -> Catalogue:
-    return Catalogue(1, {asset_id: Asset(asset_id) for asset_id in asset_ids})
+    """An Actions dataset."""
+    return Catalogue(1, {asset_id: Asset(asset_id, fields={"TIER": "Gold"}) for asset_id in asset_ids})
 
 
 TOOK_NEW = History.from_events([(TAKEN, "new", NOW)])
@@ -63,6 +64,33 @@ def test_a_view_of_it_makes_it_a_candidate_by_what_views_lead_to() -> None:
 def test_what_is_not_in_the_dataset_stays_out() -> None:
     assert list(ranked(TOOK_NEW, catalogue("old"))) == ["old"]
     assert Candidates.of(model(), catalogue("old"), frozenset()).new_assets(model(), TOOK_NEW) == []
+
+
+def test_what_the_model_knows_and_the_dataset_lacks_stays_out() -> None:
+    took_old = History.from_events([(TAKEN, "old", NOW)])
+
+    assert ranked(took_old, catalogue("new")) == {}
+    assert ranked(History.empty(), catalogue("new")) == {}
+    assert list(Candidates.of(model(), catalogue("new"), frozenset()).asset_ids) == ["new"]
+
+
+def test_assets_that_were_only_named_make_no_dataset() -> None:
+    # Given one asset with a name and a label, as ActionHub puts it
+    named = Catalogue(1, {"named": Asset("named", "Named", ("label",))})
+    candidates = Candidates.of(model(), named, frozenset())
+
+    assert set(candidates.asset_ids) == {"old", "named"}
+    assert candidates.new_assets(model(), TOOK_NEW) == ["new"]
+    # And it is no action of a dataset that comes later
+    both = Catalogue(2, {**named.assets, **catalogue("new").assets})
+    assert Candidates.of(model(), both, frozenset()).asset_ids == ["new"]
+
+
+def test_an_item_is_no_new_asset() -> None:
+    items = Catalogue(1, {"new": Asset("new", fields={"ITEM_ID": "new"})})
+
+    assert Candidates.of(model(), items, frozenset()).new_assets(model(), TOOK_NEW) == []
+    assert Candidates.of(None, items, frozenset()).new_assets(None, TOOK_NEW) == []
 
 
 def test_without_a_dataset_new_assets_are_named() -> None:

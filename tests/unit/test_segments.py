@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from functools import cache
+from io import StringIO
 from random import Random
 
 import numpy as np
 import pytest
 
+from nextbest.actionhub.segments import prefers_csv, to_csv
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History, HistoryEvent
 from nextbest.domain.programs import Program
 from nextbest.errors import ArtifactError
+from nextbest.logic.segments import SegmentMember
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.memberships import (
     BASE,
@@ -132,6 +136,77 @@ def test_users_of_a_group_of_actions_took_any_or_all(
     groups: list[list[int]], min_weight: float, match_all: bool, expected: list[str]
 ) -> None:
     assert SMALL.users_of(groups, min_weight, match_all=match_all) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "match_all", "expected"),
+    [
+        ([[0]], False, {"ann": (0.9, LATTE), "bob": (0.5, LATTE)}),
+        ([[0], [1]], False, {"ann": (0.9, LATTE), "bob": (0.5, LATTE), "cid": (0.7, MOCHA)}),
+        ([[0, 2]], False, {"ann": (0.9, LATTE), "bob": (0.5, LATTE)}),
+        ([[0], [1]], True, {"ann": (0.2, MOCHA)}),
+        ([[0], [0, 2]], True, {"ann": (0.9, LATTE), "bob": (0.5, LATTE)}),
+        ([[0], []], True, {}),
+        ([], True, {}),
+        ([], False, {}),
+    ],
+)
+def test_the_weight_of_a_member_is_that_which_makes_them_one(
+    groups: list[list[int]], match_all: bool, expected: dict[str, tuple[float, Action]]
+) -> None:
+    weights, actions = SMALL.weights_for(groups, match_all=match_all)
+    found = {
+        user_id: (weight, SMALL.actions[action])
+        for user_id, weight, action in zip(SMALL.users, weights.tolist(), actions.tolist(), strict=True)
+        if action >= 0
+    }
+    assert found == expected
+    for min_weight in (0.0, 0.2, 0.5, 0.51, 0.9, 0.91):
+        members = [user_id for user_id, (weight, _) in expected.items() if weight >= min_weight]
+        assert SMALL.users_of(groups, min_weight, match_all=match_all) == members
+
+
+def test_the_largest_weight_is_over_all_users() -> None:
+    assert [SMALL.largest_weight(actions) for actions in ([0], [1], [2], [1, 2], [])] == [0.9, 0.7, 0.5, 0.7, 0.0]
+
+
+IDS = ["plain", "with, comma", 'with "quotes"', " blank ", "日本", "'", ";"]
+IDS += ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C'!A0"]
+
+
+def test_a_csv_has_ids_as_they_are() -> None:
+    members = [SegmentMember(user_id, 0.1 + 0.2, Action("view, or=not", user_id)) for user_id in IDS]
+
+    header, *rows = csv.reader(StringIO(to_csv(members), newline=""))
+
+    assert header == ["user_id", "weight", "event_type", "asset_id"]
+    assert [row[0] for row in rows] == [row[3] for row in rows] == IDS
+    assert {(float(row[1]), row[2]) for row in rows} == {(0.1 + 0.2, "view, or=not")}
+    # A plain id is not quoted, and lines end as RFC 4180 says
+    assert to_csv(members[:1]) == (
+        'user_id,weight,event_type,asset_id\r\nplain,0.30000000000000004,"view, or=not",plain\r\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("text/csv", True),
+        ("Text/CSV; header=present", True),
+        ("text/csv, */*", True),
+        ("text/plain, text/csv", False),
+        ("text/plain;q=0.5, text/csv", True),
+        ("text/csv;q=0.5, text/plain", False),
+        ("text/csv;q=0", False),
+        ("text/csv;q=x", False),
+        ("application/csv", False),
+    ],
+)
+def test_a_client_that_accepts_csv_before_plain_text_gets_it(accept: str, expected: bool) -> None:
+    assert prefers_csv(accept) is expected
 
 
 def test_the_strength_of_a_group_is_the_mean_of_its_members_strongest_weights() -> None:

@@ -51,6 +51,15 @@ def test_sums_run_over_event_types_of_the_same_asset() -> None:
     assert product.tolist() == [[0.0, 1.0], [2.0, 1.0]]
 
 
+def test_inputs_near_zero_leave_no_singular_system() -> None:
+    """An event type of long ago has inputs that a short kernel decays to almost nothing: warnings are errors here."""
+    gram = np.array([[4.0, 1e-12], [1e-12, 1e-22]], np.float32)
+    product = np.array([[2.0, 1.0], [1e-13, 1e-12]], np.float32)
+    weights = shared().weights(gram, product, 0.1, allow_repeats=True).toarray()
+    assert np.isfinite(weights).all()
+    assert weights[BUY_CUP, BUY_CUP] == pytest.approx(2.0 / 4.4, rel=0.1)
+
+
 def test_one_weight_of_a_pair_of_event_types_holds_for_every_asset() -> None:
     gram, product = np.diag([2.0, 4.0]).astype(np.float32), np.array([[1.0, 0.5], [3.0, 2.0]], np.float32)
     weights = shared().weights(gram, product, 0.25, allow_repeats=True).toarray()

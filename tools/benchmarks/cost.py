@@ -11,7 +11,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nextbest.domain.programs import Program
 from nextbest.personalize.protocol.arns import CAMPAIGN, FILTER
 from nextbest.store.dynamo import DynamoStore
 from tools.benchmarks.idle import idle_bill
+from tools.benchmarks.prices import Prices
 from tools.benchmarks.report import put_between
 from tools.benchmarks.world import draw_events
 from tools.local.engines import start_engines
@@ -35,7 +36,6 @@ from tools.local.template import read_application, translated_template
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
 PERFORMANCE = ROOT / "docs" / "performance.json"
-PRICES = Path(__file__).with_name("prices-2026-11.json")
 ACTIONS, HISTORY = 10_000, 100
 MILLION = 1_000_000
 GIGABYTE = 1e9
@@ -63,40 +63,15 @@ class Kind:
     units: Units
 
 
-class Prices:
-    """US dollars by name, from a dated file."""
-
-    def __init__(self, path: Path) -> None:
-        self._entries: dict[str, Any] = json.loads(path.read_text())
-        self.region: str = self._entries["region"]
-        self.as_of: str = self._entries["as_of"]
-        self.note: str = self._entries["note"]
-        self.hours: float = self._entries["hours_per_month"]
-
-    def __getitem__(self, name: str) -> float:
-        price: float = self._entries[name]["price"]
-        return price
-
-    def by_name(self) -> dict[str, float]:
-        """Every price, and ``hours_per_month``."""
-        return {name: price for name, price, _ in self.sources()} | {"hours_per_month": self.hours}
-
-    def sources(self) -> Iterator[tuple[str, float, str]]:
-        """Name, price and source of every entry."""
-        for name, entry in self._entries.items():
-            if isinstance(entry, dict):
-                yield name, entry["price"], entry["source"]
-
-
-def bill(kind: Kind, prices: Prices) -> dict[str, float]:
-    """Dollars for a million such requests, by service."""
+def bill(kind: Kind, prices: Prices, architecture: str) -> dict[str, float]:
+    """Dollars for a million such requests, by service; ``architecture`` is that of the functions."""
     gigabytes = kind.memory_megabytes / 1024
     # Lambda bills whole milliseconds, and gives a share of a core below 1,769 MB.
     seconds = math.ceil(kind.milliseconds * max(1.0, LAMBDA_MEGABYTES_PER_CORE / kind.memory_megabytes)) / 1000
     return {
         "API Gateway": prices["api_gateway_http_per_million_requests"],
         "Lambda": prices["lambda_per_million_requests"]
-        + MILLION * seconds * gigabytes * prices["lambda_arm64_per_gb_second"],
+        + MILLION * seconds * gigabytes * prices[f"lambda_{architecture}_per_gb_second"],
         "DynamoDB": kind.units.read * prices["dynamodb_per_million_read_units"]
         + kind.units.write * prices["dynamodb_per_million_write_units"],
         "CloudWatch Logs": MILLION * LOG_BYTES / GIGABYTE * prices["cloudwatch_logs_per_gb"],
@@ -197,12 +172,20 @@ def kinds(performance: Mapping[str, Any], memory_megabytes: Mapping[str, int]) -
     return [Kind(name, milliseconds[name], memory_megabytes[function[name.split()[0]]], units[name]) for name in units]
 
 
-def text(found: Sequence[Kind], idle: Mapping[str, float], prices: Prices, conditions: Mapping[str, str]) -> str:
+def text(
+    found: Sequence[Kind],
+    idle: Mapping[str, float],
+    prices: Prices,
+    conditions: Mapping[str, str],
+    *,
+    architecture: str,
+) -> str:
     """The bill as Markdown."""
-    bills = {kind.name: bill(kind, prices) for kind in found}
+    bills = {kind.name: bill(kind, prices, architecture) for kind in found}
     services = list(next(iter(bills.values())))
     lines = [f"Prices of {prices.region}, {prices.as_of}. {prices.note}", ""]
     lines += [f"Durations: `make bench` of {conditions['date']} on {conditions['machine']}; medians.", ""]
+    lines += [f"Functions on {architecture}, which the template takes by default.", ""]
     lines.append("### Dollars for a million requests")
     lines += ["", "| request | billed ms | MB | read units | write units | " + " | ".join(services) + " | **sum** |"]
     lines.append("|---|" + "---:|" * (len(services) + 5))
@@ -253,7 +236,9 @@ def run(*, prices: Path, write_files: bool) -> None:
     price_list = Prices(prices)
     template, values = translated_template(TEMPLATE, PARAMETERS)
     idle = idle_bill(template, values, price_list.by_name())
-    bill_text = text(kinds(performance, memory), idle, price_list, performance["conditions"])
+    bill_text = text(
+        kinds(performance, memory), idle, price_list, performance["conditions"], architecture=values["Architecture"]
+    )
     print(bill_text)
     if write_files:
         put_between(ROOT / "docs" / "cost.md", bill_text, command="make cost")

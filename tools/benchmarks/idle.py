@@ -8,6 +8,8 @@ from typing import Any
 from samcli.lib.intrinsic_resolver.intrinsic_property_resolver import IntrinsicResolver
 from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymbolTable
 
+from tools.benchmarks.prices import snapshot_dollars
+
 Document = Mapping[str, Any]
 Prices = Mapping[str, float]
 
@@ -53,8 +55,7 @@ def _snapshot(template: Document, version: Document, parameters: Mapping[str, st
     function = template["Resources"][version["FunctionName"]["Ref"]]["Properties"]
     if parameters[function["SnapStart"]["ApplyOn"]["Ref"]] == "None":
         return 0.0
-    seconds = prices["hours_per_month"] * 3600
-    return float(function["MemorySize"] / 1024 * seconds * prices["lambda_snapstart_cache_per_gb_second"])
+    return snapshot_dollars(function["MemorySize"], prices)
 
 
 _BILLED_ALWAYS: dict[str, tuple[str, Callable[[Document, Document, Mapping[str, str], Prices], float]]] = {

@@ -18,7 +18,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program
 from nextbest.filters import Schema, bind, parse
-from nextbest.personalize.datasets.filter_fields import schema_to_json
+from nextbest.filters.stored import schema_to_json
 from nextbest.personalize.protocol.arns import FILTER
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration

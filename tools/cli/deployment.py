@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -18,6 +18,11 @@ from nextbest.store.artifacts import S3Artifacts
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+_NEVER_MADE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "DELETE_IN_PROGRESS")
 _OUTPUTS = (
     *("ApiUrl", "TableName", "ArtifactBucket", "QueueUrl", "DeadLettersUrl", "FailedInvocationsUrl"),
     "MasterSecretParameter",
@@ -29,8 +34,30 @@ class OperationFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of a stack: its type, and the name that CloudFormation gave it."""
+
+    kind: str
+    physical_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack of CloudFormation: its name, its status, and what it was deployed with."""
+
+    name: str
+    status: str
+    parameters: Mapping[str, str]
+    resources: tuple[Resource, ...]
+
+    def physical_ids(self, kind: str) -> tuple[str, ...]:
+        """The names of its resources of one type."""
+        return tuple(resource.physical_id for resource in self.resources if resource.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
-    """One deployment: the names of its resources, and clients for them. ``functions`` is empty for a local stack."""
+    """One deployment: the names of its resources, and clients for them. ``stack`` is None for a local stack."""
 
     url: str
     table_name: str
@@ -39,7 +66,7 @@ class Deployment:
     dead_letters_url: str
     failed_invocations_url: str
     master_secret_parameter: str
-    functions: tuple[str, ...]
+    stack: Stack | None
     session: boto3.Session
     endpoints: Mapping[str, str]
 
@@ -68,6 +95,8 @@ class Deployment:
             response = client.get_parameter(Name=self.master_secret_parameter, WithDecryption=True)
         except client.exceptions.ParameterNotFound as error:
             raise OperationFailed(f"there is no master secret: {self._how_to_store_one()}") from error
+        if response["Parameter"]["Type"] != "SecureString":
+            raise OperationFailed(f"the master secret is not encrypted: {self._how_to_store_one()} --overwrite")
         secret: str = response["Parameter"]["Value"]
         if secret == PUBLIC_MASTER_SECRET:
             raise OperationFailed(
@@ -113,22 +142,39 @@ def local_deployment(state: Path) -> Deployment:
         dead_letters_url=queues["DeadLetters"],
         failed_invocations_url=queues["FailedInvocations"],
         master_secret_parameter="",
-        functions=(),
+        stack=None,
         session=session,
         endpoints={service: variables[f"AWS_ENDPOINT_URL_{service.upper()}"] for service in services},
     )
 
 
 def stack_deployment(stack_name: str, session: boto3.Session) -> Deployment:
-    """The deployment of a CloudFormation stack. Raises OperationFailed if the stack is not one of Nextbest."""
+    """The deployment of a CloudFormation stack. Raises OperationFailed for others, and one that was not made."""
     cloudformation = session.client("cloudformation")
-    (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    (description,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    status = description["StackStatus"]
+    if status in _NEVER_MADE:
+        reason = first_failure(cloudformation, stack_name)
+        raise OperationFailed(
+            f"the stack {stack_name} is {status}{reason and f': {reason}'}; remove the cause, then "
+            f"`sam delete --stack-name {stack_name}`, and deploy again"
+        )
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
     missing = [name for name in _OUTPUTS if name not in outputs]
     if missing:
         raise OperationFailed(f"the stack {stack_name} has no outputs {', '.join(missing)}: is it a stack of Nextbest?")
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
-    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    stack = Stack(
+        name=stack_name,
+        status=status,
+        parameters={entry["ParameterKey"]: entry["ParameterValue"] for entry in description.get("Parameters", [])},
+        resources=tuple(
+            Resource(resource["ResourceType"], resource["PhysicalResourceId"])
+            for page in pages
+            for resource in page["StackResourceSummaries"]
+            if "PhysicalResourceId" in resource
+        ),
+    )
     return Deployment(
         url=outputs["ApiUrl"],
         table_name=outputs["TableName"],
@@ -137,11 +183,22 @@ def stack_deployment(stack_name: str, session: boto3.Session) -> Deployment:
         dead_letters_url=outputs["DeadLettersUrl"],
         failed_invocations_url=outputs["FailedInvocationsUrl"],
         master_secret_parameter=outputs["MasterSecretParameter"],
-        functions=tuple(
-            resource["PhysicalResourceId"]
-            for resource in resources
-            if resource["ResourceType"] == "AWS::Lambda::Function" and "PhysicalResourceId" in resource
-        ),
+        stack=stack,
         session=session,
         endpoints={},
     )
+
+
+def first_failure(cloudformation: CloudFormationClient, stack_name: str) -> str:
+    """What failed first in the last deployment of a stack, and why; empty if nothing is known."""
+    failure = ""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_name)
+    # The latest comes first.
+    for event in (event for page in pages for event in page["StackEvents"]):
+        status = event["ResourceStatus"]
+        is_stack = event.get("PhysicalResourceId") == event["StackId"]
+        if is_stack and status in _BEGINNINGS:
+            return failure
+        if status.endswith("_FAILED") and not is_stack:
+            failure = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', status)}"
+    return failure

@@ -27,12 +27,14 @@ from tqdm import tqdm
 from nextbest.errors import FileUnusable
 from nextbest.event_files.content import is_parquet
 from nextbest.event_files.reader import RejectedRow, check_file, read_rows
-from nextbest.event_files.rows import STANDS_FOR_NOTHING, RowRules
+from nextbest.event_files.row_counts import Counts
+from nextbest.event_files.rows import RowRules
+from tools.cli.event_files import expand_files
 from tools.cli.load_batches import LARGEST_BATCH, Batch, batches_of
 from tools.cli.load_client import PostResult, Server
 from tools.cli.load_errors import Interrupted, LoadError
-from tools.cli.load_progress import Counts, Progress, progress_path
-from tools.cli.load_rejects import open_rejects
+from tools.cli.load_progress import Progress, progress_path
+from tools.cli.load_rejects import open_rejects, reason_lines
 
 LOADED, ROWS_REJECTED, NOT_LOADED, STOPPED = 0, 1, 2, 130
 """The exit statuses of a load."""
@@ -102,36 +104,31 @@ def summary(counts: Counts, sent: int, seconds: float, unit: str = "line") -> st
         f"{counts.rows:,} rows: accepted {counts.accepted:,}, duplicate {counts.duplicates:,}, "
         f"rejected {counts.rejected:,} ({seconds:.1f} s, {rate})"
     ]
-    for why, reason in sorted(counts.reasons.items(), key=lambda item: -item[1].count):
-        places = ", ".join(str(line) for line in reason.lines)
-        more = ", ..." if reason.count > len(reason.lines) else ""
-        hint = "; --literal-nulls takes it as text" if why.endswith(STANDS_FOR_NOTHING) else ""
-        lines.append(f"  rejected {reason.count:,}: {why}{hint} ({unit} {places}{more})")
+    lines += [f"  {line}" for line in reason_lines(counts, unit)]
     return "\n".join(lines)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, rules: RowRules) -> int:
     """Run the command; its exit status, LOADED, ROWS_REJECTED, NOT_LOADED or STOPPED."""
     stop = threading.Event()
     try:
-        return _run(options, stop)
+        return _run(options, rules, stop)
     except (LoadError, FileUnusable) as error:
         print(f"load: {error}", file=sys.stderr)
         return NOT_LOADED
     except (KeyboardInterrupt, Interrupted):
-        print("load: stopped; the same command goes on from here", file=sys.stderr)
+        print("load: stopped; the same command resumes from here", file=sys.stderr)
         return STOPPED
     finally:
         stop.set()
 
 
-def _run(options: argparse.Namespace, stop: threading.Event) -> int:
+def _run(options: argparse.Namespace, rules: RowRules, stop: threading.Event) -> int:
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise Interrupted
 
-    rules = RowRules(now=time.time(), columns=options.columns, literal_nulls=options.literal_nulls)
-    row_counts = _check_files(_expand(options.files), rules)
+    row_counts = _check_files(expand_files(options.files), rules)
     url = options.url.rstrip("/")
     reading = f"{sorted(rules.columns.mapped.items())}\n{rules.literal_nulls}"
     progress_files = {path: progress_path(options.state, path, options.program, url, reading) for path in row_counts}
@@ -150,7 +147,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
             bar_name = options.program if len(row_counts) == 1 else path.name
             before = Progress.read(progress_files[path]).counts.rows
             if before:
-                print(f"going on after {before:,} rows done earlier")
+                print(f"resuming after {before:,} rows done earlier")
             began = time.monotonic()
             with tqdm(
                 total=row_count, initial=before, unit=" rows", unit_scale=True, desc=bar_name, disable=None
@@ -181,20 +178,6 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
 
 def _advance(bar: tqdm[Any], batch: Batch) -> None:
     bar.update(batch.covered)
-
-
-def _expand(names: Iterable[str]) -> list[Path]:
-    """The files of names and patterns; what is the name of a file is no pattern. Raises FileUnusable."""
-    paths: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.exists() or not set(name) & set("*?["):
-            paths.append(path)
-        elif matches := sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
-            paths += matches
-        else:
-            raise FileUnusable(f"there is no file {name}, and none that this pattern matches")
-    return list(dict.fromkeys(paths))
 
 
 def _check_files(paths: Iterable[Path], rules: RowRules) -> dict[Path, int]:

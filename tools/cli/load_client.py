@@ -27,7 +27,7 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
 
 @dataclass(slots=True)
 class PostResult:
-    """What became of a batch: how many rows were accepted or known already, and which were rejected."""
+    """The result of a batch: how many rows were accepted or known already, and which were rejected."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -55,7 +55,7 @@ class Server:
         body = {"program_name": self.program, "program_id": self.program}
         status, answer = self.call("POST", "/programs", _encode(body))
         if status != 200:
-            raise ServerRefuses(f"cannot open or create program {self.program}: {_refusal(status, answer)}")
+            raise ServerRefuses(f"cannot open or create program {self.program}: {refusal(status, answer)}")
         if not self._program_opens():
             raise ServerRefuses(f"created program {self.program}, but this key does not open it; use an admin key")
         return True
@@ -93,7 +93,7 @@ class Server:
             else:
                 lines = [row.line for row in rows]
                 span = f"{len(rows)} rows between line {min(lines)} and line {max(lines)}"
-                raise ServerRefuses(f"the server refused {span}: {_refusal(status, answer)}")
+                raise ServerRefuses(f"the server refused {span}: {refusal(status, answer)}")
         return result
 
     def call(self, method: str, path: str, content: bytes | None = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
@@ -127,7 +127,7 @@ class Server:
         status, answer = self.call("GET", "/program", attempts=FIRST_CONTACT_ATTEMPTS)
         if status in (200, 403, 404):
             return status == 200
-        raise ServerRefuses(f"cannot open program {self.program}: {_refusal(status, answer)}")
+        raise ServerRefuses(f"cannot open program {self.program}: {refusal(status, answer)}")
 
 
 def _event_body(event: Event) -> dict[str, object]:
@@ -174,7 +174,7 @@ def _wrong_events(answer: Any, size: int) -> dict[int, str]:
     return wrong
 
 
-def _refusal(status: int, answer: Any) -> str:
+def refusal(status: int, answer: Any) -> str:
     """The status and the server's own message."""
     detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
     if isinstance(detail, list) and all(isinstance(wrong, dict) and {"loc", "msg"} <= wrong.keys() for wrong in detail):

@@ -1,4 +1,4 @@
-"""The result of each row of a load: counts with reasons, and the progress file that lets a load continue."""
+"""The progress file of a load, which lets it continue: which rows are done, and with what results."""
 
 from __future__ import annotations
 
@@ -8,58 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nextbest.event_files.reader import RejectedRow
+from nextbest.event_files.row_counts import Counts, ReasonCount
 from tools.cli.load_errors import ProgressUnusable
-
-EXAMPLES_PER_REASON = 10
-# Limits the size of the counts if every row has another reason.
-DISTINCT_REASONS = 50
-OTHER_REASONS = "other reasons"
-
-
-@dataclass(slots=True)
-class Reason:
-    """How many rows were rejected for one reason, and the lines of the first of them."""
-
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Counts:
-    """The results of rows: accepted, duplicate, or rejected and why."""
-
-    accepted: int = 0
-    duplicates: int = 0
-    reasons: dict[str, Reason] = field(default_factory=dict)
-
-    @property
-    def rejected(self) -> int:
-        """Rows rejected for any reason."""
-        return sum(reason.count for reason in self.reasons.values())
-
-    @property
-    def rows(self) -> int:
-        """All rows counted."""
-        return self.accepted + self.duplicates + self.rejected
-
-    def reject(self, row: RejectedRow) -> None:
-        """Count one rejected row."""
-        self._add_reason(row.reason, 1, [row.line])
-
-    def add(self, other: Counts) -> None:
-        """Add the counts of other rows."""
-        self.accepted += other.accepted
-        self.duplicates += other.duplicates
-        for why, reason in other.reasons.items():
-            self._add_reason(why, reason.count, reason.lines)
-
-    def _add_reason(self, why: str, count: int, lines: list[int]) -> None:
-        if why not in self.reasons and len(self.reasons) >= DISTINCT_REASONS:
-            why = OTHER_REASONS
-        reason = self.reasons.setdefault(why, Reason())
-        reason.count += count
-        reason.lines = sorted([*reason.lines, *lines])[:EXAMPLES_PER_REASON]
 
 
 @dataclass(slots=True)
@@ -91,7 +41,7 @@ class Progress:
             return cls()
         try:
             content = json.loads(path.read_text())
-            reasons = {why: Reason(**reason) for why, reason in content["counts"].pop("reasons").items()}
+            reasons = {why: ReasonCount(**reason) for why, reason in content["counts"].pop("reasons").items()}
             ranges = [(int(start), int(stop)) for start, stop in content["ranges"]]
             return cls(ranges=ranges, counts=Counts(**content["counts"], reasons=reasons))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The file of rejected rows: a CSV line for each, with its file, line and reason."""
+"""How rejected rows are shown: a file with a CSV line for each, and a summary with a line for each reason."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nextbest.event_files.reader import RejectedRow
+from nextbest.event_files.row_counts import Counts
+from nextbest.event_files.rows import STANDS_FOR_NOTHING
 from tools.cli.load_errors import ProgressUnusable
 
 HEADER = ("file", "line", "reason")
@@ -42,3 +44,9 @@ def open_rejects(
 def _holds_rejects(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.readline(100).strip() == ",".join(HEADER)
+
+
+def reason_lines(counts: Counts, unit: str) -> list[str]:
+    """A line for each reason, with the option that takes such rows where there is one; ``unit`` is line or row."""
+    hint = f"{STANDS_FOR_NOTHING}; --literal-nulls takes it as text"
+    return [line.replace(STANDS_FOR_NOTHING, hint) for line in counts.reason_lines(unit)]

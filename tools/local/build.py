@@ -1,8 +1,11 @@
 """``sam build``, for one architecture, once for each state of the sources.
 
 SAM CLI passes no parameters to our Makefiles, so the architecture of the wheels is a variable of its own, and could
-disagree with the template's parameter. Hence the built template allows the one that was built, and no other:
-CloudFormation refuses to deploy it with another.
+disagree with the template's parameter. Hence that allows the one that was built, and no other, in the template as
+written (arm64) and as built: CloudFormation refuses to deploy it with another.
+
+What a deployment takes is built for arm64, which is cheaper, and what runs in Docker on this machine for this machine:
+two folders, so that neither is taken for the other.
 
 SAM CLI's own cache does not know of that variable, and takes seconds to find that nothing has changed. The digest of
 what was built lies in the build folder, which every ``sam build`` empties: a build that somebody else made is never
@@ -20,15 +23,19 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
+from tools.local.machine import machine_architecture
+
 _ROOT = Path(__file__).resolve().parents[2]
-_FOLDER = _ROOT / ".aws-sam" / "build"
-_DIGEST = _FOLDER / "nextbest.sha256"
+DEPLOYMENT_FOLDER = _ROOT / ".aws-sam" / "build"
+_LOCAL_FOLDER = _ROOT / ".aws-sam" / "local"
+LOCAL_TEMPLATE = _LOCAL_FOLDER / "template.yaml"
+_DIGEST = "nextbest.sha256"
 _SOURCES = ("template.yaml", "samconfig.toml", "layers", "functions")
-BUILT_TEMPLATE = _FOLDER / "template.yaml"
 # The runtime that template.yaml names.
 BUILD_PYTHON = "python3.13"
-ARCHITECTURES = ("x86_64", "arm64")
-_VARIABLE = "ARCHITECTURE"  # of our Makefiles
+# The first is the template's default.
+ARCHITECTURES = ("arm64", "x86_64")
+_VARIABLE = "NEXTBEST_ARCHITECTURE"  # of our Makefiles
 
 
 class BuildFailed(Exception):
@@ -41,28 +48,24 @@ def sam() -> str:
 
 
 def ensure_built() -> bool:
-    """Build if the sources differ from those of the last build; whether it did. Raises BuildFailed.
-
-    For the architecture that the environment variable ARCHITECTURE names, x86_64 by default.
-    """
-    architecture = os.environ.get(_VARIABLE) or ARCHITECTURES[0]
-    digest = sources_digest(_ROOT, architecture)
-    if BUILT_TEMPLATE.exists() and _DIGEST.exists() and _DIGEST.read_text() == digest:
+    """Build for this machine if the sources differ from those of the last build; whether it did. Raises BuildFailed."""
+    architecture = machine_architecture()
+    digest = _LOCAL_FOLDER / _DIGEST
+    if LOCAL_TEMPLATE.exists() and digest.exists() and digest.read_text() == sources_digest(_ROOT, architecture):
         return False
-    build(architecture)
+    build(architecture, _LOCAL_FOLDER)
     return True
 
 
-def build(architecture: str) -> None:
-    """Run ``sam build`` for an architecture. Raises BuildFailed."""
-    if architecture not in ARCHITECTURES:
-        raise BuildFailed(f"{_VARIABLE} is {architecture!r}; Lambda has {' and '.join(ARCHITECTURES)}")
+def build(architecture: str, folder: Path) -> None:
+    """Run ``sam build`` for an architecture into a folder. Raises BuildFailed."""
     environment = {**os.environ, _VARIABLE: architecture}
     digest = sources_digest(_ROOT, architecture)
-    if subprocess.run([sam(), "build"], cwd=_ROOT, env=environment, check=False, stdout=sys.stderr).returncode != 0:
+    command = [sam(), "build", "--build-dir", str(folder)]
+    if subprocess.run(command, cwd=_ROOT, env=environment, check=False, stdout=sys.stderr).returncode != 0:
         raise BuildFailed("`sam build` failed")
-    pin_architecture(BUILT_TEMPLATE, architecture)
-    _DIGEST.write_text(digest)
+    pin_architecture(folder / "template.yaml", architecture)
+    (folder / _DIGEST).write_text(digest)
 
 
 def pin_architecture(template: Path, architecture: str) -> None:

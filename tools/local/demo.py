@@ -91,7 +91,7 @@ def demo_program(store: Store) -> Program:
     """The demo program; created, without data, where it does not exist."""
     with contextlib.suppress(AlreadyExists):
         incarnation = new_incarnation(PROGRAM_ID, random=SystemRandom())
-        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation))
+        store.create_program(Program(PROGRAM_ID, "Coffee shop", incarnation=incarnation, created_at=time.time()))
     state = store.program_state(PROGRAM_ID)
     assert state is not None
     return state.program

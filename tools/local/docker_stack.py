@@ -20,18 +20,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
-from tools.local.build import BUILT_TEMPLATE, sam
+from tools.local.build import LOCAL_TEMPLATE, sam
 from tools.local.docker import HOST_NAME, bridge_address, remove_containers
 from tools.local.doors import forward_by_service, forward_to, require_token
 from tools.local.engines import CREDENTIALS, REGION, start_engines
 from tools.local.gateway import Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
+from tools.local.inbox import ObjectWatcher
 from tools.local.invocations import InvokeClient
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.poller import QueuePoller
 from tools.local.private_network import listen, unguessable_address
 from tools.local.processes import HOST, ProcessDied, Processes, free_port, tail, wait_for_port
-from tools.local.resources import create_resources, open_store, sqs_client
+from tools.local.resources import create_resources, open_store, s3_client, sqs_client
 from tools.local.stack import Report
 from tools.local.state import lock, make_private, write_private
 from tools.local.template import Application, read_application
@@ -161,6 +162,11 @@ class DockerStack:
             )
             poller.start()
             self._cleanup.callback(poller.close)
+        for files in self._application.object_sources:
+            function = self._application.function(files.function)
+            watcher = ObjectWatcher(files, function, s3=s3_client(self._engines), invoker=client)
+            watcher.start()
+            self._cleanup.callback(watcher.close)
 
     def _remove_containers(self) -> None:
         if count := remove_containers(self._token):
@@ -212,7 +218,7 @@ def sam_environment(token: str, url: str) -> dict[str, str]:
 def sam_command(name: str, host: str, port: int, *, variables_file: Path, options: Sequence[str]) -> list[str]:
     """The command line of ``sam local start-api`` or ``start-lambda``."""
     return [
-        *(sam(), "local", name, "--template", str(BUILT_TEMPLATE), "--config-file", str(_CONFIG)),
+        *(sam(), "local", name, "--template", str(LOCAL_TEMPLATE), "--config-file", str(_CONFIG)),
         *("--host", host, "--port", str(port), "--env-vars", str(variables_file)),
         # AWS's emulator in the containers invokes a function for whoever finds it.
         *("--container-host", host, "--container-host-interface", host),

@@ -10,7 +10,6 @@ import http.client
 import json
 import logging
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 
 from tools.local.engines import REGION
+from tools.local.machine import machine_architecture
 from tools.local.private_network import unguessable_address
 from tools.local.processes import ProcessDied, Processes, free_port, wait_for_port
 from tools.local.template import Function
@@ -214,8 +214,7 @@ class Environments:
 
 def emulator_path() -> Path:
     """AWS's runtime interface emulator, which comes with SAM CLI; made executable if it is not."""
-    architecture = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
-    path = Path(str(resources.files("samcli") / "local" / "rapid" / f"aws-lambda-rie-{architecture}"))
+    path = Path(str(resources.files("samcli") / "local" / "rapid" / f"aws-lambda-rie-{machine_architecture()}"))
     if not os.access(path, os.X_OK):
         path.chmod(path.stat().st_mode | 0o755)
     return path

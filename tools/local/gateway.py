@@ -1,10 +1,10 @@
 """API Gateway on this machine: SAM CLI's own routes and responses, around our execution environments.
 
 What SAM CLI gets wrong about HTTP APIs is corrected here: the event (``proxy_event``), unknown routes (404, not 403),
-final slashes, failing functions (500, not 502) and oversized requests (413). What it gets right is left: like API
-Gateway, it decodes a path before it looks for the route, so an id with a slash has no path. This uses members of SAM
-CLI that are not public, hence its exact pin in requirements/local.in and the comparison with SAM's own sample event in
-the tests.
+final slashes, HEAD, failing functions (500, not 502) and oversized requests (413). What it gets right is left: like API
+Gateway, it decodes a path before it looks for the route, so an id with a slash takes the default route. This uses
+members of SAM CLI that are not public, hence its exact pin in requirements/local.in and the comparison with SAM's own
+sample event in the tests.
 """
 
 from __future__ import annotations
@@ -74,9 +74,12 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
 
     def create(self) -> None:
         super().create()
-        # HTTP APIs distinguish a path from the same path with a final slash, SAM CLI does not.
         for rule in self.app.url_map.iter_rules():
+            # HTTP APIs distinguish a path from the same path with a final slash, SAM CLI does not.
             rule.strict_slashes = True
+            # To Flask a route of GET is one of HEAD as well; an HTTP API sends HEAD to the default route.
+            if rule.methods is not None and self._route_key("HEAD", rule.rule) not in self._dict_of_routes:
+                rule.methods.discard("HEAD")
         self.app.config["MAX_CONTENT_LENGTH"] = _REQUEST_LIMIT_BYTES
 
     def _construct_error_handling(self) -> None:

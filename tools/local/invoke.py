@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.local.build import BUILT_TEMPLATE, sam
+from tools.local.build import LOCAL_TEMPLATE, sam
 from tools.local.docker import bridge_address
 from tools.local.docker_stack import container_variables, open_to_containers, sam_environment
 from tools.local.engines import ACCOUNT_ID
@@ -35,7 +35,7 @@ class Invoker:
         """
         command = [
             *(sam(), "local", "invoke", self._application.function(function).logical_id),
-            *("--template", str(BUILT_TEMPLATE), "--event", "-", "--env-vars", str(self._variables_file), *options),
+            *("--template", str(LOCAL_TEMPLATE), "--event", "-", "--env-vars", str(self._variables_file), *options),
         ]
         return subprocess.run(
             command, env=self._environment, input=json.dumps(event), stdout=subprocess.PIPE, text=True, check=False

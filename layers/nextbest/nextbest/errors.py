@@ -3,9 +3,12 @@
     NextbestError
     ├── InvalidInput          the caller's fault: what was wrong, where, and what is allowed
     │   ├── FilterSyntaxError     a filter expression that cannot be parsed or bound
+    │   ├── InvalidTime           what is no time of an event
     │   ├── FileUnusable          a file of events that is missing, damaged, no text, or lacks columns
+    │   ├── CannotBeStored        data that the database refuses for good, such as an item over its limit
     │   └── QuotaExceeded         a documented limit of ours
     ├── NotFound              the thing named does not exist
+    │   └── ProgramNotFound       a program that is not there, or no longer
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
@@ -13,7 +16,8 @@
     ├── TooManyRequests       the program exceeds its request rate; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
-    └── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
+    ├── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
+    └── EventCorrupt          a row of the event log that cannot be decoded; left out, and counted by each rebase
 
 Each dialect (``actionhub/``, ``personalize/``) has one map from this tree to its wire contract. Messages are for the
 caller: they say what was wrong and what is allowed, and never hold a secret or another program's data.
@@ -51,8 +55,20 @@ class FilterSyntaxError(InvalidInput):
         self.position = position
 
 
+class InvalidTime(InvalidInput):
+    """What is no time of an event. ``problem`` is the reason, without the field's name before it."""
+
+    def __init__(self, problem: str, *, field: str | None = None) -> None:
+        super().__init__(f"{field} {problem}" if field else problem, field=field)
+        self.problem = problem
+
+
 class FileUnusable(InvalidInput):
     """A file of events that is missing, damaged, no text, or lacks columns; the message is one line."""
+
+
+class CannotBeStored(InvalidInput):
+    """Data that the database refuses, and would refuse again, such as an item over its limit."""
 
 
 class QuotaExceeded(InvalidInput):
@@ -61,6 +77,14 @@ class QuotaExceeded(InvalidInput):
 
 class NotFound(NextbestError):
     """The thing named does not exist (for this caller)."""
+
+
+class ProgramNotFound(NotFound):
+    """A program that is not there, or was deleted meanwhile. Each dialect has its own word for a program."""
+
+    def __init__(self, program_id: str) -> None:
+        super().__init__(f"program {program_id} does not exist")
+        self.program_id = program_id
 
 
 class AlreadyExists(NextbestError):
@@ -92,6 +116,10 @@ class ArtifactError(NextbestError):
 
 class HistoryCorrupt(NextbestError):
     """A packed history that cannot be decoded."""
+
+
+class EventCorrupt(NextbestError):
+    """A row of the event log that cannot be decoded."""
 
 
 class Unavailable(NextbestError):

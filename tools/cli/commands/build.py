@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def add_commands(commands: Commands) -> None:
     """Add the command of this file."""
     command = add_command(commands, "build", "run `sam build` for one architecture, and allow the deployment no other")
-    command.add_argument("--architecture", choices=("x86_64", "arm64"), default="x86_64", help="(default: %(default)s)")
+    command.add_argument("--architecture", choices=("arm64", "x86_64"), default="arm64", help="(default: %(default)s)")
     command.set_defaults(run=lambda options: _build(options.architecture))
 
 
 def _build(architecture: str) -> int:
     os.environ["SAM_CLI_TELEMETRY"] = "0"
-    from tools.local.build import BuildFailed, build
+    from tools.local.build import DEPLOYMENT_FOLDER, BuildFailed, build
 
     try:
-        build(architecture)
+        build(architecture, DEPLOYMENT_FOLDER)
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1

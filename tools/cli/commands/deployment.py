@@ -33,6 +33,11 @@ def add_commands(commands: Commands) -> None:
     add("doctor", _doctor, "check a deployment, and say how to fix what is wrong")
     letters = add("dead-letters", _dead_letters, "messages that could not be ingested")
     letters.add_argument("action", choices=("list", "redrive"), help="redrive: send all of them to the queue again")
+    command = add_command(commands, "import-resources", "make a stack of the table and bucket that a deleted one left")
+    command.add_argument("--stack", required=True, help="name of the CloudFormation stack to make")
+    command.add_argument("--table", required=True, help="name of the table")
+    command.add_argument("--bucket", required=True, help="name of the bucket")
+    command.set_defaults(run=_import_resources)
     add("issue-key", _issue_key, "issue a key that opens every program; needs the master secret")
     for name, run, text in (
         ("export-user", _export_user, "print all data of a user, as JSON"),
@@ -57,6 +62,22 @@ def _run_on_deployment(run: Run, options: argparse.Namespace) -> int:
     except (OperationFailed, NextbestError, ClientError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _import_resources(options: argparse.Namespace) -> int:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from tools.cli.deployment import OperationFailed
+    from tools.cli.resource_import import import_resources
+
+    try:
+        import_resources(boto3.Session(), options.stack, table=options.table, bucket=options.bucket)
+    except (OperationFailed, ClientError, BotoCoreError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.stack} has {options.table} and {options.bucket}: deploy, and it gets all else.")
+    return 0
 
 
 def _doctor(deployment: Deployment, _options: argparse.Namespace) -> int:
@@ -84,12 +105,9 @@ def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
 
 
 def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
-    from nextbest.domain.access_keys import SCOPES, issue_key
-    from nextbest.logic.programs import new_key_id
+    from tools.cli.operator_key import issue_operator_key
 
-    key, text = issue_key(deployment.master_secret(), new_key_id(SystemRandom()), programs=(), scopes=SCOPES)
-    deployment.store().put_access_key(key)
-    print(text)
+    print(issue_operator_key(deployment, random=SystemRandom()))
     return 0
 
 
@@ -102,8 +120,8 @@ def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
     incarnation = present_incarnation(store, options.program)
     part = export_user(store, artifacts, incarnation, options.user)
     first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
-    while part.next_skip is not None:
-        part = export_user(store, artifacts, incarnation, options.user, skip=part.next_skip)
+    while part.next_position is not None:
+        part = export_user(store, artifacts, incarnation, options.user, after=part.next_position)
         events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0

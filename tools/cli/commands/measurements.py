@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.cli.commands.options import add_command
+from tools.cli.commands.options import add_command, add_event_files, add_state, row_rules
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
@@ -19,13 +20,14 @@ def add_commands(commands: Commands) -> None:
     _add_bench(commands)
     _add_bench_training(commands)
     _add_bench_filters(commands)
+    _add_bench_inbox(commands)
     _add_soak(commands)
     _add_cost(commands)
 
 
 def _add_evaluate(commands: Commands) -> None:
-    command = add_command(commands, "evaluate", "compare our model with the classic methods on a file of events")
-    command.add_argument("file", type=Path, help="CSV or CSV.gz with user_id, event_type, asset_id, timestamp")
+    command = add_command(commands, "evaluate", "compare our model with the classic methods on files of events")
+    add_event_files(command)
     command.add_argument("--test-share", type=float, default=0.1, help="share of the events in the test window")
     command.add_argument("--time-budget-seconds", type=float, help="time to train in (default: that of a rebase)")
     command.add_argument("--users", type=int, default=3000, help="most users to judge on, drawn at random")
@@ -42,11 +44,20 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from nextbest.errors import FileUnusable
     from nextbest.training.plan import TIME_BUDGET_SECONDS
-    from tools.evaluation.evaluate import run
+    from tools.cli.event_files import expand_files
+    from tools.evaluation.evaluate import NOT_EVALUATED, run
 
-    run(
-        options.file,
+    rules = row_rules(options, time.time())
+    try:
+        files = expand_files(options.files)
+    except FileUnusable as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return NOT_EVALUATED
+    return run(
+        files,
+        rules,
         test_share=options.test_share,
         time_budget_seconds=options.time_budget_seconds or TIME_BUDGET_SECONDS,
         users=options.users,
@@ -54,8 +65,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         seed=options.seed,
         plots=options.plots,
         json_file=options.json,
+        allow_rejects=options.allow_rejects,
     )
-    return 0
 
 
 def _add_bench(commands: Commands) -> None:
@@ -110,6 +121,29 @@ def _bench_filters(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_bench_inbox(commands: Commands) -> None:
+    command = add_command(commands, "bench-inbox", "how fast the running local stack stores a file of its inbox")
+    command.add_argument("--program", default="demo", help="an existing program (default: %(default)s)")
+    command.add_argument("--rows", type=int, default=200_000, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=5_000, help="(default: %(default)s)")
+    command.add_argument("--assets", type=int, default=1_000, help="(default: %(default)s)")
+    add_state(command)
+    command.set_defaults(run=_bench_inbox)
+
+
+def _bench_inbox(options: argparse.Namespace) -> int:
+    from tools.benchmarks.inbox import run
+    from tools.cli.deployment import OperationFailed, local_deployment
+
+    try:
+        deployment = local_deployment(options.state)
+    except OperationFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+    report = run(deployment, options.program, rows=options.rows, users=options.users, assets=options.assets)
+    return 0 if report["status"] == "done" else 1
+
+
 def _add_soak(commands: Commands) -> None:
     command = add_command(commands, "soak", "mixed load on a new local stack, then a check that no event is missing")
     command.add_argument("--minutes", type=float, default=10.0, help="(default: %(default)s)")
@@ -131,7 +165,8 @@ def _add_cost(commands: Commands) -> None:
 
 
 def _cost(options: argparse.Namespace) -> int:
-    from tools.benchmarks.cost import PERFORMANCE, PRICES, run
+    from tools.benchmarks.cost import PERFORMANCE, run
+    from tools.benchmarks.prices import PRICES
 
     if not PERFORMANCE.exists():
         print("docs/performance.json does not exist yet: run `make bench` first", file=sys.stderr)

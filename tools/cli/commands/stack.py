@@ -277,7 +277,7 @@ def _running(state: Path) -> int | None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; 1 to {_LAST_PORT} are, and 0 takes a free one")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 1 to {_LAST_PORT}, or 0 for a free one")
     return int(text)
 
 

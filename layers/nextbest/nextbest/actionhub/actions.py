@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
-from nextbest.domain.actions import Action, Recommendation
-from nextbest.errors import NotFound
+from nextbest.domain.actions import Action, Narrowing, Recommendation
+from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.authorization import SecretCredentials
-from nextbest.logic.recommendations import Recommender
+from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
 if TYPE_CHECKING:
+    from nextbest.actionhub.parsing import GetActions
+    from nextbest.domain.history import History
+    from nextbest.domain.programs import Program
+    from nextbest.logic.reasons import Reasons
+    from nextbest.logic.recommendations import RecommendationList
     from nextbest.scoring import Explanation
+
+NO_MODEL_YET = "no model yet: until the program's first rebase only what the user did is recommended"
 
 
 class ActionsEndpoint(ActionHubEndpoints):
@@ -30,29 +38,74 @@ class ActionsEndpoint(ActionHubEndpoints):
         """The user's next actions. Raises InvalidRequest, Forbidden, NotFound, TooManyRequests."""
         query = parse_get_actions(request)
         credentials = SecretCredentials.read(request.headers.get(KEY_HEADER))
-        user, state = self._recommender.read(credentials, query.program_id, query.user_id, now=now)
+        recommender, narrowing = self._recommender, query.narrowing
+        resources = recommender.narrower.resources_of(narrowing) if narrowing is not None else ()
+        user, state = recommender.read(credentials, query.program_id, query.user_id, now=now, resources=resources)
         if user.history is None:
             raise NotFound(USER_HISTORY_NOT_FOUND)
-        actions = self._recommender.recommend(
-            state,
-            user.history,
-            now=now,
-            limit=query.limit,
-            allow_repeats=query.allow_repeats,
-            explained=query.explain,
-        )
+        narrow = partial(recommender.narrower.narrowed, narrowing, user, state) if narrowing is not None else None
+        try:
+            actions = recommender.recommend(
+                state,
+                user.history,
+                now=now,
+                limit=query.limit,
+                allow_repeats=query.allow_repeats,
+                explained=query.explain,
+                narrow=narrow,
+            )
+        except InvalidInput as error:
+            if narrowing is None:
+                raise
+            from nextbest.actionhub.narrowing import in_query
+
+            raise in_query(error, narrowing) from error
+        headers = {"x-nextbest-model": actions.model_version}
+        if not actions.recommendations:
+            headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
         return Response(
             200,
-            render(user_actions(actions.recommendations, actions.catalogue.name_of, actions.explanations)),
-            {"x-nextbest-model": actions.model_version},
+            render(_body(actions, user.history, now)),
+            headers,
             {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
         )
+
+
+def _why_empty(actions: RecommendationList, query: GetActions, program: Program) -> str:
+    """What leaves nothing to recommend, or may do."""
+    if actions.model_version == UNTRAINED:
+        return NO_MODEL_YET
+    narrowing = query.narrowing or Narrowing()
+    limits = {
+        "allow_repeats": not query.allow_repeats,
+        "event_types": narrowing.event_types,
+        "exclude_event_types": narrowing.exclude_event_types,
+        "filter": narrowing.filter,
+        "action_weight_floor": program.action_weight_floor > 0,
+        "never_recommended": program.never_recommended,
+        "done_once": program.done_once,
+        "event_type_order": program.event_type_order,
+    }
+    named = ", ".join(name for name, limit in limits.items() if limit)
+    return f"nothing is left by {named}" if named else "the model knows no action"
+
+
+def _body(actions: RecommendationList, history: History, now: float) -> dict[str, Any]:
+    name_of = actions.catalogue.name_of
+    if actions.explanations is None:
+        return user_actions(actions.recommendations, name_of)
+    # Imported here: few requests are explained.
+    from nextbest.logic.reasons import Reasoner
+
+    reasoner = Reasoner(history, name_of, now=now, trained=actions.model_version != UNTRAINED)
+    explained = {entry.action: explanation_body(entry, reasoner.of(entry)) for entry in actions.explanations}
+    return user_actions(actions.recommendations, name_of, explained)
 
 
 def user_actions(
     recommendations: Sequence[Recommendation],
     name_of: Callable[[str], str],
-    explanations: Sequence[Explanation] | None = None,
+    explanations: Mapping[Action, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The body of the response. ``name_of`` gives an asset's name.
 
@@ -69,14 +122,34 @@ def user_actions(
         for recommendation in recommendations
     ]
     if explanations is not None:
-        explained = {explanation.action: _explanation(explanation) for explanation in explanations}
         for action in actions:
-            action["explanation"] = explained.get(Action(action["event_type"], action["asset_id"]))
+            action["explanation"] = explanations.get(Action(action["event_type"], action["asset_id"]))
     return {"actions": actions}
 
 
-def _explanation(explanation: Explanation) -> dict[str, Any]:
+def explanation_body(explanation: Explanation, reasons: Reasons) -> dict[str, Any]:
+    """Why an action is recommended: the reasons against the average user, then the score in parts."""
+    comparison = explanation.comparison
     return {
+        "sentence": reasons.sentence,
+        "points": reasons.points,
+        "reasons": [
+            {
+                "event_type": reason.action.event_type,
+                "asset_id": reason.action.asset_id,
+                "asset_name": reason.asset_name,
+                "points": reason.points,
+                "score_difference": reason.amount,
+                "count": reason.count,
+                "more": reason.more,
+                "days_since_last": reason.days_since_last,
+            }
+            for reason in reasons.reasons
+        ],
+        "other_points": reasons.other_points,
+        "other_score_difference": comparison.other_amount,
+        "average_score": comparison.average_score,
+        "average_growth_weight": comparison.average_growth_weight,
         "score": explanation.score,
         "prior_share": explanation.prior_share,
         "contributions": [

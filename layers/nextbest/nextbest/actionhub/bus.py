@@ -17,7 +17,7 @@ def bus_message(event: EventBridgeEvent, *, now: float) -> EventMessage:
 
     Raises InvalidInput.
     """
-    detail = event.detail
+    detail = event.get("detail")
     if not isinstance(detail, dict) or not isinstance(detail.get("program_id"), str):
         raise InvalidInput("the detail of a bus event is an object with the text program_id", field="program_id")
     refresh_histories = parse_boolean(detail.get("process_user_actions", True), field="process_user_actions")

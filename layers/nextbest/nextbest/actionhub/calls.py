@@ -81,7 +81,7 @@ class ResourceRouter(Router):
         is_extension: bool = False,
         not_found: str | None = PROGRAM_NOT_FOUND,
         conflict: str | None = None,
-        media_type: str = "application/json",
+        media_types: tuple[str, ...] = ("application/json",),
     ) -> Callable[[Handler], Handler]:
         """Register a handler for callers whose key has ``scope``; its parameter ``body`` is the request's body.
 
@@ -101,7 +101,7 @@ class ResourceRouter(Router):
                 has_body="body" in signature(handler).parameters,
                 not_found=not_found,
                 conflict=conflict,
-                media_type=media_type,
+                media_types=media_types,
             )
             route = self.route(
                 path.replace("{", "<").replace("}", ">"),

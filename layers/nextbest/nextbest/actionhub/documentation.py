@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nextbest.actionhub.errors import BAD_KEY
 from nextbest.domain.events import (
@@ -16,21 +16,23 @@ from nextbest.domain.events import (
     MAX_LABEL_CHARACTERS,
     MAX_USER_ID_CHARACTERS,
 )
+from nextbest.domain.ids import NO_CONTROL_CHARACTERS, clean_id
 
 MAX_PAGE_SIZE = 100
 
 Entry = TypeVar("Entry")
 
-# Bounds that the contract does not give are there so that whatever is accepted can be stored. Control characters are
-# refused because no log, header or CSV file carries them faithfully.
-NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
-UserIdText = Annotated[str, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS, pattern=NO_CONTROL_CHARACTERS)]
-EventType = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_TYPE_CHARACTERS, pattern=NO_CONTROL_CHARACTERS)]
-AssetId = Annotated[str, Field(min_length=1, max_length=MAX_ASSET_ID_CHARACTERS, pattern=NO_CONTROL_CHARACTERS)]
-LabelName = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARACTERS, pattern=NO_CONTROL_CHARACTERS)]
+Id = Annotated[str, Field(min_length=1, pattern=NO_CONTROL_CHARACTERS)]
+# Bounds that the contract does not give are there so that whatever is accepted can be stored (``domain/ids.py``).
+# Blanks around an id are cut before it is checked.
+Cleaned = BeforeValidator(lambda value: clean_id(value) if isinstance(value, str) else value)
+UserIdText = Annotated[Id, Field(max_length=MAX_USER_ID_CHARACTERS), Cleaned]
+EventType = Annotated[Id, Field(max_length=MAX_EVENT_TYPE_CHARACTERS), Cleaned]
+AssetId = Annotated[Id, Field(max_length=MAX_ASSET_ID_CHARACTERS), Cleaned]
+LabelName = Annotated[Id, Field(max_length=MAX_LABEL_CHARACTERS), Cleaned]
 
 ProgramId = Annotated[str, Header(alias="program-id", description="The program that the call is about.")]
-UserId = Annotated[str, Path(description="The user, as events name them.", max_length=MAX_USER_ID_CHARACTERS)]
+UserId = Annotated[str, Path(description="The user, as events name them.", max_length=MAX_USER_ID_CHARACTERS), Cleaned]
 Search = Annotated[str, Query(description="Only entries with this text in any field; upper and lower case are alike.")]
 PageNumber = Annotated[int, Query(description="Which page, from 1.", ge=1)]
 PageSize = Annotated[int, Query(description="How many entries a page has.", ge=1, le=MAX_PAGE_SIZE)]
@@ -90,12 +92,13 @@ def right_needed(scope: str) -> str:
 
 
 def responses(
-    *, has_body: bool, not_found: str | None, conflict: str | None, media_type: str
+    *, has_body: bool, not_found: str | None, conflict: str | None, media_types: Sequence[str]
 ) -> dict[int, OpenAPIResponse]:
     """Every status that a route may answer with."""
     done: OpenAPIResponse = {"description": "Done"}
-    if media_type != "application/json":
-        done["content"] = {media_type: {"schema": {"type": "string"}}}
+    texts = [media_type for media_type in media_types if media_type.startswith("text/")]
+    if texts:
+        done["content"] = {media_type: {"schema": {"type": "string"}} for media_type in texts}
     described = {200: done}
     if has_body:
         described[400] = _refusal("The body cannot be decoded")

@@ -6,15 +6,16 @@ pydantic. So this is imported by them only where a request is wrong, or right in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import pydantic
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import AfterValidator, Field
+from pydantic import Field, PlainValidator
 from pydantic_core import PydanticKnownError
 
 from nextbest.actionhub.calls import ResourceRouter
@@ -30,16 +31,17 @@ from nextbest.actionhub.documentation import (
     example,
 )
 from nextbest.actionhub.errors import NOT_FOUND, USER_HISTORY_NOT_FOUND, InvalidRequest
-from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, GetActions, PostEvents
+from nextbest.actionhub.narrowing import read_narrowing
+from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, NARROWING, GetActions, PostEvents
 from nextbest.actionhub.resolver import encodable, validated
 from nextbest.domain.access_keys import READ, WRITE
-from nextbest.domain.events import MAX_LABELS, Event
-from nextbest.errors import NotFound
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, MAX_LABELS, Event, to_microseconds
+from nextbest.domain.times import BEFORE_1970, TOO_LATE, format_time, parse_seconds, parse_time
+from nextbest.errors import InvalidTime, NotFound
 from nextbest.web.request import Request
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The latest time that an event may have: validation takes no arguments of ours.
-_latest: ContextVar[datetime | None] = ContextVar("latest", default=None)
+# Seconds since 1970, by which the times of events are judged: validation takes no arguments of ours.
+_now: ContextVar[float] = ContextVar("now", default=math.inf)
 
 actions_router = ResourceRouter("users")
 events_router = ResourceRouter("events")
@@ -54,9 +56,36 @@ class ScoreContribution(ContractModel):
     share: float
 
 
-class ScoreExplanation(ContractModel):
-    """A score in parts: prior_share + the contributions' shares + other_share = score."""
+class ScoreReason(ContractModel):
+    """What one action of the user's history does to the growth weight, against the average user of the program."""
 
+    event_type: str
+    asset_id: str
+    asset_name: str
+    points: Annotated[float, Field(description="The effect on the growth weight, in percentage points: up or down.")]
+    score_difference: float
+    count: Annotated[int, Field(description="How many events of it are known one by one.")]
+    more: Annotated[bool, Field(description="Whether there are earlier ones.")]
+    days_since_last: Annotated[float | None, Field(description="Null where all are earlier.")]
+
+
+class ScoreExplanation(ContractModel):
+    """The reasons against the average user of the program, and the score in parts.
+
+    The reasons' points + other_points = points, which is 100 times (the growth weight - average_growth_weight). The
+    reasons' score_difference + other_score_difference = score - average_score. prior_share + the contributions' shares
+    + other_share = score.
+    """
+
+    sentence: Annotated[str, Field(description="The reasons in one sentence.")]
+    points: Annotated[float, Field(description="The difference from the average user, in percentage points.")]
+    reasons: Annotated[list[ScoreReason], Field(description="Strongest first.")]
+    other_points: Annotated[float, Field(description="Of what is not listed, and of what the user did not do.")]
+    other_score_difference: float
+    average_score: float
+    average_growth_weight: Annotated[
+        float, Field(description="The growth weight of the average user's score, for a user as active as this one.")
+    ]
     score: float
     prior_share: float
     contributions: list[ScoreContribution]
@@ -75,7 +104,7 @@ class UserNextAction(ContractModel):
     ]
     explanation: Annotated[
         ScoreExplanation | None,
-        Field(description="Only with explain=true, an extension; null before the program's first rebase."),
+        Field(description="Only with explain=true, an extension."),
     ] = None
 
 
@@ -96,28 +125,51 @@ def get_actions(
         bool, Query(description="Whether actions that the user took before may be recommended.")
     ] = True,
     explain: Annotated[bool, Query(description="Add the reasons of every recommendation (an extension).")] = False,
+    event_types: Annotated[
+        str, Query(description="Only actions of these event types, separated by commas (an extension).")
+    ] = "",
+    exclude_event_types: Annotated[
+        str, Query(description="No actions of these event types, separated by commas (an extension).")
+    ] = "",
+    filter: Annotated[
+        str,
+        Query(
+            description="Only actions whose asset passes this filter (an extension): the name of a filter of the "
+            "program, or an expression of Personalize's language that selects ActionID."
+        ),
+    ] = "",
+    filter_values: Annotated[
+        str,
+        Query(
+            description="The values of the filter's parameters (an extension): a JSON object of texts, each as in "
+            "Personalize's filterValues."
+        ),
+    ] = "",
 ) -> UserNextActionList:
     raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``actions``
 
 
 def read_get_actions(request: Request) -> GetActions:
     """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
-    return GetActions(**validated(actions_router, request))
+    values = validated(actions_router, request)
+    narrowing = {name: values.pop(name) for name in NARROWING}
+    return GetActions(**values, narrowing=read_narrowing(**narrowing) if any(narrowing.values()) else None)
 
 
-def _within_bounds(time: datetime) -> datetime:
-    """The time in UTC, which is meant where no offset is given; refused before 1970 and after ``_latest``."""
-    moment = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    if moment < _EPOCH:
-        raise PydanticKnownError("greater_than_equal", {"ge": _iso(_EPOCH)})
-    latest = _latest.get()
-    if latest is not None and moment > latest:
-        raise PydanticKnownError("less_than_equal", {"le": _iso(latest)})
-    return moment
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
+def _read_time(value: object) -> int:
+    """Microseconds since 1970 of a time in any form of ``domain/times.py``; refused as FastAPI refuses a datetime."""
+    now = _now.get()
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise PydanticKnownError("datetime_type")
+    try:
+        return parse_time(value, now=now) if isinstance(value, str) else parse_seconds(value, now=now)
+    except InvalidTime as error:
+        if error.problem == BEFORE_1970:
+            raise PydanticKnownError("greater_than_equal", {"ge": format_time(0)}) from error
+        if error.problem == TOO_LATE:
+            latest = format_time(to_microseconds(now + FUTURE_SKEW_SECONDS))
+            raise PydanticKnownError("less_than_equal", {"le": latest}) from error
+        raise PydanticKnownError("datetime_from_date_parsing", {"error": f"it {error.problem}"}) from error
 
 
 class UserEvent(ContractModel):
@@ -125,8 +177,8 @@ class UserEvent(ContractModel):
 
     user_id: UserIdText
     event_timestamp: Annotated[
-        datetime,
-        AfterValidator(_within_bounds),
+        int,
+        PlainValidator(_read_time, json_schema_input_type=datetime),
         Field(description="ISO 8601; UTC where no offset is given. Not before 1970, not over 24 hours in the future."),
     ]
     event_type: EventType
@@ -134,8 +186,7 @@ class UserEvent(ContractModel):
     labels: Annotated[list[LabelName], Field(max_length=MAX_LABELS)]
 
     def to_domain(self) -> Event:
-        time_us = (self.event_timestamp - _EPOCH) // timedelta(microseconds=1)
-        return Event(self.user_id, time_us, self.event_type, self.asset_id, labels=tuple(self.labels))
+        return Event(self.user_id, self.event_timestamp, self.event_type, self.asset_id, labels=tuple(self.labels))
 
 
 class UserEventList(ContractModel):
@@ -181,17 +232,17 @@ def post_events(
     raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``collect``
 
 
-def read_post_events(request: Request, latest: datetime) -> PostEvents:
-    """The input of POST /events; events after ``latest`` are refused. Raises as ``parsing.parse_post_events``."""
-    with up_to(latest):
+def read_post_events(request: Request, now: float) -> PostEvents:
+    """The input of POST /events at the time ``now``. Raises as ``parsing.parse_post_events``."""
+    with at_time(now):
         values = validated(events_router, request)
     return PostEvents(events=values.pop("body").to_domain(), **values)
 
 
-def read_event_list(body: object, latest: datetime) -> tuple[Event, ...]:
+def read_event_list(body: object, now: float) -> tuple[Event, ...]:
     """The events in a decoded body of POST /events. Raises InvalidRequest."""
     try:
-        with up_to(latest):
+        with at_time(now):
             return UserEventList.model_validate(body).to_domain()
     except pydantic.ValidationError as error:
         details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
@@ -199,10 +250,10 @@ def read_event_list(body: object, latest: datetime) -> tuple[Event, ...]:
 
 
 @contextmanager
-def up_to(latest: datetime) -> Iterator[None]:
-    """While the body runs, events after ``latest`` are refused."""
-    token = _latest.set(latest)
+def at_time(now: float) -> Iterator[None]:
+    """While the body runs, times of events are judged as of ``now``, in seconds since 1970."""
+    token = _now.set(now)
     try:
         yield
     finally:
-        _latest.reset(token)
+        _now.reset(token)

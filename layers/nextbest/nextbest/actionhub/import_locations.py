@@ -22,7 +22,7 @@ router = ResourceRouter("programs")
 
 
 class NewImportLocations(ContractModel):
-    """Folders in S3, each as s3://bucket/prefix/. They replace those of before."""
+    """Folders in S3, each as s3://bucket/prefix/. They replace the earlier ones."""
 
     model_config = example(import_locations=["s3://coffee-exports/nightly/"])
 

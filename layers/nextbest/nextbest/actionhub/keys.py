@@ -10,12 +10,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import AfterValidator, ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import NO_CONTROL_CHARACTERS, ContractModel, example
+from nextbest.actionhub.documentation import ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
+from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of, token_of
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
+from nextbest.domain.ids import NO_CONTROL_CHARACTERS
 from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
 
@@ -75,16 +77,19 @@ class KeyDetails(ContractModel):
     active: bool
     ts_created: Annotated[datetime | None, Field(description="Null for a key that was not made by POST /keys.")]
     ts_previous_expires: Annotated[
-        datetime | None, Field(description="Until when the secret of before the last rotation works, too.")
+        datetime | None, Field(description="Until when the secret from before the last rotation still works.")
     ]
 
 
 class KeyList(ContractModel):
+    """In order of their ids. ``next_token`` is there only in a page that is not the last."""
+
     keys: list[KeyDetails]
+    next_token: Annotated[str | None, Field(exclude_if=lambda token: token is None)] = None
 
 
 class KeyWithSecret(KeyDetails):
-    """The key is shown this once."""
+    """The key is shown only once."""
 
     api_key: str
 
@@ -123,8 +128,14 @@ def _keyring() -> Keyring:
     is_extension=True,
     not_found=None,
 )
-def get_keys() -> KeyList:
-    return KeyList(keys=[_details(key) for key in _keyring().managed()])
+def get_keys(limit: Limit = None, next_token: NextToken = None) -> KeyList:
+    position = position_of(next_token, with_limit=limit is not None, most_characters=MAX_KEY_ID_CHARACTERS)
+    if limit is None:
+        rows = (_details(key) for key in _keyring().managed())
+        return KeyList(keys=fitting(rows, limit=None, what="There are more keys"))
+    page, last = _keyring().page(position, limit)
+    keys = fitting(map(_details, page), limit=limit, what="There are more keys")
+    return KeyList(keys=keys, next_token=token_of(last if len(keys) == len(page) else keys[-1].key_id))
 
 
 @router.endpoint(

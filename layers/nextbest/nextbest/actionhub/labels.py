@@ -20,6 +20,7 @@ from nextbest.actionhub.documentation import (
 )
 from nextbest.actionhub.parsing import MAX_ENTRIES
 from nextbest.domain.access_keys import READ, WRITE
+from nextbest.domain.events import MAX_LABEL_WEIGHT
 from nextbest.logic.assets import find_labels, set_label_weights
 
 router = ResourceRouter("labels")
@@ -29,7 +30,7 @@ class Label(ContractModel):
     """A label and its weight: how much events with it count in label weights."""
 
     label: LabelName
-    weight: Annotated[float, Field(allow_inf_nan=False)]
+    weight: Annotated[float, Field(ge=-MAX_LABEL_WEIGHT, le=MAX_LABEL_WEIGHT, allow_inf_nan=False)]
 
 
 class LabelList(ContractModel):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
@@ -15,15 +16,17 @@ from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache
-from nextbest.web.request import Request
+from nextbest.web.request import USERS, Request
 from nextbest.web.response import Response
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency import BasePersistenceLayer
 
+    from nextbest.actionhub.actions import ActionsEndpoint
     from nextbest.actionhub.resolver import ActionHubResolver
 
 
+_ACTIONS = re.compile(rf"{USERS}(?P<user_id>(?s:.)+)/actions")
 DOCUMENT_PATH = "/openapi.json"
 PAGE_PATH = "/docs"
 
@@ -51,14 +54,22 @@ class Deployment:
 
 
 class ManageEndpoints(ActionHubEndpoints):
-    """Hands requests to the resolver. It is made at the first one: Personalize's control plane does without it."""
+    """Hands requests to the resolver. It is made at the first one: Personalize's control plane does without it.
 
-    def __init__(self, deployment: Deployment) -> None:
+    ``actions`` opens the endpoint of users' next actions: of users whose ids have slashes, which the gateway cannot
+    route to the function of that endpoint, their actions are answered here.
+    """
+
+    def __init__(self, deployment: Deployment, actions: Callable[[], ActionsEndpoint]) -> None:
         super().__init__(deployment.gate)
         self._deployment = deployment
+        self._actions = actions
 
     def serve(self, request: Request, *, now: float) -> Response:
         """Answer a request. Raises NextbestError."""
+        match = _ACTIONS.fullmatch(request.path)
+        if match is not None and request.method == "GET":
+            return self._actions().serve(replace(request, path_parameters=match.groupdict()), now=now)
         api = self._described_api if request.path.rstrip("/") in (DOCUMENT_PATH, PAGE_PATH) else self._api
         return api.answer(
             request,

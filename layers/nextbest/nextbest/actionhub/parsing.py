@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
+from nextbest.domain.actions import Narrowing
 from nextbest.domain.events import (
     FUTURE_SKEW_SECONDS,
     MAX_ASSET_ID_CHARACTERS,
@@ -22,6 +24,7 @@ from nextbest.domain.events import (
     MAX_USER_ID_CHARACTERS,
     Event,
 )
+from nextbest.domain.ids import UNSTORABLE, clean_id
 from nextbest.errors import InvalidInput
 from nextbest.web.request import Request
 
@@ -30,6 +33,9 @@ MAX_ENTRIES = 1000
 # Lambda takes 6 MB with the gateway's own envelope and its escapes around the body.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_LIMIT = 100
+
+NARROWING = frozenset({"event_types", "exclude_event_types", "filter", "filter_values"})
+"""Parameters of GET /users/{user_id}/actions that narrow down what is recommended."""
 
 _LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 _BOOLEANS = {
@@ -42,7 +48,6 @@ _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 )
-_CONTROL_CHARACTERS_OR_SURROGATES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class GetActions:
     limit: int = 10
     allow_repeats: bool = True
     explain: bool = False
+    narrowing: Narrowing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class PostEvents:
 
 def parse_get_actions(request: Request) -> GetActions:
     """The input of GET /users/{user_id}/actions. Raises InvalidRequest."""
-    user_id = request.path_parameters.get("user_id", "")
+    user_id = clean_id(request.path_parameters.get("user_id", ""))
     program_id = request.headers.get("program-id")
     query = dict(request.query)
     limit = _LIMITS.get(query.get("limit", "10"))
@@ -81,10 +87,23 @@ def parse_get_actions(request: Request) -> GetActions:
         and allow_repeats is not None
         and explain is not None
     ):
-        return GetActions(user_id, program_id, limit, allow_repeats, explain)
+        narrowing = None if query.keys().isdisjoint(NARROWING) else _narrowing(query)
+        return GetActions(user_id, program_id, limit, allow_repeats, explain, narrowing)
     from nextbest.actionhub.hot_routes import read_get_actions
 
     return read_get_actions(request)
+
+
+def _narrowing(query: Mapping[str, str]) -> Narrowing:
+    # Imported here: few requests have any of it.
+    from nextbest.actionhub.narrowing import read_narrowing
+
+    return read_narrowing(**{name: query.get(name, "") for name in NARROWING})
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
+    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))
 
 
 def parse_post_events(request: Request, *, now: float) -> PostEvents:
@@ -98,7 +117,7 @@ def parse_post_events(request: Request, *, now: float) -> PostEvents:
         return command
     from nextbest.actionhub.hot_routes import read_post_events
 
-    return read_post_events(request, latest)
+    return read_post_events(request, now)
 
 
 def _plain_post_events(request: Request, latest: datetime) -> PostEvents | None:
@@ -132,7 +151,7 @@ def parse_event_list(body: object, *, now: float) -> tuple[Event, ...]:
         return events
     from nextbest.actionhub.hot_routes import read_event_list
 
-    return read_event_list(body, latest)
+    return read_event_list(body, now)
 
 
 def parse_boolean(value: object, *, field: str) -> bool:
@@ -179,9 +198,11 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
 
 
 def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:
+    """Whether a value is an id as it is stored (``domain/ids.py``)."""
     return (
         type(value) is str
         and 0 < len(value) <= max_characters
-        # The first test is the cheap one: of ASCII, just the control characters are not printable.
-        and ((value.isascii() and value.isprintable()) or not _CONTROL_CHARACTERS_OR_SURROGATES.search(value))
+        and value.strip() == value
+        # The first test is the cheap one: what is printable is storable.
+        and (value.isprintable() or not UNSTORABLE.search(value))
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -10,8 +9,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Header
 from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
+from nextbest.actionhub.documentation import ContractModel, ProgramId, Result
+from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
+from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of, token_of
+from nextbest.actionhub.program_settings import NewProgram, ProgramChanges, ProgramDetails
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.events import to_microseconds
@@ -19,89 +21,20 @@ from nextbest.domain.programs import Program
 from nextbest.logic import programs
 from nextbest.logic.authorization import require_operator
 
+MAX_PROGRAM_ID_CHARACTERS = 63
+
 router = ResourceRouter("programs")
 
 
-class NewProgram(ContractModel):
-    """The settings of a program."""
-
-    model_config = example(program_name="Coffee shop", event_relevance_decay=90)
-
-    program_id: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
-            description="Of a new program: its id, or none to have one made from the name. Else the header counts.",
-        ),
-    ] = None
-    program_name: Annotated[str, Field(min_length=1, max_length=256)]
-    high_engagement_threshold: Annotated[
-        int, Field(gt=1, le=2**31 - 1, description="Users with so many actions are what the model learns from.")
-    ] = 3
-    event_relevance_decay: Annotated[
-        int, Field(gt=2, le=2**31 - 1, description="Days after which an event counts half.")
-    ] = 365
-    action_weight_floor: Annotated[
-        float, Field(lt=1, allow_inf_nan=False, description="Recommendations weaker than this are left out.")
-    ] = 0
-    description: Annotated[str, Field(max_length=4096)] = ""
-    never_recommended: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=256)]],
-        Field(
-            default_factory=list,
-            exclude_if=lambda event_types: not event_types,
-            max_length=100,
-            description="Event types that are evidence, but never recommended, such as returns. An extension of the "
-            "contract; it takes effect at once.",
-        ),
-    ]
-
-    def applied_to(self, program: Program) -> Program:
-        """The program with these settings; its id stays."""
-        return replace(
-            program,
-            program_name=self.program_name,
-            description=self.description,
-            half_life_days=self.event_relevance_decay,
-            high_engagement_threshold=self.high_engagement_threshold,
-            action_weight_floor=self.action_weight_floor,
-            never_recommended=tuple(dict.fromkeys(self.never_recommended)),
-        )
-
-
-class ProgramSettings(ContractModel):
-    program_id: str
-    program_name: str
-    high_engagement_threshold: int
-    event_relevance_decay: int
-    action_weight_floor: float
-    description: str
-
-
-class ProgramDetails(ProgramSettings):
-    """The settings of a program; ``never_recommended`` is there only where it was set."""
-
-    never_recommended: Annotated[list[str], Field(default_factory=list, exclude_if=lambda event_types: not event_types)]
-
-    @classmethod
-    def of(cls, program: Program) -> ProgramDetails:
-        return cls(
-            program_id=program.program_id,
-            program_name=program.program_name,
-            high_engagement_threshold=program.high_engagement_threshold,
-            event_relevance_decay=program.half_life_days,
-            action_weight_floor=program.action_weight_floor,
-            description=program.description,
-            never_recommended=list(program.never_recommended),
-        )
-
-
 class ProgramList(ContractModel):
+    """In order of their ids. ``next_token`` is there only in a page that is not the last."""
+
     programs: list[ProgramDetails]
+    next_token: Annotated[str | None, Field(exclude_if=lambda token: token is None)] = None
 
 
 class ProgramKey(ContractModel):
-    """The key is shown this once."""
+    """The key is shown only once."""
 
     api_key: str
     program_id: str
@@ -121,10 +54,20 @@ def get_programs(
     program_id: Annotated[
         str | None, Header(alias="program-id", description="Only this program, of those that the key opens.")
     ] = None,
+    limit: Limit = None,
+    next_token: NextToken = None,
 ) -> ProgramList:
-    call = router.key_call
-    opened = programs.opened_programs(call.deployment.store, call.key, program_id=program_id)
-    return ProgramList(programs=[ProgramDetails.of(program) for program in opened])
+    call, store = router.key_call, router.key_call.deployment.store
+    position = position_of(next_token, with_limit=limit is not None, most_characters=MAX_PROGRAM_ID_CHARACTERS)
+    if limit is None or program_id is not None:
+        opened = programs.opened_programs(store, call.key, program_id=program_id)
+        rows = map(ProgramDetails.of, opened)
+        return ProgramList(programs=fitting(rows, limit=None, what="There are more programs"))
+    page, last = programs.page_of_programs(store, call.key, position, limit)
+    listed = fitting(map(ProgramDetails.of, page), limit=limit, what="There are more programs")
+    return ProgramList(
+        programs=listed, next_token=token_of(last if len(listed) == len(page) else listed[-1].program_id)
+    )
 
 
 @router.endpoint(
@@ -160,9 +103,13 @@ def get_program(program_id: ProgramId) -> ProgramDetails:
     return ProgramDetails.of(router.call.state.program)
 
 
-@router.endpoint("PUT", "/program", ADMIN, "Change the program's settings")
-def put_program(program_id: ProgramId, body: NewProgram) -> Result:
-    router.call.deployment.store.update_program(body.applied_to(router.call.state.program))
+@router.endpoint("PUT", "/program", ADMIN, "Change the program's settings; those that are not sent stay")
+def put_program(program_id: ProgramId, body: ProgramChanges) -> Result:
+    if body.program_id not in (None, program_id):
+        problem = f"The id of a program cannot be changed: the header names {program_id}"
+        detail = {"type": "value_error", "loc": ("body", "program_id"), "msg": problem, "input": body.program_id}
+        raise InvalidRequest([detail])
+    router.call.deployment.store.change_program(router.call.incarnation, body.applied_to)
     return Result(result=f"program {program_id} was changed")
 
 
@@ -170,7 +117,7 @@ def put_program(program_id: ProgramId, body: NewProgram) -> Result:
 def rebase_program(program_id: ProgramId) -> Result:
     call, deployment = router.call, router.call.deployment
     programs.start_rebase(deployment.store, deployment.start_rebase, call.incarnation, now=call.now)
-    return Result(result=f"the rebase of program {program_id} was started; GET /program/status tells its end")
+    return Result(result=f"the rebase of program {program_id} was started; GET /program/status says when it has ended")
 
 
 @router.endpoint("GET", "/program/status", READ, "How far the rebase is")
@@ -188,5 +135,5 @@ def get_program_status(program_id: ProgramId) -> ProgramStatus:
 @router.endpoint("PUT", "/program/reset", ADMIN, "Clear what is cached and computed; events stay")
 def reset_program(program_id: ProgramId) -> Result:
     call, deployment = router.call, router.call.deployment
-    removed = programs.reset_program(deployment.store, deployment.artifacts, call.incarnation)
+    removed = programs.reset_program(deployment.store, deployment.artifacts, call.incarnation, now=call.now)
     return Result(result=f"removed {removed} models of program {program_id}; events and assets stay")

@@ -4,6 +4,10 @@ ActionHub's clients were written against FastAPI. Where Powertools differs, this
 hold any character but a slash; the last value of a repeated query parameter counts; a body without a content type is
 not JSON; null and lists are bodies too; 405 and the redirect of a final slash are Starlette's. The methods overridden
 are hooks that Powertools' own resolvers override, or private ones, which ``tests/property`` would show to have moved.
+
+User ids may hold slashes, of which the gateway has decoded ``%2F`` before it hands on the path. So where no route of
+FastAPI's fits, a user id may span segments. DELETE takes all of the path for the id at once: a redirect of
+``/users/a/`` would delete the user ``a`` in place of ``a/``.
 """
 
 from __future__ import annotations
@@ -86,8 +90,9 @@ class ActionHubResolver(APIGatewayHttpResolver):
 
     @staticmethod
     def _compile_regex(rule: str, base_regex: str = "^{}$") -> re.Pattern[str]:
-        """Starlette's own pattern: a parameter is anything without a slash."""
-        return re.compile(base_regex.format(re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", re.escape(rule))))
+        """Starlette's own pattern, a parameter is anything without a slash; but user ids may hold slashes."""
+        pattern = re.sub(r"<user_id>", r"(?P<user_id>(?s:.+))", re.escape(rule))
+        return re.compile(base_regex.format(re.sub(r"(?<!P)<(\w+)>", r"(?P<\1>[^/]+)", pattern)))
 
     def _handle_not_found(self, method: str, path: str) -> ResponseBuilder[Any]:
         """405 for a path of other methods, 307 to the path that differs by its final slash, 404 otherwise."""
@@ -104,7 +109,13 @@ class ActionHubResolver(APIGatewayHttpResolver):
         return ResponseBuilder(HttpResponse(status, "application/json", body, headers))
 
     def _methods_of(self, path: str) -> list[str]:
-        return [route.method for route in (*self._static_routes, *self._dynamic_routes) if route.rule.match(path)]
+        """The methods of a path; user ids in it have no slash where that is possible."""
+        routes = [
+            (route.method, match)
+            for route in (*self._static_routes, *self._dynamic_routes)
+            if (match := route.rule.match(path)) is not None
+        ]
+        return [method for method, match in routes if "/" not in match.groupdict().get("user_id", "")]
 
     def get_openapi_schema(self, **settings: Any) -> OpenAPI:
         """The OpenAPI document, with the 422 that we send: Powertools' lacks ``msg``, ``input`` and ``ctx``."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from collections.abc import Sequence
+from io import StringIO
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
@@ -10,17 +14,30 @@ from pydantic import Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, PageNumber, PageSize, ProgramId, page_of
+from nextbest.actionhub.errors import InvalidRequest
+from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
-from nextbest.errors import QuotaExceeded
-from nextbest.logic.segments import members_of, refresh_segments, summaries_of
+from nextbest.domain.events import MAX_USER_ID_CHARACTERS
+from nextbest.errors import InvalidInput, QuotaExceeded
+from nextbest.logic.segments import SegmentMember, members_of, refresh_segments, summaries_of
 from nextbest.scoring.memberships import Segments
+from nextbest.web.request import Request
 
 MAX_ANSWER_BYTES = 5_500_000
 """Lambda answers 6 MB at most."""
 
+MAX_USERS = 5000
+"""Of one page: ids of 256 characters of four bytes would just fit."""
+
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
 SegmentBasis = Literal["assets", "labels"]
+SegmentFormat = Literal["plain", "csv"]
+
+LARGEST_WEIGHT = "x-nextbest-largest-weight"
+"""The header that says up to which min_weight there is anybody at all."""
+
+_QUALITY = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
 _SegmentType = Annotated[
     SegmentType, Query(description="Recommended; recommended and new to the user; or in the history.")
@@ -51,7 +68,7 @@ class SegmentPage(ContractModel):
     size: int
 
 
-@router.endpoint("GET", "/segment", READ, "The users of one segment, by line", media_type="text/plain")
+@router.endpoint("GET", "/segment", READ, "The users of one segment, by line", media_types=("text/plain", "text/csv"))
 def get_segment(
     program_id: ProgramId,
     asset_ids: Annotated[str, Query(description="Assets, separated by commas. They win over labels.")] = "",
@@ -63,22 +80,54 @@ def get_segment(
     segment_type: _SegmentType = "growth",
     min_weight: _MinWeight = 0.5,
     force_refresh: _ForceRefresh = False,
+    limit: Annotated[
+        int | None,
+        Query(
+            description="How many users at most, in order of their ids. An extension: without it all are answered.",
+            ge=1,
+            le=MAX_USERS,
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        Query(
+            description="Only users whose ids come after this one: the last line of the page before. An extension.",
+            max_length=MAX_USER_ID_CHARACTERS,
+        ),
+    ] = None,
+    format: Annotated[
+        SegmentFormat | None,
+        Query(description="plain: user ids, by line; csv: with weights (an extension). None: what Accept says."),
+    ] = None,
 ) -> HttpResponse[str]:
-    users = members_of(
-        _segments(segment_type, refresh=force_refresh),
-        router.call.catalogue,
-        asset_ids=comma_list(asset_ids),
-        labels=comma_list(labels),
-        event_types=comma_list(action_types),
-        min_weight=min_weight,
-        match_all=match_type == "all",
-    )
-    text = "".join(f"{user_id}\n" for user_id in users)
-    if len(text.encode()) > MAX_ANSWER_BYTES:
-        raise QuotaExceeded(
-            f"the segment has {len(users):,} users, more than one answer holds: raise min_weight or name fewer assets"
+    try:
+        found = members_of(
+            _segments(segment_type, refresh=force_refresh),
+            router.call.catalogue,
+            asset_ids=comma_list(asset_ids),
+            labels=comma_list(labels),
+            event_types=comma_list(action_types),
+            min_weight=min_weight,
+            match_all=match_type == "all",
         )
-    return HttpResponse(200, "text/plain; charset=utf-8", text)
+    except InvalidInput as error:
+        detail = {"type": "value_error", "loc": ("query", error.field), "msg": error.message, "input": action_types}
+        raise InvalidRequest([detail]) from error
+    members = found.members
+    if limit is not None or after is not None:
+        rest = (member for member in members if after is None or member.user_id > after)
+        members = sorted(rest, key=lambda member: member.user_id)[:limit]
+    request: Request = router.context["request"]
+    as_csv = format == "csv" or (format is None and prefers_csv(request.headers.get("accept", "")))
+    text = to_csv(members) if as_csv else "".join(f"{member.user_id}\n" for member in members)
+    # Lambda escapes line breaks and quotes.
+    if len(text.encode()) + text.count("\n") + text.count("\r") + text.count('"') > MAX_ANSWER_BYTES:
+        raise QuotaExceeded(
+            f"the segment has {len(members):,} users, more than one answer holds: ask for pages with limit={MAX_USERS} "
+            "or less, and send the last user of each page as after of the next until a page has fewer"
+        )
+    media_type = "text/csv; charset=utf-8; header=present" if as_csv else "text/plain; charset=utf-8"
+    return HttpResponse(200, media_type, text, {LARGEST_WEIGHT: repr(found.largest_weight)})
 
 
 @router.endpoint("GET", "/segments", READ, "All segments, in pages")
@@ -92,9 +141,11 @@ def get_segments(
     force_refresh: _ForceRefresh = False,
     page: PageNumber = 1,
     size: PageSize = 50,
-) -> SegmentPage:
+) -> HttpResponse[SegmentPage]:
     segments = _segments(segment_type, refresh=force_refresh)
-    summaries = summaries_of(segments, router.call.catalogue, by_label=segment_basis == "labels", min_weight=min_weight)
+    summaries, largest_weight = summaries_of(
+        segments, router.call.catalogue, by_label=segment_basis == "labels", min_weight=min_weight
+    )
     items = [
         SegmentItem(
             segment_type=segment_type,
@@ -108,7 +159,28 @@ def get_segments(
         )
         for summary in page_of(summaries, page, size)
     ]
-    return SegmentPage(items=items, total=len(summaries), page=page, size=size)
+    answer = SegmentPage(items=items, total=len(summaries), page=page, size=size)
+    return HttpResponse(200, "application/json", answer, {LARGEST_WEIGHT: repr(largest_weight)})
+
+
+def to_csv(members: Sequence[SegmentMember]) -> str:
+    """The members with their weights as CSV (RFC 4180). Ids stay as they are, whatever spreadsheets make of them."""
+    text = StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("user_id", "weight", "event_type", "asset_id"))
+    rows.writerows((member.user_id, repr(member.weight), *member.action) for member in members)
+    return text.getvalue()
+
+
+def prefers_csv(accept: str) -> bool:
+    """Whether a header Accept names text/csv, and not text/plain before it."""
+    weights = {"text/csv": 0.0, "text/plain": 0.0}
+    for entry in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in entry.split(";"))
+        quality = next((value for name, _, value in (part.partition("=") for part in parameters) if name == "q"), "1")
+        if media_type in weights:
+            weights[media_type] = float(quality) if _QUALITY.fullmatch(quality) else 0.0
+    return weights["text/csv"] > weights["text/plain"]
 
 
 def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
@@ -116,8 +188,3 @@ def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
     if refresh:
         refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
     return deployment.segments.segments_of(call.incarnation, segment_type)
-
-
-def comma_list(text: str) -> tuple[str, ...]:
-    """The distinct, stripped, non-empty entries of a comma-separated list, in order."""
-    return tuple(dict.fromkeys(entry for entry in (part.strip() for part in text.split(",")) if entry))

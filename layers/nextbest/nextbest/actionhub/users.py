@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
@@ -12,22 +13,31 @@ from pydantic import Field
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, UserId
 from nextbest.actionhub.errors import render
+from nextbest.actionhub.pages import (
+    MAX_TOKEN_CHARACTERS,
+    Limit,
+    NextToken,
+    fitting,
+    position_of,
+    refused_token,
+    token_of,
+)
 from nextbest.actionhub.segments import SegmentType
 from nextbest.domain.access_keys import ADMIN, READ, WRITE
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
+from nextbest.errors import InvalidInput
 from nextbest.logic import users
 from nextbest.logic.users import USER_NOT_FOUND
-
-MAX_SKIP = 2**31 - 1
 
 router = ResourceRouter("users")
 
 
 class UserLabelWeights(ContractModel):
-    """Highest first."""
+    """Highest first. ``next_token`` is there only in a page that is not the last."""
 
     labels: dict[str, float]
+    next_token: Annotated[str | None, Field(exclude_if=lambda token: token is None)] = None
 
 
 class UserHistoryEvent(ContractModel):
@@ -52,9 +62,10 @@ class UserHistoryEvent(ContractModel):
 
 
 class UserHistory(ContractModel):
-    """Latest first."""
+    """Latest first. ``next_token`` is there only in a page that is not the last."""
 
     history: list[UserHistoryEvent]
+    next_token: Annotated[str | None, Field(exclude_if=lambda token: token is None)] = None
 
 
 class ExportedEvent(ContractModel):
@@ -66,6 +77,13 @@ class ExportedEvent(ContractModel):
     source: str
     recommendation_id: str
     session_id: str
+    event_value: Annotated[
+        float | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="The number that the client gave with the event, such as a price; there only where it did.",
+        ),
+    ] = None
 
     @classmethod
     def of(cls, event: Event) -> ExportedEvent:
@@ -78,6 +96,7 @@ class ExportedEvent(ContractModel):
             source=event.source,
             recommendation_id=event.recommendation_id,
             session_id=event.session_id,
+            event_value=event.event_value,
         )
 
 
@@ -98,7 +117,7 @@ class UserExport(ContractModel):
     events: Annotated[list[ExportedEvent], Field(description="The event log, oldest first.")]
     attributes: Annotated[dict[str, Any] | None, Field(description="What PutUsers stored.")]
     memberships: list[SegmentMembership]
-    next_skip: Annotated[int | None, Field(description="The skip of the next part; null in the last.")]
+    next_token: Annotated[str | None, Field(description="The next_token of the next part; null in the last.")]
 
 
 class UserDeletion(ContractModel):
@@ -124,17 +143,58 @@ def time_of(microseconds: int) -> datetime:
     "The labels that the user's events and their assets carry, weighted",
     not_found=USER_NOT_FOUND,
 )
-def get_user_labels(user_id: UserId, program_id: ProgramId) -> UserLabelWeights:
+def get_user_labels(
+    user_id: UserId, program_id: ProgramId, limit: Limit = None, next_token: NextToken = None
+) -> UserLabelWeights:
     call = router.call
+    position = position_of(next_token, with_limit=limit is not None)
     events = users.events_of_user(call.deployment.store, call.incarnation, user_id)
-    return UserLabelWeights(labels=users.label_weights(call.state, call.catalogue, events, now=call.now))
+    weights = users.label_weights(call.state, call.catalogue, events, now=call.now)
+    if limit is None:
+        # One label a row, so that a row is never too large for a page.
+        fitting(
+            (UserLabelWeights(labels={label: weight}) for label, weight in weights.items()),
+            limit=None,
+            what="The user has more labels",
+        )
+        return UserLabelWeights(labels=weights)
+    start = _place(position, next_token)
+    is_last = start + limit >= len(weights)
+    return UserLabelWeights(
+        labels=dict(islice(weights.items(), start, start + limit)),
+        next_token=None if is_last else token_of(str(start + limit)),
+    )
+
+
+def _place(position: str | None, token: str | None) -> int:
+    """The place in a list at which a page begins. Raises InvalidRequest."""
+    if position is None:
+        return 0
+    if not (position.isascii() and position.isdigit() and len(position) < 10):
+        raise refused_token(token)
+    return int(position)
 
 
 @router.endpoint("GET", "/users/{user_id}/events", READ, "The user's history", not_found=USER_NOT_FOUND)
-def get_user_events(user_id: UserId, program_id: ProgramId) -> UserHistory:
-    call = router.call
-    events = users.events_of_user(call.deployment.store, call.incarnation, user_id)
-    return UserHistory(history=[UserHistoryEvent.of(event, call.catalogue) for event in events])
+def get_user_events(
+    user_id: UserId, program_id: ProgramId, limit: Limit = None, next_token: NextToken = None
+) -> UserHistory:
+    call, store, catalogue = router.call, router.call.deployment.store, router.call.catalogue
+    position = position_of(next_token, with_limit=limit is not None)
+    if limit is None:
+        events = users.events_of_user(store, call.incarnation, user_id)
+        rows = (UserHistoryEvent.of(event, catalogue) for event in events)
+        return UserHistory(history=fitting(rows, limit=None, what="The user has more events"))
+    try:
+        page = users.page_of_user(store, call.incarnation, user_id, after=position, limit=limit)
+    except InvalidInput as error:
+        raise refused_token(next_token) from error
+    rows = (UserHistoryEvent.of(event, catalogue) for event in page.events)
+    history = fitting(rows, limit=limit, what="The user has more events")
+    rest = (
+        page.next_position if len(history) == len(page.events) else users.position_after(page.events[len(history) - 1])
+    )
+    return UserHistory(history=history, next_token=token_of(rest))
 
 
 @router.endpoint(
@@ -164,12 +224,16 @@ def get_random_user_id(program_id: ProgramId) -> HttpResponse[str]:
 def export_user(
     user_id: UserId,
     program_id: ProgramId,
-    skip: Annotated[
-        int, Query(description="How many events to leave out: next_skip of the answer before.", ge=0, le=MAX_SKIP)
-    ] = 0,
+    next_token: Annotated[
+        str | None, Query(description="The next_token of the part before.", max_length=MAX_TOKEN_CHARACTERS)
+    ] = None,
 ) -> UserExport:
     call, deployment = router.call, router.call.deployment
-    export = users.export_user(deployment.store, deployment.artifacts, call.incarnation, user_id, skip=skip)
+    position = position_of(next_token)
+    try:
+        export = users.export_user(deployment.store, deployment.artifacts, call.incarnation, user_id, after=position)
+    except InvalidInput as error:
+        raise refused_token(next_token) from error
     return UserExport(
         program_id=program_id,
         user_id=user_id,
@@ -182,7 +246,7 @@ def export_user(
             for kind, memberships in export.memberships.items()
             for action, weight in memberships
         ],
-        next_skip=export.next_skip,
+        next_token=token_of(export.next_position),
     )
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from nextbest.aws.backoff import Backoff
 from nextbest.aws.parallel import in_parallel
-from nextbest.errors import InvalidInput, Unavailable
+from nextbest.errors import CannotBeStored, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
         AttributeValueTypeDef,
         BatchStatementRequestTypeDef,
+        BatchStatementResponseTypeDef,
         TransactWriteItemTypeDef,
         WriteRequestTypeDef,
         WriteRequestUnionTypeDef,
@@ -40,6 +41,9 @@ BACKOFF = Backoff()
 _CONDITION_FAILED = "ConditionalCheckFailed"
 _TOO_LARGE = "Item size"
 """What DynamoDB's message about an item of more than 400 KB begins with; it has no code of its own."""
+
+_OUT_OF_BOUNDS = "One or more parameter values"
+"""What its message about a key or value that no item may have begins with. Other messages are about defects of ours."""
 
 _PASSING = frozenset(
     {
@@ -62,6 +66,19 @@ class ItemKey(NamedTuple):
 
 class WriteRefused(Exception):
     """The condition of a write was false. Never leaves the store."""
+
+
+class SomeCannotBeStored(CannotBeStored):
+    """Items of a batch that the database refuses for good; the others were stored.
+
+    ``reasons`` are by the place of the item in the batch; ``new`` says of every item whether it is there now and was
+    not before.
+    """
+
+    def __init__(self, reasons: Mapping[int, str], new: list[bool]) -> None:
+        super().__init__(next(iter(reasons.values())))
+        self.reasons = reasons
+        self.new = new
 
 
 def to_json(value: object) -> str:
@@ -98,7 +115,7 @@ class Table:
     def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
         self.client = client
         self.name = name
-        self._backoff = backoff
+        self.backoff = backoff
 
     def get(self, key: ItemKey) -> Item | None:
         """One item, strongly consistent."""
@@ -108,7 +125,7 @@ class Table:
         """Up to 100 items in one round trip, strongly consistent; those that exist."""
         pending: list[dict[str, AttributeValueTypeDef]] = [key_of(key) for key in keys]
         items: dict[ItemKey, Item] = {}
-        for _ in self._backoff.tries():
+        for _ in self.backoff.tries():
             response = self.client.batch_get_item(RequestItems={self.name: {"Keys": pending, "ConsistentRead": True}})
             for item in response["Responses"].get(self.name, ()):
                 items[ItemKey(item["pk"]["S"], item["sk"]["S"])] = item
@@ -167,24 +184,27 @@ class Table:
         """Insert items that are not there yet; for each, whether it was new. Existing items stay as they are.
 
         PartiQL's INSERT is a conditional put, 25 to a call; BatchWriteItem would overwrite without reporting it.
-        Attributes are strings.
+        Attributes are strings. Raises SomeCannotBeStored once all others are stored.
         """
         chunks = [items[start : start + STATEMENTS_PER_CALL] for start in range(0, len(items), STATEMENTS_PER_CALL)]
-        return [new for answers in in_parallel(self._insert_chunk, chunks) for new in answers]
+        results = [result for answers in in_parallel(self._insert_chunk, chunks) for result in answers]
+        new = [result is True for result in results]
+        if reasons := {place: result for place, result in enumerate(results) if isinstance(result, str)}:
+            raise SomeCannotBeStored(reasons, new)
+        return new
 
-    def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool]:
-        """Each statement succeeds or fails on its own. One that failed inside DynamoDB may have been executed anyway.
+    def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool | str]:
+        """For each item whether it was new, or the reason why it cannot be stored.
 
-        When retried, it then counts as a duplicate: reported wrongly, but stored once.
+        Each statement succeeds or fails on its own. One that failed inside DynamoDB may have been executed anyway:
+        when retried, it then counts as a duplicate: reported wrongly, but stored once.
         """
-        new = [False] * len(items)
+        new: list[bool | str] = [False] * len(items)
         pending = list(range(len(items)))
-        for _ in self._backoff.tries():
-            response = self.client.batch_execute_statement(
-                Statements=[self._insert_statement(*items[index]) for index in pending]
-            )
+        for _ in self.backoff.tries():
+            results = self._execute([self._insert_statement(*items[index]) for index in pending])
             retried = []
-            for index, result in zip(pending, response["Responses"], strict=True):
+            for index, result in zip(pending, results, strict=True):
                 code = result.get("Error", {}).get("Code")
                 if code in _PASSING:
                     retried.append(index)
@@ -192,11 +212,17 @@ class Table:
                     new[index] = code is None
                 else:
                     message = result["Error"].get("Message", "Unknown")
-                    raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
+                    if not (reason := _permanent_reason(message)):
+                        raise ClientError({"Error": {"Code": code, "Message": message}}, "BatchExecuteStatement")
+                    new[index] = reason
             if not retried:
                 return new
             pending = retried
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
+
+    def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> Sequence[BatchStatementResponseTypeDef]:
+        """The result of each of up to 25 PartiQL statements."""
+        return self.client.batch_execute_statement(Statements=statements)["Responses"]
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
         names = ["pk", "sk", *attributes]
@@ -229,6 +255,40 @@ class Table:
         for page in pages:
             yield from page["Items"]
 
+    def query_page(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> tuple[list[Item], str | None]:
+        """At most ``limit`` items of one partition beyond the sort key ``after``, with one call, strongly consistent.
+
+        With them the sort key to go on after, None where there is no more. A page also ends after one megabyte.
+        """
+        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
+        condition = "pk = :pk"
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        bounds: dict[str, Any] = {}
+        if after is not None:
+            bounds["ExclusiveStartKey"] = key_of(ItemKey(pk, after))
+        if limit is not None:
+            bounds["Limit"] = limit
+        page = self.client.query(
+            TableName=self.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+            ScanIndexForward=not newest_first,
+            **bounds,
+        )
+        last = page.get("LastEvaluatedKey")
+        return list(page["Items"]), last["sk"]["S"] if last else None
+
     def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
@@ -246,25 +306,23 @@ class Table:
             yield from page["Items"]
 
     def transact(self, operations: Sequence[TransactWriteItemTypeDef]) -> None:
-        """Several writes or none. Raises WriteRefused when a condition fails."""
+        """Several writes or none. Raises WriteRefused when a condition fails, and CannotBeStored."""
         self._write(lambda: self.client.transact_write_items(TransactItems=operations))
 
     def _write(self, call: Callable[[], T]) -> T:
         """Run ``call``, and retry it on a conflict or throttling.
 
-        Raises WriteRefused for a failed condition, and InvalidInput for an item that would be too large.
+        Raises WriteRefused for a failed condition, and CannotBeStored for what DynamoDB refuses for good.
         """
-        for _ in self._backoff.tries():
+        for _ in self.backoff.tries():
             try:
                 return call()
             except ClientError as error:
                 reasons = _reasons(error)
                 if _CONDITION_FAILED in reasons:
                     raise WriteRefused from error
-                if _TOO_LARGE in str(error):
-                    raise InvalidInput(
-                        "what would be stored has more than the 400 KB that one item may have"
-                    ) from error
+                if reason := next(filter(None, map(_permanent_reason, _messages(error))), ""):
+                    raise CannotBeStored(reason) from error
                 if not reasons or reasons - _PASSING:
                     raise
                 last = error
@@ -285,12 +343,26 @@ class Table:
         return count
 
     def _write_batch(self, requests: Sequence[WriteRequestUnionTypeDef]) -> None:
-        for _ in self._backoff.tries():
+        for _ in self.backoff.tries():
             response = self.client.batch_write_item(RequestItems={self.name: requests})
             requests = response.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
                 return
         raise Unavailable(f"DynamoDB left {len(requests)} deletions undone; please try again")
+
+
+def _permanent_reason(message: str) -> str:
+    """Why DynamoDB refuses data for good; empty where its message is about anything else."""
+    if _TOO_LARGE in message:
+        return "what would be stored has more than the 400 KB that one item may have"
+    return f"the database refuses it: {message}" if _OUT_OF_BOUNDS in message else ""
+
+
+def _messages(error: ClientError) -> list[str]:
+    """What DynamoDB says of a write; of a transaction, what it says of each of its operations."""
+    response: Any = error.response
+    reasons = response.get("CancellationReasons", ())
+    return [str(error), *(reason.get("Message") or "" for reason in reasons)]
 
 
 def _reasons(error: ClientError) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -11,6 +12,20 @@ class Action(NamedTuple):
 
     event_type: str
     asset_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Which actions one request is about; what is empty narrows nothing.
+
+    ``event_types`` are all there are to be, ``exclude_event_types`` are left out. ``filter`` is the name of a filter of
+    the program, or an expression; ``filter_values`` are the values of its parameters.
+    """
+
+    event_types: tuple[str, ...] = ()
+    exclude_event_types: tuple[str, ...] = ()
+    filter: str = ""
+    filter_values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

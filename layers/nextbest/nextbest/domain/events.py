@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
@@ -22,6 +22,11 @@ MAX_EVENT_TYPE_CHARACTERS = 128
 MAX_ASSET_ID_CHARACTERS = 64
 MAX_LABEL_CHARACTERS = 64
 MAX_LABELS = 100
+MAX_LABEL_WEIGHT = 1_000_000
+"""Either side of zero: sums over any history stay finite."""
+
+BLANKS = " \t"
+"""What is cut from both ends of an id (``domain/ids.py``). A line break is not: ids that hold one are refused."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +38,7 @@ class Event:
     ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
     recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
     in which it was done, where one was named: deleting the user deletes what the session did anonymously.
+    ``event_value`` is a number that the client gave with it, such as a price; nothing is learned from it.
     """
 
     user_id: str
@@ -44,6 +50,7 @@ class Event:
     source: str = ""
     recommendation_id: str = ""
     session_id: str = ""
+    event_value: float | None = field(default=None, compare=False)
 
     @property
     def timestamp(self) -> float:

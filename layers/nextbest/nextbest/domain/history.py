@@ -34,8 +34,8 @@ from nextbest.errors import HistoryCorrupt
 WINDOW = 1000
 """How many of the newest events are kept one by one."""
 
-MAX_ENCODED_BYTES = 250_000
-"""What a history may take of an item of the store, which holds the user's attributes too."""
+MAX_ENCODED_BYTES = 200_000
+"""What a history may take of an item of 400 KB, which has room for the user's attributes and new ones of an import."""
 
 _VERSION = 1
 _ENVELOPE = struct.Struct("<BI")  # version, crc32 of the body
@@ -298,7 +298,7 @@ class History:
             if zlib.crc32(body) != crc:
                 raise HistoryCorrupt("the history's checksum does not match")
             return cls._decode_body(zlib.decompress(body))
-        except (struct.error, zlib.error, ValueError, KeyError) as error:
+        except (struct.error, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise HistoryCorrupt(f"the history cannot be read: {error}") from error
 
     @classmethod

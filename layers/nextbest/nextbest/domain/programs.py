@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import NewType
+from typing import NamedTuple, NewType
 
 Incarnation = NewType("Incarnation", str)
 """One life of a program id: ``<program id>@<random>``. What outlives a request is stored and cached under it.
 
 A program that is created again under the id of a deleted one has another incarnation, so nothing of the old one is ever
-its own. Programs of before there were incarnations have one that equals their id. No program id contains an ``@``.
+its own. Programs from before there were incarnations have one that equals their id. No program id contains an ``@``.
 """
 
+DEFAULT_HORIZON_DAYS = 14
+MAX_HORIZON_DAYS = 365
+
 _RANDOM_CHARACTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class EventTypeOrder(NamedTuple):
+    """Actions of ``event_type`` are for those who did something of one of the types ``after``."""
+
+    event_type: str
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +32,14 @@ class Program:
     """Settings of one program.
 
     ``half_life_days`` is ActionHub's ``event_relevance_decay``; ``horizon_days`` the window that growth weights are
-    probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. Users with at
-    least ``high_engagement_threshold`` events may be selected as the ones the model learns from. Without an
-    ``incarnation`` given it is the program id. Events of the types
-    ``never_recommended`` are evidence, but their actions are never recommended.
+    probabilities for; recommendations with a growth weight under ``action_weight_floor`` are left out. The report of a
+    training compares learning from all users with learning from those with at least ``high_engagement_threshold``
+    events. Without an ``incarnation`` given it is the program id. ``created_at`` is in seconds since 1970; 0 where it
+    was not recorded.
+
+    Three settings say which actions are candidates, and for whom; their events are evidence in any case. Actions of the
+    types ``never_recommended`` are for nobody. Those of the types ``done_once`` are for users who did not do the same
+    with that asset yet. ``event_type_order`` says what has to come before: every rule for a type has to hold.
     """
 
     program_id: str
@@ -33,14 +48,30 @@ class Program:
     half_life_days: int = 365
     high_engagement_threshold: int = 3
     action_weight_floor: float = 0.0
-    horizon_days: int = 14
+    horizon_days: int = DEFAULT_HORIZON_DAYS
     incarnation: Incarnation = Incarnation("")
     never_recommended: tuple[str, ...] = ()
+    done_once: tuple[str, ...] = ()
+    event_type_order: tuple[EventTypeOrder, ...] = ()
+    created_at: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "never_recommended", tuple(self.never_recommended))  # JSON has lists
+        # JSON has lists
+        object.__setattr__(self, "never_recommended", tuple(dict.fromkeys(self.never_recommended)))
+        object.__setattr__(self, "done_once", tuple(dict.fromkeys(self.done_once)))
+        object.__setattr__(self, "event_type_order", event_type_order(self.event_type_order))
         if not self.incarnation:
             object.__setattr__(self, "incarnation", Incarnation(self.program_id))
+
+
+def event_type_order(rules: Iterable[tuple[str, Iterable[str]]]) -> tuple[EventTypeOrder, ...]:
+    """Rules in the form in which equal ones are equal."""
+    return tuple(dict.fromkeys(EventTypeOrder(event_type, tuple(dict.fromkeys(after))) for event_type, after in rules))
+
+
+def out_of_order(rules: Iterable[EventTypeOrder], done: Collection[str]) -> frozenset[str]:
+    """The event types that are not for a user yet who did events of the types ``done``."""
+    return frozenset(rule.event_type for rule in rules if not any(event_type in done for event_type in rule.after))
 
 
 def new_incarnation(program_id: str, *, random: Random) -> Incarnation:

@@ -9,6 +9,8 @@ SEGMENTING = "program_segments_building"
 REFRESHING = "program_histories_refreshing"
 COMPLETE = "program_user_graph_complete"  # clients poll for this name
 FAILED = "program_rebase_failed"
+RESET = "program_reset"
+"""What rebases computed was removed, and none has begun since."""
 UNFINISHED = frozenset({QUEUED, STARTED, LOADING, TRAINING, SEGMENTING, REFRESHING})
 
 RUN_SECONDS = 900.0

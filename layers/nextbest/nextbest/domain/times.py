@@ -5,6 +5,7 @@
 | `1700000000`, `1700000000.25`, `1.7e9` | seconds since 1970 |
 | `2024-02-21`, `20240221`, `2024-W08-3`, `2024-052` | that day at 00:00 |
 | `2024-02-21T10:15:00`, `2024-02-21 10:15`, `20240221T101500`, `2024-02-21T10:15:00,5` | that time in UTC |
+| `2024-02-21_10:15`, `2024-02-21t10:15` | the same: T, t, a blank or `_` stands between date and time |
 | `2024-02-21T10:15:00Z`, `... 10:15:00 UTC`, `...T10:15:00+01:00`, `... 10:15:00 +0100` | that instant |
 | `2016-12-31T23:59:60Z`, `2024-02-21T24:00` | a leap second is the next second, hour 24 the next day |
 | `1700000000000` | refused: milliseconds (or micro-, nanoseconds) since 1970 |
@@ -14,8 +15,8 @@
 | `20240221101500` | refused: date and time without the T |
 | `1969-12-31`, `-1`, anything more than 24 hours ahead | refused |
 
-Digits after the microsecond are cut from ISO 8601, as ``datetime`` cuts them, and rounded in seconds. Messages name the
-field and never the value, so that alike faults are worded alike.
+The minus of an offset may be a hyphen or U+2212. Digits after the microsecond are cut from ISO 8601, as ``datetime``
+cuts them, and rounded in seconds. Messages name the field and never the value, so that alike faults are worded alike.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from nextbest.domain.events import FUTURE_SKEW_SECONDS, MICROSECONDS
-from nextbest.errors import InvalidInput
+from nextbest.errors import InvalidTime
+
+BEFORE_1970 = "is before 1970"
+TOO_LATE = "is more than 24 hours ahead of now"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 _ISO_8601 = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[0-9]|[0-9]{4}W[0-9]{3}|[0-9]{4}-[0-9]{3})"
-    r"(?:[Tt ](?P<hour>[0-9]{2})(?:(?P<minute>:?[0-9]{2})(?:(?P<second>:?[0-9]{2})(?P<fraction>[.,][0-9]+)?)?)?"
-    r" ?(?P<zone>[Zz]|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?)?"
+    r"(?:[Tt _](?P<hour>[0-9]{2})(?:(?P<minute>:?[0-9]{2})(?:(?P<second>:?[0-9]{2})(?P<fraction>[.,][0-9]+)?)?)?"
+    r" ?(?P<zone>[Zz]|[+\-\u2212][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?)?"
     r"(?P<utc> ?UTC)?"
 )
 _NO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}|[0-9]{4}-?W[0-9]{2}")
@@ -49,7 +53,7 @@ _EARLIEST_IN_FINER_UNITS = 100_000_000
 def parse_time(text: str, *, now: float, field: str = "timestamp") -> int:
     """Microseconds since 1970 of a time as text, by the table above. ``now`` is in seconds since 1970.
 
-    Raises InvalidInput with a message that names the field.
+    Raises InvalidTime with a message that names the field.
     """
     text = text.strip()
     # Most files have seconds of this century.
@@ -59,26 +63,26 @@ def parse_time(text: str, *, now: float, field: str = "timestamp") -> int:
         if not (text.isdigit() and len(text) == 8):
             return parse_seconds(Decimal(text), now=now, field=field)
         if _day_of(text) is None:
-            raise InvalidInput(f"{field} has eight digits and is no date (YYYYMMDD)", field=field)
+            raise InvalidTime("has eight digits but is not a date (YYYYMMDD)", field=field)
     timestamp_us = _parse_iso_8601(text, field)
     if timestamp_us < 0:
-        raise InvalidInput(f"{field} is before 1970", field=field)
+        raise InvalidTime(BEFORE_1970, field=field)
     if timestamp_us > (now + FUTURE_SKEW_SECONDS) * MICROSECONDS:
-        raise InvalidInput(f"{field} is more than 24 hours ahead of now", field=field)
+        raise InvalidTime(TOO_LATE, field=field)
     return timestamp_us
 
 
 def parse_seconds(seconds: Decimal | float, *, now: float, field: str = "timestamp") -> int:
-    """Microseconds since 1970 of a number of seconds since 1970. Raises InvalidInput as ``parse_time`` does."""
+    """Microseconds since 1970 of a number of seconds since 1970. Raises InvalidTime as ``parse_time`` does."""
     value = seconds if isinstance(seconds, Decimal) else Decimal(repr(seconds))
     if not value.is_finite():
-        raise InvalidInput(f"{field} is not a number of seconds", field=field)
+        raise InvalidTime("is not a number of seconds", field=field)
     if value < 0:
-        raise InvalidInput(f"{field} is before 1970", field=field)
+        raise InvalidTime(BEFORE_1970, field=field)
     latest = Decimal(now + FUTURE_SKEW_SECONDS)
     problem = _too_late(value, latest) if value > latest else _not_seconds(value)
     if problem is not None:
-        raise InvalidInput(f"{field} {problem}", field=field)
+        raise InvalidTime(problem, field=field)
     return int((value * MICROSECONDS).to_integral_value())
 
 
@@ -91,24 +95,28 @@ def _parse_iso_8601(text: str, field: str) -> int:
     match = _ISO_8601.fullmatch(text)
     if match is None or (match["utc"] and match["zone"]):
         if _NO_DAY.fullmatch(text):
-            raise InvalidInput(f"{field} is a month or a week without a day", field=field)
-        raise InvalidInput(
-            f"{field} is neither seconds since 1970 nor ISO 8601 (such as 2024-02-21T10:15:00Z)", field=field
-        )
+            raise InvalidTime("is a month or a week without a day", field=field)
+        problem = "is neither seconds since 1970 nor ISO 8601 (such as 2024-02-21T10:15:00Z)"
+        raise InvalidTime(problem, field=field)
     hour, minute, second = match["hour"], match["minute"] or "", match["second"] or ""
     extra = timedelta()
     if second.endswith("60"):
         second, extra = f"{second[:-2]}59", timedelta(seconds=1)
     if hour == "24" and not f"{minute}{second}{match['fraction'] or ''}".strip(":.,0"):
         hour, extra = "00", timedelta(days=1)
-    time = "" if hour is None else f"T{hour}{minute}{second}{match['fraction'] or ''}{(match['zone'] or '').upper()}"
+    time = "" if hour is None else f"T{hour}{minute}{second}{match['fraction'] or ''}{_offset(match['zone'])}"
     try:
         moment = datetime.fromisoformat(f"{_calendar_date(match['date'])}{time}")
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return (moment - _EPOCH + extra) // _MICROSECOND
     except (ValueError, OverflowError):
-        raise InvalidInput(f"{field} is a date or time that does not exist", field=field) from None
+        raise InvalidTime("is a date or time that does not exist", field=field) from None
+
+
+def _offset(zone: str | None) -> str:
+    """An offset in the form that ``datetime`` reads; ISO 8601 prefers the minus sign of mathematics."""
+    return (zone or "").upper().replace("\u2212", "-")
 
 
 def _calendar_date(text: str) -> str:
@@ -151,7 +159,7 @@ def _too_late(value: Decimal, latest: Decimal) -> str:
     for unit, in_a_second in _FINER_UNITS:
         if _EARLIEST_IN_FINER_UNITS * in_a_second <= value <= latest * in_a_second:
             return f"looks like {unit} since 1970: divide by {in_a_second:,} to get seconds"
-    return "is more than 24 hours ahead of now"
+    return TOO_LATE
 
 
 def _day_of(digits: str) -> date | None:

@@ -7,4 +7,5 @@ parquet.py      Parquet, by DuckDB; the only file here that needs it
 columns.py      which column holds which member of an event
 rows.py         the rules for one row
 reader.py       the rows of a file, whatever its kind
+row_counts.py   how many rows were rejected, and why
 """

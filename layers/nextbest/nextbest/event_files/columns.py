@@ -37,10 +37,10 @@ class ColumnNames:
             column, equals, member = (part.strip() for part in pair.rpartition("="))
             member = _ALSO_CALLED.get(member.lower(), member.lower())
             if not equals or not column:
-                raise InvalidInput(f"{pair!r} is no pair of a column and its meaning, such as user=user_id")
+                raise InvalidInput(f"{pair!r} is not a pair of a column and its meaning, such as user=user_id")
             if member not in MEMBERS:
                 hint = f"; write {member}={column}" if column.lower() in {*MEMBERS, *_ALSO_CALLED} else ""
-                raise InvalidInput(f"{member} is none of {', '.join(MEMBERS)}{hint}")
+                raise InvalidInput(f"{member} is not one of {', '.join(MEMBERS)}{hint}")
             if member in mapped:
                 raise InvalidInput(f"{member} is mapped more than once")
             mapped[member] = column
@@ -80,4 +80,4 @@ def _pairs(text: str) -> list[str]:
     try:
         return next(csv.reader([text], strict=True, skipinitialspace=True))
     except (csv.Error, StopIteration):
-        raise InvalidInput(f"{text!r} is no list of pairs such as user=user_id,time=timestamp") from None
+        raise InvalidInput(f"{text!r} is not a list of pairs such as user=user_id,time=timestamp") from None

@@ -127,7 +127,7 @@ def _reading(path: Path) -> Iterator[None]:
         if path.is_dir():
             raise FileUnusable(f"{path} is a folder; name the files in it")
         if not path.is_file():
-            raise FileUnusable(f"{path} is no regular file")
+            raise FileUnusable(f"{path} is not a regular file")
         yield
     except UnicodeDecodeError:
         raise FileUnusable(f"cannot read {path}: it is not UTF-8 text") from None

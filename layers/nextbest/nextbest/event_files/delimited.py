@@ -2,7 +2,7 @@
 
 A quote that is opened and not closed would swallow the lines that follow, silently if another stray quote closes it.
 So a record that cannot be read, or that swallowed a line which is a row of its own, is rejected with its first line
-alone, and reading goes on with the second one.
+alone, and reading continues with the second one.
 """
 
 from __future__ import annotations

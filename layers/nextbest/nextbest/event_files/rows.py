@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from nextbest.domain.events import (
+    BLANKS,
     MAX_ASSET_ID_CHARACTERS,
     MAX_EVENT_TYPE_CHARACTERS,
     MAX_LABEL_CHARACTERS,
@@ -20,6 +21,7 @@ from nextbest.domain.events import (
     MAX_USER_ID_CHARACTERS,
     Event,
 )
+from nextbest.domain.ids import check_id
 from nextbest.domain.times import parse_time
 from nextbest.errors import InvalidInput
 from nextbest.event_files.columns import ColumnNames
@@ -34,7 +36,6 @@ NAMES_OF_NOTHING = frozenset(
 STANDS_FOR_NOTHING = "stands for nothing (NULL, NaN, None or the like)"
 
 _SEPARATORS = re.compile(r"[|;]")
-_CONTROL_CHARACTERS_OR_SURROGATES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 Values = tuple[str | None, str | None, str | None, str | None, str | Sequence[object] | None]
 """What a reader gives of a row, in the order of MEMBERS: text, for labels also a list, and None where there is none."""
@@ -77,23 +78,20 @@ class RowRules:
         if len(labels) > MAX_LABELS:
             raise InvalidInput(f"labels are more than {MAX_LABELS}")
         for label in labels:
-            _check_text("a label", label, MAX_LABEL_CHARACTERS)
+            check_id(label, max_characters=MAX_LABEL_CHARACTERS, field="a label")
         return tuple(labels)
 
 
 # Ids come again and again.
 @lru_cache(maxsize=1 << 15)
 def _id(name: str, value: str | None, max_characters: int, literal_nulls: bool) -> str:
-    text = _text(name, value, literal_nulls)
-    _check_text(name, text, max_characters)
-    return text
+    return check_id(_text(name, value, literal_nulls), max_characters=max_characters, field=name)
 
 
 def _text(name: str, value: str | None, literal_nulls: bool) -> str:
     if value is None:
         raise InvalidInput(f"{name} is missing")
-    # A line break at the end is refused with the other control characters, not cut.
-    text = value.strip(" \t")
+    text = value.strip(BLANKS)
     if not text:
         raise InvalidInput(f"{name} is empty")
     if not literal_nulls and text.lower() in NAMES_OF_NOTHING:
@@ -104,7 +102,7 @@ def _text(name: str, value: str | None, literal_nulls: bool) -> str:
 def _label(part: object) -> str:
     if not isinstance(part, str):
         raise InvalidInput("a label is not text")
-    return part.strip(" \t")
+    return part.strip(BLANKS)
 
 
 def _json_list(text: str) -> list[object] | None:
@@ -113,11 +111,3 @@ def _json_list(text: str) -> list[object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, list) else None
-
-
-def _check_text(name: str, text: str, max_characters: int) -> None:
-    if len(text) > max_characters:
-        raise InvalidInput(f"{name} is longer than {max_characters} characters")
-    # The first test is the cheap one: of ASCII, just the control characters are not printable.
-    if not (text.isascii() and text.isprintable()) and _CONTROL_CHARACTERS_OR_SURROGATES.search(text):
-        raise InvalidInput(f"{name} holds a line break or another control character")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.domain.history import History
 from nextbest.filters.columns import Column
 
 INTERACTION_WINDOW = 300
@@ -61,6 +62,14 @@ class Interactions:
         for action in seen:
             event_types.setdefault(actions[action][1], set()).add(types[action])
         return cls({asset_id: frozenset(kinds) for asset_id, kinds in event_types.items()})
+
+    @classmethod
+    def of(cls, history: History) -> Interactions:
+        """The newest interactions of a history."""
+        older = set(history.older_index.tolist())
+        if history.folded is not None:
+            older.update(history.folded.index.tolist())
+        return cls.newest(history.actions, history.action_index, older=older)
 
     def column(self, rows: Mapping[str, int]) -> Column:
         """The field EVENT_TYPE of every catalogue row: all event types the user has with it, several at once."""

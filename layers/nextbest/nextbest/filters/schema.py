@@ -60,6 +60,12 @@ class Schema:
         names = {name.upper() for asset in assets for name in asset.fields}
         return cls({**cls.undeclared().datasets, Dataset.ACTIONS: dict.fromkeys(names, FieldType.ANY)})
 
+    @classmethod
+    def implicit(cls, assets: Iterable[Asset]) -> Schema:
+        """The schema of a program without datasets: ``observed``, or ``undeclared`` where no asset has fields yet."""
+        with_fields = [asset for asset in assets if asset.fields.keys() - {ACTION_ID}]
+        return cls.observed(with_fields) if with_fields else cls.undeclared()
+
     def has(self, dataset: Dataset) -> bool:
         """Whether the program has this dataset."""
         return dataset.stored in self.datasets

@@ -44,6 +44,13 @@ class Keyring:
         reached = {key.key_id: key for key in keys if self._reaches(key)}
         return [reached[key_id] for key_id in sorted(reached)]
 
+    def page(self, after: str | None, limit: int) -> tuple[list[AccessKey], str | None]:
+        """Up to ``limit`` of these keys whose ids come after ``after``; and the id to go on after, None at the end."""
+        if self.holder.opens_every_program:
+            return self.store.page_of_access_keys(after, limit)
+        keys, last = self.store.page_of_access_keys_of(self.holder.programs, after, limit)
+        return [key for key in keys if self._reaches(key)], last
+
     def create(
         self, *, program_ids: tuple[str, ...], scopes: tuple[str, ...], name: str, now: float, random: Random
     ) -> tuple[AccessKey, str]:

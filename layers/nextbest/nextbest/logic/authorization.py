@@ -28,7 +28,7 @@ class Credentials(Protocol):
         ...
 
     def proves_current(self, key: AccessKey, now: float, /) -> bool:
-        """Whether the proof of ``key`` was made with its current secret, not with the one of before a rotation."""
+        """Whether the proof of ``key`` was made with its current secret, not with the one from before a rotation."""
         ...
 
 
@@ -153,7 +153,7 @@ def present_state(key: AccessKey, state: ProgramState | None, *, hidden: NotFoun
 
 
 def require_current(credentials: Credentials, key: AccessKey, *, now: float) -> None:
-    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with the secret of before."""
+    """Raise SupersededSecret where ``key``, which was just read and proved, was proved with a rotated secret."""
     if not credentials.proves_current(key, now):
         raise SupersededSecret
 

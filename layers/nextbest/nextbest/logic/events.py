@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID
-from nextbest.domain.events import LATEST_TIMESTAMP_US, Event, to_microseconds
+from nextbest.domain.events import (
+    FUTURE_SKEW_SECONDS,
+    MAX_ASSET_ID_CHARACTERS,
+    MAX_EVENT_TYPE_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    MAX_LABELS,
+    MAX_USER_ID_CHARACTERS,
+    Event,
+    to_microseconds,
+)
+from nextbest.domain.ids import check_id
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import InvalidInput, NotFound
-from nextbest.store.base import Appended, MessageQueue, Store, UserStore, events_by_user
+from nextbest.domain.times import BEFORE_1970, TOO_LATE
+from nextbest.errors import InvalidInput, InvalidTime, ProgramNotFound
+from nextbest.store.base import Appended, EventsRefused, MessageQueue, Store, UserStore, events_by_user
+from nextbest.store.keys import event_sk
 
 MESSAGE_BYTES = 200_000
 """SQS takes 256 KB a message; the difference leaves room for JSON's escapes."""
+
+_LENGTHS = {
+    "user_id": MAX_USER_ID_CHARACTERS,
+    "event_type": MAX_EVENT_TYPE_CHARACTERS,
+    "asset_id": MAX_ASSET_ID_CHARACTERS,
+}
+_OPTIONAL_IDS = ("event_id", "source", "recommendation_id", "session_id")
+_MAX_OPTIONAL_ID_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +43,8 @@ class EventMessage:
 
     ``sent_us`` is when it was sent, in microseconds since 1970: events of users deleted since then are not stored. The
     events are for one ``incarnation`` of the program and never for another that has its id by then; None, for senders
-    who know ids alone, is whichever has the id when they are stored.
+    who know ids alone, is whichever has the id when they are stored. ``refused`` says why rows of a message are no
+    events, by their place from 0: they are not among ``events``.
     """
 
     program_id: str
@@ -31,6 +52,7 @@ class EventMessage:
     refresh_histories: bool = True
     sent_us: int = 0
     incarnation: Incarnation | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(
@@ -45,19 +67,21 @@ class EventMessage:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> EventMessage:
+    def from_json(cls, text: str, *, now: float) -> EventMessage:
         """Inverse of ``to_json``. Raises InvalidInput for anything else: a poison message.
 
-        A message without an incarnation was sent before there were any, so it is for a program of that time.
+        Ids and times are held to the rules of all ways in; ``now`` is in seconds since 1970. One row that is not an
+        event does not affect the others. A message without an incarnation was sent before there were any, so it is for
+        a program of that time.
         """
         try:
             message = json.loads(text)
-            events = tuple(_event(row) for row in message["events"])
+            events, refused = _events(message["events"], now)
             refresh, sent_us = bool(message.get("refresh_histories", True)), int(message.get("sent_us", 0))
             program_id = str(message["program_id"])
             incarnation = message.get("incarnation", program_id)
             named = Incarnation(str(incarnation)) if incarnation is not None else None
-            return cls(program_id, events, refresh, sent_us, named)
+            return cls(program_id, events, refresh, sent_us, named, refused)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidInput(f"this is not a message of events: {error!r}") from error
 
@@ -67,15 +91,39 @@ def _row(event: Event) -> dict[str, Any]:
     return {name: value for name, value in asdict(event).items() if value != ""}
 
 
-def _event(row: Mapping[str, Any]) -> Event:
-    event = Event(**{**row, "labels": tuple(row.get("labels", ()))})
-    names = (event.user_id, event.event_type, event.asset_id)
-    if not all(isinstance(name, str) and name for name in names):
-        raise ValueError("user_id, event_type and asset_id must be non-empty text")
-    for text in (*names, event.event_id, event.source, event.recommendation_id, event.session_id, *event.labels):
-        text.encode()  # a lone surrogate is a ValueError here, and would stop the whole batch in the store
-    if not isinstance(event.timestamp_us, int) or not 0 <= event.timestamp_us <= LATEST_TIMESTAMP_US:
+def _events(rows: Sequence[Mapping[str, Any]], now: float) -> tuple[tuple[Event, ...], dict[int, str]]:
+    """The events in the rows of a message, and by its place why a row is not one."""
+    events: list[Event] = []
+    refused: dict[int, str] = {}
+    for place, row in enumerate(rows):
+        try:
+            events.append(_event(row, now))
+        except InvalidInput as error:
+            refused[place] = error.message
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            refused[place] = f"{type(error).__name__}: {error}"
+    return tuple(events), refused
+
+
+def _event(row: Mapping[str, Any], now: float) -> Event:
+    ids = {name: check_id(row[name], max_characters=most, field=name) for name, most in _LENGTHS.items()}
+    ids |= {
+        name: check_id(row[name], max_characters=_MAX_OPTIONAL_ID_CHARACTERS, field=name)
+        for name in _OPTIONAL_IDS
+        if row.get(name, "") != ""
+    }
+    labels = row.get("labels", ())
+    if isinstance(labels, str) or len(labels) > MAX_LABELS:
+        raise ValueError(f"labels must be a list of at most {MAX_LABELS}")
+    checked = (check_id(label, max_characters=MAX_LABEL_CHARACTERS, field="a label") for label in labels)
+    event = Event(**{**row, **ids, "labels": tuple(checked)})
+    if isinstance(event.timestamp_us, bool) or not isinstance(event.timestamp_us, int):
         raise ValueError("timestamp_us must be whole microseconds since 1970")
+    if event.timestamp_us < 0:
+        raise InvalidTime(BEFORE_1970, field="timestamp_us")
+    if event.timestamp_us > to_microseconds(now + FUTURE_SKEW_SECONDS):
+        raise InvalidTime(TOO_LATE, field="timestamp_us")
+    event_sk(event)  # raises InvalidInput for names that are too long together
     return event
 
 
@@ -98,17 +146,29 @@ def queue_events(
 
 
 def ingest(store: Store, message: EventMessage) -> Appended:
-    """Store the events of one message, except those of users deleted since it was sent. Raises NotFound."""
+    """Store the events of one message, except those of users deleted since it was sent.
+
+    Raises NotFound; and EventsRefused, by their places among the message's events, once all other events are stored.
+    """
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None or message.incarnation not in (None, state.program.incarnation):
-        raise NotFound(f"program {message.program_id} does not exist")
+        raise ProgramNotFound(message.program_id)
     by_user = events_by_user(message.events)
     erased = store.erased_since(state.program.incarnation, list(by_user), message.sent_us)
-    events = [event for event in message.events if event.user_id not in erased]
-    stored = store.append(state.program, events, refresh_histories=message.refresh_histories)
+    refused = dict(message.refused)
+    places = [place for place in range(len(message.events) + len(refused)) if place not in refused]
+    kept = [(place, event) for place, event in zip(places, message.events, strict=True) if event.user_id not in erased]
+    stored = Appended(0, 0)
+    try:
+        events = [event for _, event in kept]
+        stored = store.append(state.program, events, refresh_histories=message.refresh_histories)
+    except EventsRefused as error:
+        refused |= {kept[number][0]: reason for number, reason in error.reasons.items()}
     # Again: for deletions in the meantime, also while an earlier delivery of the message stored it and was interrupted.
     for user_id in store.erased_since(state.program.incarnation, list(by_user), message.sent_us):
         store.forget_events(state.program, user_id, by_user[user_id])
+    if refused:
+        raise EventsRefused(refused)
     return stored
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
 from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
-from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, UNFINISHED, is_lost
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, RESET, UNFINISHED, is_lost
+from nextbest.errors import InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.segments import files_of
 from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
 
@@ -26,7 +26,7 @@ def create_program(store: Store, program: Program, *, master_secret: str, random
             field="program_id",
         )
     incarnation = new_incarnation(program.program_id, random=random)
-    store.create_program(replace(program, incarnation=incarnation))
+    store.create_program(replace(program, incarnation=incarnation, created_at=now))
     key, text = issue_key(master_secret, new_key_id(random), programs=(incarnation,), scopes=SCOPES)
     store.put_access_key(replace(key, name=program.program_name, created_at=now))
     return text
@@ -47,31 +47,61 @@ def opened_programs(store: Store, key: AccessKey, *, program_id: str | None = No
     """The programs that ``key`` opens, or the one of them named. Raises NotFound for one that it does not open."""
     if program_id is None and key.opens_every_program:
         return store.list_programs()
-    # Each program is read by itself: what others have costs this caller nothing.
     if program_id is None:
         program_ids = sorted(map(program_id_of, key.programs))
     else:
         program_ids = [program_id] if key.opens_every_program or key.incarnation_of(program_id) else []
-    states = (store.program_state(opened) for opened in program_ids if PROGRAM_ID.fullmatch(opened))
-    programs = [state.program for state in states if state is not None and key.opens(state.program.incarnation)]
+    programs = _opened(store, key, program_ids)
     if not programs and program_id is not None:
         raise NotFound("Program not found")
     return programs
+
+
+def page_of_programs(store: Store, key: AccessKey, after: str | None, limit: int) -> tuple[list[Program], str | None]:
+    """Up to ``limit`` programs that ``key`` opens, with ids after ``after``; and where to go on, None at the end."""
+    if key.opens_every_program:
+        return store.page_of_programs(after, limit)
+    program_ids = sorted(
+        program_id for program_id in map(program_id_of, key.programs) if after is None or program_id > after
+    )
+    last = program_ids[limit - 1] if len(program_ids) > limit else None
+    return _opened(store, key, program_ids[:limit]), last
+
+
+def _opened(store: Store, key: AccessKey, program_ids: Sequence[str]) -> list[Program]:
+    """Those of the programs that the key opens. Each is read by itself: what others have costs this caller nothing."""
+    states = (store.program_state(program_id) for program_id in program_ids if PROGRAM_ID.fullmatch(program_id))
+    return [state.program for state in states if state is not None and key.opens(state.program.incarnation)]
 
 
 def present_incarnation(store: ConfigurationStore, program_id: str) -> Incarnation:
     """The incarnation that has the program id now. Raises NotFound."""
     state = store.program_state(program_id) if PROGRAM_ID.fullmatch(program_id) else None
     if state is None:
-        raise NotFound(f"program {program_id} does not exist")
+        raise ProgramNotFound(program_id)
     return state.program.incarnation
 
 
+def present_program(store: ConfigurationStore, incarnation: Incarnation) -> Program:
+    """The program that has this incarnation. Raises NotFound once it is deleted."""
+    state = store.program_state(program_id_of(incarnation))
+    if state is None or state.program.incarnation != incarnation:
+        raise ProgramNotFound(program_id_of(incarnation))
+    return state.program
+
+
 def start_rebase(store: Store, start: Callable[[Incarnation], None], incarnation: Incarnation, *, now: float) -> None:
-    """Have ``start`` begin a rebase, and record that it is queued. Raises NotFound."""
+    """Have ``start`` begin a rebase, and record that it is queued, or that it could not be started. Raises NotFound."""
     # Recorded before the function starts, so a client that polls at once does not see the last rebase's end.
     store.put_status(Status(incarnation, QUEUED, "the rebase waits for its function to start", now))
-    start(incarnation)
+    is_started = False
+    try:
+        start(incarnation)
+        is_started = True
+    finally:
+        # Where only the response was lost, the rebase itself overwrites this.
+        if not is_started:
+            store.put_status(Status(incarnation, FAILED, "the rebase could not be started; start it again", now))
 
 
 def rebase_status(store: Store, incarnation: Incarnation, *, now: float) -> Status:
@@ -86,10 +116,11 @@ def rebase_status(store: Store, incarnation: Incarnation, *, now: float) -> Stat
     return status
 
 
-def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation) -> int:
+def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, now: float) -> int:
     """Forget all that rebases computed; events and assets stay. How many models were removed. Raises NotFound."""
     store.forget_model(incarnation)
     store.forget_segments(incarnation)
     removed = artifacts.delete_all(f"models/{incarnation}/")
     artifacts.delete_all(files_of(incarnation))
+    store.put_status(Status(incarnation, RESET, "the program was reset: it has no model until the next rebase", now))
     return removed

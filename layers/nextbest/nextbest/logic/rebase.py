@@ -3,7 +3,7 @@
 Everything a rebase makes is derived. It writes an artifact under a new name and then moves one pointer, so readers see
 either the old model or the new one in full; a rebase that dies half-way leaves only an unused file behind. Of two
 concurrent rebases the one that began later wins. One whose program is deleted meanwhile changes nothing, also where
-another program has the id by then.
+another program has the id by then. A user whose data cannot be read or stored is set aside, and named in the status.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import ArtifactError, InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -37,6 +37,8 @@ from nextbest.training.drift import describe, measure_drift
 
 Clock = Callable[[], float]
 
+_NAMED_USERS, _NAMED_CHARACTERS = 3, 64
+
 
 class Rebase:
     """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins."""
@@ -50,6 +52,7 @@ class Rebase:
         self._clock = clock
         self._seed = seed
         self._began = clock()
+        self._set_aside: set[str] = set()
 
     def run(self) -> ModelPointer:
         """Train on the log, write the model, move the pointer. Raises NotFound, InvalidInput (nothing to learn from).
@@ -77,7 +80,8 @@ class Rebase:
                 COMPLETE,
                 f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
                 f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s"
-                + (f"; {described}" if (described := describe(drift)) else ""),
+                + (f"; {described}" if (described := describe(drift)) else "")
+                + self._set_aside_message(),
             )
         return pointer
 
@@ -86,7 +90,7 @@ class Rebase:
         program_id = program_id_of(self._incarnation)
         state = self._store.program_state(program_id)
         if state is None or state.program.incarnation != self._incarnation:
-            raise NotFound(f"program {program_id} does not exist")
+            raise ProgramNotFound(program_id)
         return state
 
     def refresh_segments(self) -> SegmentsPointer:
@@ -95,12 +99,8 @@ class Rebase:
         if state.model is None:
             raise NotFound(f"program {state.program.program_id} has no model yet")
         program = state.program
-        model = Model.from_bytes(self._artifacts.get(state.model.key)).with_settings(
-            half_life_days=float(program.half_life_days),
-            action_weight_floor=program.action_weight_floor,
-            never_recommended=program.never_recommended,
-        )
-        return self._publish_segments(state.program, model, self._load_events())
+        model = Model.from_bytes(self._artifacts.get(state.model.key)).under(program)
+        return self._publish_segments(program, model, self._load_events())
 
     def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
         built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
@@ -125,9 +125,9 @@ class Rebase:
         self._store.put_status(Status(self._incarnation, status_id, message, self._clock()))
 
     def _load_events(self) -> Events:
-        rows = list(self._store.scan_events(self._incarnation))
+        rows = list(self._store.scan_events(self._incarnation, unreadable=self._set_aside.add))
         if not rows:
-            raise InvalidInput("the program has no events to learn from: POST /events first")
+            raise InvalidInput("there are no events to learn from yet")
         # The log has no order across users; sorting makes the model a function of the events alone.
         rows.sort(key=lambda row: (row[1], row[0], row[2], row[3]))
         users, times_us, event_types, asset_ids = zip(*rows, strict=True)
@@ -167,9 +167,23 @@ class Rebase:
         for user_id, time_us in zip(events["user_id"].tolist(), events["timestamp_us"].tolist(), strict=True):
             logged.setdefault(user_id, []).append(time_us)
         users = list(self._store.outdated_users(program.incarnation, logged))
-        for user_id in users:
-            self._store.rebuild_history(program, user_id)
-        return len(users)
+        failed = self._store.rebuild_histories(program, users)
+        self._set_aside.update(failed)
+        return len(users) - len(failed)
+
+    def _set_aside_message(self) -> str:
+        """Which users have rows of the log that cannot be read, or a history that cannot be rebuilt; the first few."""
+        if not self._set_aside:
+            return ""
+        logger.warning("users were set aside", users=len(self._set_aside))
+        named = [
+            user_id if len(user_id) <= _NAMED_CHARACTERS else f"{user_id[:_NAMED_CHARACTERS]}…"
+            for user_id in sorted(self._set_aside)[:_NAMED_USERS]
+        ]
+        more = ", ..." if len(self._set_aside) > _NAMED_USERS else ""
+        return (
+            f"; set aside, as data cannot be read or stored: {len(self._set_aside):,} users ({', '.join(named)}{more})"
+        )
 
     def _publish_catalogue(self, state: ProgramState) -> None:
         """Write the catalogue as one file, so that cold readers need not read its changes one by one."""

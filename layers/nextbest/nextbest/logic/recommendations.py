@@ -6,8 +6,11 @@ A request costs one round trip to the store, then arithmetic on a model that is 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +20,20 @@ from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import Incarnation, Program, out_of_order
 from nextbest.errors import Forbidden, NotFound
 from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_state
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import UNINFORMED_RATE
-from nextbest.scoring.explain import Contribution, Explanation
+from nextbest.scoring.explain import AverageComparison, Contribution, Difference, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
 from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, RememberedKey
+
+if TYPE_CHECKING:
+    from nextbest.logic.narrowing import Narrowed, Narrower
+
+    Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Narrowed]
 
 UNTRAINED = "untrained"
 
@@ -54,10 +62,25 @@ class Recommender:
         self._adapted: LruCache[tuple[str, Model]] = LruCache(16)
         self._present: LruCache[Incarnation] = LruCache(256)
 
+    @cached_property
+    def narrower(self) -> Narrower:
+        """Makes masks of what requests narrow down."""
+        # Imported here: few requests do, and the filters come along.
+        from nextbest.logic.narrowing import Narrower
+
+        return Narrower()
+
     def read(
-        self, credentials: Credentials, program_id: str, user_id: str, *, now: float
+        self,
+        credentials: Credentials,
+        program_id: str,
+        user_id: str,
+        *,
+        now: float,
+        resources: Sequence[tuple[str, str]] = (),
     ) -> tuple[UserRead, ProgramState]:
-        """Read a user; in the same round trip the caller's key, where it is remembered and may have changed.
+        """Read a user; in the same round trip the ``resources`` (kinds and names) of the program, and the caller's key,
+        where it is remembered and may have changed.
 
         The caller proves to hold a key, and what the key opens is checked, before anything of a user is read. Raises
         Forbidden, TooManyRequests, NotFound.
@@ -69,26 +92,34 @@ class Recommender:
             raise Forbidden(REFUSED)
         if identified.current:
             self._admit(key, expected, now)
-            read = self.store.read_user(expected, user_id)
+            read = self.store.read_user(expected, user_id, resources=resources)
         else:
-            read = self._read_and_confirm(identified, credentials, expected, user_id, now)
+            read = self._read_and_confirm(identified, credentials, expected, user_id, now, resources)
             key = read.access_key or key
         state = self.present(key, read.state)
         while state.program.incarnation != expected:  # the id was used again, which an operator's key may not know yet
             expected = state.program.incarnation
-            read = self.store.read_user(expected, user_id)
+            read = self.store.read_user(expected, user_id, resources=resources)
             state = self.present(key, read.state)
         return read, state
 
     def _read_and_confirm(
-        self, identified: RememberedKey, credentials: Credentials, incarnation: Incarnation, user_id: str, now: float
+        self,
+        identified: RememberedKey,
+        credentials: Credentials,
+        incarnation: Incarnation,
+        user_id: str,
+        now: float,
+        resources: Sequence[tuple[str, str]],
     ) -> UserRead:
         """Read a user together with the stored key, which decides before anything of the user is decoded."""
 
         def admit(stored: AccessKey | None) -> None:
             self._admit(self.gate.confirm(identified, stored, credentials, now=now), incarnation, now)
 
-        return self.store.read_user(incarnation, user_id, access_key_id=credentials.key_id, admit=admit)
+        return self.store.read_user(
+            incarnation, user_id, access_key_id=credentials.key_id, resources=resources, admit=admit
+        )
 
     def _admit(self, key: AccessKey, incarnation: Incarnation, now: float) -> None:
         key.require(incarnation, READ)
@@ -126,25 +157,36 @@ class Recommender:
         adapted = self._adapted.get(program.incarnation)
         if adapted is not None and adapted[0] == version:
             model = adapted[1]
-        model = model.with_settings(
-            half_life_days=float(program.half_life_days),
-            action_weight_floor=program.action_weight_floor,
-            never_recommended=program.never_recommended,
-        )
+        model = model.under(program)
         self._adapted.put(program.incarnation, (version, model))
         return version, model
 
     def recommend(
-        self, state: ProgramState, history: History, *, now: float, limit: int, allow_repeats: bool, explained: bool
+        self,
+        state: ProgramState,
+        history: History,
+        *,
+        now: float,
+        limit: int,
+        allow_repeats: bool,
+        explained: bool,
+        narrow: Narrow | None = None,
     ) -> RecommendationList:
-        """The user's strongest actions."""
+        """The user's strongest actions, of those that ``narrow`` leaves. Raises InvalidInput as it does."""
         catalogue, served = self.loaded(state, now=now)
+        narrowed = narrow(catalogue, served) if narrow is not None else None
+        allows = narrowed.of_actions if narrowed is not None else None
         if served is None:
-            alone = from_history_alone(state.program, history, now=now, limit=limit, allow_repeats=allow_repeats)
+            alone = from_history_alone(
+                state.program, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
+            )
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None
             return RecommendationList(alone, explanations, catalogue, UNTRAINED)
         version, model = served
-        recommendations = recommend(model, history, now=now, limit=limit, allow_repeats=allow_repeats)
+        allowed = narrowed.of_model(model) if narrowed is not None else None
+        recommendations = recommend(
+            model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
+        )
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
@@ -153,7 +195,13 @@ class Recommender:
 
 
 def from_history_alone(
-    program: Program, history: History, *, now: float, limit: int, allow_repeats: bool
+    program: Program,
+    history: History,
+    *,
+    now: float,
+    limit: int,
+    allow_repeats: bool,
+    allows: Callable[[Sequence[Action]], NDArray[np.bool_]] | None = None,
 ) -> list[Recommendation]:
     """Before the first rebase: the user's own actions, as if each continued at its past rate.
 
@@ -169,9 +217,12 @@ def from_history_alone(
     trust = days_again / (days_again + _UNINFORMED_DAYS)
     growth = trust * continued + (1.0 - trust) * np.minimum(continued, UNINFORMED_RATE)
     order = np.argsort(-weights, kind="stable")  # actions are sorted, so equal weights are in the order of their names
-    if program.never_recommended:
+    if program.never_recommended or program.done_once or program.event_type_order:
         types = [history.actions[place].event_type for place in order.tolist()]
-        order = order[~np.isin(types, program.never_recommended)]
+        withheld = out_of_order(program.event_type_order, types).union(program.never_recommended, program.done_once)
+        order = order[~np.isin(types, list(withheld))]
+    if allows is not None:
+        order = order[allows(history.actions)[order]]
     order = order[:limit]
     # The order is that of the base weights, and no growth weight may contradict it.
     growth = np.minimum.accumulate(growth[order])
@@ -179,6 +230,7 @@ def from_history_alone(
     return [
         Recommendation(action.event_type, action.asset_id, growth_weight, weight, weight)
         for action, growth_weight, weight in zip(actions, growth.tolist(), weights[order].tolist(), strict=True)
+        if growth_weight >= program.action_weight_floor
     ]
 
 
@@ -195,4 +247,5 @@ def _days_of(history: History) -> NDArray[np.float64]:
 
 def _explanation_of_itself(entry: Recommendation) -> Explanation:
     action = Action(entry.event_type, entry.asset_id)
-    return Explanation(action, entry.score, 0.0, (Contribution(action, entry.base_weight, entry.score),), 0.0)
+    own = AverageComparison(0.0, (Difference(action, entry.score, is_little=False),), 0.0, entry.growth_weight, 0.0)
+    return Explanation(action, entry.score, 0.0, (Contribution(action, entry.base_weight, entry.score),), 0.0, own)

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from hashlib import sha256
 
+import numpy as np
+
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import ArtifactError, InUse, NotFound, Unavailable
+from nextbest.logic.event_types import require_known
 from nextbest.observability import logger
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
 from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
@@ -77,6 +80,23 @@ class SegmentCache:
         return segments.without(self._store.erased_since(incarnation, segments.users, since_us))
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentMember:
+    """A user in a segment: the weight that makes them a member, and the action that it is for."""
+
+    user_id: str
+    weight: float
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMembers:
+    """The users of one segment, in order. ``largest_weight`` is the least weight up to which it has any; 0: none."""
+
+    members: list[SegmentMember]
+    largest_weight: float
+
+
 def members_of(
     segments: Segments,
     catalogue: Catalogue,
@@ -86,11 +106,12 @@ def members_of(
     event_types: tuple[str, ...],
     min_weight: float,
     match_all: bool,
-) -> list[str]:
+) -> SegmentMembers:
     """The users with at least ``min_weight`` for any, or all, of the assets; else of the labels; else for anything.
 
-    ``event_types`` narrows down what counts; none: all of them.
+    ``event_types`` narrows down what counts; none: all of them. Raises InvalidInput for one that is not known.
     """
+    require_known(event_types, {action.event_type for action in segments.actions}, field="action_types")
     actions = _actions_by_asset(segments, event_types)
     if asset_ids:
         groups = [actions.get(asset_id, []) for asset_id in asset_ids]
@@ -99,22 +120,29 @@ def members_of(
         groups = [by_label.get(label, []) for label in labels]
     else:
         groups = [[index for indices in actions.values() for index in indices]]
-    return segments.users_of(groups, min_weight, match_all=match_all)
+    weights, actions_of_users = segments.weights_for(groups, match_all=match_all)
+    chosen = np.flatnonzero(weights >= min_weight)
+    rows = zip(chosen.tolist(), weights[chosen].tolist(), actions_of_users[chosen].tolist(), strict=True)
+    members = [SegmentMember(segments.users[user], weight, segments.actions[action]) for user, weight, action in rows]
+    return SegmentMembers(members, float(np.nanmax(weights, initial=0.0)))
 
 
 def summaries_of(
     segments: Segments, catalogue: Catalogue, *, by_label: bool, min_weight: float
-) -> list[SegmentSummary]:
-    """Every segment with members, by label or by asset, the largest first."""
-    summaries = []
+) -> tuple[list[SegmentSummary], float]:
+    """Every segment with members, by label or by asset, the largest first; and the largest weight in any, members or
+    not: 0 where there is none."""
+    summaries, largest = [], 0.0
     for event_type in sorted({action.event_type for action in segments.actions}):
         actions = _actions_by_asset(segments, (event_type,))
         for basis_id, indices in (_actions_by_label(actions, catalogue) if by_label else actions).items():
+            largest = max(largest, segments.largest_weight(indices))
             count, strength = segments.strength(indices, min_weight)
             if count:
                 name = basis_id if by_label else catalogue.name_of(basis_id)
                 summaries.append(SegmentSummary(basis_id, name, event_type, count, float(strength)))
-    return sorted(summaries, key=lambda segment: (-segment.user_count, segment.basis_id, segment.event_type))
+    summaries.sort(key=lambda segment: (-segment.user_count, segment.basis_id, segment.event_type))
+    return summaries, largest
 
 
 def _actions_by_asset(segments: Segments, event_types: tuple[str, ...]) -> dict[str, list[int]]:

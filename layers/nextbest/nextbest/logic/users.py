@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Any
 
@@ -14,7 +14,8 @@ from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_users, memberships_of
-from nextbest.store.base import ArtifactStore, Erased, ProgramState, Store
+from nextbest.store.base import ArtifactStore, Erased, EventPage, ProgramState, Store
+from nextbest.store.keys import event_sk
 
 USER_NOT_FOUND = "User not found"
 _USERS_TO_CHOOSE_FROM = 100
@@ -29,13 +30,13 @@ _EVENT_BYTES = 180  # the names of an exported event's fields, its time and punc
 class Export:
     """A part of what is held on a user: ``events`` in order of time, and with the first of them everything else.
 
-    ``next_skip`` is the ``skip`` of the following part, None where there is none.
+    ``next_position`` is where the following part begins, None where there is none.
     """
 
     events: Sequence[Event]
     attributes: Mapping[str, Any] | None
     memberships: Mapping[str, Sequence[tuple[Action, float]]]
-    next_skip: int | None
+    next_position: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,43 @@ class Deletion:
     memberships: int
 
 
-def events_of_user(store: Store, incarnation: Incarnation, user_id: str) -> list[Event]:
-    """The user's events, latest first. Raises NotFound where there are none."""
-    events = list(store.events_of(incarnation, user_id))
-    if not events:
+def events_of_user(store: Store, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
+    """The user's events, latest first, read as they are needed. Raises NotFound where there are none."""
+    events = _newest_first(store, incarnation, user_id)
+    first = next(events, None)
+    if first is None:
         raise NotFound(USER_NOT_FOUND)
-    return sorted(events, reverse=True, key=lambda event: (event.timestamp_us, event.event_type, event.asset_id))
+    return chain([first], events)
+
+
+def _newest_first(store: Store, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
+    position = None
+    while True:
+        page = store.page_of_events(incarnation, user_id, after=position, newest_first=True)
+        yield from page.events
+        position = page.next_position
+        if position is None:
+            return
+
+
+def page_of_user(store: Store, incarnation: Incarnation, user_id: str, *, after: str | None, limit: int) -> EventPage:
+    """At most ``limit`` of the user's events, latest first, beyond a position: one bounded read.
+
+    Raises InvalidInput for a position that is none, and NotFound for a user without events.
+    """
+    page = store.page_of_events(incarnation, user_id, after=after, limit=limit, newest_first=True)
+    if after is None and not page.events and page.next_position is None:
+        raise NotFound(USER_NOT_FOUND)
+    return page
+
+
+def position_after(event: Event) -> str:
+    """Where to go on after an event."""
+    return event_sk(event)
 
 
 def label_weights(
-    state: ProgramState, catalogue: Catalogue, events: Sequence[Event], *, now: float
+    state: ProgramState, catalogue: Catalogue, events: Iterable[Event], *, now: float
 ) -> dict[str, float]:
     """Weights of the labels in a user's events: Σ 0.5^(age_days / half_life_days) over the events that carry the label.
 
@@ -90,31 +118,35 @@ def random_user_id(store: Store, incarnation: Incarnation, *, random: Random) ->
 
 
 def export_user(
-    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str, *, skip: int = 0
+    store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str, *, after: str | None = None
 ) -> Export:
-    """All that is held on a user, but for the first ``skip`` events; as much of it as one answer holds.
+    """All that is held on a user, of the events those beyond a position; as much of it as one answer holds.
 
-    The history and its weights are made of the events and hold nothing else. Raises NotFound where nothing is held.
+    A part costs one bounded read. The history and its weights are made of the events and hold nothing else. Raises
+    InvalidInput for a position that is none, and NotFound where nothing is held.
     """
-    events, next_skip = _part(store.events_of(incarnation, user_id), skip)
-    attributes = store.user_attributes(incarnation, user_id) if skip == 0 else None
-    memberships = memberships_of(store, artifacts, incarnation, user_id) if skip == 0 else {}
-    if not events and attributes is None and not any(memberships.values()):
+    page = store.page_of_events(incarnation, user_id, after=after)
+    events = list(_within(page.events, EXPORT_BYTES))
+    next_position = page.next_position if len(events) == len(page.events) else position_after(events[-1])
+    if after is not None:
+        return Export(events, None, {}, next_position)
+    attributes = store.user_attributes(incarnation, user_id)
+    memberships = memberships_of(store, artifacts, incarnation, user_id)
+    if not events and next_position is None and attributes is None and not any(memberships.values()):
         raise NotFound(USER_NOT_FOUND)
-    return Export(events, attributes, memberships, next_skip)
+    return Export(events, attributes, memberships, next_position)
 
 
-def _part(log: Iterator[Event], skip: int) -> tuple[list[Event], int | None]:
-    events: list[Event] = []
+def _within(events: Sequence[Event], most_bytes: int) -> Iterator[Event]:
+    """As many of the events as have so many bytes in an answer, and one at least."""
     size = 0
-    for event in islice(log, skip, None):
+    for place, event in enumerate(events):
         names = (event.event_type, event.asset_id, event.event_id, event.source, event.recommendation_id)
         texts = (*names, event.session_id, *event.labels)
         size += _EVENT_BYTES + sum(len(text.encode()) + 4 for text in texts)
-        if events and size > EXPORT_BYTES:
-            return events, skip + len(events)
-        events.append(event)
-    return events, None
+        if place and size > most_bytes:
+            return
+        yield event
 
 
 def delete_user(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.errors import NotFound
+from nextbest.scoring.averages import average_parts
 from nextbest.scoring.model import Mode, Model
 from nextbest.scoring.score import Inputs, UserScores, influence_shares, self_shares
 
@@ -25,6 +26,45 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """What one action of the history adds to a score beyond what it adds for the average user. ``is_little``: it adds
+    something, but less than for the average user."""
+
+    action: Action
+    amount: float
+    is_little: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AverageComparison:
+    """A user against the average user: ``score - average_score = Σ differences' amounts + other_amount``.
+
+    ``differences`` are the strongest; ``other_amount`` is the sum of the ones not listed and of what the user did not
+    do. The growth weights are those of the two scores, both for a user as active as this one.
+    """
+
+    average_score: float
+    differences: tuple[Difference, ...]
+    other_amount: float
+    growth_weight: float
+    average_growth_weight: float
+
+    def points(self, amount: float) -> float:
+        """The effect of a part of the difference in scores on the growth weight, in percentage points.
+
+        The parts' effects add up to the difference of the growth weights: those along the straight line between the
+        two scores (integrated gradients: Sundararajan et al., ICML 2017), which for one score is a proportion.
+        """
+        total = sum(difference.amount for difference in self.differences) + self.other_amount
+        if abs(total) < _NO_DIFFERENCE:
+            return 0.0
+        return 100.0 * (self.growth_weight - self.average_growth_weight) * amount / total
+
+
+_NO_DIFFERENCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A score in parts: ``score = prior_share + Σ contributions' shares + other_share``.
 
@@ -36,6 +76,7 @@ class Explanation:
     prior_share: float
     contributions: tuple[Contribution, ...]
     other_share: float
+    comparison: AverageComparison
 
 
 def explain(
@@ -52,10 +93,13 @@ def explain(
     targets = np.array([_position(model, user.inputs, action) for action in requested], np.int64)
     slots = {place: slot for slot, place in enumerate(user.inputs.done.tolist())}
     is_done = np.array([place in slots for place in targets.tolist()], np.bool_)
+    done = [history.actions[place] for place in user.inputs.seen.tolist()]
     explanations: dict[int, Explanation] = {}
     for mode, rows in ((model.repeats, np.flatnonzero(is_done)), (model.discoveries, np.flatnonzero(~is_done))):
         priors, shares = _parts(mode, user.inputs, targets[rows])
-        for row, prior, own in zip(rows.tolist(), priors.tolist(), shares, strict=True):
+        averages, average_shares = average_parts(mode, user.inputs, targets[rows])
+        parts = zip(rows.tolist(), priors.tolist(), shares, averages.tolist(), average_shares, strict=True)
+        for row, prior, own, average, average_own in parts:
             order = np.argsort(-np.abs(own), kind="stable")
             listed = [slot for slot in order[:strongest].tolist() if own[slot] != 0.0]
             seen = user.inputs.seen[listed].tolist()
@@ -65,8 +109,11 @@ def explain(
             )
             other = float(np.delete(own, listed).sum())
             target = int(targets[row])
-            score = user.repeats[slots[target]] if target in slots else user.discoveries[target]
-            explanations[row] = Explanation(requested[row], float(score), prior, contributions, other)
+            score = float(user.repeats[slots[target]] if target in slots else user.discoveries[target])
+            growth = mode.calibration.growth(np.array([score, average]), user.activity).tolist()
+            differences, rest = compare(done, own, average_own, score - average, strongest)
+            comparison = AverageComparison(average, differences, rest, *growth)
+            explanations[row] = Explanation(requested[row], score, prior, contributions, other, comparison)
     return [explanations[row] for row in range(len(requested))]
 
 
@@ -90,6 +137,24 @@ def _parts(mode: Mode, inputs: Inputs, targets: NDArray[np.int64]) -> tuple[NDAr
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
     return priors[targets].astype(np.float64), shares
+
+
+def compare(
+    done: Sequence[Action],
+    shares: NDArray[np.float64],
+    average_shares: NDArray[np.float64],
+    total: float,
+    strongest: int,
+) -> tuple[tuple[Difference, ...], float]:
+    """The ``strongest`` differences, and the rest of their ``total``; the arrays have an entry for each of ``done``."""
+    amounts = shares - average_shares
+    order = np.argsort(-np.abs(amounts), kind="stable")[:strongest].tolist()
+    differences = tuple(
+        Difference(done[slot], float(amounts[slot]), bool(amounts[slot] < 0.0 < shares[slot]))
+        for slot in order
+        if amounts[slot] != 0.0
+    )
+    return differences, total - sum(difference.amount for difference in differences)
 
 
 def _position(model: Model, inputs: Inputs, action: Action) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
+from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.rank import choose
 from nextbest.scoring.score import UserScores
 
@@ -83,11 +84,45 @@ class Segments:
 
     def users_of(self, groups: Sequence[Sequence[int]], min_weight: float, *, match_all: bool) -> list[str]:
         """The users, in order, who have at least ``min_weight`` for some action of any group, or of all groups."""
-        belongs = [~np.isnan(self.strongest_weights(group, min_weight)) for group in groups]
-        if not belongs:
-            return []
-        chosen = np.logical_and.reduce(belongs) if match_all else np.logical_or.reduce(belongs)
-        return [self.users[index] for index in np.flatnonzero(chosen).tolist()]
+        weights, _ = self.weights_for(groups, match_all=match_all)
+        return [self.users[index] for index in np.flatnonzero(weights >= min_weight).tolist()]
+
+    def weights_for(
+        self, groups: Sequence[Sequence[int]], *, match_all: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Each user's weight for groups of actions, and the action that has it; both have shape (users,).
+
+        That is the strongest weight in any of the groups or, with ``match_all``, the weakest of the strongest in each;
+        NaN and -1 for users without.
+        """
+        nobody = np.full(len(self.users), np.nan), np.full(len(self.users), -1, np.int64)
+        of_groups = [self._strongest(group) for group in groups]
+        if not of_groups:
+            return nobody
+        weights, actions = (np.stack(arrays) for arrays in zip(*of_groups, strict=True))
+        missing = np.isnan(weights)
+        if match_all:
+            place = np.argmin(np.where(missing, -np.inf, weights), axis=0)
+        else:
+            place = np.argmax(np.where(missing, -np.inf, weights), axis=0)
+        users = np.arange(len(self.users))
+        return weights[place, users], actions[place, users]
+
+    def _strongest(self, group: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Each user's strongest weight for any action of a group, and the first action that has it."""
+        strongest, of_action = np.full(len(self.users), -np.inf), np.full(len(self.users), -1, np.int64)
+        for action in group:
+            here = slice(self.starts[action], self.starts[action + 1])
+            stronger = self.weights[here] > strongest[self.members[here]]
+            members = self.members[here][stronger]
+            strongest[members] = self.weights[here][stronger]
+            of_action[members] = action
+        return np.where(of_action >= 0, strongest, np.nan), of_action
+
+    def largest_weight(self, actions: Iterable[int]) -> float:
+        """The largest weight that any user has for any of ``actions``; 0 where nobody has one."""
+        weights = [self.weights[self.starts[action] : self.starts[action + 1]] for action in actions]
+        return max((float(of_action.max()) for of_action in weights if of_action.size), default=0.0)
 
     def memberships(self, user_id: str) -> list[tuple[Action, float]]:
         """The actions that a user has a weight for, strongest first."""
@@ -184,10 +219,11 @@ class _Chosen:
 def _chosen(model: Model, history: History, *, now: float) -> list[_Chosen]:
     """With repeats and without, scored once."""
     user = UserScores.of(model, history, now=now)
+    withheld = withheld_places(model, history, user.inputs)
     unknown = () if user.inputs.unknown is None else user.inputs.unknown.actions
     chosen = []
     for allow_repeats in (True, False):
-        ranking = choose(model, user, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
+        ranking = choose(model, user, withheld, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
         above = ranking.growth >= model.action_weight_floor
         chosen.append(_Chosen(ranking.places[above], ranking.growth[above], unknown))
     return chosen

@@ -10,7 +10,7 @@ on the request (``nextbest.scoring.score``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
+from nextbest.domain.programs import EventTypeOrder, Program, event_type_order
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
@@ -69,6 +70,7 @@ class Term:
     """One additive part of the score: an input kernel, the weight of the action itself, and influences on others.
 
     ``self_weights`` has shape (actions,) or is None; ``influence`` is None for a term about repeats alone.
+    ``mean_input`` (actions,) is the mean over all users, timed where there is a timing; None in models of before.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Term:
     influence: Influence | None = None
     timing: RepeatTiming | None = None
     pooled: Pooled | None = None
+    mean_input: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,9 @@ class Model:
 
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
-    from, infinite where that does not matter. ``never_recommended`` are event types that are evidence alone.
-    ``leads_to_first`` (actions,) marks the actions that may lead to something with their asset that nobody ever did;
-    None in artifacts before version 3.
+    from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
+    program's settings of these names. ``leads_to_first`` (actions,) marks the actions that may lead to something with
+    their asset that nobody ever did; None in artifacts before version 3.
     """
 
     actions: Sequence[Action]
@@ -112,16 +115,36 @@ class Model:
     values: NDArray[np.float64] | None = None
     last_event_at: float = math.inf
     never_recommended: tuple[str, ...] = ()
+    done_once: tuple[str, ...] = ()
+    event_type_order: tuple[EventTypeOrder, ...] = ()
     leads_to_first: NDArray[np.bool_] | None = None
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
         """Places of the actions whose event type is never recommended."""
-        if not self.never_recommended:
+        return self.places_of(self.never_recommended)
+
+    @cached_property
+    def is_done_once(self) -> NDArray[np.bool_]:
+        """Which actions are of an event type that is done once with an asset, shape (actions,)."""
+        once = np.zeros(len(self.actions), np.bool_)
+        once[self.places_of(self.done_once)] = True
+        return once
+
+    def places_of(self, event_types: Iterable[str]) -> NDArray[np.int64]:
+        """Places of the actions of these event types."""
+        types = sorted(set(event_types))
+        if not types:
             return np.zeros(0, np.int64)
-        never = frozenset(self.never_recommended)
-        places = [place for place, (event_type, _) in enumerate(self.actions) if event_type in never]
-        return np.array(places, np.int64)
+        nothing = np.zeros(0, np.int64)
+        return np.concatenate([self._places_of_type.get(event_type, nothing) for event_type in types])
+
+    @cached_property
+    def _places_of_type(self) -> dict[str, NDArray[np.int64]]:
+        places: dict[str, list[int]] = {}
+        for place, (event_type, _) in enumerate(self.actions):
+            places.setdefault(event_type, []).append(place)
+        return {event_type: np.array(of_type, np.int64) for event_type, of_type in places.items()}
 
     @cached_property
     def position(self) -> dict[tuple[str, str], int]:
@@ -160,21 +183,40 @@ class Model:
         return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
 
     def with_settings(
-        self, *, half_life_days: float, action_weight_floor: float, never_recommended: tuple[str, ...] = ()
+        self,
+        *,
+        half_life_days: float,
+        action_weight_floor: float,
+        never_recommended: tuple[str, ...] = (),
+        done_once: tuple[str, ...] = (),
+        event_type_order: tuple[EventTypeOrder, ...] = (),
     ) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
-        They concern the response, not what was learned: the half-life of base weights, the floor, and the event types
-        that are never recommended.
+        They concern the response, not what was learned: the half-life of base weights, the floor, and which actions are
+        candidates.
         """
-        settings = (half_life_days, action_weight_floor, never_recommended)
-        if (self.half_life_days, self.action_weight_floor, self.never_recommended) == settings:
+        settings = (half_life_days, action_weight_floor, never_recommended, done_once, event_type_order)
+        own = (self.half_life_days, self.action_weight_floor, self.never_recommended)
+        if (*own, self.done_once, self.event_type_order) == settings:
             return self
         return replace(
             self,
             half_life_days=half_life_days,
             action_weight_floor=action_weight_floor,
             never_recommended=never_recommended,
+            done_once=done_once,
+            event_type_order=event_type_order,
+        )
+
+    def under(self, program: Program) -> Model:
+        """The same model under the present settings of its program."""
+        return self.with_settings(
+            half_life_days=float(program.half_life_days),
+            action_weight_floor=program.action_weight_floor,
+            never_recommended=program.never_recommended,
+            done_once=program.done_once,
+            event_type_order=program.event_type_order,
         )
 
     def to_bytes(self) -> bytes:
@@ -223,6 +265,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "trained_at": model.trained_at,
         "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
         "never_recommended": list(model.never_recommended),
+        "done_once": list(model.done_once),
+        "event_type_order": [[event_type, list(after)] for event_type, after in model.event_type_order],
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -251,6 +295,8 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
             arrays[f"{key}.gap_days"] = term.timing.gap_days
             arrays[f"{key}.log2_ratios"] = term.timing.log2_ratios
             arrays[f"{key}.factors"] = term.timing.factors
+        if term.mean_input is not None:
+            arrays[f"{key}.mean_input"] = term.mean_input
         if term.pooled is not None:
             entry["pooled_gap_days"] = term.pooled.gap_days
             arrays[f"{key}.pooled_own"] = term.pooled.own
@@ -295,6 +341,10 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
         never_recommended=tuple(map(str, header.get("never_recommended", ()))),
         leads_to_first=_marks(arrays, "leads_to_first", count),
+        done_once=tuple(map(str, header.get("done_once", ()))),
+        event_type_order=event_type_order(
+            (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
+        ),
     )
 
 
@@ -355,7 +405,8 @@ def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, 
         if f"{key}.pooled_first_time" in arrays:
             first_time = artifact.matrix(arrays, f"{key}.pooled_first_time", "f", (side, side))
         pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]), first_time)
-    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
+    mean_input = artifact.vector(arrays, f"{key}.mean_input", "f", count) if f"{key}.mean_input" in arrays else None
+    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled, mean_input)
 
 
 def _kernel(entry: dict[str, Any]) -> Kernel:

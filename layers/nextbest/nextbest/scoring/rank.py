@@ -5,19 +5,23 @@ What the user did and what is new to them are two lists, each in the order of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.actions import Recommendation
+from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
+from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.model import Model, tie_break
 from nextbest.scoring.score import Inputs, UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
+
+Allows = Callable[[Sequence[Action]], NDArray[np.bool_]]
+"""Says of actions that are not the model's which of them may be recommended, shape (actions,)."""
 
 
 def recommend(
@@ -28,6 +32,7 @@ def recommend(
     limit: int,
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> list[Recommendation]:
     """The ``limit`` likeliest actions for the user at ``now`` (seconds since 1970), strongest first.
@@ -36,11 +41,21 @@ def recommend(
     a mask over ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values``
     (actions,) replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions
     under the program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the
-    model does not know compete with what is known of their event types, unless there is a mask. Event types that the
-    program never recommends are evidence alone. Raises InvalidInput.
+    model does not know compete with what is known of their event types; where there is a mask, those that ``allows``
+    says. What the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises
+    InvalidInput.
     """
     _check(model, limit, allowed, values)
-    ranking = rank(model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values)
+    ranking = rank(
+        model,
+        history,
+        now=now,
+        limit=limit,
+        allow_repeats=allow_repeats,
+        allowed=allowed,
+        allows=allows,
+        values=values,
+    )
     inputs = ranking.inputs
     base = np.append(history.base_weight_vector(model.half_life_days, now)[inputs.seen], 0.0)
     return [
@@ -77,28 +92,42 @@ def rank(
     limit: int,
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> Ranking:
     """What ``recommend`` returns, as arrays."""
     user = UserScores.of(model, history, now=now, repeats=allow_repeats)
-    return choose(model, user, limit=limit, allow_repeats=allow_repeats, allowed=allowed, values=values)
+    withheld = withheld_places(model, history, user.inputs)
+    return choose(
+        model,
+        user,
+        withheld,
+        limit=limit,
+        allow_repeats=allow_repeats,
+        allowed=allowed,
+        allows=allows,
+        values=values,
+    )
 
 
 def choose(
     model: Model,
     user: UserScores,
+    withheld: NDArray[np.int64],
     *,
     limit: int,
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> Ranking:
-    """The best of what was scored; ``user`` has scores of repeats if these are allowed."""
+    """The best of what was scored; ``user`` has scores of repeats if these are allowed. ``withheld`` are places in the
+    scores that are no candidates (``eligibility``)."""
     done, eligible, unknown = user.inputs.done, user.discoveries, user.inputs.unknown
     repeats = user.repeats if allow_repeats else user.repeats[:0]
     done = done[: repeats.shape[0]]
     values = model.values if values is None else values
-    allowed = _allowed(model, unknown, allowed)
+    allowed = _allowed(model, unknown, withheld, allowed, allows)
     if allowed is not None:
         eligible = np.where(allowed, eligible, -np.inf)
         repeats = np.where(allowed[done], repeats, -np.inf)
@@ -122,18 +151,23 @@ def choose(
 
 
 def _allowed(
-    model: Model, unknown: UnknownActions | None, allowed: NDArray[np.bool_] | None
+    model: Model,
+    unknown: UnknownActions | None,
+    withheld: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None,
+    allows: Allows | None,
 ) -> NDArray[np.bool_] | None:
     """The mask of all that may be recommended, (actions + unknown actions,); None: everything. A mask over the model's
-    actions leaves unknown ones out, and so do event types that are never recommended."""
-    if allowed is None and not model.never_recommended:
+    actions leaves out the unknown ones that ``allows`` does not let through."""
+    if allowed is None and not withheld.size:
         return None
-    count = 0 if unknown is None else len(unknown.actions)
-    mask = np.ones(len(model.actions), np.bool_) if allowed is None else allowed
-    mask = np.append(mask, np.full(count, allowed is None))
-    mask[model.withheld] = False
+    mask = np.ones(len(model.actions), np.bool_) if allowed is None else allowed.copy()
     if unknown is not None:
-        mask[unknown.first + unknown.of_types(model.never_recommended)] = False
+        others = np.full(len(unknown.actions), allowed is None)
+        if allowed is not None and allows is not None:
+            others = allows(unknown.actions)
+        mask = np.concatenate([mask, others])
+    mask[withheld] = False
     return mask
 
 

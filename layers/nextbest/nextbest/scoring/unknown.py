@@ -105,9 +105,10 @@ class UnknownActions:
             np.array(is_first, np.bool_),
         )
 
-    def of_types(self, event_types: Collection[str]) -> NDArray[np.int64]:
-        """Which of the actions are of these event types."""
-        places = [place for place, (event_type, _) in enumerate(self.actions) if event_type in event_types]
+    def places_of(self, event_types: Collection[str], *, done: bool = False) -> NDArray[np.int64]:
+        """Places in the scores of the actions of these event types; with ``done`` of those that the user did."""
+        actions = self.actions[: self.done] if done else self.actions
+        places = [place for place, (event_type, _) in enumerate(actions, self.first) if event_type in event_types]
         return np.array(places, np.int64)
 
     def priors(self, mode: Mode) -> NDArray[np.float64]:

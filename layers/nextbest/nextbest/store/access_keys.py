@@ -6,7 +6,7 @@ would be missing from lists. Keys that open every program are in no index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from nextbest.store import keys
 
 _ATTEMPTS = 20
 _COMPLETE = "#"  # sorts before all ids of keys, and is none
-"""The row of an index that has every key of a program of before there were indexes."""
+"""The row of an index that has every key of a program from before there were indexes."""
 
 
 class AccessKeys:
@@ -44,6 +44,35 @@ class AccessKeys:
             assert key is not None
             yield key
 
+    def page_of_access_keys(self, after: str | None, limit: int) -> tuple[list[AccessKey], str | None]:
+        """Up to ``limit`` keys whose ids come after ``after``; and the id to go on after, None at the end."""
+        rows, last = self._table.query_page(
+            keys.ACCESS_KEYS, after=None if after is None else keys.escape(after), limit=limit
+        )
+        decoded = (decode_access_key(row) for row in rows)
+        return [key for key in decoded if key is not None], None if last is None else keys.unescape(last)
+
+    def page_of_access_keys_of(
+        self, incarnations: Sequence[Incarnation], after: str | None, limit: int
+    ) -> tuple[list[AccessKey], str | None]:
+        """The same of the keys that name one of these programs. A read a program, and one of the keys."""
+        key_ids = sorted(
+            {key_id for incarnation in incarnations for key_id in self._some_key_ids_of(incarnation, after, limit)}
+        )
+        item_keys = [access_key_key(key_id) for key_id in key_ids[:limit]]
+        items = self._table.get_all(item_keys)
+        decoded = (decode_access_key(items.get(item_key)) for item_key in item_keys)
+        reached = [key for key in decoded if key is not None and not set(incarnations).isdisjoint(key.programs)]
+        return reached, key_ids[limit - 1] if len(key_ids) >= limit else None
+
+    def _some_key_ids_of(self, incarnation: Incarnation, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` ids after ``after`` of the keys that name a program."""
+        if incarnation == program_id_of(incarnation):  # of before there were indexes: its index may not be complete
+            return [key_id for key_id in self._key_ids_of(incarnation) if after is None or key_id > after][:limit]
+        start = None if after is None else keys.escape(after)
+        rows, _ = self._table.query_page(keys.access_keys_pk(incarnation), after=start, limit=limit + 1)
+        return [keys.unescape(row["sk"]["S"]) for row in rows if row["sk"]["S"] != _COMPLETE]
+
     def access_keys_of(self, incarnation: Incarnation) -> list[AccessKey]:
         """The keys that name this program, in order of their ids. Costs by these keys alone."""
         item_keys = [access_key_key(key_id) for key_id in self._key_ids_of(incarnation)]
@@ -61,7 +90,7 @@ class AccessKeys:
             return [keys.unescape(key_id) for key_id in ids[1:]]
         if incarnation != program_id_of(incarnation):
             return [keys.unescape(key_id) for key_id in ids]
-        # A program of before there were indexes: its keys are looked for among all, once.
+        # A program from before there were indexes: its keys are looked for among all, once.
         found = [key.key_id for key in self.access_keys() if incarnation in key.programs]
         for key_id in found:
             self._table.put(_index_key(incarnation, key_id), {})

@@ -11,9 +11,14 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.errors import CannotBeStored
 
 DEPLOYMENT = Incarnation("")
 """The owner of resources that belong to no program. No incarnation of a program is spelled so."""
+
+
+FILTER = "filter"
+"""The kind of resources that are a program's named filters; both dialects read them."""
 
 
 class ResourceKey(NamedTuple):
@@ -73,10 +78,27 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The outcome of storing a batch of events."""
+    """The outcome of storing a batch of events.
+
+    ``histories_behind`` counts users whose events are stored, but not in their history before the next rebase.
+    """
 
     accepted: int
     duplicates: int
+    histories_behind: int = 0
+
+
+class EventsRefused(CannotBeStored):
+    """Events of a batch that cannot be stored; all others of the batch are. ``reasons`` are by place, from 0."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        place, reason = next(iter(reasons.items()))
+        more = f"; nor can {len(reasons) - 1} others" if len(reasons) > 1 else ""
+        super().__init__(
+            f"event {place}, counted from 0, cannot be stored: {reason}{more}. The other events are stored"
+        )
+        self.reasons = reasons
+        self.field = f"events.{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +122,30 @@ class UserRead:
     resources: Mapping[tuple[str, str], Mapping[str, Any] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events of a user, in order; ``next_position`` is where to go on, None where there are no more."""
+
+    events: Sequence[Event]
+    next_position: str | None
+
+
 class UserStore(Protocol):
     """Events and histories."""
 
     def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
-        """Store events, and with ``refresh_histories`` add them to their users' histories. Idempotent."""
+        """Store events, and with ``refresh_histories`` add them to their users' histories. Idempotent.
+
+        Raises EventsRefused for events that cannot be stored, once all others are.
+        """
+        ...
+
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events and leave histories alone: ``mark_users`` has to follow. Raises EventsRefused."""
+        ...
+
+    def mark_users(self, program: Program, user_ids: Iterable[str]) -> None:
+        """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
         ...
 
     def read_user(
@@ -130,11 +171,30 @@ class UserStore(Protocol):
         ...
 
     def rebuild_history(self, program: Program, user_id: str) -> bool:
-        """Rebuild a stored history from the log; False for a user without events."""
+        """Rebuild a stored history from the log; False for a user without events. Raises CannotBeStored."""
+        ...
+
+    def rebuild_histories(self, program: Program, user_ids: Iterable[str]) -> list[str]:
+        """Rebuild histories from the log; the users with whom that was not possible."""
         ...
 
     def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
         """The user's events, oldest first."""
+        ...
+
+    def page_of_events(
+        self,
+        incarnation: Incarnation,
+        user_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> EventPage:
+        """At most ``limit`` of the user's events beyond a position, at the cost of one bounded read.
+
+        Raises InvalidInput for a position that is none.
+        """
         ...
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
@@ -177,8 +237,13 @@ class UserStore(Protocol):
         """Those of ``user_ids`` who were erased at that time (microseconds since 1970) or later."""
         ...
 
-    def scan_events(self, incarnation: Incarnation) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id), in no particular order."""
+    def scan_events(
+        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
+    ) -> Iterator[tuple[str, int, str, str]]:
+        """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
+
+        ``unreadable`` is called with the user of each row that cannot be read.
+        """
         ...
 
     def finish_imports(self, program: Program) -> None:
@@ -211,7 +276,13 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def update_program(self, program: Program) -> None: ...
 
+    def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program: ...
+
     def list_programs(self) -> list[Program]: ...
+
+    def program_states(self, program_ids: Iterable[str]) -> list[ProgramState]: ...
+
+    def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]: ...
 
     def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool: ...
 
@@ -235,7 +306,13 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def access_keys(self) -> Iterator[AccessKey]: ...
 
+    def page_of_access_keys(self, after: str | None, limit: int) -> tuple[list[AccessKey], str | None]: ...
+
     def access_keys_of(self, incarnation: Incarnation) -> list[AccessKey]: ...
+
+    def page_of_access_keys_of(
+        self, incarnations: Sequence[Incarnation], after: str | None, limit: int
+    ) -> tuple[list[AccessKey], str | None]: ...
 
     def count_access_keys_of(self, incarnation: Incarnation) -> int: ...
 

@@ -10,14 +10,14 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, text, to_json
 from nextbest.domain.assets import Asset
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import AlreadyExists, InUse, NotFound
+from nextbest.errors import AlreadyExists, InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
 from nextbest.store.staged import CurrentVersions
@@ -50,11 +50,12 @@ class Configuration:
         """
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
-            self._table.put(
-                program_key(program.program_id),
-                {"body_json": {"S": _settings_json(program)}, "incarnation": {"S": program.incarnation}},
-                only_new=True,
-            )
+            attributes: Item = {
+                "body_json": {"S": _settings_json(program)},
+                "incarnation": {"S": program.incarnation},
+                "created_at": {"N": repr(program.created_at)},
+            }
+            self._table.put(program_key(program.program_id), attributes, only_new=True)
         except WriteRefused as refused:
             item = self._table.get(program_key(program.program_id)) or {}
             problem = "is being deleted; delete it again to have the rest done" if REMOVAL in item else "exists already"
@@ -63,6 +64,22 @@ class Configuration:
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
         self._update_program(program.incarnation, "SET body_json = :body", {":body": {"S": _settings_json(program)}})
+
+    def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program:
+        """Replace the settings of a program by what ``change`` makes of them, without losing another writer's change.
+
+        The program as it is then. Raises NotFound, InUse, and what ``change`` raises.
+        """
+        for _ in range(_ATTEMPTS):
+            item = self._table.get(program_key(program_id_of(incarnation)))
+            state = decode_program(item)
+            if item is None or state is None or state.program.incarnation != incarnation:
+                raise _gone(incarnation)
+            program = change(state.program)
+            values: Item = {":body": {"S": _settings_json(program)}, ":old": item["body_json"]}
+            if self._update_program(incarnation, "SET body_json = :body", values, "body_json = :old"):
+                return program
+        raise InUse(f"the settings of {program_id_of(incarnation)} are being changed by too many writers at once")
 
     def _update_program(self, incarnation: Incarnation, expression: str, values: Item, condition: str = "") -> bool:
         """Update the program item; False where ``condition`` did not hold. Raises NotFound."""
@@ -105,10 +122,25 @@ class Configuration:
 
     def list_programs(self) -> list[Program]:
         """All programs of the deployment, in order of their ids. A round trip for every 100."""
-        item_keys = list(map(program_key, self.program_ids()))
+        return self._programs(self.program_ids())
+
+    def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]:
+        """Up to ``limit`` programs whose ids come after ``after``; and the id to go on after, None at the end."""
+        rows, last = self._table.query_page(
+            keys.PROGRAMS, after=None if after is None else keys.escape(after), limit=limit
+        )
+        programs = self._programs([keys.unescape(row["sk"]["S"]) for row in rows])
+        return programs, None if last is None else keys.unescape(last)
+
+    def program_states(self, program_ids: Iterable[str]) -> list[ProgramState]:
+        """The programs of these ids that there are, in the ids' order. A round trip for every 100."""
+        item_keys = list(map(program_key, program_ids))
         items = self._table.get_all(item_keys)
         states = (decode_program(items.get(item_key)) for item_key in item_keys)
-        return [state.program for state in states if state is not None]
+        return [state for state in states if state is not None]
+
+    def _programs(self, program_ids: Iterable[str]) -> list[Program]:
+        return [state.program for state in self.program_states(program_ids)]
 
     def program_ids(self) -> list[str]:
         """The ids of all programs, with those that are being removed."""
@@ -288,7 +320,7 @@ def while_it_lives(incarnation: Incarnation) -> tuple[str, Item]:
 def is_incarnation(incarnation: Incarnation) -> tuple[str, Item]:
     """The condition, on the program item, that the program is this incarnation; and its values."""
     condition = "incarnation = :incarnation"
-    if incarnation == program_id_of(incarnation):  # items of before there were incarnations have no attribute for it
+    if incarnation == program_id_of(incarnation):  # items from before there were incarnations have no attribute for it
         condition = f"(attribute_exists(pk) AND attribute_not_exists(incarnation) OR {condition})"
     return condition, {":incarnation": {"S": incarnation}}
 
@@ -299,12 +331,13 @@ def incarnation_in(item: Item, program_id: str) -> Incarnation:
 
 
 def _gone(incarnation: Incarnation) -> NotFound:
-    return NotFound(f"program {program_id_of(incarnation)} does not exist")
+    return ProgramNotFound(program_id_of(incarnation))
 
 
 def _settings_json(program: Program) -> str:
     settings = asdict(program)
     del settings["incarnation"]  # an attribute of its own, which conditions can name
+    del settings["created_at"]  # likewise: it never changes
     return to_json(settings)
 
 
@@ -325,8 +358,9 @@ def decode_program(item: Item | None) -> ProgramState | None:
     if item is None or REMOVAL in item:
         return None
     settings = data(item)
+    created_at = float(item["created_at"]["N"]) if "created_at" in item else 0.0
     return ProgramState(
-        Program(**settings, incarnation=incarnation_in(item, settings["program_id"])),
+        Program(**settings, incarnation=incarnation_in(item, settings["program_id"]), created_at=created_at),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),

@@ -19,7 +19,7 @@ from nextbest.store import keys
 from nextbest.store.base import Erased
 from nextbest.store.configuration import decode_program, program_key
 from nextbest.store.event_removal import EventRemoval
-from nextbest.store.histories import logged_event
+from nextbest.store.log_rows import logged_events
 
 TOMBSTONE_DAYS = 35
 """The queue keeps messages for 14 days and the dead-letter queue for as many; a week is left to redrive the last."""
@@ -121,7 +121,7 @@ class Erasure(EventRemoval):
 
 
 def _events(user_id: str, items: Iterable[Item]) -> Iterator[Event]:
-    return (logged_event(user_id, item) for item in items if item["sk"]["S"].startswith(keys.EVENT_PREFIX))
+    return logged_events(user_id, (item for item in items if item["sk"]["S"].startswith(keys.EVENT_PREFIX)))
 
 
 def _owner(items: Iterable[Item]) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused
 from nextbest.domain.events import Event
-from nextbest.domain.history import History, HistoryEvent
+from nextbest.domain.history import History
 from nextbest.domain.programs import Program
+from nextbest.errors import EventCorrupt
 from nextbest.store import keys
-from nextbest.store.histories import logged_event
+from nextbest.store.log_rows import history_events
 from nextbest.store.staged import CurrentVersions
 
 
@@ -39,7 +41,7 @@ class EventRemoval:
         # After the tail: whatever is added to it from now on was logged before, or is not in it yet.
         versions = CurrentVersions(self._table, program.incarnation)
         rows = filter(None, map(versions.of, self._table.query(pk, prefix=keys.EVENT_PREFIX)))
-        events = [HistoryEvent.of(logged_event(user_id, item)) for item in rows if item["sk"]["S"] not in unwanted]
+        events = list(history_events(item for item in rows if item["sk"]["S"] not in unwanted))
         if events:
             packed = History.from_history_events(events).encode(program.half_life_days)
             values: Item = {":packed": {"B": packed}, ":version": {"N": "1"}}
@@ -53,5 +55,9 @@ class EventRemoval:
 
 def event_id_keys(event_keys: Iterable[ItemKey]) -> set[ItemKey]:
     """The keys of the records of these events' ids; none for events without a client's id."""
-    ids = ((key.pk, keys.parse_event_sk(key.sk)[3]) for key in event_keys)
-    return {ItemKey(pk, keys.event_id_sk(event_id)) for pk, event_id in ids if event_id}
+    found = set()
+    for pk, sk in event_keys:
+        with suppress(EventCorrupt):  # what is not an event has no id
+            if event_id := keys.parse_event_sk(sk)[3]:
+                found.add(ItemKey(pk, keys.event_id_sk(event_id)))
+    return found

@@ -8,35 +8,49 @@ An accepted event is two writes, both idempotent and commuting, in this order:
 
 Where the client gave the event an id, a record comes before them: this id is this event, inserted if the id is new.
 Another event with the same id is stored as the one in the record. So clients at the same moment store one event, and
-whoever of them tries again completes it where the first was interrupted.
+the one that tries again completes it where the first was interrupted.
 
 The writer that finds a long tail folds it into the snapshot. The snapshot is replaced only under a version check; then
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
 that is too old to be distinguished from folded ones causes a rebuild from the log. So no event is ever counted twice.
+
+One user harms nobody. A tail that has no room is folded first. What the database refuses for good of one event or one
+history stops no other of the same call: such a history is marked, and lacks events until a rebase; a row of the log
+that cannot be read is left out.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, number, text, to_json
+from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import HistoryCorrupt
+from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, InvalidInput, Unavailable
+from nextbest.observability import logger
 from nextbest.store import keys
-from nextbest.store.base import Appended, events_by_user
+from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
+from nextbest.store.log_rows import history_events, log_row, logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 FOLD_AT = 48
 """Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""
 
-_FOLD_ATTEMPTS = 8
+_REBUILD_ATTEMPTS = 2
+"""How often one writer rebuilds a history from the log for nothing, because another one stored it first."""
+_TAIL_BYTES = 300_000
+"""Of events that are added to a tail at once: they and what is there have to fit in an item of 400 KB."""
 
 
 class Histories:
@@ -46,17 +60,66 @@ class Histories:
         self._table = table
 
     def append(self, program: Program, events: Sequence[Event], *, refresh_histories: bool = True) -> Appended:
-        """Log the events, then with ``refresh_histories`` add them to their users' histories. Idempotent."""
+        """Log the events, then with ``refresh_histories`` add them to their users' histories. Idempotent.
+
+        Raises EventsRefused for events that cannot be stored, once all others are.
+        """
         first = self._as_first_sent(program.incarnation, events)
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
-        rows = [log_row(program, event) for event in distinct]
-        new = self._table.insert_new(rows)
-        known = [row for row, is_new in zip(rows, new, strict=True) if not is_new]
+        accepted, refused = self._log(program, distinct)
+        logged = [event for place, event in enumerate(distinct) if place not in refused]
+        behind = self._refresh(program, logged, at_once=refresh_histories)
+        if refused:
+            reasons = {log_row(program, distinct[place])[0]: reason for place, reason in refused.items()}
+            places = {place: log_row(program, event)[0] for place, event in enumerate(first)}
+            raise EventsRefused({place: reasons[key] for place, key in places.items() if key in reasons})
+        return Appended(accepted, duplicates=len(events) - accepted, histories_behind=behind)
+
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events without an id of the client's, and leave histories alone: ``mark_users`` has to follow.
+
+        Raises EventsRefused for events that cannot be stored, once all others are.
+        """
+        distinct = {(event.user_id, keys.event_sk(event)): (place, event) for place, event in enumerate(events)}
+        accepted, refused = self._log(program, [event for _, event in distinct.values()])
+        if refused:
+            places = [place for place, _ in distinct.values()]
+            raise EventsRefused({places[place]: reason for place, reason in refused.items()})
+        return Appended(accepted, duplicates=len(events) - accepted)
+
+    def _log(self, program: Program, events: Sequence[Event]) -> tuple[int, Mapping[int, str]]:
+        """Log distinct events: how many were new, and by place the reasons why others cannot be stored."""
+        rows = [log_row(program, event) for event in events]
+        refused: Mapping[int, str] = {}
+        try:
+            new = self._table.insert_new(rows)
+        except SomeCannotBeStored as error:
+            new, refused = error.new, error.reasons
+        known = [row for place, row in enumerate(rows) if not new[place] and place not in refused]
         if known and read_import_state(self._table, program.incarnation).open:
             in_parallel(lambda row: self._take_from_import(*row), known)
-        step = self._append_to_history if refresh_histories else self._mark_backfilled
-        in_parallel(lambda group: step(program, *group), events_by_user(distinct).items())
-        return Appended(accepted=sum(new), duplicates=len(events) - sum(new))
+        return sum(new), refused
+
+    def _refresh(self, program: Program, events: Sequence[Event], *, at_once: bool) -> int:
+        """Add logged events to the histories of their users, or mark these; for how many users that was not possible.
+
+        Those are marked where they were not: the events are stored, and the next rebase tries again.
+        """
+
+        def refresh(group: tuple[str, Sequence[Event]]) -> bool:
+            try:
+                if at_once:
+                    self._append_to_history(program, *group)
+                else:
+                    self._mark_backfilled(program, group[0])
+            except (CannotBeStored, HistoryCorrupt) as error:
+                logger.warning("a history lacks events until it is rebuilt", reason=error.message)
+                with suppress(CannotBeStored):
+                    self._mark_backfilled(program, group[0])
+                return False
+            return True
+
+        return in_parallel(refresh, events_by_user(events).items()).count(False)
 
     def _as_first_sent(self, incarnation: Incarnation, events: Sequence[Event]) -> list[Event]:
         """The events; those with a client's event id that was used before become the event that used it first.
@@ -76,8 +139,13 @@ class Histories:
                 first.setdefault(key, sk)
         if not first:
             return list(events)
-        new = self._table.insert_new([(key, {"event_sk": sk}) for key, sk in first.items()])
-        records = self._table.get_all([key for key, is_new in zip(first, new, strict=True) if not is_new])
+        refused: Mapping[int, str] = {}
+        try:
+            new = self._table.insert_new([(key, {"event_sk": sk}) for key, sk in first.items()])
+        except SomeCannotBeStored as error:  # nor can their events: that is reported below
+            new, refused = error.new, error.reasons
+        known = [key for place, key in enumerate(first) if not new[place] and place not in refused]
+        records = self._table.get_all(known)
         first |= {key: text(record, "event_sk") for key, record in records.items()}
         return [
             event if key is None or first[key] == sk else _moved(event, first[key])
@@ -103,45 +171,60 @@ class Histories:
         if len(packed) >= FOLD_AT:
             self._fold(program, user_id, packed)
             return
-        tail = self._add_to_tail(program.incarnation, user_id, packed)
+        try:
+            tail = self._add_to_tail(program.incarnation, user_id, packed)
+        except CannotBeStored:  # the tail is full: many write at once, and the one who folds it is not done
+            self._fold(program, user_id, packed)
+            return
         members = tail.get("tail_events", {}).get("BS", [])
         oldest_us = min(event.timestamp_us for event in packed)
         if len(members) >= FOLD_AT or oldest_us <= number(tail, "folded_until_us", -1):
             self._fold(program, user_id, [])
 
     def _add_to_tail(self, incarnation: Incarnation, user_id: str, events: Sequence[HistoryEvent]) -> Item:
+        """Add events to the tail; the tail as it is then. Raises CannotBeStored where it has no room for them."""
+        members = sorted({pack_event(event) for event in events})
+        if sum(map(len, members)) > _TAIL_BYTES:
+            raise CannotBeStored("these are more events than a tail holds")
         return self._table.update(
             ItemKey(keys.user_pk(incarnation, user_id), keys.TAIL),
             "ADD tail_events :events",
-            {":events": {"BS": sorted({pack_event(event) for event in events})}},
+            {":events": {"BS": members}},
             returns="ALL_NEW",
         )
 
-    def _mark_backfilled(self, program: Program, user_id: str, _events: Sequence[Event]) -> None:
-        """Mark a history as lacking events that were back-filled; the next rebase rebuilds it."""
+    def _mark_backfilled(self, program: Program, user_id: str) -> None:
+        """Mark a history as lacking events of the log; the next rebase rebuilds it.
+
+        Each mark is another one: whoever rebuilds removes the mark that was there before they read the log alone.
+        """
         key = ItemKey(keys.user_pk(program.incarnation, user_id), keys.TAIL)
-        self._table.update(key, "SET backfilled = :true", {":true": {"BOOL": True}})
+        self._table.update(key, "SET backfilled = :mark", {":mark": {"S": os.urandom(8).hex()}})
 
     def _fold(self, program: Program, user_id: str, extra: Sequence[HistoryEvent], *, from_log: bool = False) -> None:
-        """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and drop the tail's folded events."""
+        """Replace the snapshot by snapshot + tail + ``extra`` (or by the log), and drop the tail's folded events.
+
+        Where others always do so first, ``extra`` is added to the tail. Raises CannotBeStored where that has no room.
+        """
         pk = keys.user_pk(program.incarnation, user_id)
-        for _ in range(_FOLD_ATTEMPTS):
+        rebuilds = 0
+        for _ in self._table.backoff.tries():
             items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)])
-            snapshot = items.get(ItemKey(pk, keys.HISTORY), {})
-            members = list(items.get(ItemKey(pk, keys.TAIL), {}).get("tail_events", {}).get("BS", []))
-            try:
-                if from_log:
-                    raise HistoryCorrupt("a rebuild was requested")
-                history = decode_snapshot(snapshot).merge([*map(unpack_event, members), *extra])
-                if not history.folded_for(program.half_life_days):
-                    raise HistoryCorrupt("the program's half-life was changed")
-                encoded = history.encode(program.half_life_days)
-            except HistoryCorrupt:
-                # The log has every event of the tail: it was written first.
+            snapshot, tail = (items.get(ItemKey(pk, sk), {}) for sk in (keys.HISTORY, keys.TAIL))
+            members = list(tail.get("tail_events", {}).get("BS", []))
+            encoded = b""
+            with suppress(HistoryCorrupt):
+                encoded = b"" if from_log else _merged(program, snapshot, members, extra)
+            rebuilt = not encoded
+            if rebuilt:  # the log has every event of the tail: it was written first
                 encoded = self.history_from_log(program.incarnation, user_id).encode(program.half_life_days)
             if self._replace_snapshot(pk, number(snapshot, "history_version"), encoded):
-                self._shorten_tail(pk, members, History.decode(encoded).folded_until_us)
+                mark = tail.get("backfilled") if rebuilt else None
+                self._shorten_tail(pk, members, History.decode(encoded).folded_until_us, mark)
                 return
+            rebuilds += rebuilt
+            if rebuilds == _REBUILD_ATTEMPTS:
+                break
         # Other writers keep folding this user's tail, so only ``extra`` is left to store.
         if extra:
             self._add_to_tail(program.incarnation, user_id, extra)
@@ -159,33 +242,91 @@ class Histories:
             return False
         return True
 
-    def _shorten_tail(self, pk: str, members: Sequence[bytes], folded_until_us: int) -> None:
+    def _shorten_tail(
+        self, pk: str, members: Sequence[bytes], folded_until_us: int, mark: AttributeValueTypeDef | None
+    ) -> None:
+        """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now."""
         values: dict[str, Any] = {":until": {"N": str(folded_until_us)}}
-        expression = "SET folded_until_us = :until REMOVE backfilled"
+        expression = "SET folded_until_us = :until"
         if members:
-            expression += " DELETE tail_events :members"
             values[":members"] = {"BS": list(members)}
-        self._table.update(ItemKey(pk, keys.TAIL), expression, values)
+        shorten = " DELETE tail_events :members" if members else ""
+        if mark is not None:
+            with suppress(WriteRefused):
+                unmark, marked = f"{expression} REMOVE backfilled{shorten}", {**values, ":mark": mark}
+                self._table.update(ItemKey(pk, keys.TAIL), unmark, marked, condition="backfilled = :mark")
+                return
+        self._table.update(ItemKey(pk, keys.TAIL), expression + shorten, values)
 
     def rebuild_history(self, program: Program, user_id: str) -> bool:
-        """Rebuild the stored history from the log; False for a user without events."""
-        if next(self.events_of(program.incarnation, user_id), None) is None:
+        """Rebuild the stored history from the log; False for a user without events. Raises CannotBeStored."""
+        if next(self._log_rows(program.incarnation, user_id), None) is None:
             return False
         self._fold(program, user_id, [], from_log=True)
         return True
 
+    def rebuild_histories(self, program: Program, user_ids: Iterable[str]) -> list[str]:
+        """Rebuild histories from the log; the users with whom that was not possible, whose histories stay as they are.
+
+        The history of a user who has no events left is forgotten.
+        """
+
+        def rebuild(user_id: str) -> bool:
+            try:
+                if not self.rebuild_history(program, user_id):
+                    self._forget_history(program.incarnation, user_id)
+            except (CannotBeStored, HistoryCorrupt, Unavailable) as error:
+                logger.warning("a history cannot be rebuilt", reason=error.message)
+                return False
+            return True
+
+        users = list(user_ids)
+        return [user_id for user_id, done in zip(users, in_parallel(rebuild, users), strict=True) if not done]
+
+    def _forget_history(self, incarnation: Incarnation, user_id: str) -> None:
+        pk = keys.user_pk(incarnation, user_id)
+        self._table.delete(ItemKey(pk, keys.TAIL))
+        self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+
     def history_from_log(self, incarnation: Incarnation, user_id: str) -> History:
-        """A history built from the event log; nothing is folded yet."""
-        events = self.events_of(incarnation, user_id)
-        return History.from_history_events(HistoryEvent.of(event) for event in events)
+        """A history built from the event log; nothing is folded yet. Rows that cannot be read are left out."""
+        return History.from_history_events(history_events(self._log_rows(incarnation, user_id)))
 
     def events_of(self, incarnation: Incarnation, user_id: str) -> Iterator[Event]:
-        """The user's events, oldest first."""
+        """The user's events, oldest first; rows that cannot be read are left out."""
+        return logged_events(user_id, self._log_rows(incarnation, user_id))
+
+    def _log_rows(self, incarnation: Incarnation, user_id: str) -> Iterator[Item]:
+        """The user's rows of the log as they count, oldest first."""
         versions = CurrentVersions(self._table, incarnation)
-        for row in self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX):
-            item = versions.of(row)
-            if item is not None:
-                yield logged_event(user_id, item)
+        rows = self._table.query(keys.user_pk(incarnation, user_id), prefix=keys.EVENT_PREFIX)
+        return (item for item in map(versions.of, rows) if item is not None)
+
+    def page_of_events(
+        self,
+        incarnation: Incarnation,
+        user_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> EventPage:
+        """At most ``limit`` of the user's events beyond the position ``after``, with one Query. Raises InvalidInput.
+
+        A position is the sort key of an event. Events that do not count, as an import stages them, leave gaps.
+        """
+        if after is not None and not keys.is_log_position(after):
+            raise InvalidInput("this is no position in a user's events", field="next_token")
+        rows, next_position = self._table.query_page(
+            keys.user_pk(incarnation, user_id),
+            prefix=keys.EVENT_PREFIX,
+            after=after,
+            limit=limit,
+            newest_first=newest_first,
+        )
+        versions = CurrentVersions(self._table, incarnation)
+        items = (item for item in map(versions.of, rows) if item is not None)
+        return EventPage(list(logged_events(user_id, items)), next_position)
 
     def put_user_attributes(self, incarnation: Incarnation, user_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the user's attributes."""
@@ -203,10 +344,13 @@ class Histories:
             snapshot = CurrentVersions(self._table, incarnation).of(snapshot, "attributes_json")
         return decode_attributes(snapshot)
 
-    def scan_events(self, incarnation: Incarnation) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id).
+    def scan_events(
+        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
+    ) -> Iterator[tuple[str, int, str, str]]:
+        """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
 
-        Reads again where an import was committed meanwhile: what was read has part of the old data, part of the new.
+        ``unreadable`` is called with the user of each row that cannot be read. Reads again where an import was
+        committed meanwhile: what was read has part of the old data, part of the new.
         """
         state = read_import_state(self._table, incarnation)
         while True:
@@ -220,8 +364,13 @@ class Histories:
             if state.committed == before.committed:
                 break
         for pk, sk in item_keys:
-            timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
-            yield keys.parse_user_pk(pk), timestamp_us, event_type, asset_id
+            user_id = keys.parse_user_pk(pk)
+            try:
+                timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
+            except EventCorrupt:
+                unreadable(user_id)
+                continue
+            yield user_id, timestamp_us, event_type, asset_id
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""
@@ -279,39 +428,22 @@ def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
     return held < len(logged_us) - bisect_right(logged_us, until_us)
 
 
-def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
-    """Key and attributes of an event's row in the log."""
-    extras = {
-        "labels": list(event.labels),
-        "source": event.source,
-        "recommendation_id": event.recommendation_id,
-        "session_id": event.session_id,
-    }
-    body = {name: value for name, value in extras.items() if value}
-    key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
-    return key, {"body_json": to_json(body)} if body else {}
-
-
-def logged_event(user_id: str, row: Item) -> Event:
-    """The event in a row of the log; inverse of ``log_row``."""
-    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-    extras = data(row) if "body_json" in row else {}
-    return Event(
-        user_id,
-        timestamp_us,
-        event_type,
-        asset_id,
-        event_id,
-        tuple(extras.get("labels", ())),
-        extras.get("source", ""),
-        extras.get("recommendation_id", ""),
-        extras.get("session_id", ""),
-    )
+def _merged(program: Program, snapshot: Item, members: Iterable[bytes], extra: Iterable[HistoryEvent]) -> bytes:
+    """Snapshot, tail and ``extra`` as one history. Raises HistoryCorrupt where it has to be rebuilt from the log."""
+    history = decode_snapshot(snapshot).merge([*map(unpack_event, members), *extra])
+    if not history.folded_for(program.half_life_days):
+        raise HistoryCorrupt("the program's half-life was changed")
+    return history.encode(program.half_life_days)
 
 
 def decode_snapshot(item: Item) -> History:
     """The history in a snapshot item; an empty one where none was written yet. Raises HistoryCorrupt."""
-    return History.decode(item["packed"]["B"]) if "packed" in item else History.empty()
+    if "packed" not in item:
+        return History.empty()
+    packed = item["packed"].get("B")
+    if packed is None:
+        raise HistoryCorrupt("the history is not bytes")
+    return History.decode(packed)
 
 
 def decode_history(snapshot: Item | None, tail: Item | None) -> History | None:

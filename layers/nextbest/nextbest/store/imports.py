@@ -14,6 +14,7 @@ An attempt that fails or is killed before it is committed leaves versions that n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -24,10 +25,11 @@ from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, key_of, text,
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import InUse, NotFound
+from nextbest.errors import InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.configuration import decode_program, program_key, while_it_lives
-from nextbest.store.histories import Histories, log_row
+from nextbest.store.histories import Histories
+from nextbest.store.log_rows import log_row
 from nextbest.store.staged import (
     ADDED,
     REMOVED,
@@ -42,7 +44,7 @@ from nextbest.store.staged import (
 )
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
 
 UPDATES_PER_TRANSACTION = 50
 _TRIES = 20
@@ -52,16 +54,16 @@ _NOTHING_ELSE = (
 _MAY_BE_STAGED = f"(attribute_not_exists({STAGED}) OR {STAGED} < :next)"
 
 Outcome = tuple[str, str, Mapping[str, Any]]
-"""Kind, name and body of a resource that records what became of an import."""
+"""Kind, name and body of a resource that records the outcome of an import."""
 
 
 class _Update(NamedTuple):
-    """One conditional update of an item; where its condition is false, somebody else had a better right to the item."""
+    """One update of an item; where its condition is false, somebody else had a better right to the item."""
 
     key: ItemKey
     expression: str
     values: Item
-    condition: str
+    condition: str = ""
 
 
 class ImportStore(Protocol):
@@ -174,7 +176,7 @@ class Imports(Histories):
             except WriteRefused as refused:
                 present = decode_program(self._table.get(program_key(program_id_of(incarnation))))
                 if present is None or present.program.incarnation != incarnation:
-                    raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+                    raise ProgramNotFound(program_id_of(incarnation)) from refused
                 continue
             return new
         raise InUse(f"too many imports into {program_id_of(incarnation)} begin and end at once")
@@ -262,6 +264,14 @@ class Imports(Histories):
         items = (ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY) for user_id in user_ids)
         self._write_all([_staged(key, attempt, REMOVED) for key in items])
 
+    # ---- files of events, which are added as they are read
+
+    def mark_users(self, program: Program, user_ids: Iterable[str]) -> None:
+        """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
+        mark: Item = {":mark": {"S": os.urandom(8).hex()}}
+        users = (ItemKey(keys.user_pk(program.incarnation, user_id), keys.TAIL) for user_id in user_ids)
+        self._write_all([_Update(key, "SET backfilled = :mark", mark) for key in users])
+
     # ---- the end
 
     def commit_import(
@@ -312,23 +322,14 @@ class Imports(Histories):
         rows = [row for row in self._staged_items(program.incarnation) if attempt_of(text(row, STAGED)) in attempts]
         users = {keys.parse_user_pk(key.pk) for key in map(_key, rows) if key.sk.startswith(keys.EVENT_PREFIX)}
         # First, so that whoever is killed in between leaves word of the histories that lack something.
-        in_parallel(lambda user_id: self._mark_backfilled(program, user_id, ()), users)
+        in_parallel(lambda user_id: self._mark_backfilled(program, user_id), users)
         events = [row for row in rows if _key(row).sk.startswith(keys.EVENT_PREFIX)]
         others = [row for row in rows if not _key(row).sk.startswith(keys.EVENT_PREFIX)]
         self._write_all([_moved(row) for row in events if _adds(row)])
         in_parallel(self._write_one, [_moved(row) for row in others if _adds(row) or not _is_row(row)])
         self._delete_all(row for row in rows if _is_row(row) and not _adds(row))
-        in_parallel(
-            lambda user_id: self._rebuild_or_forget(program, user_id), self.backfilled_users(program.incarnation)
-        )
-
-    def _rebuild_or_forget(self, program: Program, user_id: str) -> None:
-        """Rebuild a history, or forget that of a user who has no events left."""
-        if self.rebuild_history(program, user_id):
-            return
-        pk = keys.user_pk(program.incarnation, user_id)
-        self._table.delete(ItemKey(pk, keys.TAIL))
-        self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
+        # Those that cannot be rebuilt stay marked, and each rebase says so.
+        self.rebuild_histories(program, self.backfilled_users(program.incarnation))
 
     def discard_import(self, program: Program, dataset: str, attempt: int) -> None:
         """Remove what an attempt staged that was not committed."""
@@ -376,27 +377,25 @@ class Imports(Histories):
         in_parallel(self._write_chunk, [updates[start : start + size] for start in range(0, len(updates), size)])
 
     def _write_chunk(self, updates: Sequence[_Update]) -> None:
-        operations: list[TransactWriteItemTypeDef] = [
-            {
-                "Update": {
-                    "TableName": self._table.name,
-                    "Key": key_of(update.key),
-                    "UpdateExpression": update.expression,
-                    "ConditionExpression": update.condition,
-                    "ExpressionAttributeValues": update.values,
-                }
-            }
-            for update in updates
-        ]
+        operations = [self._operation(update) for update in updates]
         try:
             self._table.transact(operations)
         except WriteRefused:
             for update in updates:
                 self._write_one(update)
 
+    def _operation(self, update: _Update) -> TransactWriteItemTypeDef:
+        written: UpdateTypeDef = {
+            "TableName": self._table.name,
+            "Key": key_of(update.key),
+            "UpdateExpression": update.expression,
+            "ExpressionAttributeValues": update.values,
+        }
+        return {"Update": {**written, "ConditionExpression": update.condition} if update.condition else written}
+
     def _write_one(self, update: _Update) -> bool:
         try:
-            self._table.update(update.key, update.expression, update.values, condition=update.condition)
+            self._table.update(update.key, update.expression, update.values, condition=update.condition or None)
         except WriteRefused:
             return False
         return True

@@ -31,7 +31,7 @@ from hashlib import sha256
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import InvalidInput
+from nextbest.errors import EventCorrupt, InvalidInput
 
 HISTORY = "H0"
 TAIL = "H1"
@@ -129,9 +129,8 @@ def event_sk(event: Event) -> str:
         parts.append(escape(event.event_id))
     sk = EVENT_PREFIX + "#".join(parts)
     if len(sk.encode()) > _SORT_KEY_BYTES:
-        raise InvalidInput(
-            f"event_type, asset_id and event id together exceed {_SORT_KEY_BYTES - 32} bytes", field="asset_id"
-        )
+        problem = "the type of the event, the id of what it is about and its own id together exceed"
+        raise InvalidInput(f"{problem} {_SORT_KEY_BYTES - 32} bytes", field="asset_id")
     return sk
 
 
@@ -141,9 +140,18 @@ def event_id_sk(event_id: str) -> str:
 
 
 def parse_event_sk(sk: str) -> tuple[int, str, str, str]:
-    """Inverse of ``event_sk``: time in microseconds, event type, asset id, client's event id."""
-    _, time, event_type, asset_id, *rest = sk.split("#")
-    return int(time), unescape(event_type), unescape(asset_id), unescape(rest[0]) if rest else ""
+    """Inverse of ``event_sk``: time in microseconds, event type, asset id, client's event id. Raises EventCorrupt."""
+    try:
+        _, time, event_type, asset_id, *rest = sk.split("#")
+        [event_id] = rest or [""]
+        return int(time), unescape(event_type), unescape(asset_id), unescape(event_id)
+    except ValueError as error:
+        raise EventCorrupt("a row of the event log has a key that no event has") from error
+
+
+def is_log_position(sk: str) -> bool:
+    """Whether a text could be the sort key of a row of the event log, also of one that cannot be read."""
+    return sk.startswith(EVENT_PREFIX) and len(sk.encode()) <= _SORT_KEY_BYTES
 
 
 def is_user_pk(pk: str) -> bool:

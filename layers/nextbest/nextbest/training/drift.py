@@ -23,7 +23,7 @@ LARGEST_ERROR = 1.0 / 3.0
 _LIST_LENGTH = 10
 _MOST_USERS = 500
 _STANDARD_ERRORS = 3.0
-"""What may be luck is no drift."""
+"""What may be chance is not drift."""
 
 
 def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[str, float]]:
@@ -59,10 +59,10 @@ def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[s
 
 
 def has_drifted(counts: Mapping[str, float]) -> bool:
-    """Whether what came true is further from what was expected than a third of it, and than luck explains."""
+    """Whether what came true is further from what was expected than a third of it, and than chance explains."""
     expected, observed = counts["expected"], counts["observed"]
-    luck = _STANDARD_ERRORS * float(np.sqrt(max(expected, observed, 1.0)))
-    return abs(observed - expected) > max(LARGEST_ERROR * expected, luck)
+    chance = _STANDARD_ERRORS * float(np.sqrt(max(expected, observed, 1.0)))
+    return abs(observed - expected) > max(LARGEST_ERROR * expected, chance)
 
 
 def describe(drift: Mapping[str, Mapping[str, float]]) -> str:

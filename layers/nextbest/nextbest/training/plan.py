@@ -25,7 +25,7 @@ _LEAST_KERNELS = 2
 _LEAST_TUNING_HEAD, _LEAST_DENSE_LIMIT = 200, 500
 """Below these sizes a closed form costs next to nothing."""
 _VALIDATION_USERS = (200, 2_000)
-"""Fewer leave too much to luck; more cost time and change little."""
+"""Fewer leave too much to chance; more cost time and change little."""
 _VALIDATION_CELLS = 12_000_000
 """Users times actions of a validation: 48 MB a score matrix."""
 

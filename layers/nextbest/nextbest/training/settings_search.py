@@ -112,7 +112,7 @@ class SettingsSearch:
         if not self._validation.improves(self._total, after):
             return
         parts, value = [(Part(best.learner, best.weight), best.scores)], best.value
-        # Which kernel is the best is mostly luck of the window; the mean of two is the safer and often the better.
+        # Which kernel is the best is mostly chance; the mean of two is the safer and often the better.
         second = self._unlike()
         if second is not None:
             other = self._scores_of(second)

@@ -75,8 +75,11 @@ class SharedAssets:
         zero diagonal."""
         shifted = gram.astype(np.float64)
         diagonal = np.diag(shifted)
-        shifted[np.diag_indices_from(shifted)] += np.where(diagonal > 0.0, strength * diagonal, 1.0)
-        by_type = linalg.solve(shifted, product.astype(np.float64), assume_a="pos")
+        # Event types of long ago have inputs near zero: each is measured in its own size, or the system is singular.
+        unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        shifted *= unit[:, None] * unit[None, :]
+        shifted[np.diag_indices_from(shifted)] += np.where(diagonal > 0.0, strength, 1.0)
+        by_type = unit[:, None] * linalg.solve(shifted, unit[:, None] * product.astype(np.float64), assume_a="pos")
         if not allow_repeats:
             np.fill_diagonal(by_type, 0.0)
         rows, columns = self.pairs

@@ -19,7 +19,7 @@ WINDOW_SHARE = 0.1
 LARGEST_WINDOW_SHARE = 0.25
 """At most this share, so that enough is left to learn from; a longer horizon is cut off."""
 ENOUGH_USERS = 500
-"""Where fewer users came back in a window, luck decides between settings: earlier windows are added."""
+"""Where fewer users came back in a window, chance decides between settings: earlier windows are added."""
 MOST_WINDOWS = 3
 VISITS_PER_USER = 3
 """Visits validated of each user; more would give busy users all the rows (measured: ``docs/scoring.md``)."""

@@ -175,7 +175,7 @@ def inputs_of(table: EventTable, moments: Moments, kernel: Kernel) -> sparse.csr
 class InputReader:
     """``inputs_of`` for the same moments and many kernels: what no kernel changes is computed once.
 
-    Where that is large it is computed each time all the same, because it would hold memory for long.
+    Where that is large it is computed each time even so, because it would hold memory for long.
     """
 
     def __init__(self, table: EventTable, moments: Moments) -> None:

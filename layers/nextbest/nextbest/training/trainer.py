@@ -24,6 +24,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
+from nextbest.training.averages import with_averages
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import ModeDraft
 from nextbest.training.calibrate import NO_PAIRS, fit_calibration
@@ -104,6 +105,8 @@ def train(
         last_event_at=last_event_at,
         never_recommended=program.never_recommended,
         leads_to_first=leads_to_first(modes["discoveries"], table),
+        done_once=program.done_once,
+        event_type_order=program.event_type_order,
     )
 
 
@@ -166,7 +169,7 @@ class _Trainer:
             blend = refined[name].blend
             final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
             mode = build_mode(len(self.table.actions), blend.parts, final, calibrations[name])
-            modes[name] = with_pooled(mode, self.table, self.cuts[-1])
+            modes[name] = with_averages(with_pooled(mode, self.table, self.cuts[-1]), self.table, self.now)
             reports[name] = {
                 **self.report(tuner, draft, refined[name]),
                 "calibration_window_days": pairs.days,

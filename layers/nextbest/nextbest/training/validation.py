@@ -21,7 +21,7 @@ _KIND_WEIGHTS = np.array([2.0, 2.0, 1.0])
 to predict. The geometric mean weighs a tenth more of one against a tenth more of another."""
 _LEAST_LEVEL = 1e-3
 """Added to each NDCG before its logarithm, or the share of one user where that is more: where an NDCG is no larger, a
-tenth more of it is luck and must not count as much as a tenth more of what can be predicted."""
+tenth more of it is chance and must not count as much as a tenth more of what can be predicted."""
 _SMALLEST_GAIN = 2e-4
 """A smaller gain in NDCG is not worth a part, however certain it is."""
 _STANDARD_ERRORS = 1.5

@@ -13,6 +13,9 @@ DEFAULT = "$default"
 PERSONALIZE = "/personalize"
 """What the paths of Personalize's clients begin with."""
 
+USERS = "/users/"
+"""What precedes a user id in a path."""
+
 CONTROL_PLANE = f"{PERSONALIZE}/"
 """Where SDKs post the control plane. No route may end in a slash (template.yaml), so the default route serves it."""
 
@@ -50,11 +53,14 @@ def from_payload_v2(event: Mapping[str, Any]) -> Request:
 
     ``rawPath`` may begin with a named stage, with the base path of a custom domain, or with both, which are no part of
     the route. No member of the event names a base path, but the route's template shows which segments are the route's.
+
+    A path whose user id has a slash fits no route, and takes the default one; its parameters are left to whoever
+    serves that (``actionhub/manage.py``).
     """
     context, raw_path = event["requestContext"], event["rawPath"]
     method, route = context["http"]["method"], event.get("routeKey", DEFAULT)
     template = _template(route, method, raw_path)
-    prefix = _prefix(context, template, raw_path)
+    prefix = _prefix(context, template, method, raw_path)
     path = raw_path[len(prefix) :]
     return Request(
         method=method,
@@ -78,7 +84,7 @@ def _template(route_key: str, method: str, path: str) -> str:
     return template
 
 
-def _prefix(context: Mapping[str, Any], template: str, path: str) -> str:
+def _prefix(context: Mapping[str, Any], template: str, method: str, path: str) -> str:
     """What precedes the route's own path in ``path``."""
     stage = "" if context.get("stage", DEFAULT) == DEFAULT else f"/{context['stage']}"
     names, segments = template.split("/")[1:], path.split("/")[1:]
@@ -86,10 +92,18 @@ def _prefix(context: Mapping[str, Any], template: str, path: str) -> str:
     if names and start >= 0 and all(map(_fits, names, segments[start:])):
         prefix = "".join(f"/{segment}" for segment in segments[:start])
         # The API's own domain has no base path: anything else in front belongs to an id with slashes.
-        own_domain = context.get("domainName", "").startswith(f"{context.get('apiId')}.execute-api.")
-        if prefix in ("", stage) or not own_domain:
+        if prefix in ("", stage) or not _is_own_domain(context):
             return prefix
+    if not template and context.get("domainName") and not _is_own_domain(context):
+        base_path, _, rest = path.partition(USERS)
+        # Of a user without a slash the gateway would have found the route, if what is in front were a base path.
+        if rest.count("/") >= (1 if method == "DELETE" else 2):
+            return base_path
     return stage if path.startswith(f"{stage}/") else ""
+
+
+def _is_own_domain(context: Mapping[str, Any]) -> bool:
+    return bool(context.get("domainName", "").startswith(f"{context.get('apiId')}.execute-api."))
 
 
 def _fits(name: str, segment: str) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
+from nextbest.personalize.control.implicit import LATEST
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
-from nextbest.personalize.control.solution_versions import LATEST, find_version
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, owner_of
+from nextbest.personalize.control.solution_versions import find_version
+from nextbest.personalize.protocol.arns import CAMPAIGN, RECIPE_NAME, SOLUTION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
@@ -41,7 +42,7 @@ def _version(call: ControlCall, config: Mapping[str, Any], *, within: Incarnatio
 
     Raises InvalidInput for one that failed, InUse while it is being trained.
     """
-    CampaignSettings.read(config)
+    _check_config(config)
     arn = call.request["solutionVersionArn"]
     version = find_version(call, "solutionVersionArn", within=within)
     if config.get("syncWithLatestSolutionVersion") and not arn.endswith(f"/{LATEST}"):
@@ -53,6 +54,13 @@ def _version(call: ControlCall, config: Mapping[str, Any], *, within: Incarnatio
         problem = f"The solution version is in the state {version['status']}; a campaign needs an ACTIVE one"
         raise InvalidInput(problem, field="solutionVersionArn")
     return version
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    CampaignSettings.read(config)
+    if config.get("enableMetadataWithRecommendations"):
+        field = "campaignConfig.enableMetadataWithRecommendations"
+        raise InvalidInput(f"{field} is not supported by the recipe {RECIPE_NAME}", field=field)
 
 
 def _version_name(call: ControlCall, version: Resource) -> str:
@@ -76,9 +84,9 @@ def describe_campaign(call: ControlCall) -> Mapping[str, Any]:
 def list_campaigns(call: ControlCall) -> Mapping[str, Any]:
     solution = narrowed_to(call, SOLUTION, "solutionArn")
     matches = (
-        call.resources(CAMPAIGN, of=owner_of(solution), solution=solution["name"])
+        call.listed(CAMPAIGN, of=owner_of(solution), solution=solution["name"])
         if solution is not None
-        else call.resources(CAMPAIGN)
+        else call.listed(CAMPAIGN)
     )
     scope = solution["name"] if solution is not None else ""
     return page(call, matches, "campaigns", lambda row: _summary(call, row), scope=scope)
@@ -95,7 +103,7 @@ def update_campaign(call: ControlCall) -> Mapping[str, Any]:
             raise InvalidInput(problem, field="solutionVersionArn")
         changes |= {"solution": version["solution"], "version": _version_name(call, version)}
     else:
-        CampaignSettings.read(config)
+        _check_config(config)
     if "minProvisionedTPS" in call.request:
         changes["transactions_per_second"] = call.request["minProvisionedTPS"]
     call.change(CAMPAIGN, campaign, **changes, config=config, update=call.now)

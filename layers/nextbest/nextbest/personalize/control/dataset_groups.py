@@ -8,10 +8,11 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID
 from nextbest.domain.programs import Program, new_incarnation
-from nextbest.errors import AlreadyExists, Forbidden, InUse
+from nextbest.errors import AlreadyExists, Forbidden, InUse, InvalidInput
 from nextbest.logic.program_removal import remove_program
-from nextbest.logic.programs import opened_programs
 from nextbest.observability import logger
+from nextbest.personalize.control.implicit import dates_of
+from nextbest.personalize.control.recipes import refuse_domain
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowing, page
 from nextbest.personalize.datasets.removal import remove_tracking_ids
 from nextbest.personalize.datasets.sources import NOT_TAKEN, VIEWED
@@ -25,7 +26,7 @@ from nextbest.personalize.protocol.arns import (
     name_in,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
-from nextbest.store.base import ResourceKey
+from nextbest.store.base import ProgramState, ResourceKey
 
 # What must be deleted before a dataset group, in the order in which clean-up scripts delete.
 _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
@@ -33,26 +34,32 @@ _DEPENDENTS = (SOLUTION, EVENT_TRACKER, FILTER, DATASET)
 
 def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
+    refuse_domain(call)
+    if "kmsKeyArn" in call.request:
+        problem = "kmsKeyArn is not supported: the operator of this deployment chooses the key of all its data"
+        raise InvalidInput(problem, field="kmsKeyArn")
     arn = call.arn(DATASET_GROUP, name)
     opens = call.key.opens_every_program or call.key.incarnation_of(name) is not None
     if not (opens and call.key.allows(ADMIN)):
-        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every dataset group, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
     if not call.key.opens_every_program:  # it opens one that was deleted, and would not open the new one
-        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program")
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every dataset group")
     incarnation = new_incarnation(name, random=call.deployment.random)
     # Created first, so that the new program's datasets are never taken for implicit ones.
-    settings = {key: call.request[key] for key in ("roleArn", "kmsKeyArn", "domain") if key in call.request}
+    settings = {"roleArn": call.request["roleArn"]} if "roleArn" in call.request else {}
     call.create(DATASET_GROUP, name, incarnation, settings)
     try:
         never = (NOT_TAKEN, VIEWED)
-        call.store.create_program(Program(name, name, incarnation=incarnation, never_recommended=never))
+        call.store.create_program(
+            Program(name, name, incarnation=incarnation, never_recommended=never, created_at=call.now)
+        )
     except AlreadyExists as error:
         call.store.delete_resource(incarnation, DATASET_GROUP, name)
         raise taken from error
-    return {"datasetGroupArn": arn, "domain": call.request.get("domain")}
+    return {"datasetGroupArn": arn}
 
 
 def describe_dataset_group(call: ControlCall) -> Mapping[str, Any]:
@@ -105,28 +112,31 @@ def list_of_group(
 ) -> dict[str, Any]:
     """One page of the resources of a kind, of one dataset group where the request is narrowed to it."""
     program = group_narrowed_to(call)
-    matches = call.resources(kind, of=program.incarnation if program is not None else None)
+    matches = call.listed(kind, of=program.incarnation if program is not None else None)
     scope = program.program_id if program is not None else ""
     return page(call, matches, key, lambda row: render(call, row), scope=scope)
 
 
 def _group(call: ControlCall) -> Resource:
-    program = group_named(call, call.request["datasetGroupArn"])
-    return _of(program, call.store.resource(program.incarnation, DATASET_GROUP, program.program_id))
+    arn = call.request["datasetGroupArn"]
+    state = call.program(name_in(arn, DATASET_GROUP, field="datasetGroupArn"), arn=arn)
+    program = state.program
+    return _of(state, call.store.resource(program.incarnation, DATASET_GROUP, program.program_id))
 
 
 def _groups(call: ControlCall) -> Iterator[Resource]:
     """The dataset groups of all programs that the caller administers."""
-    programs = opened_programs(call.store, call.key) if call.key.allows(ADMIN) else []
-    keys = {ResourceKey(program.incarnation, DATASET_GROUP, program.program_id): program for program in programs}
+    states = call.states() if call.key.allows(ADMIN) else []
+    keys = {ResourceKey(state.program.incarnation, DATASET_GROUP, state.program.program_id): state for state in states}
     made = call.store.find_resources(keys)
-    return (_of(program, made.get(key)) for key, program in keys.items())
+    return (_of(state, made.get(key)) for key, state in keys.items())
 
 
-def _of(program: Program, group: Resource | None) -> Resource:
-    """The dataset group of a program; one that was created through ActionHub has none, which would record the time."""
+def _of(state: ProgramState, group: Resource | None) -> Resource:
+    """The dataset group of a program; one that was created through ActionHub has none, and the program's dates."""
+    program = state.program
     ids = {"name": program.program_id, "program_id": program.program_id, "incarnation": program.incarnation}
-    return group or {**ids, "created": 0.0, "updated": 0.0}
+    return group or {**ids, **dates_of(state)}
 
 
 def _render(call: ControlCall, group: Resource, *, with_settings: bool) -> dict[str, Any]:
@@ -136,8 +146,7 @@ def _render(call: ControlCall, group: Resource, *, with_settings: bool) -> dict[
         "status": ACTIVE,
         **dates(group),
     }
-    keys = ("domain", "roleArn", "kmsKeyArn") if with_settings else ("domain",)
-    return rendered | {key: group[key] for key in keys if key in group}
+    return rendered | ({"roleArn": group["roleArn"]} if with_settings and "roleArn" in group else {})
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.errors import InvalidInput, QuotaExceeded
+from nextbest.personalize.control.implicit import IMPLICIT
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL, readable_location
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
@@ -21,6 +22,9 @@ MAX_UNFINISHED = 5
 
 def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
+    if dataset.get(IMPLICIT):
+        problem = f"The dataset {call.request['datasetArn']} has no schema to import by: create the dataset first"
+        raise InvalidInput(problem, field="datasetArn")
     location = call.request["dataSource"].get("dataLocation", "")
     readable_location(call.store, call.deployment.import_rules, owner_of(dataset), location)
     if call.request.get("publishAttributionMetricsToS3"):
@@ -41,8 +45,9 @@ def create_dataset_import_job(call: ControlCall) -> Mapping[str, Any]:
         "status": CREATE_PENDING,
     }
     name = call.request["jobName"]
-    call.create(IMPORT_JOB, name, owner_of(dataset), members)
-    call.deployment.start_import(owner_of(dataset), name)
+    job = call.create(IMPORT_JOB, name, owner_of(dataset), members)
+    with call.kept_if_started(IMPORT_JOB, job):
+        call.deployment.start_import(owner_of(dataset), name)
     return {"datasetImportJobArn": call.arn(IMPORT_JOB, name)}
 
 

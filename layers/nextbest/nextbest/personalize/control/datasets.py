@@ -15,7 +15,6 @@ from nextbest.personalize.control.solution_versions import unfinished_version
 from nextbest.personalize.datasets.removal import clear_dataset, remove_tracking_id
 from nextbest.personalize.datasets.schema import (
     ACTION_INTERACTIONS,
-    ACTIONS,
     DATASET_TYPES,
     INTERACTIONS,
     ITEMS,
@@ -42,9 +41,6 @@ def create_dataset(call: ControlCall) -> Mapping[str, Any]:
     dataset_type = dataset_type_named(call.request["datasetType"])
     if dataset_type is None:
         raise InvalidInput(f"The datasetType must be one of {', '.join(DATASET_TYPES)}", field="datasetType")
-    group = call.store.resource(program.incarnation, DATASET_GROUP, program.program_id)
-    if group is not None and group.get("domain") and dataset_type in (ACTIONS, ACTION_INTERACTIONS):
-        raise InvalidInput("Datasets of actions are not allowed in a Domain dataset group", field="datasetType")
     schema = _schema_for(call, dataset_type, program.incarnation)
     tracking_id = new_tracking_id(call) if dataset_type == ACTION_INTERACTIONS else None
     members = {
@@ -104,6 +100,7 @@ def list_datasets(call: ControlCall) -> Mapping[str, Any]:
 
 def update_dataset(call: ControlCall) -> Mapping[str, Any]:
     dataset = call.find(DATASET, "datasetArn")
+    call.require_stored(DATASET, dataset)
     if dataset["dataset_type"] not in (ITEMS, USERS):
         raise InvalidInput(
             f"The schema of a dataset of type {dataset['dataset_type']} cannot change", field="schemaArn"
@@ -123,6 +120,7 @@ def update_dataset(call: ControlCall) -> Mapping[str, Any]:
 def delete_dataset(call: ControlCall) -> None:
     """Remove a dataset with its data. Its filters and event trackers must be deleted first (section 8.3)."""
     dataset = call.find(DATASET, "datasetArn")
+    call.require_stored(DATASET, dataset)
     owner = owner_of(dataset)
     blocking = [FILTER, EVENT_TRACKER] if dataset["dataset_type"] == INTERACTIONS else [FILTER]
     for kind in blocking:

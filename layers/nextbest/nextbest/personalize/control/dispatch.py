@@ -51,7 +51,7 @@ OPERATIONS: dict[str, Operation] = {
     **tags.OPERATIONS,
 }
 CURRENT_SECRET_ONLY = frozenset({"CreateDatasetGroup", "DeleteDatasetGroup"})
-"""Operations that create or delete programs, whose effects would outlive the secret of before a rotation."""
+"""Operations that create or delete programs, whose effects would outlive a secret that was rotated."""
 
 
 class ControlPlaneEndpoints(PersonalizeEndpoints):

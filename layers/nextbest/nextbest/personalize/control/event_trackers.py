@@ -53,6 +53,7 @@ def list_event_trackers(call: ControlCall) -> Mapping[str, Any]:
 
 def delete_event_tracker(call: ControlCall) -> None:
     tracker = call.find(EVENT_TRACKER, "eventTrackerArn")
+    call.require_stored(EVENT_TRACKER, tracker)
     remove_tracking_id(call.store, tracker["tracking_id"])
     call.delete(EVENT_TRACKER, tracker)
 

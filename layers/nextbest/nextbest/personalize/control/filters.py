@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.domain.programs import Program
-from nextbest.filters import BoundFilter, Dataset, Schema, bind, check_dataset_group, parse
+from nextbest.filters import Dataset, Schema, bind, check_dataset_group, parse
+from nextbest.filters.stored import bind_stored, schema_to_json
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
-from nextbest.personalize.datasets.filter_fields import schema_from_json, schema_to_json
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
 from nextbest.personalize.protocol.statuses import ACTIVE
@@ -28,14 +28,10 @@ def create_filter(call: ControlCall) -> Mapping[str, Any]:
     name = call.request["name"]
     call.require_free(FILTER, name, [program.incarnation])
     bound = bind(parse(expression), _schema_of(call, program))
-    check_dataset_group([bound, *(_bound(other) for other in call.resources(FILTER, of=program.incarnation))])
+    check_dataset_group([bound, *(bind_stored(other) for other in call.resources(FILTER, of=program.incarnation))])
     members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
     call.add(FILTER, name, program.incarnation, members)
     return {"filterArn": call.arn(FILTER, name)}
-
-
-def _bound(resource: Resource) -> BoundFilter:
-    return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
 
 
 def _schema_of(call: ControlCall, program: Program) -> Schema:
@@ -52,8 +48,7 @@ def _schema_of(call: ControlCall, program: Program) -> Schema:
     }
     if call.store.resource(program.incarnation, DATASET_GROUP, program.program_id) is not None:
         return Schema.declared(declared)
-    assets = [asset for asset in call.store.assets(program.incarnation) if asset.fields]
-    implicit = Schema.observed(assets) if assets else Schema.undeclared()
+    implicit = Schema.implicit(call.store.assets(program.incarnation))
     return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 
 

@@ -56,9 +56,21 @@ def describe_feature_transformation(call: ControlCall) -> Mapping[str, Any]:
 
 
 def require_recipe(arn: str) -> None:
-    """Raise NotFound for any other recipe."""
-    if name_in(arn, RECIPE, field="recipeArn") != RECIPE_NAME:
-        raise missing(arn)
+    """Raise InvalidInput for any other recipe."""
+    name = name_in(arn, RECIPE, field="recipeArn")
+    if name != RECIPE_NAME:
+        problem = f"The recipe {name} is not supported: this service recommends actions, with {RECIPE_NAME} alone"
+        raise InvalidInput(problem, field="recipeArn")
+
+
+def refuse_domain(call: ControlCall) -> None:
+    """Raise InvalidInput for a request that names a domain: it would be for recipes of items."""
+    if "domain" in call.request:
+        raise InvalidInput(
+            f"The domain {call.request['domain']} is not supported: Domain dataset groups recommend items, and this "
+            f"service recommends actions, with {RECIPE_NAME} alone; leave domain out",
+            field="domain",
+        )
 
 
 def optimization_period_days(call: ControlCall, parameters: Mapping[str, str]) -> int:

@@ -18,8 +18,9 @@ from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
-from nextbest.errors import AlreadyExists, InvalidInput, NotFound, QuotaExceeded
+from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
+from nextbest.personalize.control.implicit import IMPLICIT, IMPLICIT_KINDS, implicit_resources
 from nextbest.personalize.protocol.arns import (
     CAMPAIGN,
     DATASET,
@@ -87,15 +88,25 @@ class ControlCall:
         named = list(dict.fromkeys(self.key.programs))
         return named or [program.incarnation for program in self.store.list_programs()]
 
+    def states(self, programs: Sequence[Incarnation] | None = None) -> list[ProgramState]:
+        """The states of ``programs``, or of all that the caller administers, as far as they are there."""
+        owners = self.programs() if programs is None else programs
+        states = self.store.program_states(map(program_id_of, owners))
+        return [state for state in states if self.key.opens(state.program.incarnation)]
+
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
         return open_program(self.store, self.key, program_id, ADMIN, hidden=missing(arn))
 
     def present(self, program_id: str) -> Incarnation | None:
         """The present incarnation of a program, where the key names it or opens every program."""
+        state = self._present_state(program_id)
+        return state.program.incarnation if state is not None else None
+
+    def _present_state(self, program_id: str) -> ProgramState | None:
         opened = self.key.opens_every_program or self.key.incarnation_of(program_id) is not None
         state = self.store.program_state(program_id) if opened and PROGRAM_ID.fullmatch(program_id) else None
-        return state.program.incarnation if state is not None and self.key.opens(state.program.incarnation) else None
+        return state if state is not None and self.key.opens(state.program.incarnation) else None
 
     def find(self, kind: str, member: str) -> Resource:
         """The resource whose ARN was given as ``member``. Raises InvalidInput, NotFound, Forbidden."""
@@ -123,7 +134,18 @@ class ControlCall:
         return as_of(resource, self.now)
 
     def _matches(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
-        """The resources of this name that the caller may mean."""
+        """The resources of this name that the caller may mean; where there are none, what a program implicitly has."""
+        return self._stored(kind, name, within) or self._implicit(kind, name)
+
+    def _implicit(self, kind: str, name: str) -> list[Resource]:
+        state = self._present_state(_namesake(name)) if kind in IMPLICIT_KINDS else None
+        if state is None:
+            return []
+        stored = list(self.store.list_resources([state.program.incarnation], kind))
+        resources = implicit_resources(self.store, state, kind, stored)
+        return [resource for resource in resources if resource["name"] == name]
+
+    def _stored(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
         if not self.key.opens_every_program:
             return self.resources_named(kind, name, self.key.programs)
         # The likeliest first: looking through all programs takes reads for each.
@@ -146,6 +168,21 @@ class ControlCall:
         for resource in self.store.list_resources(programs, kind):
             if all(resource.get(name) == value for name, value in criteria.items()):
                 yield as_of(resource, self.now)
+
+    def listed(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
+        """All resources of ``kind`` as ``resources`` gives them, with those that the programs implicitly have."""
+        if kind not in IMPLICIT_KINDS:
+            yield from self.resources(kind, of=of, **criteria)
+            return
+        programs = self.programs() if of is None else [of] if self._administers(of) else []
+        stored: dict[Incarnation, list[Resource]] = {program: [] for program in programs}
+        for resource in self.store.list_resources(programs, kind):
+            stored[owner_of(resource)].append(as_of(resource, self.now))
+        for state in self.states(programs):
+            own = stored.get(state.program.incarnation, [])
+            for resource in (*own, *implicit_resources(self.store, state, kind, own)):
+                if all(resource.get(name) == value for name, value in criteria.items()):
+                    yield resource
 
     def _administers(self, incarnation: Incarnation) -> bool:
         return self.key.opens(incarnation) and self.key.allows(ADMIN)
@@ -190,14 +227,33 @@ class ControlCall:
         return AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.")
 
     def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
-        """Store a resource with some members changed."""
+        """Store a resource with some members changed. Raises InUse for an implicit one."""
+        self.require_stored(kind, resource)
         changed = {**resource, **members, "updated": self.now}
         self.store.put_resource(owner_of(resource), kind, resource["name"], changed)
         return changed
 
+    @contextmanager
+    def kept_if_started(self, kind: str, resource: Resource) -> Iterator[None]:
+        """Remove a new resource where the body, which starts the work on it, fails: the call may be sent again."""
+        is_started = False
+        try:
+            yield
+            is_started = True
+        finally:
+            if not is_started:
+                self.delete(kind, resource)
+
     def delete(self, kind: str, resource: Resource) -> None:
-        """Remove a resource. Raises NotFound."""
+        """Remove a resource. Raises NotFound, InUse for an implicit one."""
+        self.require_stored(kind, resource)
         self.store.delete_resource(owner_of(resource), kind, resource["name"])
+
+    def require_stored(self, kind: str, resource: Resource) -> None:
+        """Raise InUse for a resource that a dataset group implicitly has."""
+        if resource.get(IMPLICIT):
+            arn, group = self.arn(kind, resource["name"]), self.arn(DATASET_GROUP, resource["program_id"])
+            raise InUse(f"{arn} comes with the dataset group {group}: it cannot be changed, and is deleted with it")
 
 
 def _namesake(name: str) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import Forbidden, InUse, InvalidInput
+from nextbest.errors import Forbidden, InUse
+from nextbest.personalize.control.implicit import IMPLICIT, schema_text
+from nextbest.personalize.control.recipes import refuse_domain
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.datasets.schema import parse_schema
 from nextbest.personalize.protocol.arns import DATASET, SCHEMA, missing, name_in, owner_of
@@ -20,14 +22,12 @@ from nextbest.store.base import DEPLOYMENT
 
 def create_schema(call: ControlCall) -> Mapping[str, Any]:
     _require_admin(call)
+    refuse_domain(call)
     dataset_type, schema = parse_schema(call.request["schema"])
-    if "domain" in call.request and dataset_type.startswith("ACTION"):
-        raise InvalidInput("Schemas for actions cannot belong to a domain", field="domain")
     members = {
         "schema": call.request["schema"],
         "dataset_type": dataset_type,
         "fields": schema.to_json(),
-        "domain": call.request.get("domain"),
     }
     name, owners = call.request["name"], _owners(call)
     call.require_free(SCHEMA, name, owners)
@@ -37,13 +37,23 @@ def create_schema(call: ControlCall) -> Mapping[str, Any]:
 
 
 def describe_schema(call: ControlCall) -> Mapping[str, Any]:
-    schema = schema_named(call, call.request["schemaArn"])
+    arn = call.request["schemaArn"]
+    name = name_in(arn, SCHEMA, field="schemaArn")
+    if "/" in name:  # that of an implicit dataset, which is named like it
+        dataset = call.find_named(DATASET, name, arn)
+        if not dataset.get(IMPLICIT):
+            raise missing(arn)
+        program = call.program(dataset["program_id"], arn=arn).program
+        text = schema_text(call.store, program, dataset["dataset_type"])
+        return {"schema": {**_summary(call, dataset), "schema": text}}
+    schema = schema_named(call, arn)
     return {"schema": {**_summary(call, schema), "schema": schema["schema"]}}
 
 
 def list_schemas(call: ControlCall) -> Mapping[str, Any]:
     _require_admin(call)
     by_name = {row["name"]: row for row in call.store.list_resources(_owners(call), SCHEMA)}
+    by_name |= {row["name"]: row for row in call.listed(DATASET) if row.get(IMPLICIT)}
     return page(call, by_name.values(), "schemas", lambda row: _summary(call, row))
 
 
@@ -89,8 +99,7 @@ def _require_admin(call: ControlCall) -> None:
 
 
 def _summary(call: ControlCall, schema: Resource) -> dict[str, Any]:
-    domain = {"domain": schema["domain"]} if schema["domain"] else {}
-    return {"name": schema["name"], "schemaArn": call.arn(SCHEMA, schema["name"]), **domain, **dates(schema)}
+    return {"name": schema["name"], "schemaArn": call.arn(SCHEMA, schema["name"]), **dates(schema)}
 
 
 OPERATIONS: dict[str, Operation] = {

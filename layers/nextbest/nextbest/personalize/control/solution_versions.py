@@ -1,6 +1,7 @@
 """Solution versions: each is one rebase of the program (docs/contracts/personalize.md, section 8.3).
 
 A version is PENDING until its rebase begins, IN_PROGRESS while it runs, and then ACTIVE or FAILED with the reason.
+Rebases that were not started here are versions too (``jobs/training.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, InvalidInput
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
+from nextbest.personalize.control.implicit import LATEST
+from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page, tags_of
+from nextbest.personalize.jobs.training_plan import FULL, MANUAL, new_version
 from nextbest.personalize.protocol.arns import (
     DATASET_GROUP,
     RECIPE,
@@ -31,8 +34,6 @@ from nextbest.personalize.protocol.statuses import (
     UNFINISHED,
 )
 
-LATEST = "$LATEST"
-FULL = "FULL"
 UPDATE = "UPDATE"
 
 
@@ -46,19 +47,15 @@ def create_solution_version(call: ControlCall) -> Mapping[str, Any]:
         raise InUse(f"The dataset group is being trained already: {busy}")
     state = call.program(solution["program_id"], arn=call.request["solutionArn"])
     name = f"{solution['name']}/{call.deployment.random.getrandbits(32):08x}"
-    members = {
-        "solution": solution["name"],
-        "version_name": call.request.get("name"),
-        "mode": mode,
-        "config": solution["config"],
-        "flags": solution["flags"],
-        "event_type": solution["event_type"],
-        "status": CREATE_PENDING,
-    }
-    call.create(VERSION, name, state.program.incarnation, members)
+    members = {"version_name": call.request.get("name"), "mode": mode, "status": CREATE_PENDING}
+    fields = new_version(solution, name, training_type=MANUAL, now=call.now, **members)
+    fields["tags"] = tags_of(call.request.get("tags", []))
+    version = call.create(VERSION, name, state.program.incarnation, fields)
     # The horizon of probabilities is the program's, and this training is the first to use the solution's.
-    call.store.update_program(replace(state.program, horizon_days=solution["period_days"]))
-    call.deployment.start_rebase(state.program.incarnation, name)
+    horizon_days = solution["period_days"]
+    call.store.change_program(state.program.incarnation, lambda program: replace(program, horizon_days=horizon_days))
+    with call.kept_if_started(VERSION, version):
+        call.deployment.start_rebase(state.program.incarnation, name)
     return {"solutionVersionArn": call.arn(SOLUTION, name)}
 
 
@@ -135,9 +132,12 @@ def latest_version(call: ControlCall, solution: Resource) -> Resource | None:
 
 
 def unfinished_version(call: ControlCall, owner: Incarnation, **criteria: str) -> str | None:
-    """The ARN of a version of a program that is waiting or being trained."""
+    """The ARN of a version of a program that a client created and that is waiting or being trained.
+
+    Rebases that nobody created a version for block nothing: they can run beside others.
+    """
     rows = call.resources(VERSION, of=owner, **criteria)
-    busy = next((row for row in rows if row["status"] in BUSY), None)
+    busy = next((row for row in rows if row["status"] in BUSY and not row.get("by_rebase")), None)
     return call.arn(SOLUTION, busy["name"]) if busy is not None else None
 
 
@@ -147,7 +147,7 @@ def version_summary(call: ControlCall, version: Resource) -> dict[str, Any]:
         "solutionVersionArn": call.arn(SOLUTION, version["name"]),
         "status": version["status"],
         "trainingMode": version["mode"],
-        "trainingType": "MANUAL",
+        "trainingType": version.get("training_type", MANUAL),
         **failure,
         **dates(version),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
+from nextbest.personalize.control.implicit import IMPLICIT, is_dataset_group
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.control.solution_versions import (
@@ -16,6 +17,8 @@ from nextbest.personalize.control.solution_versions import (
     versions_of,
 )
 from nextbest.personalize.datasets.event_types import action_event_type
+from nextbest.personalize.datasets.sources import TAKEN
+from nextbest.personalize.jobs.training_plan import check_training_interval
 from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION, owner_of
 from nextbest.personalize.protocol.statuses import ACTIVE
 
@@ -41,7 +44,7 @@ def create_solution(call: ControlCall) -> Mapping[str, Any]:
         "flags": {
             "performHPO": False,
             "performAutoML": False,
-            "performIncrementalUpdate": call.request.get("performIncrementalUpdate", False),
+            "performIncrementalUpdate": False,
         },
         "auto_training": call.request.get("performAutoTraining", True),
         "event_type": call.request.get("eventType"),
@@ -51,12 +54,17 @@ def create_solution(call: ControlCall) -> Mapping[str, Any]:
 
 
 def refuse_other_recipes(request: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for settings that belong to other recipes, and for event types that no action has."""
-    members = [flag for flag in ("performHPO", "performAutoML") if request.get(flag)]
+    """Raise InvalidInput for what no training of this recipe would heed: settings of others, other event types, and
+    schedules that AWS does not have."""
+    flags = ("performHPO", "performAutoML", "performIncrementalUpdate")
+    members = [flag for flag in flags if request.get(flag)]
     for config in ("solutionConfig", "solutionUpdateConfig"):
-        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in request.get(config, {})]
-    if "eventType" in request:
-        action_event_type(request["eventType"], path="eventType")
+        settings = request.get(config, {})
+        members += [f"{config}.{name}" for name in OF_OTHER_RECIPES if name in settings]
+        check_training_interval(settings, field=f"{config}.autoTrainingConfig.schedulingExpression")
+    if "eventType" in request and action_event_type(request["eventType"], path="eventType") != TAKEN:
+        problem = f"The eventType is '{request['eventType']}'; a solution predicts which actions are Taken"
+        raise InvalidInput(problem, field="eventType")
     if members:
         raise InvalidInput(f"{members[0]} is not supported by the recipe {RECIPE_NAME}", field=members[0])
 
@@ -96,13 +104,12 @@ def update_solution(call: ControlCall) -> Mapping[str, Any]:
         raise InvalidInput("Nothing to update was given")
     moment = round(call.now, 3)
     update = {**changes, "status": ACTIVE, "creationDateTime": moment, "lastUpdatedDateTime": moment}
-    incremental = changes.get("performIncrementalUpdate", solution["flags"]["performIncrementalUpdate"])
     call.change(
         SOLUTION,
         solution,
         update=update,
         auto_training=changes.get("performAutoTraining", solution["auto_training"]),
-        flags={**solution["flags"], "performIncrementalUpdate": incremental},
+        flags={**solution["flags"], "performIncrementalUpdate": False},
         config={**solution["config"], **changes.get("solutionUpdateConfig", {})},
     )
     return {"solutionArn": call.arn(SOLUTION, solution["name"])}
@@ -112,6 +119,11 @@ def delete_solution(call: ControlCall) -> None:
     """Campaigns go first. The versions go with the solution; the program's model stays in service."""
     solution = call.find(SOLUTION, "solutionArn")
     owner, name = owner_of(solution), solution["name"]
+    # A dataset group without a solution has one for as long as it has versions that rebases made.
+    program = call.program(solution["program_id"], arn=call.request["solutionArn"]).program
+    made_by_rebases = solution.get(IMPLICIT) and is_dataset_group(call.store, program)
+    if not made_by_rebases:
+        call.require_stored(SOLUTION, solution)
     campaign = next(call.resources(CAMPAIGN, of=owner, solution=name), None)
     if campaign is not None:
         raise InUse(f"The solution cannot be deleted before {call.arn(CAMPAIGN, campaign['name'])}")
@@ -120,7 +132,8 @@ def delete_solution(call: ControlCall) -> None:
         raise InUse(f"The solution cannot be deleted while {busy} is trained")
     for version in list(versions_of(call, solution)):
         call.delete(VERSION, version)
-    call.delete(SOLUTION, solution)
+    if not made_by_rebases:
+        call.delete(SOLUTION, solution)
 
 
 def _summary(call: ControlCall, solution: Resource) -> dict[str, Any]:

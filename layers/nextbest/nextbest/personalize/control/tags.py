@@ -51,7 +51,10 @@ def _find(call: ControlCall) -> tuple[str, Resource]:
     if kind not in _TAGGED:
         raise missing(call.request["resourceArn"])
     kind = VERSION if kind == SOLUTION and "/" in name else kind
-    return kind, call.find_named(kind, name, call.request["resourceArn"])
+    resource = call.find_named(kind, name, call.request["resourceArn"])
+    if "tags" not in resource:  # nobody created it
+        raise missing(call.request["resourceArn"])
+    return kind, resource
 
 
 OPERATIONS: dict[str, Operation] = {

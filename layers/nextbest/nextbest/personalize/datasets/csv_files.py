@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from nextbest.domain.assets import FieldValue
-from nextbest.domain.events import LATEST_TIMESTAMP_US, MICROSECONDS, Event
-from nextbest.errors import InvalidInput
+from nextbest.domain.events import MICROSECONDS, Event
+from nextbest.domain.ids import check_id
+from nextbest.domain.times import parse_seconds
+from nextbest.errors import InvalidInput, InvalidTime
 from nextbest.personalize.datasets.event_types import action_event_type
+from nextbest.personalize.datasets.item_event_types import item_event_type
 from nextbest.personalize.datasets.properties import field_name
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, TYPES, USERS, DatasetSchema
+from nextbest.personalize.protocol.ids import MAX_ID_CHARACTERS
 from nextbest.store.keys import event_sk
 
-MAX_ID_CHARACTERS = 256
 DEFAULT_ITEM_EVENT = "interaction"
 """The event type of item interactions that come without one."""
 
@@ -32,6 +35,7 @@ MAX_ASSET_BYTES = 300_000
 """Of the values of a user or an asset: DynamoDB takes 400 KB an item, which holds more than these."""
 
 _MAX_REASON_CHARACTERS = 400
+_INTERACTION_IDS = ("USER_ID", "ITEM_ID", "ACTION_ID", "EVENT_TYPE", "RECOMMENDATION_ID")
 
 Row = Mapping[str, FieldValue]
 
@@ -79,8 +83,10 @@ class _Lines:
         return line
 
 
-def read_rows(name: str, text: TextIO, schema: DatasetSchema, dataset_type: str) -> Iterator[Row | RefusedRow]:
-    """The rows of one file, typed by the schema, under upper-case names.
+def read_rows(
+    name: str, text: TextIO, schema: DatasetSchema, dataset_type: str, *, now: float
+) -> Iterator[Row | RefusedRow]:
+    """The rows of one file, typed by the schema, under upper-case names. ``now`` is in seconds since 1970.
 
     Raises InvalidInput for a file that is no CSV in UTF-8, whose header lacks columns of the schema, or that has an
     overlong row. Columns the schema does not have are left out. Reads no more than a row at once.
@@ -96,8 +102,8 @@ def read_rows(name: str, text: TextIO, schema: DatasetSchema, dataset_type: str)
         lines.begin_row()
         for cells in reader:
             lines.begin_row()
-            if cells:  # a blank line is no row
-                yield _row(name, reader.line_num, cells, len(header), places, schema, dataset_type)
+            if cells:  # a blank line is not a row
+                yield _row(name, reader.line_num, cells, len(header), places, schema, dataset_type, now)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name} is not valid UTF-8") from error
     except csv.Error as error:
@@ -121,16 +127,18 @@ def _row(
     places: Mapping[str, int],
     schema: DatasetSchema,
     dataset_type: str,
+    now: float,
 ) -> Row | RefusedRow:
     if len(cells) != width:
         return RefusedRow(name, line, f"it has {len(cells)} columns; the header has {width}")
     try:
         # An empty cell is null, also in a column of strings.
         row = {field_name(field): field.read(cells[places[field.name]] or None) for field in schema.fields}
-        for id_name in TYPES[dataset_type].id_names:
-            _check_id(id_name, row[id_name])
-        if dataset_type in (ACTION_INTERACTIONS, INTERACTIONS):
-            _check_time(row["TIMESTAMP"])
+        are_interactions = dataset_type in (ACTION_INTERACTIONS, INTERACTIONS)
+        id_names = _INTERACTION_IDS if are_interactions else TYPES[dataset_type].id_names
+        row |= {id_name: _id(id_name, row[id_name]) for id_name in id_names if row.get(id_name) is not None}
+        if are_interactions:
+            _check_time(row["TIMESTAMP"], now)
             event_sk(event_of(row, dataset_type, ""))
         else:
             _check_size(row, MAX_USER_BYTES if dataset_type == USERS else MAX_ASSET_BYTES)
@@ -139,14 +147,20 @@ def _row(
     return row
 
 
-def _check_id(name: str, value: FieldValue) -> None:
-    if isinstance(value, str) and len(value) > MAX_ID_CHARACTERS:
+def _id(name: str, value: FieldValue) -> str:
+    text = str(value)
+    if len(text) > MAX_ID_CHARACTERS:
         raise InvalidInput(f"Length cannot be more than {MAX_ID_CHARACTERS} characters for {name}")
+    return check_id(text, max_characters=MAX_ID_CHARACTERS, field=name)
 
 
-def _check_time(value: FieldValue) -> None:
-    if not isinstance(value, int) or not 0 <= value <= LATEST_TIMESTAMP_US // MICROSECONDS:
-        raise InvalidInput("TIMESTAMP must be in seconds (not milliseconds) since 1970")
+def _check_time(value: FieldValue, now: float) -> None:
+    assert isinstance(value, int)
+    try:
+        parse_seconds(value, now=now)
+    except InvalidTime as error:
+        problem = f"TIMESTAMP must be in seconds (not milliseconds) since 1970: it {error.problem}"
+        raise InvalidInput(problem) from error
 
 
 def _check_size(row: Row, most: int) -> None:
@@ -155,9 +169,9 @@ def _check_size(row: Row, most: int) -> None:
         raise InvalidInput(f"its values have {stored:,} bytes; at most {most:,} can be stored")
 
 
-def item_event_type(row: Row) -> str:
+def item_event_type_of(row: Row) -> str:
     """The event type in a row of item interactions, which need not have one."""
-    return str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT)
+    return item_event_type(str(row.get("EVENT_TYPE") or DEFAULT_ITEM_EVENT))
 
 
 def event_of(row: Row, dataset_type: str, source: str) -> Event:
@@ -168,8 +182,14 @@ def event_of(row: Row, dataset_type: str, source: str) -> Event:
     return Event(
         user_id=str(row["USER_ID"]),
         timestamp_us=timestamp * MICROSECONDS,
-        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type(row),
+        event_type=action_event_type(str(row["EVENT_TYPE"]), path="EVENT_TYPE") if actions else item_event_type_of(row),
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),
+        event_value=None if actions else _value_of(row),
     )
+
+
+def _value_of(row: Row) -> float | None:
+    value = row.get("EVENT_VALUE")
+    return value if isinstance(value, int | float) else None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from nextbest.errors import InvalidInput
-from nextbest.personalize.datasets.sources import NOT_TAKEN, TAKEN, VIEWED
-
-EVENT_TYPES = (TAKEN, NOT_TAKEN, VIEWED)
+from nextbest.personalize.datasets.sources import EVENT_TYPES
 
 
 def action_event_type(text: str, *, path: str) -> str:

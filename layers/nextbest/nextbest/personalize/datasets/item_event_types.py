@@ -9,7 +9,7 @@ from typing import Any
 
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import QuotaExceeded
-from nextbest.personalize.datasets.sources import TAKEN
+from nextbest.personalize.datasets.sources import EVENT_TYPES
 from nextbest.store.base import ConfigurationStore
 
 ITEM_EVENTS = ("item-event-types", "all")
@@ -18,6 +18,11 @@ ITEM_EVENTS = ("item-event-types", "all")
 MAX_EVENT_TYPES = 1000
 MAX_EVENT_TYPE_BYTES = 300_000
 """Of all of a program's together, as JSON: DynamoDB takes 400 KB an item."""
+
+
+def item_event_type(text: str) -> str:
+    """The type under which an event about an item is stored: TAKEN, NOT_TAKEN and VIEWED are of actions alone."""
+    return f"ITEM_{text}" if text in EVENT_TYPES else text
 
 
 def item_event_types(store: ConfigurationStore, incarnation: Incarnation) -> frozenset[str]:
@@ -31,7 +36,7 @@ def types_in(resource: Mapping[str, Any] | None) -> frozenset[str]:
 
 
 def remember_item_events(store: ConfigurationStore, incarnation: Incarnation, event_types: AbstractSet[str]) -> None:
-    """Add event types, except TAKEN, which is always an action's. Raises QuotaExceeded.
+    """Add event types, as ``item_event_type`` has them. Raises QuotaExceeded.
 
     Of two concurrent writers one may be overwritten; the next event of the lost type adds it again.
     """
@@ -42,8 +47,8 @@ def remember_item_events(store: ConfigurationStore, incarnation: Incarnation, ev
 
 
 def with_event_types(known: frozenset[str], event_types: AbstractSet[str]) -> frozenset[str]:
-    """``known`` and more event types, except TAKEN. Raises QuotaExceeded for more than a program may have."""
-    current = known | (event_types - {TAKEN})
+    """``known`` and more event types. Raises QuotaExceeded for more than a program may have."""
+    current = known | event_types
     if current == known:
         return known
     size_bytes = len(json.dumps(sorted(current), ensure_ascii=False).encode())

@@ -42,6 +42,20 @@ def read_properties(text: str | None, *, path: str) -> dict[str, Any]:
     return properties
 
 
+def take_members(properties: dict[str, Any], schema: DatasetSchema, *, path: str) -> dict[str, FieldValue]:
+    """Take the fields of ``schema`` out of ``properties``, in any spelling; their values by the schema's own names.
+
+    Those that are null are left out. Raises InvalidInput for values of the wrong type.
+    """
+    taken: dict[str, FieldValue] = {}
+    for key in list(properties):
+        field = schema.field(key)
+        if field is not None:
+            _, value = _read(key, properties.pop(key), schema, path=path)
+            taken[field.name] = value
+    return {name: value for name, value in taken.items() if value is not None}
+
+
 def check_event_properties(properties: Mapping[str, Any], schema: DatasetSchema | None, *, path: str) -> None:
     """Raise InvalidInput for reserved keys, keys the schema lacks, and values of the wrong type."""
     for key, value in properties.items():
@@ -64,7 +78,7 @@ def fields_of(properties: Mapping[str, Any], schema: DatasetSchema | None, *, pa
 
 
 def _read(key: str, value: Any, schema: DatasetSchema | None, *, path: str) -> tuple[str, FieldValue]:
-    field = schema.field(key) if schema is not None else _undeclared(key, value)
+    field = schema.field(key) if schema is not None else undeclared_field(key, value)
     if field is None:
         raise InvalidInput(f"'{path}' holds the key {key}, which the dataset's schema does not have", field=path)
     try:
@@ -79,7 +93,7 @@ def field_name(field: SchemaField) -> str:
     return ALIASES.get(upper, upper)
 
 
-def _undeclared(key: str, value: Any) -> SchemaField:
+def undeclared_field(key: str, value: Any) -> SchemaField:
     """The field of a dataset without a schema: reserved names have their own types, others the type of their value."""
     name = _WORD.sub("_", key).upper()
     name = ALIASES.get(name, name)

@@ -11,7 +11,7 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import NotFound
 from nextbest.personalize.datasets.item_event_types import item_event_types
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS
-from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, ITEM_ID, SOURCE
+from nextbest.personalize.datasets.sources import ANONYMOUS, BULK_SOURCE, SOURCE, is_action, is_item
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID
 from nextbest.personalize.protocol.arns import DATASET, EVENT_TRACKER
 from nextbest.store.base import DEPLOYMENT, ConfigurationStore
@@ -29,8 +29,8 @@ def is_of(dataset_type: str, item_types: frozenset[str]) -> Callable[[Event], bo
 
 
 def is_in(dataset_type: str) -> Callable[[Asset], bool]:
-    """Whether an asset belongs to a dataset: items to one, all others to the other."""
-    return lambda asset: (ITEM_ID in asset.fields) == (dataset_type == ITEMS)
+    """Whether an asset belongs to a dataset: of items or of actions. What ActionHub alone put is in none."""
+    return is_item if dataset_type == ITEMS else is_action
 
 
 def remove_tracking_ids(store: ConfigurationStore, incarnation: Incarnation) -> int:

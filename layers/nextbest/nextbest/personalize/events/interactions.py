@@ -12,22 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
-from nextbest.domain.events import FUTURE_SKEW_SECONDS, Event, to_microseconds
+from nextbest.domain.events import Event
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
-from nextbest.personalize.datasets.item_event_types import remember_item_events
-from nextbest.personalize.datasets.properties import check_event_properties, read_properties
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS
+from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
+from nextbest.personalize.datasets.properties import check_event_properties, read_properties, take_members
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema, SchemaField
 from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
 from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
 from nextbest.personalize.events.sessions import join_session
+from nextbest.personalize.events.times import read_time
+from nextbest.personalize.protocol.ids import MAX_ID_CHARACTERS, with_clean_ids
 from nextbest.personalize.protocol.shapes import Listing, Members, Moment, Number, Text
 from nextbest.store.base import Appended, Store
 
-ID = Text(1, 256)
+ID = Text(1, MAX_ID_CHARACTERS)
 PROPERTIES = Text(1, 1024)
 _RECOMMENDATION_ID = Text(1, 40)
 _IMPRESSION = Listing(ID, 1, 25)
+_IDS = ("userId", "sessionId", "actionId", "itemId", "eventType", "eventId", "recommendationId")
 
 PUT_ACTION_INTERACTIONS = Members(
     {
@@ -78,6 +81,11 @@ PUT_EVENTS = Members(
     }
 )
 
+# Members of an event of PutEvents that may be in its properties instead.
+_IN_PROPERTIES = DatasetSchema((SchemaField("itemId", "string", True), SchemaField("eventValue", "double", True)))
+_ITEM_ID = Members({"itemId": ID})
+_NOTHING = DatasetSchema(())
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
@@ -94,14 +102,11 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
     """
     request = PUT_ACTION_INTERACTIONS.check(body)
     tracker = open_tracker(store, key, request["trackingId"], ACTION_INTERACTIONS)
-    rows = request["actionInteractions"]
-    for place, row in enumerate(rows, 1):
-        _check_time(row["timestamp"], f"actionInteractions.{place}.member.timestamp", now)
-        _check_properties(row, tracker, f"actionInteractions.{place}.member")
+    rows = _checked(request["actionInteractions"], tracker, "actionInteractions")
     events = [
         Event(
             user_id=row.get("userId") or row["sessionId"],
-            timestamp_us=row["timestamp"],
+            timestamp_us=read_time(row["timestamp"], f"actionInteractions.{place}.member.timestamp", now=now),
             event_type=action_event_type(row["eventType"], path=f"actionInteractions.{place}.member.eventType"),
             asset_id=row["actionId"],
             event_id=row.get("eventId", ""),
@@ -117,31 +122,34 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
 def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
     """Store item interactions. ``now`` is in seconds since 1970.
 
-    Events without an item are not stored, since nothing can be learned from them. Raises InvalidInput, also for an
-    unknown tracking id: AWS models no other error here.
+    The item and the value may be members of the event, or be in its ``properties``, as clients of the first version of
+    the API have them; where both are given the member counts. Events without an item are not stored, since nothing can
+    be learned from them. Raises InvalidInput, also for an unknown tracking id: AWS models no other error here.
     """
     request = PUT_EVENTS.check(body)
     try:
         tracker = open_tracker(store, key, request["trackingId"], INTERACTIONS)
     except NotFound as error:
         raise InvalidInput(error.message, field="trackingId") from error
+    request = with_clean_ids(request, ("userId", "sessionId"))
     user_id = request.get("userId")
-    rows = request["eventList"]
-    for place, row in enumerate(rows, 1):
-        _check_time(row["sentAt"], f"eventList.{place}.member.sentAt", now)
-        _check_properties(row, tracker, f"eventList.{place}.member")
+    rows = _checked(request["eventList"], tracker, "eventList", _IN_PROPERTIES)
+    times_us = [
+        read_time(row["sentAt"], f"eventList.{place}.member.sentAt", now=now) for place, row in enumerate(rows, 1)
+    ]
     events = [
         Event(
             user_id=user_id or request["sessionId"],
-            timestamp_us=row["sentAt"],
-            event_type=row["eventType"],
+            timestamp_us=time_us,
+            event_type=item_event_type(row["eventType"]),
             asset_id=row["itemId"],
             event_id=row.get("eventId", ""),
             source=SOURCE if user_id else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(user_id, request["sessionId"]),
+            event_value=row.get("eventValue"),
         )
-        for row in rows
+        for row, time_us in zip(rows, times_us, strict=True)
         if "itemId" in row
     ]
     # Before the events themselves, so that no model learns a type before it is known to be about items.
@@ -150,19 +158,28 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
 
 
 def _session_id(user_id: str | None, session_id: str) -> str:
-    """The session of an event; none where it is named like the known user, as that is how anonymous events are told."""
+    """The session of an event; none where it is named like the known user, which marks anonymous events."""
     return "" if user_id == session_id else session_id
 
 
-def _check_time(time_us: int, path: str, now: float) -> None:
-    if time_us > to_microseconds(now + FUTURE_SKEW_SECONDS):
-        raise InvalidInput(f"'{path}' is more than a day in the future", field=path)
+def _checked(
+    rows: Sequence[dict[str, Any]], tracker: Tracker, path: str, in_properties: DatasetSchema = _NOTHING
+) -> list[dict[str, Any]]:
+    """Rows with their ids as they are stored, and with the members ``in_properties`` as far as a row lacks them.
 
-
-def _check_properties(row: dict[str, Any], tracker: Tracker, path: str) -> None:
-    # Checked and not stored: this recipe does not use contextual columns (section 7.2).
-    path = f"{path}.properties"
-    check_event_properties(read_properties(row.get("properties"), path=path), tracker.schema, path=path)
+    Raises InvalidInput for ids and properties that break the rules.
+    """
+    checked = []
+    for place, row in enumerate(rows, 1):
+        member = f"{path}.{place}.member"
+        within = f"{member}.properties"
+        properties = read_properties(row.get("properties"), path=within)
+        members = take_members(properties, in_properties, path=within)
+        _ITEM_ID.check(members, within)
+        # Checked and not stored: this recipe does not use contextual columns (section 7.2).
+        check_event_properties(properties, tracker.schema, path=within)
+        checked.append(with_clean_ids(members | row, _IDS, member))
+    return checked
 
 
 def _store(store: Store, tracker: Tracker, events: Sequence[Event], visitors: Iterable[tuple[str | None, str]]) -> Put:

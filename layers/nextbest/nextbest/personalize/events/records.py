@@ -16,7 +16,7 @@ from nextbest.errors import InvalidInput
 from nextbest.logic.authorization import open_program
 from nextbest.personalize.datasets.properties import fields_of, read_properties
 from nextbest.personalize.datasets.schema import ACTIONS, ITEMS, TYPES, USERS, DatasetSchema
-from nextbest.personalize.datasets.sources import ITEM_ID
+from nextbest.personalize.datasets.sources import ACTION_ID, ITEM_ID
 from nextbest.personalize.events.interactions import ID
 from nextbest.personalize.protocol.arns import (
     ARN_PATTERN,
@@ -26,6 +26,7 @@ from nextbest.personalize.protocol.arns import (
     missing,
     name_in,
 )
+from nextbest.personalize.protocol.ids import with_clean_ids
 from nextbest.personalize.protocol.shapes import Listing, Members, Text
 from nextbest.store.base import ProgramState, Store
 from nextbest.store.cache import CatalogueCache
@@ -73,7 +74,10 @@ def put_actions(store: Store, catalogues: CatalogueCache, key: AccessKey, body: 
     """Store actions; how many. Raises InvalidInput, NotFound, Forbidden."""
     request = PUT_ACTIONS.check(body)
     dataset = open_dataset(store, key, request["datasetArn"], ACTIONS)
-    rows = {row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") for n, row in _numbered(request)}
+    rows = {
+        row["actionId"]: _fields(row, dataset, ACTIONS, f"actions.{n}.member") or {ACTION_ID: row["actionId"]}
+        for n, row in _numbered(request, "actions", "actionId")
+    }
     put_assets(store, catalogues, dataset.state, rows)
     return len(request["actions"])
 
@@ -84,7 +88,7 @@ def put_items(store: Store, catalogues: CatalogueCache, key: AccessKey, body: di
     dataset = open_dataset(store, key, request["datasetArn"], ITEMS)
     rows = {
         row["itemId"]: {**_fields(row, dataset, ITEMS, f"items.{n}.member"), ITEM_ID: row["itemId"]}
-        for n, row in _numbered(request)
+        for n, row in _numbered(request, "items", "itemId")
     }
     put_assets(store, catalogues, dataset.state, rows)
     return len(request["items"])
@@ -94,7 +98,10 @@ def put_users(store: Store, key: AccessKey, body: dict[str, Any]) -> int:
     """Store attributes of users; how many. Raises InvalidInput, NotFound, Forbidden."""
     request = PUT_USERS.check(body)
     dataset = open_dataset(store, key, request["datasetArn"], USERS)
-    rows = [(row["userId"], _fields(row, dataset, USERS, f"users.{n}.member")) for n, row in _numbered(request)]
+    rows = [
+        (row["userId"], _fields(row, dataset, USERS, f"users.{n}.member"))
+        for n, row in _numbered(request, "users", "userId")
+    ]
     for user_id, fields in rows:
         store.put_user_attributes(dataset.state.program.incarnation, user_id, fields)
     return len(rows)
@@ -109,9 +116,12 @@ def put_assets(
     store.put_assets(state.program.incarnation, assets)
 
 
-def _numbered(request: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    (rows,) = (value for value in request.values() if isinstance(value, list))
-    return list(enumerate(rows, 1))
+def _numbered(request: Mapping[str, Any], list_name: str, id_name: str) -> list[tuple[int, dict[str, Any]]]:
+    """The records, from 1, with their ids as they are stored. Raises InvalidInput."""
+    return [
+        (place, with_clean_ids(row, (id_name,), f"{list_name}.{place}.member"))
+        for place, row in enumerate(request[list_name], 1)
+    ]
 
 
 def _fields(row: Mapping[str, Any], dataset: OpenDataset, dataset_type: str, path: str) -> dict[str, FieldValue]:

@@ -35,7 +35,7 @@ def join_session(store: Store, program: Program, *, session_id: str, user_id: st
     if not events:
         return 0
     joined = [replace(event, user_id=user_id, session_id=session_id) for event in events]
-    # First added, then removed: an interruption loses nothing, and the next event of the session goes on with it.
+    # First added, then removed: an interruption loses nothing, and the next event of the session continues it.
     stored = store.append(program, joined)
     if store.last_erased_us(incarnation, (session_id, user_id)) > erased_us:
         store.forget_events(program, user_id, joined)

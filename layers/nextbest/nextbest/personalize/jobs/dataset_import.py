@@ -2,7 +2,8 @@
 
 A job reads its files twice: first to check every row, then to store them; ``failureReason`` names the rows that were
 refused. A FULL import replaces the data in one step, once all rows are stored (``store/imports.py``): whatever fails
-before leaves the old data as they were.
+before leaves the old data as they were. An INCREMENTAL one adds row by row; each row counts once however often it is
+stored, so whatever fails on the way is completed by importing the same files again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from nextbest.aws.parallel import in_parallel
 from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InvalidInput, NextbestError, NotFound
-from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type, read_rows
+from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type_of, read_rows
 from nextbest.personalize.datasets.item_event_types import (
     MAX_EVENT_TYPES,
     item_event_types,
@@ -45,6 +45,7 @@ Job = Mapping[str, Any]
 """The stored resource of an import job."""
 
 _REPORTED_ROWS = 10
+_PARTLY_STORED = "Rows before that may be stored; importing them again stores each once"
 
 
 def readable_location(store: ConfigurationStore, rules: ImportRules, incarnation: Incarnation, text: str) -> S3Location:
@@ -130,10 +131,11 @@ class _Files:
     location: S3Location
     schema: DatasetSchema
     dataset_type: str
+    now: float
 
     def rows(self) -> Iterator[Row | RefusedRow]:
         for name, text in self.source.files(self.location.bucket, self.location.key):
-            yield from read_rows(name, text, self.schema, self.dataset_type)
+            yield from read_rows(name, text, self.schema, self.dataset_type, now=self.now)
 
     def good_rows(self, count: int) -> Iterator[Row]:
         """The rows, once more. Raises InvalidInput where they are no longer the ``count`` rows that were checked."""
@@ -155,7 +157,7 @@ def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job
     dataset_type = dataset["dataset_type"]
     # Again: the operator may have changed what the program may read since the job was created.
     location = readable_location(store, rules, incarnation, job["location"])
-    files = _Files(source, location, DatasetSchema.from_json(dataset["fields"]), dataset_type)
+    files = _Files(source, location, DatasetSchema.from_json(dataset["fields"]), dataset_type, clock())
     read = _check(files, item_event_types(store, incarnation))
     rows = files.good_rows(read)
     if job["mode"] == FULL:
@@ -169,12 +171,10 @@ def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job
         )
         return
     store.finish_imports(program)
-    if dataset_type in (ACTIONS, ITEMS):
-        stored = _add_assets(store, incarnation, dataset_type, rows)
-    elif dataset_type == USERS:
-        stored = _add_users(store, incarnation, rows)
-    else:
-        stored = _add_events(store, program, dataset_type, rows, job["name"])
+    try:
+        stored = _add(store, program, dataset_type, rows, job["name"])
+    except InvalidInput as error:
+        raise InvalidInput(f"{error.message.rstrip('.')}. {_PARTLY_STORED}", field=error.field) from error
     _record(store, job, clock(), status=ACTIVE, counts={"read": read, **stored, "removed": 0})
 
 
@@ -191,7 +191,7 @@ def _check(files: _Files, known_types: frozenset[str]) -> int:
             if len(refused) < _REPORTED_ROWS:
                 refused.append(row)
         elif files.dataset_type == INTERACTIONS and len(types) <= MAX_EVENT_TYPES:
-            types.add(item_event_type(row))
+            types.add(item_event_type_of(row))
     if count:
         reasons = "; ".join(map(str, refused))
         more = f"; and {count - len(refused)} more" if count > len(refused) else ""
@@ -200,6 +200,15 @@ def _check(files: _Files, known_types: frozenset[str]) -> int:
         raise InvalidInput("There are no rows to import")
     with_event_types(known_types, types)
     return read
+
+
+def _add(store: BulkStore, program: Program, dataset_type: str, rows: Iterator[Row], job: str) -> dict[str, int]:
+    """Store rows beside the data that are there; how many."""
+    if dataset_type in (ACTIONS, ITEMS):
+        return _add_assets(store, program.incarnation, dataset_type, rows)
+    if dataset_type == USERS:
+        return _add_users(store, program.incarnation, rows)
+    return _add_events(store, program, dataset_type, rows, job)
 
 
 def _add_events(store: BulkStore, program: Program, dataset_type: str, rows: Iterator[Row], job: str) -> dict[str, int]:
@@ -212,7 +221,7 @@ def _add_events(store: BulkStore, program: Program, dataset_type: str, rows: Ite
         appended = store.append(program, batch, refresh_histories=False)
         accepted += appended.accepted
         duplicates += appended.duplicates
-    in_parallel(lambda user_id: store.rebuild_history(program, user_id), store.backfilled_users(program.incarnation))
+    store.rebuild_histories(program, store.backfilled_users(program.incarnation))
     return {"stored": accepted, "duplicates": duplicates}
 
 

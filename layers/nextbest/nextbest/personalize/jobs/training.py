@@ -1,15 +1,22 @@
 """Training a solution version: one rebase of the program, whose outcome is recorded.
 
+``run_version`` trains a version that a client created; ``train_version`` makes one for a rebase that was started by
+PUT /program/rebase or by the schedule.
+
 Source: docs/contracts/personalize.md, sections 7.7 and 8.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
 from typing import Any
 
-from nextbest.domain.programs import Incarnation
-from nextbest.errors import NextbestError
+from nextbest.domain.programs import Incarnation, Program
+from nextbest.errors import NextbestError, NotFound
+from nextbest.personalize.jobs.training_plan import AUTOMATIC, new_version, outdated_versions
 from nextbest.personalize.protocol.arns import VERSION
 from nextbest.personalize.protocol.statuses import (
     ACTIVE,
@@ -42,8 +49,51 @@ def run_version(
     version = store.resource(incarnation, VERSION, name)
     if version is None or version["status"] not in UNFINISHED:
         return None
-    began = clock()
     _record(store, incarnation, name, clock(), status=CREATE_IN_PROGRESS)
+    with suppress(NextbestError):
+        return _train(store, artifacts, incarnation, name, rebase, clock)
+    return None
+
+
+def train_version(
+    store: ConfigurationStore,
+    artifacts: ArtifactStore,
+    program: Program,
+    solution: Mapping[str, Any],
+    rebase: Callable[[], ModelPointer],
+    *,
+    training_type: str,
+    random: Random,
+    clock: Callable[[], float],
+) -> ModelPointer:
+    """Rebase a program as a new version of ``solution``. ``training_type`` is AUTOMATIC or MANUAL.
+
+    Errors are recorded and raised.
+    """
+    incarnation = program.incarnation
+    if training_type == AUTOMATIC and program.horizon_days != solution["period_days"]:
+        store.update_program(replace(program, horizon_days=solution["period_days"]))
+    name = f"{solution['name']}/{random.getrandbits(32):08x}"
+    version = new_version(
+        solution, name, training_type=training_type, now=clock(), status=CREATE_IN_PROGRESS, by_rebase=True
+    )
+    store.create_resource(incarnation, VERSION, name, version)
+    for outdated in outdated_versions(store, program, solution["name"]):
+        with suppress(NotFound):
+            store.delete_resource(incarnation, VERSION, outdated)
+    return _train(store, artifacts, incarnation, name, rebase, clock)
+
+
+def _train(
+    store: ConfigurationStore,
+    artifacts: ArtifactStore,
+    incarnation: Incarnation,
+    name: str,
+    rebase: Callable[[], ModelPointer],
+    clock: Callable[[], float],
+) -> ModelPointer:
+    """Rebase, and record in the version how that ended. Errors are recorded and raised."""
+    began = clock()
     failure = "The training was interrupted"
     try:
         pointer = rebase()
@@ -51,7 +101,7 @@ def run_version(
         failure = ""
     except NextbestError as error:
         failure = error.message
-        return None
+        raise
     finally:
         if failure:
             _record(store, incarnation, name, clock(), status=CREATE_FAILED, failure=failure)

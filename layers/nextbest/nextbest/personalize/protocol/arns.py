@@ -13,6 +13,7 @@ from typing import Any
 
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput, NotFound
+from nextbest.store import base
 
 DATASET_GROUP = "dataset-group"
 SCHEMA = "schema"
@@ -22,7 +23,7 @@ EVENT_TRACKER = "event-tracker"
 SOLUTION = "solution"  # the ARN of a version is that of a solution named <name>/<8 hex>
 VERSION = "solution-version"  # only the store names it so
 CAMPAIGN = "campaign"
-FILTER = "filter"
+FILTER = base.FILTER
 METRIC_ATTRIBUTION = "metric-attribution"  # there are none
 RECIPE = "recipe"
 ALGORITHM = "algorithm"

@@ -10,10 +10,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from nextbest.domain.events import LATEST_TIMESTAMP_US, MICROSECONDS
 from nextbest.errors import InvalidInput
 
 _SHOWN_CHARACTERS = 100
@@ -86,25 +84,12 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment: seconds since 1970 as a number, or ISO 8601 text. The checked value is whole microseconds."""
+    """A moment: a number of seconds since 1970, or text. ``events/times.py`` reads it."""
 
-    def check(self, value: Any, path: str) -> int:
-        seconds: Any = value
-        if isinstance(value, str):
-            seconds = _seconds_of(value)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    def check(self, value: Any, path: str) -> str | int | float:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise _wrong_type(value, path, "seconds since 1970")
-        if not 0 <= seconds <= LATEST_TIMESTAMP_US // MICROSECONDS:
-            raise _broken(value, path, "Member must be in seconds (not milliseconds) since 1970")
-        return round(seconds * MICROSECONDS)
-
-
-def _seconds_of(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return value
 
 
 @dataclass(frozen=True, slots=True)

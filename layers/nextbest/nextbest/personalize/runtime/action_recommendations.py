@@ -8,7 +8,7 @@ explored actions follow with score 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import DAY_SECONDS
+from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation
+from nextbest.domain.programs import Incarnation, out_of_order
 from nextbest.errors import InvalidInput, NextbestError
-from nextbest.filters import BoundFilter, Interactions, Schema, bind, evaluate, parse
+from nextbest.filters import BoundFilter, Interactions, evaluate
+from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
 from nextbest.logic.recommendations import UNTRAINED, Recommender
-from nextbest.personalize.datasets.filter_fields import schema_from_json
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
+from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.protocol.arns import (
     ARN_PATTERN,
     CAMPAIGN,
@@ -42,7 +43,7 @@ from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_programs import CampaignPrograms, has_campaign
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
-from nextbest.personalize.runtime.candidates import Candidates, is_recommended
+from nextbest.personalize.runtime.candidates import Candidates
 from nextbest.personalize.runtime.exploration import Explored, explore
 from nextbest.personalize.runtime.ranking import Ranked, rank_by_history, rank_by_model
 from nextbest.scoring import Model
@@ -113,7 +114,7 @@ class _Query:
         return cls(
             name_in(members["campaignArn"], CAMPAIGN, field="campaignArn"),
             members["campaignArn"],
-            members["userId"],
+            members["userId"].strip(BLANKS),
             members.get("numResults", DEFAULT_RESULTS),
             name_in(filter_arn, FILTER, field="filterArn") if filter_arn else None,
             filter_arn,
@@ -181,15 +182,16 @@ class ActionRecommender:
         context = self._context(query, identified, caller, now=now)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
-        item_types = context.item_types or frozenset[str]()
-        if model is None:
-            catalogue = _with_assets_of(context.history, catalogue, item_types)
         candidates = self._candidates_of(context, version, model, catalogue)
-        if model is not None:
+        new = candidates.new_assets(model, context.history)
+        if new and model is not None and _has_event_type_unknown_to(model, context.history):
+            # The first of their type since the candidates were made: they may be about items.
+            types = item_event_types(self._recommender.store, context.state.program.incarnation)
+            candidates = self._candidates_of(replace(context, item_types=types), version, model, catalogue)
             new = candidates.new_assets(model, context.history)
-            if new:
-                assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
-                candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
+        if new:
+            assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
+            candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
         if context.filter is not None:
             allowed &= evaluate(
@@ -207,12 +209,12 @@ class ActionRecommender:
                 context.history,
                 candidates,
                 allowed,
-                item_types,
+                candidates.item_event_types,
                 now=now,
                 limit=query.limit,
             )
         explored = explore(
-            _unlearned(candidates, allowed, ranked, context.settings, now),
+            _unlearned(context, candidates, allowed, ranked, now),
             learned=len(ranked.rows),
             limit=query.limit,
             weight=context.settings.exploration_weight,
@@ -307,8 +309,7 @@ class ActionRecommender:
         place = f"{incarnation}/{query.filter}"
         cached = self._filters.get(place)
         if cached is None or cached[0] != resource:
-            schema: Schema = schema_from_json(resource["schema"])
-            cached = (resource, bind(parse(resource["expression"]), schema))
+            cached = (resource, bind_stored(resource))
             self._filters.put(place, cached)
         return cached[1]
 
@@ -320,12 +321,9 @@ class ActionRecommender:
         return missing(query.filter_arn)
 
     def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
-        incarnation = context.state.program.incarnation
-        if catalogue.revision < 0:  # made for one user
-            return Candidates.of(model, catalogue, frozenset())
+        incarnation, types = context.state.program.incarnation, context.item_types
         cached = self._candidates.get(incarnation)
-        if cached is None or cached[:2] != (version, catalogue.revision):
-            types = context.item_types
+        if cached is None or cached[:2] != (version, catalogue.revision) or cached[2].is_outdated_by(types):
             if types is None:
                 types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
@@ -333,35 +331,33 @@ class ActionRecommender:
         return cached[2]
 
 
-def _with_assets_of(history: History, catalogue: Catalogue, item_types: frozenset[str]) -> Catalogue:
-    """The catalogue with assets that only a history knows, before the first rebase. Revision -1: one user's."""
-    unknown = {
-        asset_id: Asset(asset_id)
-        for event_type, asset_id in history.actions
-        if asset_id not in catalogue.assets and is_recommended(event_type, item_types)
-    }
-    return Catalogue(-1, {**catalogue.assets, **unknown}) if unknown else catalogue
+def _has_event_type_unknown_to(model: Model, history: History) -> bool:
+    return any(event_type not in model.type_index for event_type, _ in history.actions)
 
 
 def _interactions(context: _Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
-    history = context.history
-    older = set(history.older_index.tolist())
-    if history.folded is not None:
-        older.update(history.folded.index.tolist())
-    return Interactions.newest(history.actions, history.action_index, older=older)
+    return Interactions.of(context.history)
 
 
 def _unlearned(
-    candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, settings: CampaignSettings, now: float
+    context: _Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
 ) -> list[int]:
     """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
 
-    An action of unknown age counts as new (section 6.3).
+    An action of unknown age counts as new (section 6.3). What is explored is to be TAKEN, so nothing is explored
+    for those to whom the program does not recommend what is TAKEN.
     """
+    program, age_days = context.state.program, context.settings.exploration_age_days
+    if TAKEN in program.never_recommended:
+        return []
+    if program.event_type_order:
+        done = {event_type for event_type, _ in context.history.actions}
+        if TAKEN in out_of_order(program.event_type_order, done):
+            return []
     pool = allowed & ~ranked.scored
-    if settings.exploration_age_days is not None:
-        pool &= candidates.created_at >= now - settings.exploration_age_days * DAY_SECONDS
+    if age_days is not None:
+        pool &= candidates.created_at >= now - age_days * DAY_SECONDS
     rows: list[int] = np.flatnonzero(pool).tolist()
     return rows

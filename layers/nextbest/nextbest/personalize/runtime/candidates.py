@@ -1,6 +1,7 @@
 """The actions that GetActionRecommendations chooses from, as arrays: made once per model and catalogue.
 
-An asset is a candidate when the model knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
+Where a program has an Actions dataset, its actions are the candidates, and nothing else. Without one an asset is a
+candidate when the model or the user knows it by an action whose event type is neither NOT_TAKEN nor VIEWED nor an
 item's, or when it is in the catalogue and no item. Source: docs/contracts/personalize.md, section 7. Hot path: standard
 library and numpy.
 """
@@ -22,7 +23,7 @@ from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.filters import FilterColumns
 from nextbest.filters.interactions import normalised_event_type
-from nextbest.personalize.datasets.sources import ITEM_ID, NOT_TAKEN, VIEWED
+from nextbest.personalize.datasets.sources import NOT_TAKEN, VIEWED, is_action, is_item
 from nextbest.scoring import Model
 
 _NOT_RECOMMENDED = frozenset(map(normalised_event_type, (NOT_TAKEN, VIEWED)))
@@ -35,7 +36,8 @@ class Candidates:
     ``row_of_action`` (model actions,) is the row of each action's asset, -1 for an action that is not recommended.
     ``learned`` is true for assets that the model can score. ``expires_at`` and ``created_at`` are seconds since 1970
     (infinite where unknown), ``repeat_seconds`` how long an action is held back after the user interacted with it, by
-    asset id. Actions of ``item_event_types`` are those of items; ``of_dataset`` is whether there is an Actions dataset.
+    asset id. Actions of ``item_event_types`` are those of items, as are the assets ``items``; ``of_dataset`` is whether
+    there is an Actions dataset.
     Equal likelihoods are ordered by ``value``, then by ``tie_break``, a number drawn from the asset's id.
     """
 
@@ -49,6 +51,7 @@ class Candidates:
     tie_break: NDArray[np.float64]
     repeat_seconds: dict[str, float]
     item_event_types: AbstractSet[str]
+    items: AbstractSet[str]
     of_dataset: bool
 
     @cached_property
@@ -70,10 +73,13 @@ class Candidates:
     def of(cls, model: Model | None, catalogue: Catalogue, item_event_types: AbstractSet[str]) -> Candidates:
         """The candidates of a program. Assets that only the model knows have no fields."""
         known = _recommended_assets(model, item_event_types)
-        assets = dict.fromkeys(asset_id for asset_id in known if asset_id is not None)
-        items = {asset.asset_id for asset in catalogue if asset.fields.get(ITEM_ID) is not None}
-        assets.update(dict.fromkeys(asset.asset_id for asset in catalogue if asset.asset_id not in items))
-        asset_ids = [asset_id for asset_id in assets if asset_id not in items]
+        items = {asset.asset_id for asset in catalogue if is_item(asset)}
+        asset_ids = [asset.asset_id for asset in catalogue if is_action(asset)]
+        of_dataset = bool(asset_ids)
+        if not of_dataset:
+            assets = dict.fromkeys(asset_id for asset_id in known if asset_id is not None)
+            assets.update(dict.fromkeys(catalogue.assets))
+            asset_ids = [asset_id for asset_id in assets if asset_id not in items]
         columns = FilterColumns([catalogue.assets.get(asset_id) or Asset(asset_id) for asset_id in asset_ids])
         rows = columns.rows
         row_of_action = np.fromiter(
@@ -94,21 +100,29 @@ class Candidates:
             np.fromiter((-crc32(asset_id.encode()) for asset_id in asset_ids), np.float64, len(asset_ids)),
             {asset_ids[row]: float(repeat_days[row]) * DAY_SECONDS for row in held_back},
             item_event_types,
-            any(asset.asset_id not in items for asset in catalogue),
+            items,
+            of_dataset,
         )
 
-    def new_assets(self, model: Model, history: History) -> list[str]:
+    def new_assets(self, model: Model | None, history: History) -> list[str]:
         """Assets that are no candidates only because the user was the first to do something with them since the last
-        rebase. Where there is an Actions dataset there are none: it says what can be recommended."""
-        if self.of_dataset or not model.scores_unknown:
+        rebase, or because there was none. Where there is an Actions dataset there are none: it says what can be
+        recommended."""
+        if self.of_dataset or (model is not None and not model.scores_unknown):
             return []
+        known = model.position if model is not None else {}
         return [
             asset_id
             for event_type, asset_id in history.actions
-            if (event_type, asset_id) not in model.position
+            if (event_type, asset_id) not in known
             and asset_id not in self.columns.rows
+            and asset_id not in self.items
             and is_recommended(event_type, self.item_event_types)
         ]
+
+    def is_outdated_by(self, item_event_types: AbstractSet[str] | None) -> bool:
+        """Whether these are the item event types of now, where they were read, and others than the candidates'."""
+        return item_event_types is not None and item_event_types != self.item_event_types
 
     def available(
         self, history: History, *, now: float, repeat_event_types: AbstractSet[str] | None = None

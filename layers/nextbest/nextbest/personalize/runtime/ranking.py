@@ -16,6 +16,7 @@ from nextbest.domain.programs import Program
 from nextbest.logic.recommendations import from_history_alone
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
+from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
 from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
@@ -25,7 +26,8 @@ from nextbest.scoring.unknown import UnknownActions
 class Ranked:
     """Rows of the candidates, most likely first, and how likely (0..1) each is.
 
-    ``scored`` (assets,) is true for assets that have a likelihood: the others can only be explored.
+    ``scored`` (assets,) is true for assets that have a likelihood, be they for this user or not: the others can only be
+    explored.
     """
 
     rows: tuple[int, ...]
@@ -42,10 +44,15 @@ def rank_by_model(
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
     user = UserScores.of(model, history, now=now)
-    again, new = _best_scores(user, model, candidates)
+    withheld = withheld_from_all(model, user.inputs)
+    again, new = _best_scores(user, withheld, candidates)
+    scored = (again > -np.inf) | (new > -np.inf)
+    if model.done_once or model.event_type_order:
+        # What is not for this user now is known, so it is not explored either.
+        withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs)])
+        again, new = _best_scores(user, withheld, candidates)
     is_done = again > -np.inf
-    scored = is_done | (new > -np.inf)
-    rows = np.flatnonzero(allowed & scored)
+    rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
     if not candidates.is_valued:
         # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
         # of them can be in the response, and only these need a likelihood.
@@ -81,52 +88,56 @@ def rank_by_history(
         if row is not None and is_recommended(entry.event_type, item_event_types):
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
             weights[row] = max(weights[row], entry.base_weight)
-    rows = np.flatnonzero(allowed & (likelihoods > 0))
+    scored = likelihoods > 0
+    rows = np.flatnonzero(allowed & scored)
     order = strongest(limit, *_keys(rows, likelihoods[rows], weights[rows], candidates))
-    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), likelihoods > 0)
+    if program.done_once or program.event_type_order or program.action_weight_floor > 0:
+        evidence_alone = set(program.never_recommended).difference(program.done_once)
+        for event_type, asset_id in history.actions:
+            row = candidates.columns.rows.get(asset_id)
+            if row is not None and event_type not in evidence_alone and is_recommended(event_type, item_event_types):
+                scored[row] = True
+    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), scored)
 
 
 def _best_scores(
-    user: UserScores, model: Model, candidates: Candidates
+    user: UserScores, withheld: NDArray[np.int64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best score of each asset's actions that the user did, and of those that they never did; each of shape
-    (assets,), -inf where there is none."""
-    discoveries, known = user.discoveries, user.inputs.known
-    repeats = user.repeats[: known.shape[0]]
-    if model.withheld.size:
+    (assets,), -inf where there is none. ``withheld`` are places in the scores that are no candidates."""
+    inputs, count = user.inputs, user.inputs.known.shape[0]
+    repeats, discoveries = user.repeats, user.discoveries
+    if withheld.size:
         is_withheld = np.zeros(discoveries.shape[0], np.bool_)
-        is_withheld[model.withheld] = True
+        is_withheld[withheld] = True
         discoveries = np.where(is_withheld, -np.inf, discoveries)
-        repeats = np.where(is_withheld[known], -np.inf, repeats)
+        repeats = np.where(is_withheld[inputs.done], -np.inf, repeats)
     again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
-    rows = candidates.row_of_action[known]
-    np.maximum.at(again, rows[rows >= 0], repeats[rows >= 0])
+    rows = candidates.row_of_action[inputs.known]
+    np.maximum.at(again, rows[rows >= 0], repeats[:count][rows >= 0])
     actions = candidates.recommended_actions
     if candidates.best_action_is_only_one:
         new[candidates.row_of_action[actions]] = discoveries[actions]
     else:
         np.maximum.at(new, candidates.row_of_action[actions], discoveries[actions])
-    if user.inputs.unknown is not None:
-        _add_unknown(again, new, user, user.inputs.unknown, model, candidates)
+    if inputs.unknown is not None:
+        _add_unknown(again, new, repeats[count:], discoveries, inputs.unknown, candidates)
     return again, new
 
 
 def _add_unknown(
     again: NDArray[np.float64],
     new: NDArray[np.float64],
-    user: UserScores,
+    repeats: NDArray[np.float64],
+    discoveries: NDArray[np.float64],
     unknown: UnknownActions,
-    model: Model,
     candidates: Candidates,
 ) -> None:
     """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
-    repeats, discoveries = user.repeats[user.inputs.known.shape[0] :], user.discoveries[unknown.first :]
-    scores = [*repeats.tolist(), *discoveries[unknown.done :].tolist()]
-    for number, (action, score) in enumerate(zip(unknown.actions, scores, strict=True)):
-        row = candidates.columns.rows.get(action.asset_id)
-        if row is None or action.event_type in model.never_recommended:
-            continue
-        if is_recommended(action.event_type, candidates.item_event_types):
+    scores = [*repeats.tolist(), *discoveries[unknown.first + unknown.done :].tolist()]
+    for number, ((event_type, asset_id), score) in enumerate(zip(unknown.actions, scores, strict=True)):
+        row = candidates.columns.rows.get(asset_id)
+        if row is not None and is_recommended(event_type, candidates.item_event_types):
             best = again if number < unknown.done else new
             best[row] = max(best[row], score)
 

@@ -1,10 +1,17 @@
-"""The part of a program's schemas that one filter depends on, stored with the filter. Hot path: standard library."""
+"""Named filters as they are stored: the expression, and the part of the program's schemas that it depends on.
+
+Hot path: standard library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from nextbest.filters import BoundFilter, Dataset, FieldType, Schema
+from nextbest.filters.bind import BoundFilter, bind
+from nextbest.filters.grammar import Dataset
+from nextbest.filters.parse import parse
+from nextbest.filters.schema import FieldType, Schema
 
 
 def schema_to_json(bound: BoundFilter) -> dict[str, dict[str, str]]:
@@ -29,3 +36,8 @@ def schema_from_json(datasets: Mapping[str, Mapping[str, str]]) -> Schema:
             for dataset, fields in datasets.items()
         }
     )
+
+
+def bind_stored(resource: Mapping[str, Any]) -> BoundFilter:
+    """The filter that a stored resource holds."""
+    return bind(parse(resource["expression"]), schema_from_json(resource["schema"]))
