@@ -1,7 +1,8 @@
-"""Queued events: from SQS, and from EventBridge for those who send events without the API (docs/events.md)."""
+"""Events without the API: from SQS, from EventBridge, and in files dropped into the inbox (docs/events.md)."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,14 +11,28 @@ from aws_lambda_powertools.utilities.batch.exceptions import ExceptionInfo
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent, SQSRecord
 
 from nextbest.actionhub.bus import bus_message
+from nextbest.aws.clients import lazily, s3_client, sqs_client
+from nextbest.aws.inbox_bucket import S3InboxBucket
+from nextbest.aws.queue import SqsQueue
 from nextbest.domain.events import MICROSECONDS
 from nextbest.errors import InvalidInput
 from nextbest.logic.events import EventMessage, ingest
+from nextbest.logic.inbox import Inbox, InboxTask, is_inbox_task
 from nextbest.observability import MetricUnit, logger, program_metrics
-from nextbest.store.environment import open_store
-from nextbest.web.deadline import in_time
+from nextbest.store.environment import open_store_for_files
+from nextbest.web.deadline import TimedContext, in_time
 
-STORE = open_store(clock=time.time)
+STORE = open_store_for_files(clock=time.time)
+INBOX = Inbox(
+    STORE,
+    S3InboxBucket(lazily(s3_client), os.environ["ARTIFACT_BUCKET"]),
+    SqsQueue(lazily(sqs_client), os.environ["QUEUE_URL"]),
+    clock=time.time,
+)
+
+TURN_SECONDS = 35.0
+RESERVE_SECONDS = 15.0
+"""Of a function's time, for what follows the rows of a turn, and for the messages that came with it."""
 
 
 class MessageProcessor(BatchProcessor):
@@ -32,12 +47,17 @@ PROCESSOR = MessageProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point: a batch of SQS messages, or one event of the bus.
+    """Lambda's entry point: a batch of SQS messages, one event of the bus, or a new object in the inbox.
 
-    An event of the bus that fails raises, and Lambda's own retries take over.
+    An event of the bus or of S3 that fails raises, and Lambda's own retries take over.
     """
     if "Records" in event:
         return dict(process_partial_response(event, ingest_record, PROCESSOR, context))
+    if event.get("source") == "aws.s3":
+        logger.set_correlation_id(event.get("id"))
+        with in_time(context):
+            store_file(InboxTask.from_event(event), context)
+        return {}
     bus_event = EventBridgeEvent(event)
     store(bus_message(bus_event, now=time.time()), bus_event.get_id)
     return {}
@@ -50,7 +70,25 @@ def ingest_record(record: SQSRecord, lambda_context: Any = None) -> None:
         body = record.get("body")
         if not isinstance(body, str):
             raise InvalidInput("a record of the queue has no body, so there is nothing to store")
-        store(EventMessage.from_json(body, now=time.time()), record.message_id)
+        if is_inbox_task(body):
+            store_file(InboxTask.from_json(body), lambda_context)
+        else:
+            store(EventMessage.from_json(body, now=time.time()), record.message_id)
+
+
+def store_file(task: InboxTask, context: Any) -> None:
+    """Store rows of a file for as long as this invocation may; one log line."""
+    left = context.get_remaining_time_in_millis() / 1000 if isinstance(context, TimedContext) else TURN_SECONDS
+    report = INBOX.run(task, until=time.time() + min(TURN_SECONDS, left - RESERVE_SECONDS))
+    if report is not None:
+        logger.info(
+            "a file of the inbox",
+            status=report.status,
+            reason=report.reason,
+            rows=report.rows,
+            stored=report.stored,
+            rejected=report.rejected,
+        )
 
 
 def store(message: EventMessage, message_id: str) -> None:

@@ -137,7 +137,7 @@ def kinds() -> dict[str, tuple[Sent, int]]:
             changed("collect/post-events", rawPath="/events;a=b", headers={"content-type": "x"}),
             404,
         ),
-        "a token that is none": (changed("manage/export-user", rawQueryString="next_token=RSMjIw=="), 422),
+        "a token that is none": (changed("manage/export-user", rawQueryString="next_token=SDA="), 422),
         "a token that is too long": (changed("manage/get-keys", rawQueryString=f"next_token={'A' * 3000}"), 422),
         "a key for a program without a name": (
             changed("manage/post-keys", body='{"programs":[""],"scopes":["read"]}'),

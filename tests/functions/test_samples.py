@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import md5
 from typing import Any
 
+import boto3
 import pytest
 
 from nextbest.domain.access_keys import READ, issue_key
 from tests.functions.conftest import PROGRAM, Functions
 from tests.infrastructure.permissions import ALLOWED
 from tests.infrastructure.test_events import names_of_kind, sample
+from tools.local.engines import REGION
 from tools.local.key import MASTER_SECRET
-from tools.local.samples import sign_again
+from tools.local.samples import drop_file, sign_again
 
 PAGE = {"items", "total", "page", "size"}
 PROGRAM_SETTINGS = {
@@ -191,6 +194,34 @@ def test_the_bus_sample_is_stored(functions: Functions) -> None:
 
     assert functions.permissions() <= ALLOWED["ingest"]
     assert list(functions.store.scan_events(PROGRAM.incarnation))
+
+
+def test_the_file_of_the_inbox_sample_is_stored_and_reported_on(functions: Functions) -> None:
+    bucket: Any = boto3.client("s3", region_name=REGION)
+    drop_file(bucket)
+
+    assert run(functions, "ingest/inbox-files") == {}
+
+    assert functions.permissions() <= ALLOWED["ingest"]
+    assert {user_id for user_id, *_ in functions.store.scan_events(PROGRAM.incarnation)} == {"ada", "bob"}
+    new = sample("ingest/inbox-files")["detail"]
+    written = bucket.get_object(Bucket=new["bucket"]["name"], Key=f"{new['object']['key']}.report.json")["Body"].read()
+    assert (json.loads(written)["status"], json.loads(written)["stored"]) == ("done", 2)
+
+
+def test_a_file_that_cannot_be_read_moves_with_what_the_role_allows(functions: Functions) -> None:
+    bucket: Any = boto3.client("s3", region_name=REGION)
+    bucket.put_object(Bucket="artifacts-local", Key="inbox/demo/a b+c.csv", Body=b"no,columns\n1,2\n")
+
+    def of_this_file(event: Any) -> Any:
+        thing = {"key": "inbox/demo/a b+c.csv", "etag": md5(b"no,columns\n1,2\n", usedforsecurity=False).hexdigest()}
+        return {**event, "detail": {**event["detail"], "object": thing}}
+
+    assert run(functions, "ingest/inbox-files", of_this_file) == {}
+
+    assert functions.permissions() <= ALLOWED["ingest"]
+    listed = bucket.list_objects_v2(Bucket="artifacts-local")["Contents"]
+    assert {entry["Key"] for entry in listed} == {"rejected/demo/a b+c.csv", "rejected/demo/a b+c.csv.report.json"}
 
 
 @pytest.mark.parametrize("name", ["rebase/program", "rebase/schedule"])

@@ -260,8 +260,9 @@ def test_the_versions_that_rebases_made_are_bounded(functions: Functions) -> Non
     owner, store = PROGRAM.incarnation, functions.store
     ids = {"program_id": PROGRAM.program_id, "incarnation": owner, "solution": "demo", "status": "ACTIVE"}
     for place in range(MAX_VERSIONS + 2):
-        row = {**ids, "name": f"demo/{place:08x}", "created": float(place), "by_rebase": True}
-        store.put_resource(owner, VERSION, row["name"], row)
+        name = f"demo/{place:08x}"
+        row = {**ids, "name": name, "created": float(place), "by_rebase": True}
+        store.put_resource(owner, VERSION, name, row)
     store.put_resource(owner, VERSION, "demo/aaaaaaaa", {**ids, "name": "demo/aaaaaaaa", "created": -1.0})
     # Then the oldest ones go, but for those that a campaign names
     program = Program(PROGRAM.program_id)

@@ -21,7 +21,13 @@ ALLOWED = {
     | {"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "ssm:GetParameter"},
     # Both of the following tell the queue of failed invocations what failed for good.
     # Users who are deleted while their queued events are stored: these are removed again.
-    "ingest": READ | LOG | ADD_EVENTS | CONSUME | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage"},
+    # Files of the inbox are read, reported on, and moved where they cannot be read.
+    "ingest": READ
+    | READ_ARTIFACTS
+    | LOG
+    | ADD_EVENTS
+    | CONSUME
+    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "sqs:SendMessage", "s3:PutObject", "s3:DeleteObject"},
     "rebase": READ
     | READ_ARTIFACTS
     | LOG
@@ -45,6 +51,8 @@ PERMISSIONS_OF_OPERATIONS = {
     # A transaction needs those of its parts.
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "HeadObject": {"s3:GetObject"},
+    "CopyObject": {"s3:GetObject", "s3:PutObject"},
     "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListObjectsV2": {"s3:ListBucket"},
     "Invoke": {"lambda:InvokeFunction"},

@@ -14,6 +14,7 @@ import pytest
 from nextbest.logic.events import EventMessage
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, read_template, the_only
 from tools.local.key import operator_key
+from tools.local.samples import DROPPED_FILE
 
 FOLDER = ROOT / "events"
 WITHOUT_A_TRIGGER = {"rebase/program"}  # what manage hands to rebase
@@ -108,13 +109,30 @@ def test_queue_sample_has_the_form_of_sqs_and_holds_our_messages() -> None:
 
 def test_bus_sample_matches_the_rule(template: Document) -> None:
     event = sample("ingest/bus-events")
-    pattern = the_only(template, "AWS::Events::Rule")["Properties"]["EventPattern"]
+    pattern = template["Resources"]["IngestFunctionBusEvents"]["Properties"]["EventPattern"]
 
     assert event.keys() == {
         *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail")
     }
     assert event["source"] in pattern["source"]
     assert event["detail"] == {"program_id": "demo", **json.loads(sample("collect/post-events")["body"])}
+
+
+def test_inbox_sample_matches_the_rule_and_is_of_the_file_that_is_dropped(template: Document) -> None:
+    event = sample("ingest/inbox-files")
+    pattern = template["Resources"]["IngestFunctionInboxFiles"]["Properties"]["EventPattern"]
+    new = event["detail"]["object"]
+
+    assert event.keys() == sample("ingest/bus-events").keys()
+    assert event["source"] in pattern["source"]
+    assert event["detail-type"] in pattern["detail-type"]
+    assert pattern["detail"] == {
+        "bucket": {"name": [{"Ref": "Artifacts"}]},
+        "object": {"key": [{"prefix": "inbox/"}]},
+    }
+    assert new["key"].startswith("inbox/demo/")
+    assert new["etag"] == hashlib.md5(DROPPED_FILE, usedforsecurity=False).hexdigest()
+    assert new["size"] == len(DROPPED_FILE)
 
 
 def test_schedule_sample_is_what_the_schedule_sends(template: Document) -> None:

@@ -187,11 +187,23 @@ def test_queue_feeds_ingest_and_hears_of_each_failed_message(template: Document)
 
 
 def test_bus_events_reach_ingest_and_none_is_lost(template: Document) -> None:
-    rule = the_only(template, "AWS::Events::Rule")["Properties"]
+    rule = template["Resources"]["IngestFunctionBusEvents"]["Properties"]
     (target,) = rule["Targets"]
 
     assert rule["EventPattern"] == {"source": ["nextbest.events"]}
     assert rule["EventBusName"] == {"Ref": "EventBus"}
+    assert target["Arn"] == {"Fn::GetAtt": ["IngestFunction", "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
+
+
+def test_files_of_the_inbox_reach_ingest_and_none_is_lost(template: Document) -> None:
+    rule = template["Resources"]["IngestFunctionInboxFiles"]["Properties"]
+    (target,) = rule["Targets"]
+
+    # Events of AWS's services come on the default bus alone.
+    assert "EventBusName" not in rule
+    bucket = template["Resources"]["Artifacts"]["Properties"]
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     assert target["Arn"] == {"Fn::GetAtt": ["IngestFunction", "Arn"]}
     assert target["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "personalize.jobs": {"personalize.datasets", "personalize.protocol", "store", "aws", "scoring", "domain"},
     "personalize.datasets": {"personalize.protocol", "logic", "store", "filters", "domain"},
     "personalize.protocol": {"web", "logic", "store", "aws", "domain"},
-    "logic": {"store", "training", "scoring", "filters", "domain"},
+    "logic": {"store", "training", "scoring", "filters", "event_files", "domain"},
     "web": {"aws"},
     "store": {"aws", "domain"},
     "aws": set[str](),

@@ -43,10 +43,13 @@ def test_no_permission_is_for_everything(template: Document) -> None:
             continue  # of buckets that the operator names: see below
         resources = as_list(statement["Resource"])
         assert "*" not in resources, name
-        # An exact resource of this stack: its ARN, or all objects of its bucket.
+        # An exact resource of this stack: its ARN, or all objects of its bucket or of a folder there.
         for resource in resources:
             assert (
-                re.fullmatch(r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/\*")\}', json.dumps(resource))
+                re.fullmatch(
+                    r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/(\w+/)?\*(\.report\.json)?")\}',
+                    json.dumps(resource),
+                )
                 or resource == MASTER_SECRET
             ), (
                 name,
@@ -145,7 +148,27 @@ def test_whoever_calls_a_function_is_named_with_its_source(template: Document) -
         assert "SourceArn" in properties
 
 
-def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) -> None:
+def test_files_of_the_inbox_are_read_there_and_written_beside_and_among_the_rejected(template: Document) -> None:
+    objects = {
+        action: as_list(statement["Resource"])
+        for name, statement in statements(template)
+        if name == "IngestRole"
+        for action in as_list(statement["Action"])
+        if action.startswith("s3:") and action != "s3:ListBucket"
+    }
+
+    inbox = {"Fn::Sub": "${Artifacts.Arn}/inbox/*"}
+    assert objects == {
+        "s3:GetObject": [inbox],
+        "s3:PutObject": [
+            {"Fn::Sub": "${Artifacts.Arn}/inbox/*.report.json"},
+            {"Fn::Sub": "${Artifacts.Arn}/rejected/*"},
+        ],
+        "s3:DeleteObject": [inbox],
+    }
+
+
+def test_only_our_rules_may_put_into_the_queue_of_failures(template: Document) -> None:
     (statement,) = [
         statement
         for name, statement in statements(template)
@@ -154,7 +177,9 @@ def test_only_our_rule_may_put_into_the_queue_of_failures(template: Document) ->
 
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["IngestFunctionBusEvents", "Arn"]}}
+        "ArnEquals": {
+            "aws:SourceArn": [{"Fn::GetAtt": [f"IngestFunction{name}", "Arn"]} for name in ("BusEvents", "InboxFiles")]
+        }
     }
 
 

@@ -13,6 +13,7 @@ from nextbest.domain.assets import Asset, FieldValue
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.filters import Interactions, Schema, bind, evaluate, parse
+from nextbest.personalize.datasets.sources import ACTION_ID
 from nextbest.personalize.runtime.candidates import Candidates
 from nextbest.personalize.runtime.exploration import explore
 from nextbest.personalize.runtime.ranking import rank_by_model
@@ -58,7 +59,11 @@ def test_a_filtered_list_is_as_long_as_what_qualifies_allows(
     rows: list[dict[str, FieldValue]], priors: list[float], text: str, limit: int
 ) -> None:
     # Given a model that knows the first assets of a catalogue, and a filter
-    catalogue = Catalogue(1, {f"asset {n:02}": Asset(f"asset {n:02}", fields=row) for n, row in enumerate(rows)})
+    ids = [f"asset {number:02}" for number in range(len(rows))]
+    assets = {
+        asset_id: Asset(asset_id, fields={ACTION_ID: asset_id, **row}) for asset_id, row in zip(ids, rows, strict=True)
+    }
+    catalogue = Catalogue(1, assets)
     candidates = Candidates.of(model := model_of(priors[: len(rows)]), catalogue, frozenset())
     bound = bind(parse(text), Schema.undeclared())
     allowed = evaluate(bound, {}, candidates.columns, interactions=Interactions(), user=None)

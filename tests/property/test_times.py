@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from nextbest.domain.events import FUTURE_SKEW_SECONDS
 from nextbest.domain.times import format_time, parse_time
@@ -15,6 +16,7 @@ from nextbest.errors import InvalidInput
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 NOW_SECONDS = NOW.timestamp()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DATETIME = TypeAdapter(datetime)
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 WALL_TIMES = st.datetimes(datetime(1970, 1, 2), datetime(2026, 11, 28))  # noqa: DTZ001  # an offset is added
 INSTANTS = st.builds(lambda wall, offset: wall.replace(tzinfo=offset), WALL_TIMES, OFFSETS)
@@ -62,6 +64,31 @@ def test_each_form_is_read_as_datetime_reads_it(form: str, instant: datetime) ->
     assume(expected >= EPOCH)
 
     assert parse_time(text, now=NOW_SECONDS) == microseconds(expected)
+
+
+TIMES_OF_DAY = st.builds(
+    "{:02}:{:02}{}{}".format,
+    st.integers(0, 24),
+    st.integers(0, 60),
+    st.sampled_from(["", ":00", ":07", ":59", ":60", ":30.5", ":30,25", ":30.1234567", ":3"]),
+    st.sampled_from(["", "Z", "z", "+00:00", "-00:00", "+14:00", "-0930", "\u221205:30", "+1", "+24:00"]),
+)
+
+
+@given(st.dates(date(1969, 12, 1), date(2027, 1, 1)), st.sampled_from("Tt _/"), TIMES_OF_DAY)
+def test_what_pydantic_reads_is_that_instant_or_out_of_bounds(day: date, separator: str, time_of_day: str) -> None:
+    """FastAPI reads the contract's times with pydantic, so what it takes is taken."""
+    text = f"{day}{separator}{time_of_day}"
+    try:
+        expected = DATETIME.validate_python(text)
+    except ValidationError:
+        return
+    expected = expected if expected.tzinfo else expected.replace(tzinfo=UTC)
+    if EPOCH <= expected <= NOW + timedelta(seconds=FUTURE_SKEW_SECONDS):
+        assert parse_time(text, now=NOW_SECONDS) == microseconds(expected)
+    else:
+        with pytest.raises(InvalidInput, match=r"before 1970|24 hours ahead"):
+            parse_time(text, now=NOW_SECONDS)
 
 
 @given(st.integers(100_000_000_000_000, int(NOW_SECONDS * 1_000_000)))

@@ -38,6 +38,7 @@ NOT_ON_MOTO = {
     "test_settings_changed_after_a_rebase_count_at_once": "moto takes ten seconds for the many events of one user",
     "test_labels_are_refused_beyond_what_a_program_may_have": "moto counts what an update replaces as part of the item",
     "test_a_tail_that_has_no_room_is_folded_first": "moto counts what an update replaces as part of the item",
+    "test_events_whose_history_is_contended_for_ever_are_stored_and_marked": "moto counts what an update replaces, too",
     "test_users_whose_history_lacks_events_are_found": "moto takes ten seconds for the many users",
 }
 

@@ -89,7 +89,7 @@ def test_any_other_location_is_refused_in_the_same_words(control: Control, locat
         create(control, location)
 
     assert refused.value.message == (
-        f"{REFUSED}is not where the program coffee may import from: s3://imports/coffee/. "
+        f"{REFUSED}is not where coffee may import from: s3://imports/coffee/. "
         "The operator of this deployment allows more with PUT /program/import_locations"
     )
     assert refused.value.field == "dataSource.dataLocation"
@@ -120,7 +120,7 @@ def test_what_the_operator_allows_is_asked_again_when_the_job_runs(control: Cont
     job, read = run(control, {("exports", "nightly/users.csv"): FILE})
 
     assert job["status"] == "CREATE FAILED"
-    assert job["failureReason"].startswith(f"{REFUSED}is not where the program coffee may import from")
+    assert job["failureReason"].startswith(f"{REFUSED}is not where coffee may import from")
     assert read == []
     assert control.store.user_attributes(OWNER, "ann") is None
 

@@ -259,10 +259,10 @@ def test_a_user_with_ten_thousand_long_assets_harms_nobody(
 
     Learning of 10,000 actions takes minutes, and is not what is tested: the model is that of the other users.
     """
-    store = DynamoStore(create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}"))
-    store.create_program(PROGRAM)
     others = drink_events(now=NOW)
     monkeypatch.setattr(rebase, "train", lambda _events, **settings: train(columns_of_events(others), **settings))
+    store = DynamoStore(create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}"))
+    store.create_program(PROGRAM)
     assets = [f"{random.Random(number).getrandbits(256):064x}" for number in range(10_000)]
     events = [Event("ada", START_US + n * 1_000_000, "view", asset_id) for n, asset_id in enumerate(assets)]
     batches = [[*events[1000 * n : 1000 * (n + 1)], *others[n::10]] for n in range(10)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -208,6 +208,11 @@ def test_a_list_for_an_operator_reads_each_program_once(worlds: Worlds, operatio
     assert len(queries) == len(set(queries))
 
 
+def created(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The names of the resources that somebody created: those that programs implicitly have are named after them."""
+    return [row["name"] for row in rows if row["name"].partition("/")[0] not in ("aa", "bb")]
+
+
 def test_lists_are_of_the_programs_that_the_key_opens(worlds: Worlds) -> None:
     store = worlds[True, True].store
 
@@ -217,7 +222,7 @@ def test_lists_are_of_the_programs_that_the_key_opens(worlds: Worlds) -> None:
         ("ListFilters", "Filters", "f"),
     ):
         for caller, number in ((TENANT, 1), (BOTH, 2), (OPERATOR, 2)):
-            assert [row["name"] for row in control(store, caller, operation)[key]] == [name] * number, operation
+            assert created(control(store, caller, operation)[key]) == [name] * number, operation
     groups = [row["name"] for row in control(store, BOTH, "ListDatasetGroups")["datasetGroups"]]
     assert groups == ["aa", "bb"]
 
@@ -304,7 +309,7 @@ def test_a_schema_belongs_to_every_program_of_the_key_that_made_it(tenants: Dyna
 
     for key in (key_of("aa"), key_of("bb"), BOTH, key_of("bb", "cc")):
         assert control(tenants, key, "DescribeSchema", schemaArn=arn)["schema"]["name"] == "both"
-        assert [row["name"] for row in control(tenants, key, "ListSchemas")["schemas"]] == ["both", "users"]
+        assert created(control(tenants, key, "ListSchemas")["schemas"]) == ["both", "users"]
         with pytest.raises(AlreadyExists):
             control(tenants, key, "CreateSchema", name="both", schema=json.dumps(USERS))
     control(tenants, BOTH, "DeleteSchema", schemaArn=arn)
@@ -330,7 +335,7 @@ def test_a_schema_in_use_cannot_be_deleted_by_any_of_its_owners_and_stops_nobody
 def test_an_operator_s_schemas_are_no_tenant_s(tenants: DynamoStore) -> None:
     arn = control(tenants, OPERATOR, "CreateSchema", name="operator-s", schema=json.dumps(USERS))["schemaArn"]
 
-    assert [row["name"] for row in control(tenants, OPERATOR, "ListSchemas")["schemas"]] == ["operator-s"]
+    assert created(control(tenants, OPERATOR, "ListSchemas")["schemas"]) == ["operator-s"]
     with pytest.raises(NotFound):
         control(tenants, key_of("aa"), "DescribeSchema", schemaArn=arn)
     # ... though the operator may use them for a tenant's dataset, which then describes itself as ever

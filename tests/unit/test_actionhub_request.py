@@ -101,6 +101,32 @@ def test_slashes_of_an_id_on_the_apis_own_domain_are_no_base_path(path: str) -> 
     assert (request.path_prefix, request.path, request.path_parameters) == ("", path, {})
 
 
+@pytest.mark.parametrize("prefix", ["", "/dev", "/v1", "/next/best"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/users/a/b/actions"),
+        ("GET", "/users///labels"),
+        ("DELETE", "/users/a/"),
+        ("PUT", "/users/users/a/rebase"),
+    ],
+)
+def test_a_base_path_precedes_a_user_with_a_slash_as_well(prefix: str, method: str, path: str) -> None:
+    context = {"stage": "dev", "http": {"method": method, "path": prefix + path}, **CUSTOM_DOMAIN}
+    request = from_payload_v2(event(rawPath=prefix + path, routeKey="$default", requestContext=context))
+
+    assert (request.path_prefix, request.path) == (prefix, path)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/users/ann/actions"), ("DELETE", "/v1/users/ann")])
+def test_what_precedes_a_user_without_a_slash_on_the_default_route_is_no_base_path(method: str, path: str) -> None:
+    """The gateway would have found the route."""
+    context = {"stage": "$default", "http": {"method": method, "path": path}, **CUSTOM_DOMAIN}
+    request = from_payload_v2(event(rawPath=path, routeKey="$default", requestContext=context))
+
+    assert (request.path_prefix, request.path) == ("", path)
+
+
 @pytest.mark.parametrize(
     ("stage", "path", "expected"),
     [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from nextbest.actionhub.actions import user_actions
+from nextbest.actionhub.actions import explanation_body, user_actions
 from nextbest.actionhub.assets import AssetItem
 from nextbest.actionhub.hot_routes import UserNextActionList
 from nextbest.actionhub.program_settings import ProgramDetails, ProgramSettings
@@ -17,16 +18,27 @@ from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US, LATEST_TIMESTAMP_US, Event
+from nextbest.domain.history import History
 from nextbest.domain.programs import EventTypeOrder, Program
+from nextbest.logic.reasons import Reasoner
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
+from nextbest.scoring.explain import AverageComparison, Difference
 from nextbest.store.base import ProgramState
 
 LATTE = Asset("latte", "Caffè latte", ("milk",))
 ORDER = Recommendation("order", "latte", growth_weight=0.75, base_weight=1.5, score=2.0)
 REVIEW = Recommendation("review", "mocha", growth_weight=0.25, base_weight=0.0, score=1.0)
 NAMES = {"latte": "Caffè latte"}
-EXPLANATION = Explanation(Action("order", "latte"), 2.0, 0.5, (Contribution(Action("order", "tea"), 0.25, 1.25),), 0.25)
+TEA = Action("order", "tea")
+COMPARISON = AverageComparison(1.0, (Difference(TEA, 1.25, is_little=False),), -0.25, 0.75, 0.25)
+EXPLANATION = Explanation(Action("order", "latte"), 2.0, 0.5, (Contribution(TEA, 0.25, 1.25),), 0.25, COMPARISON)
+HISTORY = History.from_events([(*TEA, 0.0), (*TEA, 86_400.0)])
+
+
+def explained() -> dict[Action, dict[str, Any]]:
+    reasoner = Reasoner(HISTORY, name_of, now=3 * 86_400.0, trained=True)
+    return {EXPLANATION.action: explanation_body(EXPLANATION, reasoner.of(EXPLANATION))}
 
 
 def name_of(asset_id: str) -> str:
@@ -55,8 +67,26 @@ def test_recommendations_have_all_five_fields_in_order() -> None:
 
 
 def test_each_action_has_its_own_explanation_or_null() -> None:
-    order, review = user_actions([ORDER, REVIEW], name_of, [EXPLANATION])["actions"]
+    order, review = user_actions([ORDER, REVIEW], name_of, explained())["actions"]
     assert order["explanation"] == {
+        "sentence": "Likely because they ordered “tea” twice in the last 7 days.",
+        "points": 50.0,
+        "reasons": [
+            {
+                "event_type": "order",
+                "asset_id": "tea",
+                "asset_name": "tea",
+                "points": 62.5,
+                "score_difference": 1.25,
+                "count": 2,
+                "more": False,
+                "days_since_last": 2.0,
+            }
+        ],
+        "other_points": -12.5,
+        "other_score_difference": -0.25,
+        "average_score": 1.0,
+        "average_growth_weight": 0.25,
         "score": 2.0,
         "prior_share": 0.5,
         "contributions": [{"event_type": "order", "asset_id": "tea", "base_weight": 0.25, "share": 1.25}],
@@ -114,9 +144,9 @@ def test_any_time_is_iso_8601_to_the_microsecond(microseconds: int, text: str) -
     assert TypeAdapter(datetime).dump_python(time_of(microseconds), mode="json") == text
 
 
-@pytest.mark.parametrize("explanations", [None, [EXPLANATION]])
+@pytest.mark.parametrize("explanations", [None, explained()])
 def test_fields_and_types_of_recommendations_are_the_documents(
-    explanations: list[Explanation] | None,
+    explanations: dict[Action, dict[str, Any]] | None,
 ) -> None:
     body = user_actions([ORDER, REVIEW], name_of, explanations)
     strict = UserNextActionList.model_validate(body, extra="forbid", strict=True)

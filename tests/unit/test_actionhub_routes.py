@@ -9,6 +9,7 @@ import pytest
 
 from nextbest.actionhub import hot_routes, labels, segments, users
 from nextbest.actionhub.api import actionhub_api, document
+from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.labels import LabelList
 from nextbest.actionhub.parsing import comma_list
 from nextbest.actionhub.resolver import validated
@@ -121,6 +122,15 @@ def test_weights_of_labels_are_floats() -> None:
     read = validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))["body"]
     assert isinstance(read, LabelList)
     assert [(row.label, row.weight, type(row.weight)) for row in read.labels] == [("milk", 2.0, float)]
+
+
+@pytest.mark.parametrize("weight", ["1000000.5", "-1e7", "1e308", "NaN", "Infinity", "1e999"])
+def test_weights_of_labels_are_bounded(weight: str) -> None:
+    body = f'{{"labels":[{{"label":"milk","weight":{weight}}}]}}'.encode()
+    headers = {"program-id": "cafe", "content-type": "application/json"}
+    with pytest.raises(InvalidRequest) as refusal:
+        validated(labels.router, Request("PUT", "/labels", headers=headers, body=body))
+    assert refusal.value.detail[0]["loc"] == ("body", "labels", 0, "weight")
 
 
 def test_entries_of_a_comma_list_are_distinct_and_stripped() -> None:

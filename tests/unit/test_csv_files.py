@@ -126,7 +126,7 @@ def test_values_that_the_store_would_not_take_are_refused_with_their_line() -> N
     (item,) = rows(f"{HEADERS['Items']}tea,{'|'.join([many] * 3)},7\n", "Items")
     assert "at most 300,000 can be stored" in str(item)
     (event,) = rows(f"{HEADERS['Interactions']}ann,{'茶' * 256},{'e' * 256},7\n", "Interactions")
-    assert "line 2: event_type, asset_id and event id together exceed" in str(event)
+    assert "line 2: the type of the event, the id of what it is about and its own id together exceed" in str(event)
 
 
 def test_a_reason_repeats_no_more_of_a_row_than_helps() -> None:

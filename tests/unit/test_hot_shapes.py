@@ -7,8 +7,9 @@ import pytest
 from nextbest.personalize.events.interactions import PUT_ACTION_INTERACTIONS, PUT_EVENTS
 from nextbest.personalize.events.records import PUT_ACTIONS, PUT_ITEMS, PUT_USERS
 from nextbest.personalize.protocol.model_shapes import input_shape
-from nextbest.personalize.protocol.shapes import Members, Text, Whole
+from nextbest.personalize.protocol.shapes import Listing, Members, Text, Whole
 from nextbest.personalize.runtime.action_recommendations import GET_ACTION_RECOMMENDATIONS
+from tests.infrastructure.cloudformation import ROOT
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,27 @@ def test_requests_for_recommendations_are_checked_more_strictly_than_the_model_s
     assert model.members["numResults"] == Whole(0, None)
     assert GET_ACTION_RECOMMENDATIONS.required == ("campaignArn", "userId")
     assert GET_ACTION_RECOMMENDATIONS.members == {**expected, "userId": Text(1, 256), "numResults": Whole(0, 100)}
+
+
+# What the recipe does not use is checked, and docs/personalize.md says that nothing comes of it.
+CHECKED_ALONE = {"impression", "metricAttribution", "properties"}
+ACTING = {
+    "PutActionInteractions": "trackingId actionId userId sessionId timestamp eventType eventId recommendationId",
+    "PutEvents": "trackingId userId sessionId eventId eventType eventValue itemId sentAt recommendationId",
+    "PutActions": "datasetArn actionId properties",
+    "PutUsers": "datasetArn userId properties",
+    "PutItems": "datasetArn itemId properties",
+}
+
+
+@pytest.mark.parametrize("operation", ACTING)
+def test_every_member_of_an_event_is_honoured_or_said_to_be_checked_alone(operation: str) -> None:
+    shape = input_shape("personalize-events", operation)
+    (rows,) = (member for member in shape.members.values() if isinstance(member, Listing))
+    assert isinstance(rows.of, Members)
+    names = {name for name, member in shape.members.items() if not isinstance(member, Listing)} | set(rows.of.members)
+
+    assert names - CHECKED_ALONE == set(ACTING[operation].split()) - CHECKED_ALONE
+    text = (ROOT / "docs" / "personalize.md").read_text()
+    for name in names - set(ACTING[operation].split()):
+        assert f"`{name}`" in text

@@ -113,7 +113,7 @@ def test_the_floor_comes_before_the_limit_where_values_order(model: Model) -> No
 def test_ties_do_not_follow_the_order_of_the_arrays(model: Model) -> None:
     # Given a model in which all scores are equal, and the same with its actions reversed
     flat = Mode(np.zeros(3, np.float32), (), calibration())
-    one = replace(model, repeats=flat)
+    one = replace(model, repeats=flat, discoveries=flat)
     other = Model([TEA, POT, CUP], flat, flat, 10.0, 14.0, 0.0, NOW)
     # Then both answer alike, at every limit
     for limit in (1, 2, 3):
@@ -144,7 +144,7 @@ def test_many_users_are_scored_as_one_by_one(model: Model) -> None:
 
 def test_explanations_add_up(model: Model) -> None:
     taken = history((TEA, 90.0), (CUP, 100.0))
-    (cup,) = explain(model, taken, [CUP], now=NOW, allow_repeats=True)
+    (cup,) = explain(model, taken, [CUP], now=NOW)
     # Then cup = prior 0 + itself 1 · 0.4 + tea 0.5 · 0.5
     assert [part.action for part in cup.contributions] == [CUP, TEA]
     assert [part.share for part in cup.contributions] == pytest.approx([0.4, 0.25])
@@ -154,14 +154,14 @@ def test_explanations_add_up(model: Model) -> None:
 
 def test_unlisted_contributions_are_summed(model: Model) -> None:
     taken = history((TEA, 90.0), (CUP, 100.0))
-    (cup,) = explain(model, taken, [CUP], now=NOW, allow_repeats=True, strongest=1)
+    (cup,) = explain(model, taken, [CUP], now=NOW, strongest=1)
     assert len(cup.contributions) == 1
     assert cup.other_share == pytest.approx(0.25)
 
 
 def test_explaining_an_unknown_action_is_refused(model: Model) -> None:
     with pytest.raises(NotFound, match="anvil"):
-        explain(model, History.empty(), [Action("buy", "anvil")], now=NOW, allow_repeats=True)
+        explain(model, History.empty(), [Action("buy", "anvil")], now=NOW)
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -94,13 +94,13 @@ def test_an_event_type_that_the_model_does_not_know_has_the_mean_of_all(model: M
 
 def test_unknown_actions_are_explained(model: Model) -> None:
     taken = history((NEW_BUY, 100.0), (NEW_VIEW, 90.0))
-    (buy,) = explain(model, taken, [NEW_BUY], now=NOW, allow_repeats=True)
+    (buy,) = explain(model, taken, [NEW_BUY], now=NOW)
     assert buy.prior_share == pytest.approx(0.02)
     assert [part.action for part in buy.contributions] == [NEW_BUY, NEW_VIEW]
     assert [part.share for part in buy.contributions] == pytest.approx([0.4, 0.15])
     assert buy.score == pytest.approx(0.57)
     with pytest.raises(NotFound, match="anvil"):
-        explain(model, taken, [Action("buy", "anvil")], now=NOW, allow_repeats=True)
+        explain(model, taken, [Action("buy", "anvil")], now=NOW)
 
 
 def test_a_mask_names_all_that_may_be_recommended(model: Model) -> None:

@@ -26,7 +26,6 @@ from nextbest.scoring.memberships import (
     Segments,
     build_segments,
     histories_of,
-    recommended,
 )
 from nextbest.training import train
 from tests.factories import columns_of_events
@@ -103,12 +102,14 @@ def test_values_and_a_floor_count_at_once_as_one_by_one() -> None:
         model().actions, model().repeats, model().discoveries, model().half_life_days, model().horizon_days,
         0.05, NOW, {}, np.linspace(0.1, 3.0, len(model().actions)),
     )  # fmt: skip
-    history = stored_history("user-03")
-    for allow_repeats in (True, False):
-        chosen, weights = recommended(valued, history, now=NOW, allow_repeats=allow_repeats)
-        expected = recommend(valued, history, now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
-        found = [(valued.actions[index], weight) for index, weight in zip(chosen, weights, strict=True)]
-        assert found == [(Action(entry.event_type, entry.asset_id), entry.growth_weight) for entry in expected]
+    segments = build_segments(valued, columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    for kind, allow_repeats in ((GROWTH, True), (DISCOVERY, False)):
+        expected = recommend(
+            valued, stored_history("user-03"), now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats
+        )
+        assert dict(segments[kind].memberships("user-03")) == {
+            Action(entry.event_type, entry.asset_id): entry.growth_weight for entry in expected
+        }
 
 
 def test_histories_made_at_once_encode_as_the_stored_ones() -> None:

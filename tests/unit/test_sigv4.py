@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import boto3
 import botocore.session
 import pytest
 from botocore.auth import SigV4Auth
@@ -31,6 +32,7 @@ from nextbest.personalize.protocol.signature import (
     parse_authorization,
     verify,
 )
+from nextbest.personalize.protocol.signed_caller import SignedCaller
 from nextbest.web.request import Request
 
 KEY_ID = "NBKEY1"
@@ -356,3 +358,32 @@ def test_any_headers_are_refused_and_nothing_breaks(authorization: str, date: st
                 check(Request("POST", path, query=((host, date),), headers=headers))
             with pytest.raises(SignatureRefused):
                 check(Request("POST", path, headers={**headers, "x-amz-date": date}))
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "method"),
+    [
+        ("personalize-runtime", "get_action_recommendations", "POST"),
+        ("personalize-runtime", "get_action_recommendations", "GET"),
+        ("personalize", "list_dataset_groups", "POST"),
+    ],
+)
+def test_a_presigned_url_is_refused_and_called_by_its_name(service: str, operation: str, method: str) -> None:
+    # Given a URL that a real client presigned, and the request that anybody makes with it
+    make: Any = boto3.client
+    client = make(
+        service, region_name="us-east-1", endpoint_url="http://127.0.0.1:3000/personalize",
+        aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET,
+    )  # fmt: skip
+    url = urlsplit(client.generate_presigned_url(operation, HttpMethod=method))
+    query = tuple(parse_qsl(url.query, keep_blank_values=True))
+    assert "X-Amz-Signature" in dict(query)
+    request = Request(method, unquote(url.path), query=query, headers={"host": url.netloc})
+
+    with pytest.raises(MissingAuthenticationToken, match="presigned URLs are not supported") as refused:
+        SignedCaller.of(request, lambda: SECRET)
+
+    assert wire_error(refused.value, Protocol.REST)[:2] == ("MissingAuthenticationTokenException", 403)
+    # And without any signature it is called by that name, as ever
+    with pytest.raises(MissingAuthenticationToken, match=r"^Missing Authentication Token$"):
+        SignedCaller.of(replace(request, query=()), lambda: SECRET)

@@ -11,7 +11,7 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.logic.recommendations import from_history_alone
 from nextbest.scoring import Model, recommend
-from nextbest.scoring.calibration import UNINFORMED_RATE, Calibration
+from nextbest.scoring.calibration import ACTIVITY_NAMES, UNINFORMED_RATE, Calibration
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
 from nextbest.training.calibrate import NO_PAIRS, CalibrationPairs, fit_calibration
@@ -20,6 +20,7 @@ from tests.factories import columns_of_rows
 NOW = 400 * DAY_SECONDS
 PROGRAM = Program("evidence")
 MOST_WITHOUT_EVIDENCE = 0.06
+ACTIVITIES = len(ACTIVITY_NAMES)
 
 
 def drawn(users: int, each: int, assets: int = 22) -> list[tuple[str, str, str, float]]:
@@ -73,7 +74,7 @@ def test_one_event_or_one_moment_is_no_evidence(name: str, allow_repeats: bool) 
 
 
 def test_without_pairs_the_map_is_nearly_constant_at_the_uninformed_rate() -> None:
-    growth = fit_calibration(NO_PAIRS).growth(np.array([-9.0, 0.0, 1.0, 9.0]), np.zeros(3))
+    growth = fit_calibration(NO_PAIRS).growth(np.array([-9.0, 0.0, 1.0, 9.0]), np.zeros(ACTIVITIES))
     assert growth == pytest.approx(UNINFORMED_RATE, abs=0.005)
 
 
@@ -81,11 +82,13 @@ def pairs(users: int) -> CalibrationPairs:
     """Of each user two pairs: a score of 1, taken, and a score of 0, not taken in nine of ten."""
     score = np.tile([1.0, 0.0], users)
     taken = (score > 0.5) | (np.arange(2 * users) % 20 == 1)
-    return CalibrationPairs(score, taken, np.ones((2 * users, 3)), np.ones(2 * users), users)
+    return CalibrationPairs(score, taken, np.ones((2 * users, ACTIVITIES)), np.ones(2 * users), users)
 
 
 def test_weights_grow_with_the_number_of_users_behind_them() -> None:
-    weights = [float(fit_calibration(pairs(users)).growth(np.array([1.0]), np.ones(3))[0]) for users in (1, 10, 1000)]
+    weights = [
+        float(fit_calibration(pairs(users)).growth(np.array([1.0]), np.ones(ACTIVITIES))[0]) for users in (1, 10, 1000)
+    ]
     assert weights[0] < 0.1 < weights[1] < weights[2]
 
 

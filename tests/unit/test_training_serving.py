@@ -14,6 +14,7 @@ from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
 from nextbest.training.build import score_matrix
+from nextbest.training.examples import seen_of
 from nextbest.training.table import EventTable, Moments
 from tests.factories import columns_of_rows
 
@@ -45,7 +46,9 @@ def test_training_and_serving_compute_the_same_scores(
 ) -> None:
     now = max(events["timestamp"]) + DAY_SECONDS
     table = EventTable.of(events, now)
-    matrix = score_matrix(model.mode(allow_repeats), table, Moments.at(table, np.arange(60), now))
+    moments = Moments.at(table, np.arange(60), now)
+    repeats, discoveries = (score_matrix(mode, table, moments) for mode in (model.repeats, model.discoveries))
+    matrix = np.where(seen_of(table, moments), repeats, discoveries)
     for user in range(60):
         places = slice(int(table.starts[user]), int(table.starts[user + 1]))
         history = History.from_events(

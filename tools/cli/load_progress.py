@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nextbest.event_files.row_counts import Counts, Reason
+from nextbest.event_files.row_counts import Counts, ReasonCount
 from tools.cli.load_errors import ProgressUnusable
 
 
@@ -41,7 +41,7 @@ class Progress:
             return cls()
         try:
             content = json.loads(path.read_text())
-            reasons = {why: Reason(**reason) for why, reason in content["counts"].pop("reasons").items()}
+            reasons = {why: ReasonCount(**reason) for why, reason in content["counts"].pop("reasons").items()}
             ranges = [(int(start), int(stop)) for start, stop in content["ranges"]]
             return cls(ranges=ranges, counts=Counts(**content["counts"], reasons=reasons))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

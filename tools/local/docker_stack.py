@@ -26,12 +26,13 @@ from tools.local.doors import forward_by_service, forward_to, require_token
 from tools.local.engines import CREDENTIALS, REGION, start_engines
 from tools.local.gateway import Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
+from tools.local.inbox import ObjectWatcher
 from tools.local.invocations import InvokeClient
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.poller import QueuePoller
 from tools.local.private_network import listen, unguessable_address
 from tools.local.processes import HOST, ProcessDied, Processes, free_port, tail, wait_for_port
-from tools.local.resources import create_resources, open_store, sqs_client
+from tools.local.resources import create_resources, open_store, s3_client, sqs_client
 from tools.local.stack import Report
 from tools.local.state import lock, make_private, write_private
 from tools.local.template import Application, read_application
@@ -161,6 +162,11 @@ class DockerStack:
             )
             poller.start()
             self._cleanup.callback(poller.close)
+        for files in self._application.object_sources:
+            function = self._application.function(files.function)
+            watcher = ObjectWatcher(files, function, s3=s3_client(self._engines), invoker=client)
+            watcher.start()
+            self._cleanup.callback(watcher.close)
 
     def _remove_containers(self) -> None:
         if count := remove_containers(self._token):

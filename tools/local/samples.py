@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.auth import SigV4Auth
@@ -18,6 +18,16 @@ from nextbest.store.base import Store
 from tools.local.demo import DemoClient, demo_program, is_complete, rebase
 from tools.local.engines import REGION
 from tools.local.key import MASTER_SECRET, operator_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DROPPED_FILE = b"""\
+user_id,event_type,asset_id,timestamp,labels
+ada,order,flat-white,2026-10-01T08:05:00Z,morning
+bob,order,espresso,2026-10-01T09:15:00Z,
+"""
+"""The file that ``events/ingest/inbox-files.json`` is about."""
 
 FOLDER = Path(__file__).resolve().parents[2] / "events"
 
@@ -42,6 +52,12 @@ def sign_again(event: Any, key_text: str = operator_key()[1]) -> Any:
     key_id, _, secret = key_text.partition(".")
     SigV4Auth(Credentials(key_id, secret), "personalize", REGION).add_auth(request)
     return {**event, "headers": {**headers, **{name.lower(): value for name, value in request.headers.items()}}}
+
+
+def drop_file(s3: S3Client) -> None:
+    """Put the file that one sample is about where that says."""
+    new = sample("ingest/inbox-files")["detail"]
+    s3.put_object(Bucket=new["bucket"]["name"], Key=new["object"]["key"], Body=DROPPED_FILE)
 
 
 def prepare(store: Store, url: str) -> None:

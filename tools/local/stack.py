@@ -18,12 +18,13 @@ from tools.local.engines import start_engines
 from tools.local.environments import Environments, Invocation
 from tools.local.gateway import FEW_THREADS, MANY_THREADS, Gateway, Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
+from tools.local.inbox import ObjectWatcher
 from tools.local.invocations import LambdaApi
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.poller import QueuePoller
 from tools.local.private_network import Listeners, listen, unguessable_address
 from tools.local.processes import ProcessDied, Processes, tail
-from tools.local.resources import create_resources, open_store, sqs_client
+from tools.local.resources import create_resources, open_store, s3_client, sqs_client
 from tools.local.state import lock, make_private, write_private
 from tools.local.template import read_application
 
@@ -184,6 +185,11 @@ class Stack:
             )
             poller.start()
             self._cleanup.callback(poller.close)
+        for files in self._application.object_sources:
+            function = self._application.function(files.function)
+            watcher = ObjectWatcher(files, function, s3=s3_client(self._engines), invoker=self._environments)
+            watcher.start()
+            self._cleanup.callback(watcher.close)
 
     def _code_version(self) -> int:
         """A number that changes whenever a source file of a function or layer does."""

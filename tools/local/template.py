@@ -51,6 +51,15 @@ class QueueSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSource:
+    """A rule for new objects of a bucket: which function is told of those under a prefix."""
+
+    bucket: str
+    prefix: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The parts of the template that run locally. Tables, buckets and queues are keyed by their names."""
 
@@ -59,6 +68,7 @@ class Application:
     buckets: Mapping[str, Properties]
     queues: Mapping[str, Properties]
     queue_sources: tuple[QueueSource, ...]
+    object_sources: tuple[ObjectSource, ...] = ()
 
     def function(self, name: str) -> Function:
         """The function with this folder name, logical id or ARN (with or without an alias); KeyError if none."""
@@ -113,6 +123,14 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
             )
             for properties in of_type("AWS::Lambda::EventSourceMapping").values()
             if ":sqs:" in properties["EventSourceArn"]
+        ),
+        object_sources=tuple(
+            ObjectSource(bucket, key["prefix"], target["Arn"])
+            for properties in of_type("AWS::Events::Rule").values()
+            if properties["EventPattern"].get("source") == ["aws.s3"]
+            for bucket in properties["EventPattern"]["detail"]["bucket"]["name"]
+            for key in properties["EventPattern"]["detail"]["object"]["key"]
+            for target in properties["Targets"]
         ),
     )
 

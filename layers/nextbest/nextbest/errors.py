@@ -8,6 +8,7 @@
     │   ├── CannotBeStored        data that the database refuses for good, such as an item over its limit
     │   └── QuotaExceeded         a documented limit of ours
     ├── NotFound              the thing named does not exist
+    │   └── ProgramNotFound       a program that is not there, or no longer
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
     ├── Forbidden             unknown key, or a key without the right
@@ -76,6 +77,14 @@ class QuotaExceeded(InvalidInput):
 
 class NotFound(NextbestError):
     """The thing named does not exist (for this caller)."""
+
+
+class ProgramNotFound(NotFound):
+    """A program that is not there, or was deleted meanwhile. Each dialect has its own word for a program."""
+
+    def __init__(self, program_id: str) -> None:
+        super().__init__(f"program {program_id} does not exist")
+        self.program_id = program_id
 
 
 class AlreadyExists(NextbestError):

@@ -44,7 +44,7 @@ def _invoke(options: argparse.Namespace) -> int:
     from tools.cli.deployment import OperationFailed, local_deployment
     from tools.local.demo import DemoFailed
     from tools.local.invoke import invoker
-    from tools.local.samples import prepare, sign_again
+    from tools.local.samples import drop_file, prepare, sign_again
 
     files = [file for path in options.paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
     failed = 0
@@ -56,6 +56,7 @@ def _invoke(options: argparse.Namespace) -> int:
             for file in files:
                 event = sign_again(json.loads(file.read_text()))
                 prepare(stack.store(), stack.url)
+                drop_file(stack.client("s3"))
                 print(f"{file}:", file=sys.stderr, flush=True)
                 result = sam.invoke(options.function or file.parent.name, event, shlex.split(options.sam_options))
                 if result.returncode != 0:

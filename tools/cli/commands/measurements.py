@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.cli.commands.options import add_command, add_event_files, row_rules
+from tools.cli.commands.options import add_command, add_event_files, add_state, row_rules
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
@@ -20,6 +20,7 @@ def add_commands(commands: Commands) -> None:
     _add_bench(commands)
     _add_bench_training(commands)
     _add_bench_filters(commands)
+    _add_bench_inbox(commands)
     _add_soak(commands)
     _add_cost(commands)
 
@@ -118,6 +119,29 @@ def _bench_filters(options: argparse.Namespace) -> int:
 
     run(actions=options.actions, rounds=options.rounds)
     return 0
+
+
+def _add_bench_inbox(commands: Commands) -> None:
+    command = add_command(commands, "bench-inbox", "how fast the running local stack stores a file of its inbox")
+    command.add_argument("--program", default="demo", help="an existing program (default: %(default)s)")
+    command.add_argument("--rows", type=int, default=200_000, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=5_000, help="(default: %(default)s)")
+    command.add_argument("--assets", type=int, default=1_000, help="(default: %(default)s)")
+    add_state(command)
+    command.set_defaults(run=_bench_inbox)
+
+
+def _bench_inbox(options: argparse.Namespace) -> int:
+    from tools.benchmarks.inbox import run
+    from tools.cli.deployment import OperationFailed, local_deployment
+
+    try:
+        deployment = local_deployment(options.state)
+    except OperationFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+    report = run(deployment, options.program, rows=options.rows, users=options.users, assets=options.assets)
+    return 0 if report["status"] == "done" else 1
 
 
 def _add_soak(commands: Commands) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from nextbest.web.request import Request
 from nextbest.web.response import Response
 
 if TYPE_CHECKING:
+    from nextbest.domain.history import History
+    from nextbest.logic.reasons import Reasons
+    from nextbest.logic.recommendations import RecommendationList
     from nextbest.scoring import Explanation
 
 NO_MODEL_YET = "no model yet: until the program's first rebase only what the user did is recommended"
@@ -60,16 +63,28 @@ class ActionsEndpoint(ActionHubEndpoints):
             headers["x-nextbest-note"] = NO_MODEL_YET
         return Response(
             200,
-            render(user_actions(actions.recommendations, actions.catalogue.name_of, actions.explanations)),
+            render(_body(actions, user.history, now)),
             headers,
             {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
         )
 
 
+def _body(actions: RecommendationList, history: History, now: float) -> dict[str, Any]:
+    name_of = actions.catalogue.name_of
+    if actions.explanations is None:
+        return user_actions(actions.recommendations, name_of)
+    # Imported here: few requests are explained.
+    from nextbest.logic.reasons import Reasoner
+
+    reasoner = Reasoner(history, name_of, now=now, trained=actions.model_version != UNTRAINED)
+    explained = {entry.action: explanation_body(entry, reasoner.of(entry)) for entry in actions.explanations}
+    return user_actions(actions.recommendations, name_of, explained)
+
+
 def user_actions(
     recommendations: Sequence[Recommendation],
     name_of: Callable[[str], str],
-    explanations: Sequence[Explanation] | None = None,
+    explanations: Mapping[Action, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The body of the response. ``name_of`` gives an asset's name.
 
@@ -86,14 +101,34 @@ def user_actions(
         for recommendation in recommendations
     ]
     if explanations is not None:
-        explained = {explanation.action: _explanation(explanation) for explanation in explanations}
         for action in actions:
-            action["explanation"] = explained.get(Action(action["event_type"], action["asset_id"]))
+            action["explanation"] = explanations.get(Action(action["event_type"], action["asset_id"]))
     return {"actions": actions}
 
 
-def _explanation(explanation: Explanation) -> dict[str, Any]:
+def explanation_body(explanation: Explanation, reasons: Reasons) -> dict[str, Any]:
+    """Why an action is recommended: the reasons against the average user, then the score in parts."""
+    comparison = explanation.comparison
     return {
+        "sentence": reasons.sentence,
+        "points": reasons.points,
+        "reasons": [
+            {
+                "event_type": reason.action.event_type,
+                "asset_id": reason.action.asset_id,
+                "asset_name": reason.asset_name,
+                "points": reason.points,
+                "score_difference": reason.amount,
+                "count": reason.count,
+                "more": reason.more,
+                "days_since_last": reason.days_since_last,
+            }
+            for reason in reasons.reasons
+        ],
+        "other_points": reasons.other_points,
+        "other_score_difference": comparison.other_amount,
+        "average_score": comparison.average_score,
+        "average_growth_weight": comparison.average_growth_weight,
         "score": explanation.score,
         "prior_share": explanation.prior_share,
         "contributions": [

@@ -96,9 +96,9 @@ def responses(
 ) -> dict[int, OpenAPIResponse]:
     """Every status that a route may answer with."""
     done: OpenAPIResponse = {"description": "Done"}
-    texts = {media_type: {"schema": {"type": "string"}} for media_type in media_types if media_type.startswith("text/")}
+    texts = [media_type for media_type in media_types if media_type.startswith("text/")]
     if texts:
-        done["content"] = texts
+        done["content"] = {media_type: {"schema": {"type": "string"}} for media_type in texts}
     described = {200: done}
     if has_body:
         described[400] = _refusal("The body cannot be decoded")

@@ -6,6 +6,7 @@ pydantic. So this is imported by them only where a request is wrong, or right in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,7 +41,7 @@ from nextbest.errors import InvalidTime, NotFound
 from nextbest.web.request import Request
 
 # Seconds since 1970, by which the times of events are judged: validation takes no arguments of ours.
-_now: ContextVar[float] = ContextVar("now")
+_now: ContextVar[float] = ContextVar("now", default=math.inf)
 
 actions_router = ResourceRouter("users")
 events_router = ResourceRouter("events")
@@ -55,9 +56,36 @@ class ScoreContribution(ContractModel):
     share: float
 
 
-class ScoreExplanation(ContractModel):
-    """A score in parts: prior_share + the contributions' shares + other_share = score."""
+class ScoreReason(ContractModel):
+    """What one action of the user's history does to the growth weight, against the average user of the program."""
 
+    event_type: str
+    asset_id: str
+    asset_name: str
+    points: Annotated[float, Field(description="The effect on the growth weight, in percentage points: up or down.")]
+    score_difference: float
+    count: Annotated[int, Field(description="How many events of it are known one by one.")]
+    more: Annotated[bool, Field(description="Whether there are earlier ones.")]
+    days_since_last: Annotated[float | None, Field(description="Null where all are earlier.")]
+
+
+class ScoreExplanation(ContractModel):
+    """The reasons against the average user of the program, and the score in parts.
+
+    The reasons' points + other_points = points, which is 100 times (the growth weight - average_growth_weight). The
+    reasons' score_difference + other_score_difference = score - average_score. prior_share + the contributions' shares
+    + other_share = score.
+    """
+
+    sentence: Annotated[str, Field(description="The reasons in one sentence.")]
+    points: Annotated[float, Field(description="The difference from the average user, in percentage points.")]
+    reasons: Annotated[list[ScoreReason], Field(description="Strongest first.")]
+    other_points: Annotated[float, Field(description="Of what is not listed, and of what the user did not do.")]
+    other_score_difference: float
+    average_score: float
+    average_growth_weight: Annotated[
+        float, Field(description="The growth weight of the average user's score, for a user as active as this one.")
+    ]
     score: float
     prior_share: float
     contributions: list[ScoreContribution]
@@ -76,7 +104,7 @@ class UserNextAction(ContractModel):
     ]
     explanation: Annotated[
         ScoreExplanation | None,
-        Field(description="Only with explain=true, an extension; null before the program's first rebase."),
+        Field(description="Only with explain=true, an extension."),
     ] = None
 
 

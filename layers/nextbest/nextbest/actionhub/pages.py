@@ -79,7 +79,8 @@ def fitting(rows: Iterable[Row], *, limit: int | None, what: str) -> list[Row]:
                     f"{what} than the 6 MB of one answer hold: ask for pages with limit={MAX_ROWS}, then send each "
                     "answer's next_token with the next call until there is none"
                 )
-            break
+            if taken:
+                break
         taken.append(row)
     return taken
 

@@ -202,8 +202,7 @@ def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:
     return (
         type(value) is str
         and 0 < len(value) <= max_characters
-        and value[0] != " "
-        and value[-1] != " "
-        # The first test is the cheap one: of ASCII, just the control characters are not printable.
-        and ((value.isascii() and value.isprintable()) or not UNSTORABLE.search(value))
+        and value.strip() == value
+        # The first test is the cheap one: what is printable is storable.
+        and (value.isprintable() or not UNSTORABLE.search(value))
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
         AttributeValueTypeDef,
         BatchStatementRequestTypeDef,
+        BatchStatementResponseTypeDef,
         TransactWriteItemTypeDef,
         WriteRequestTypeDef,
         WriteRequestUnionTypeDef,
@@ -201,11 +202,9 @@ class Table:
         new: list[bool | str] = [False] * len(items)
         pending = list(range(len(items)))
         for _ in self.backoff.tries():
-            response = self.client.batch_execute_statement(
-                Statements=[self._insert_statement(*items[index]) for index in pending]
-            )
+            results = self._execute([self._insert_statement(*items[index]) for index in pending])
             retried = []
-            for index, result in zip(pending, response["Responses"], strict=True):
+            for index, result in zip(pending, results, strict=True):
                 code = result.get("Error", {}).get("Code")
                 if code in _PASSING:
                     retried.append(index)
@@ -220,6 +219,10 @@ class Table:
                 return new
             pending = retried
         raise Unavailable(f"DynamoDB left {len(pending)} of {len(items)} inserts undone; please try again")
+
+    def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> Sequence[BatchStatementResponseTypeDef]:
+        """The result of each of up to 25 PartiQL statements."""
+        return self.client.batch_execute_statement(Statements=statements)["Responses"]
 
     def _insert_statement(self, key: ItemKey, attributes: Mapping[str, str]) -> BatchStatementRequestTypeDef:
         names = ["pk", "sk", *attributes]

@@ -47,5 +47,5 @@ def check_id(text: str, *, max_characters: int, field: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether ``text`` holds no character that ids must not hold."""
-    # The first test is the cheap one: of ASCII, just the control characters are not printable.
-    return (text.isascii() and text.isprintable()) or UNSTORABLE.search(text) is None
+    # The first test is the cheap one: no control character, separator of lines or half of a pair is printable.
+    return text.isprintable() or UNSTORABLE.search(text) is None

@@ -118,6 +118,6 @@ class ImportRules:
         allowed = any(S3Location.parse(folder).contains(location) for folder in folders)
         if not allowed or location.bucket == self.artifact_bucket:
             raise InvalidInput(
-                f"is not where the program {program_id} may import from: {', '.join(folders) or 'nowhere yet'}. "
+                f"is not where {program_id} may import from: {', '.join(folders) or 'nowhere yet'}. "
                 "The operator of this deployment allows more with PUT /program/import_locations"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,12 @@ def check_file(path: Path, rules: RowRules) -> int:
     return count
 
 
-def read_rows(path: Path, rules: RowRules) -> Iterator[EventRow | RejectedRow]:
-    """Every row of a file: an event, or rejected with the reason. Raises FileUnusable, also on the way."""
-    for number, (line, values) in enumerate(_outcomes(path, rules), start=1):
+def read_rows(path: Path, rules: RowRules, *, skip: int = 0) -> Iterator[EventRow | RejectedRow]:
+    """Every row of a file but the first ``skip``: an event, or rejected with the reason.
+
+    Raises FileUnusable, also on the way.
+    """
+    for number, (line, values) in enumerate(islice(_outcomes(path, rules), skip, None), start=skip + 1):
         if isinstance(values, str):
             yield RejectedRow(number, line, values)
             continue

@@ -13,7 +13,7 @@ OTHER_REASONS = "other reasons"
 
 
 @dataclass(slots=True)
-class Reason:
+class ReasonCount:
     """How many rows were rejected for one reason, and the lines of the first of them."""
 
     count: int = 0
@@ -26,7 +26,7 @@ class Counts:
 
     accepted: int = 0
     duplicates: int = 0
-    reasons: dict[str, Reason] = field(default_factory=dict)
+    reasons: dict[str, ReasonCount] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -61,6 +61,6 @@ class Counts:
     def _add_reason(self, why: str, count: int, lines: list[int]) -> None:
         if why not in self.reasons and len(self.reasons) >= DISTINCT_REASONS:
             why = OTHER_REASONS
-        reason = self.reasons.setdefault(why, Reason())
+        reason = self.reasons.setdefault(why, ReasonCount())
         reason.count += count
         reason.lines = sorted([*reason.lines, *lines])[:EXAMPLES_PER_REASON]

@@ -21,7 +21,7 @@ from nextbest.domain.events import (
 from nextbest.domain.ids import check_id
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.domain.times import BEFORE_1970, TOO_LATE
-from nextbest.errors import InvalidInput, InvalidTime, NotFound
+from nextbest.errors import InvalidInput, InvalidTime, ProgramNotFound
 from nextbest.store.base import Appended, EventsRefused, MessageQueue, Store, UserStore, events_by_user
 from nextbest.store.keys import event_sk
 
@@ -152,7 +152,7 @@ def ingest(store: Store, message: EventMessage) -> Appended:
     """
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None or message.incarnation not in (None, state.program.incarnation):
-        raise NotFound(f"program {message.program_id} does not exist")
+        raise ProgramNotFound(message.program_id)
     by_user = events_by_user(message.events)
     erased = store.erased_since(state.program.incarnation, list(by_user), message.sent_us)
     refused = dict(message.refused)

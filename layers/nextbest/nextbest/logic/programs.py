@@ -10,7 +10,7 @@ from random import Random
 from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
 from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, RESET, UNFINISHED, is_lost
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.segments import files_of
 from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
 
@@ -78,7 +78,7 @@ def present_incarnation(store: ConfigurationStore, program_id: str) -> Incarnati
     """The incarnation that has the program id now. Raises NotFound."""
     state = store.program_state(program_id) if PROGRAM_ID.fullmatch(program_id) else None
     if state is None:
-        raise NotFound(f"program {program_id} does not exist")
+        raise ProgramNotFound(program_id)
     return state.program.incarnation
 
 
@@ -86,7 +86,7 @@ def present_program(store: ConfigurationStore, incarnation: Incarnation) -> Prog
     """The program that has this incarnation. Raises NotFound once it is deleted."""
     state = store.program_state(program_id_of(incarnation))
     if state is None or state.program.incarnation != incarnation:
-        raise NotFound(f"program {program_id_of(incarnation)} does not exist")
+        raise ProgramNotFound(program_id_of(incarnation))
     return state.program
 
 

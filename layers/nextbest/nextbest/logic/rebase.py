@@ -17,7 +17,7 @@ import numpy as np
 
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import ArtifactError, InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -90,7 +90,7 @@ class Rebase:
         program_id = program_id_of(self._incarnation)
         state = self._store.program_state(program_id)
         if state is None or state.program.incarnation != self._incarnation:
-            raise NotFound(f"program {program_id} does not exist")
+            raise ProgramNotFound(program_id)
         return state
 
     def refresh_segments(self) -> SegmentsPointer:

@@ -26,7 +26,7 @@ from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_sta
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import UNINFORMED_RATE
-from nextbest.scoring.explain import Contribution, Explanation
+from nextbest.scoring.explain import AverageComparison, Contribution, Difference, Explanation
 from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
 from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, RememberedKey
 
@@ -190,7 +190,7 @@ class Recommender:
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
-            explanations = explain(model, history, actions, now=now, allow_repeats=allow_repeats)
+            explanations = explain(model, history, actions, now=now)
         return RecommendationList(recommendations, explanations, catalogue, version)
 
 
@@ -246,4 +246,5 @@ def _days_of(history: History) -> NDArray[np.float64]:
 
 def _explanation_of_itself(entry: Recommendation) -> Explanation:
     action = Action(entry.event_type, entry.asset_id)
-    return Explanation(action, entry.score, 0.0, (Contribution(action, entry.base_weight, entry.score),), 0.0)
+    own = AverageComparison(0.0, (Difference(action, entry.score, is_little=False),), 0.0, entry.growth_weight, 0.0)
+    return Explanation(action, entry.score, 0.0, (Contribution(action, entry.base_weight, entry.score),), 0.0, own)

@@ -31,9 +31,7 @@ class RequestQuota:
         tokens, counted_at = self._buckets.get(incarnation, (self._most, now))
         tokens = min(self._most, tokens + max(0.0, now - counted_at) * self._per_second)
         if tokens < 1.0:
-            raise TooManyRequests(
-                f"The program makes more than {self._per_second:g} requests a second; try again later"
-            )
+            raise TooManyRequests(f"These are more than {self._per_second:g} requests a second; try again later")
         if len(self._buckets) >= _MOST_PROGRAMS:
             self._buckets.clear()
         self._buckets[incarnation] = (tokens - 1.0, now)

@@ -32,8 +32,9 @@ from numpy.typing import NDArray
 
 from nextbest.errors import ArtifactError
 
-VERSION = 2
-"""Version 1 had nothing for actions that the model does not know; it can still be read."""
+VERSION = 3
+"""Version 2 knew nothing of visits or first takings, and calibrated repeats on all that a user can do; version 1 had
+nothing for actions that the model does not know. Both can still be read."""
 _MAGIC = b"NEXTBEST"
 _HEAD = struct.Struct("<8sIIQII")
 _ALIGNMENT = 64

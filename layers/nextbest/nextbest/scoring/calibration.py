@@ -7,6 +7,11 @@
 Both maps rise, the slope is positive and activity belongs to the user alone, so within one answer growth never
 contradicts the score, while a busy user and one who left long ago may have different probabilities at the same score
 (Platt 1999; Zadrozny and Elkan 2002).
+
+Within a visit far more is taken than at a time drawn at random. So there may be a second pair of maps for the moment
+right after an event, and the logits go over from these to the first within hours:
+
+    logit = w · logit_after_event + (1 - w) · logit_at_any_time, where w = 0.5^(hours since the last event)
 """
 
 from __future__ import annotations
@@ -20,6 +25,10 @@ from nextbest.scoring.kernels import DAY_SECONDS
 
 ACTIVITY_NAMES = ("log_events", "log_days_since_last", "log_events_last_horizon")
 
+_VISIT_HALF_LIFE_DAYS = 1.0 / 24.0
+_LEAST_VISIT = 1e-3
+"""A visit is over when less is left of it: ten hours after the last event."""
+
 UNINFORMED_RATE = 0.01
 """The growth weight where nothing speaks for an action: far below ActionHub's default ``min_weight`` of 0.5."""
 
@@ -28,7 +37,8 @@ UNINFORMED_RATE = 0.01
 class Calibration:
     """A fitted map. ``knots`` ascending scores and ``levels`` their logits (n,); ``coefficients`` one per activity;
     ``tilted_knots`` ascending tilted levels and ``logits`` their calibrated logits (m,). ``activity_range``
-    (2, 3) is the least and the most activity that it was fitted on: users beyond count as if they were at its edge."""
+    (2, 3) is the least and the most activity that it was fitted on: users beyond count as if they were at its edge.
+    ``after_event`` is the map for the moment right after an event, or None: the same as at any time."""
 
     knots: NDArray[np.float64]
     levels: NDArray[np.float64]
@@ -38,11 +48,19 @@ class Calibration:
     tilted_knots: NDArray[np.float64]
     logits: NDArray[np.float64]
     activity_range: NDArray[np.float64] | None = None
+    after_event: Calibration | None = None
 
     def growth(self, scores: NDArray[np.float64], activity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of ``scores`` (any shape) for a user with ``activity`` (3,), or many users with (users, 3)
         and scores (users, n)."""
         logits = np.interp(self.tilted(scores, activity), self.tilted_knots, self.logits)
+        if self.after_event is not None:
+            within_visit = np.exp2(np.expm1(activity[..., 1]) / -_VISIT_HALF_LIFE_DAYS)
+            if within_visit.max(initial=0.0) > _LEAST_VISIT:
+                after = np.interp(
+                    self.after_event.tilted(scores, activity), self.after_event.tilted_knots, self.after_event.logits
+                )
+                logits += within_visit[..., None] * (after - logits)
         growth: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits))
         return growth
 

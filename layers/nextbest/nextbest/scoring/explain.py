@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.errors import NotFound
-from nextbest.scoring.model import Model
-from nextbest.scoring.score import Inputs, influence_shares, score_all, self_shares
+from nextbest.scoring.averages import average_parts
+from nextbest.scoring.model import Mode, Model
+from nextbest.scoring.score import Inputs, UserScores, influence_shares, self_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,45 @@ class Contribution:
     action: Action
     base_weight: float
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one action of the history adds to a score beyond what it adds for the average user. ``is_little``: it adds
+    something, but less than for the average user."""
+
+    action: Action
+    amount: float
+    is_little: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AverageComparison:
+    """A user against the average user: ``score - average_score = Σ differences' amounts + other_amount``.
+
+    ``differences`` are the strongest; ``other_amount`` is the sum of the ones not listed and of what the user did not
+    do. The growth weights are those of the two scores, both for a user as active as this one.
+    """
+
+    average_score: float
+    differences: tuple[Difference, ...]
+    other_amount: float
+    growth_weight: float
+    average_growth_weight: float
+
+    def points(self, amount: float) -> float:
+        """The effect of a part of the difference in scores on the growth weight, in percentage points.
+
+        The parts' effects add up to the difference of the growth weights: those along the straight line between the
+        two scores (integrated gradients: Sundararajan et al., ICML 2017), which for one score is a proportion.
+        """
+        total = sum(difference.amount for difference in self.differences) + self.other_amount
+        if abs(total) < _NO_DIFFERENCE:
+            return 0.0
+        return 100.0 * (self.growth_weight - self.average_growth_weight) * amount / total
+
+
+_NO_DIFFERENCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +76,50 @@ class Explanation:
     prior_share: float
     contributions: tuple[Contribution, ...]
     other_share: float
+    comparison: AverageComparison
 
 
 def explain(
-    model: Model,
-    history: History,
-    actions: Iterable[tuple[str, str]],
-    *,
-    now: float,
-    allow_repeats: bool,
-    strongest: int = 5,
+    model: Model, history: History, actions: Iterable[tuple[str, str]], *, now: float, strongest: int = 5
 ) -> list[Explanation]:
     """Why the user's ``actions`` score as they do at ``now``; one explanation each, in their order.
 
     ``actions`` are usually those of the recommendations just returned. ``strongest`` bounds the contributions listed.
     Raises NotFound for an action that the model does not know.
     """
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode_for(allow_repeats, inputs.seen.size > 0)
-    scores = score_all(mode, inputs)
-    priors = mode.prior if inputs.unknown is None else np.concatenate([mode.prior, inputs.unknown.priors(mode)])
+    user = UserScores.of(model, history, now=now)
     base = history.base_weight_vector(model.half_life_days, now)
-    explanations = []
     requested = [Action(*action) for action in actions]
-    targets = np.array([_position(model, inputs, action) for action in requested], np.int64)
+    targets = np.array([_position(model, user.inputs, action) for action in requested], np.int64)
+    slots = {place: slot for slot, place in enumerate(user.inputs.done.tolist())}
+    is_done = np.array([place in slots for place in targets.tolist()], np.bool_)
+    done = [history.actions[place] for place in user.inputs.seen.tolist()]
+    explanations: dict[int, Explanation] = {}
+    for mode, rows in ((model.repeats, np.flatnonzero(is_done)), (model.discoveries, np.flatnonzero(~is_done))):
+        priors, shares = _parts(mode, user.inputs, targets[rows])
+        averages, average_shares = average_parts(mode, user.inputs, targets[rows])
+        parts = zip(rows.tolist(), priors.tolist(), shares, averages.tolist(), average_shares, strict=True)
+        for row, prior, own, average, average_own in parts:
+            order = np.argsort(-np.abs(own), kind="stable")
+            listed = [slot for slot in order[:strongest].tolist() if own[slot] != 0.0]
+            seen = user.inputs.seen[listed].tolist()
+            contributions = tuple(
+                Contribution(history.actions[place], float(base[place]), float(own[slot]))
+                for slot, place in zip(listed, seen, strict=True)
+            )
+            other = float(np.delete(own, listed).sum())
+            target = int(targets[row])
+            score = float(user.repeats[slots[target]] if target in slots else user.discoveries[target])
+            growth = mode.calibration.growth(np.array([score, average]), user.activity).tolist()
+            differences, rest = compare(done, own, average_own, score - average, strongest)
+            comparison = AverageComparison(average, differences, rest, *growth)
+            explanations[row] = Explanation(requested[row], score, prior, contributions, other, comparison)
+    return [explanations[row] for row in range(len(requested))]
+
+
+def _parts(mode: Mode, inputs: Inputs, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The prior of each of ``targets``, and what each action of the history adds to it (targets, seen)."""
+    priors = mode.prior if inputs.unknown is None else np.concatenate([mode.prior, inputs.unknown.priors(mode)])
     shares = np.zeros((targets.shape[0], inputs.seen.shape[0]))
     known = slice(0, inputs.known.shape[0])
     for term in mode.terms if inputs.seen.shape[0] else ():
@@ -75,19 +136,25 @@ def explain(
             for row, target in enumerate(targets.tolist()):
                 hit = columns == target
                 np.add.at(shares[row], source[hit], amounts[hit])
-    for row, action in enumerate(requested):
-        order = np.argsort(-np.abs(shares[row]), kind="stable")
-        listed = [slot for slot in order[:strongest].tolist() if shares[row, slot] != 0.0]
-        contributions = tuple(
-            Contribution(
-                history.actions[int(inputs.seen[slot])], float(base[inputs.seen[slot]]), float(shares[row, slot])
-            )
-            for slot in listed
-        )
-        other = float(np.delete(shares[row], listed).sum())
-        target = int(targets[row])
-        explanations.append(Explanation(action, float(scores[target]), float(priors[target]), contributions, other))
-    return explanations
+    return priors[targets].astype(np.float64), shares
+
+
+def compare(
+    done: Sequence[Action],
+    shares: NDArray[np.float64],
+    average_shares: NDArray[np.float64],
+    total: float,
+    strongest: int,
+) -> tuple[tuple[Difference, ...], float]:
+    """The ``strongest`` differences, and the rest of their ``total``; the arrays have an entry for each of ``done``."""
+    amounts = shares - average_shares
+    order = np.argsort(-np.abs(amounts), kind="stable")[:strongest].tolist()
+    differences = tuple(
+        Difference(done[slot], float(amounts[slot]), bool(amounts[slot] < 0.0 < shares[slot]))
+        for slot in order
+        if amounts[slot] != 0.0
+    )
+    return differences, total - sum(difference.amount for difference in differences)
 
 
 def _position(model: Model, inputs: Inputs, action: Action) -> int:

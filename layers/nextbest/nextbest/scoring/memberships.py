@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
-from nextbest.scoring.rank import rank
+from nextbest.scoring.eligibility import withheld_places
+from nextbest.scoring.rank import choose
+from nextbest.scoring.score import UserScores
 
 GROWTH = "growth"
 DISCOVERY = "discovery"
@@ -181,10 +183,7 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
     Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one.
     """
     users, histories = histories_of(events, half_life_days=half_life_days)
-    chosen = [
-        [_Chosen.of(model, history, now=now, allow_repeats=allow_repeats) for allow_repeats in (True, False)]
-        for history in histories
-    ]
+    chosen = [_chosen(model, history, now=now) for history in histories]
     done = (action for history in histories for action in history.actions)
     unknown = (action for user in chosen for mode in user for action in mode.unknown)
     actions = sorted({*model.actions, *done, *unknown})
@@ -207,29 +206,27 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
     }
 
 
-def recommended(
-    model: Model, history: History, *, now: float, allow_repeats: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: places in the scores (unknown actions
-    follow those of the model), and growth weights."""
-    chosen = _Chosen.of(model, history, now=now, allow_repeats=allow_repeats)
-    return chosen.places, chosen.weights
-
-
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What ``recommended`` returns, and the actions that the model does not know."""
+    """``scoring.recommend`` with ``RECOMMENDED_ACTIONS`` as its limit, as arrays: places in the scores (unknown actions
+    follow those of the model), growth weights, and the actions that the model does not know."""
 
     places: NDArray[np.int64]
     weights: NDArray[np.float64]
     unknown: Sequence[Action]
 
-    @classmethod
-    def of(cls, model: Model, history: History, *, now: float, allow_repeats: bool) -> _Chosen:
-        ranking = rank(model, history, now=now, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
+
+def _chosen(model: Model, history: History, *, now: float) -> list[_Chosen]:
+    """With repeats and without, scored once."""
+    user = UserScores.of(model, history, now=now)
+    withheld = withheld_places(model, history, user.inputs)
+    unknown = () if user.inputs.unknown is None else user.inputs.unknown.actions
+    chosen = []
+    for allow_repeats in (True, False):
+        ranking = choose(model, user, withheld, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats)
         above = ranking.growth >= model.action_weight_floor
-        unknown = ranking.inputs.unknown
-        return cls(ranking.places[above], ranking.growth[above], () if unknown is None else unknown.actions)
+        chosen.append(_Chosen(ranking.places[above], ranking.growth[above], unknown))
+    return chosen
 
 
 class _Entries:

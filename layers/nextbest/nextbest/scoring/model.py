@@ -2,8 +2,9 @@
 
     score_i(user) = prior_i + Σ_terms Σ_j x_j^(term) · (self_j · [i = j] + W_ji)
 
-There are two modes, tuned separately: repeats allowed, and discoveries only. Each has its own prior, terms and
-calibration.
+There are two modes, tuned and calibrated separately: repeats for what the user did, discoveries for everything else.
+Each has its own prior, terms and calibration. Which of them scores an action depends on the user's history alone, never
+on the request (``nextbest.scoring.score``).
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Term:
     """One additive part of the score: an input kernel, the weight of the action itself, and influences on others.
 
     ``self_weights`` has shape (actions,) or is None; ``influence`` is None for a term about repeats alone.
+    ``mean_input`` (actions,) is the mean over all users, timed where there is a timing; None in models of before.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Term:
     influence: Influence | None = None
     timing: RepeatTiming | None = None
     pooled: Pooled | None = None
+    mean_input: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,8 @@ class Model:
 
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
-    from, infinite where that does not matter. With ``all_new_to_newcomers`` those who did nothing yet are served by
-    the discoveries mode even if repeats are allowed: it knows what new users do, and one question gets one answer.
-    ``never_recommended``, ``done_once`` and ``event_type_order`` are the program's settings of these names.
+    from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
+    program's settings of these names.
     """
 
     actions: Sequence[Action]
@@ -111,7 +113,6 @@ class Model:
     report: Mapping[str, Any] = field(default_factory=dict)
     values: NDArray[np.float64] | None = None
     last_event_at: float = math.inf
-    all_new_to_newcomers: bool = False
     never_recommended: tuple[str, ...] = ()
     done_once: tuple[str, ...] = ()
     event_type_order: tuple[EventTypeOrder, ...] = ()
@@ -169,6 +170,26 @@ class Model:
         return [[(names[column], column) for column in np.flatnonzero(row).tolist()] for row in leads]
 
     @cached_property
+    def follows_known(self) -> bool:
+        """Whether known actions lead to what nobody ever did: not in artifacts before version 3."""
+        terms = self.discoveries.terms if self.scores_unknown else ()
+        return any(term.pooled is not None and term.pooled.first_time is not None for term in terms)
+
+    @cached_property
+    def leads_to_first(self) -> NDArray[np.bool_]:
+        """Whether doing an action leads to something with its asset that nobody ever did, and that may be recommended;
+        shape (actions,)."""
+        type_index, asset_index = self.type_index, dict[str, int]()
+        types = np.array([type_index[event_type] for event_type, _ in self.actions], np.int64)
+        assets = [asset_index.setdefault(asset_id, len(asset_index)) for _, asset_id in self.actions]
+        is_done = np.zeros((len(asset_index), len(type_index)), np.bool_)
+        is_done[assets, types] = True
+        leads = np.zeros((len(type_index), len(type_index)), np.bool_)
+        for row, follows in enumerate(self.types_after):
+            leads[row, [column for name, column in follows if name not in self.never_recommended]] = True
+        return np.asarray((leads[types] & ~is_done[assets]).any(axis=1))
+
+    @cached_property
     def tie_breaks(self) -> NDArray[np.float64]:
         """A number drawn from each action's name: the highest comes first among equal scores, whatever the order of the
         actions."""
@@ -178,14 +199,6 @@ class Model:
         """The time to score a user at: ``now``, unless neither the program nor the user did anything for long."""
         last_us = history.timestamps_us[-1:].tolist()
         return moment_of(now, max([self.last_event_at, *(time / MICROSECONDS for time in last_us)]))
-
-    def mode(self, allow_repeats: bool) -> Mode:
-        """The mode for a request of a user who did something that the model knows."""
-        return self.repeats if allow_repeats else self.discoveries
-
-    def mode_for(self, allow_repeats: bool, did_something: bool) -> Mode:
-        """The mode for a request of any user; ``did_something`` is whether the model knows anything of the history."""
-        return self.mode(allow_repeats and (did_something or not self.all_new_to_newcomers))
 
     def with_settings(
         self,
@@ -267,7 +280,6 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "action_weight_floor": model.action_weight_floor,
         "trained_at": model.trained_at,
         "last_event_at": model.last_event_at if math.isfinite(model.last_event_at) else None,
-        "all_new_to_newcomers": model.all_new_to_newcomers,
         "never_recommended": list(model.never_recommended),
         "done_once": list(model.done_once),
         "event_type_order": [[event_type, list(after)] for event_type, after in model.event_type_order],
@@ -284,13 +296,6 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
     arrays[f"{name}.prior"] = mode.prior
     if mode.pooled_prior is not None:
         arrays[f"{name}.pooled_prior"] = mode.pooled_prior
-    arrays[f"{name}.knots"] = mode.calibration.knots
-    arrays[f"{name}.levels"] = mode.calibration.levels
-    arrays[f"{name}.coefficients"] = mode.calibration.coefficients
-    arrays[f"{name}.tilted_knots"] = mode.calibration.tilted_knots
-    arrays[f"{name}.logits"] = mode.calibration.logits
-    if mode.calibration.activity_range is not None:
-        arrays[f"{name}.activity_range"] = mode.calibration.activity_range
     terms: list[dict[str, Any]] = []
     for number, term in enumerate(mode.terms):
         key = f"{name}.{number}"
@@ -306,12 +311,30 @@ def _dismantle_mode(name: str, mode: Mode, arrays: Arrays) -> dict[str, Any]:
             arrays[f"{key}.gap_days"] = term.timing.gap_days
             arrays[f"{key}.log2_ratios"] = term.timing.log2_ratios
             arrays[f"{key}.factors"] = term.timing.factors
+        if term.mean_input is not None:
+            arrays[f"{key}.mean_input"] = term.mean_input
         if term.pooled is not None:
             entry["pooled_gap_days"] = term.pooled.gap_days
             arrays[f"{key}.pooled_own"] = term.pooled.own
             arrays[f"{key}.pooled_same_asset"] = term.pooled.same_asset
+            if term.pooled.first_time is not None:
+                arrays[f"{key}.pooled_first_time"] = term.pooled.first_time
         terms.append(entry)
-    return {"terms": terms, "slope": mode.calibration.slope, "intercept": mode.calibration.intercept}
+    return {"terms": terms, **_dismantle_calibration(name, mode.calibration, arrays)}
+
+
+def _dismantle_calibration(name: str, calibration: Calibration, arrays: Arrays) -> dict[str, Any]:
+    arrays[f"{name}.knots"] = calibration.knots
+    arrays[f"{name}.levels"] = calibration.levels
+    arrays[f"{name}.coefficients"] = calibration.coefficients
+    arrays[f"{name}.tilted_knots"] = calibration.tilted_knots
+    arrays[f"{name}.logits"] = calibration.logits
+    if calibration.activity_range is not None:
+        arrays[f"{name}.activity_range"] = calibration.activity_range
+    entry: dict[str, Any] = {"slope": calibration.slope, "intercept": calibration.intercept}
+    if calibration.after_event is not None:
+        entry["after_event"] = _dismantle_calibration(f"{name}.after_event", calibration.after_event, arrays)
+    return entry
 
 
 def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
@@ -332,7 +355,6 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         report=artifact.json_object(header["report"]),
         values=artifact.vector(arrays, "values", "f", count) if "values" in arrays else None,
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
-        all_new_to_newcomers=bool(header.get("all_new_to_newcomers", False)),
         never_recommended=tuple(map(str, header.get("never_recommended", ()))),
         done_once=tuple(map(str, header.get("done_once", ()))),
         event_type_order=event_type_order(
@@ -346,14 +368,23 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int,
         _assemble_term(f"{name}.{number}", term, arrays, count, type_count)
         for number, term in enumerate(entry["terms"])
     )
-    activity_range = pooled_prior = None
-    if f"{name}.activity_range" in arrays:
-        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
+    pooled_prior = None
     if f"{name}.pooled_prior" in arrays:
         pooled_prior = artifact.vector(arrays, f"{name}.pooled_prior", "f", type_count + 1)
+    calibration = _assemble_calibration(name, entry, arrays)
+    if "after_event" in entry:
+        after_event = _assemble_calibration(f"{name}.after_event", entry["after_event"], arrays)
+        calibration = replace(calibration, after_event=after_event)
+    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
+
+
+def _assemble_calibration(name: str, entry: dict[str, Any], arrays: Arrays) -> Calibration:
+    activity_range = None
+    if f"{name}.activity_range" in arrays:
+        activity_range = artifact.matrix(arrays, f"{name}.activity_range", "f", (2, len(ACTIVITY_NAMES)))
     knots, levels = _curve(arrays, f"{name}.knots", f"{name}.levels")
     tilted_knots, logits = _curve(arrays, f"{name}.tilted_knots", f"{name}.logits")
-    calibration = Calibration(
+    return Calibration(
         knots,
         levels,
         artifact.finite(entry["slope"]),
@@ -363,7 +394,6 @@ def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int,
         logits,
         activity_range,
     )
-    return Mode(artifact.vector(arrays, f"{name}.prior", "f", count), terms, calibration, pooled_prior)
 
 
 def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Term:
@@ -382,8 +412,12 @@ def _assemble_term(key: str, entry: dict[str, Any], arrays: Arrays, count: int, 
         own = artifact.vector(arrays, f"{key}.pooled_own", "f", type_count + 1)
         side = type_count if arrays[f"{key}.pooled_same_asset"].size else 0
         same_asset = artifact.matrix(arrays, f"{key}.pooled_same_asset", "f", (side, side))
-        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]))
-    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled)
+        first_time = None
+        if f"{key}.pooled_first_time" in arrays:
+            first_time = artifact.matrix(arrays, f"{key}.pooled_first_time", "f", (side, side))
+        pooled = Pooled(own, same_asset, _above_zero(entry["pooled_gap_days"]), first_time)
+    mean_input = artifact.vector(arrays, f"{key}.mean_input", "f", count) if f"{key}.mean_input" in arrays else None
+    return Term(str(entry["name"]), _kernel(entry["kernel"]), self_weights, influence, timing, pooled, mean_input)
 
 
 def _kernel(entry: dict[str, Any]) -> Kernel:

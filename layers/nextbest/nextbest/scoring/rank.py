@@ -1,4 +1,7 @@
-"""Ranking: the best few actions for one user."""
+"""Ranking: the best few actions for one user.
+
+What the user did and what is new to them are two lists, each in the order of its scores, merged by growth weight.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
-from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.model import Model, tie_break
-from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.score import Inputs, UserScores
 from nextbest.scoring.selection import strongest
+from nextbest.scoring.unknown import UnknownActions
 
 Allows = Callable[[Sequence[Action]], NDArray[np.bool_]]
 """Says of actions that are not the model's which of them may be recommended, shape (actions,)."""
@@ -32,14 +35,15 @@ def recommend(
     allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
 ) -> list[Recommendation]:
-    """The ``limit`` best actions for the user at ``now`` (seconds since 1970), strongest first.
+    """The ``limit`` likeliest actions for the user at ``now`` (seconds since 1970), strongest first.
 
-    ``allow_repeats`` false leaves out every action of the history. ``allowed`` (actions,) is a mask over
-    ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values`` (actions,)
-    replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions under the
-    program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the model does
-    not know compete with what is known of their event types; where there is a mask, those that ``allows`` says. What
-    the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises InvalidInput.
+    ``allow_repeats`` false leaves out every action of the history, and changes nothing else. ``allowed`` (actions,) is
+    a mask over ``model.actions``, applied before the choice, so a short answer means that few qualify. ``values``
+    (actions,) replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions
+    under the program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the
+    model does not know compete with what is known of their event types; where there is a mask, those that ``allows``
+    says. What the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises
+    InvalidInput.
     """
     _check(model, limit, allowed, values)
     ranking = rank(
@@ -52,16 +56,15 @@ def recommend(
         allows=allows,
         values=values,
     )
-    inputs, places = ranking.inputs, ranking.places
-    base = np.zeros(ranking.scores.shape[0])
-    base[inputs.done] = history.base_weight_vector(model.half_life_days, now)[inputs.seen]
+    inputs = ranking.inputs
+    base = np.append(history.base_weight_vector(model.half_life_days, now)[inputs.seen], 0.0)
     return [
         Recommendation(action.event_type, action.asset_id, growth_weight, base_weight, score)
         for action, growth_weight, base_weight, score in zip(
-            inputs.actions(model, places),
+            inputs.actions(model, ranking.places),
             ranking.growth.tolist(),
-            base[places].tolist(),
-            ranking.scores[places].tolist(),
+            base[ranking.slots].tolist(),
+            ranking.scores.tolist(),
             strict=True,
         )
         if growth_weight >= model.action_weight_floor
@@ -70,10 +73,12 @@ def recommend(
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The ``places`` of the best actions in the ``scores``, best first, and the growth weight of each. The floor is not
-    applied yet."""
+    """The best actions, best first: ``places`` in the model and behind it the unknown ones, ``slots`` in the inputs (-1
+    for what the user never did), growth weights and scores; all of shape (at most limit,). The floor is not applied
+    yet."""
 
     places: NDArray[np.int64]
+    slots: NDArray[np.int64]
     growth: NDArray[np.float64]
     scores: NDArray[np.float64]
     inputs: Inputs
@@ -91,33 +96,121 @@ def rank(
     values: NDArray[np.float64] | None = None,
 ) -> Ranking:
     """What ``recommend`` returns, as arrays."""
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode_for(allow_repeats, inputs.seen.size > 0)
-    scores = score_all(mode, inputs)
-    eligible = scores.copy()
-    activity = activity_of(history.timestamps, inputs.moment, model.horizon_days)
+    user = UserScores.of(model, history, now=now, repeats=allow_repeats)
+    withheld = withheld_places(model, history, user.inputs)
+    return choose(
+        model,
+        user,
+        withheld,
+        limit=limit,
+        allow_repeats=allow_repeats,
+        allowed=allowed,
+        allows=allows,
+        values=values,
+    )
+
+
+def choose(
+    model: Model,
+    user: UserScores,
+    withheld: NDArray[np.int64],
+    *,
+    limit: int,
+    allow_repeats: bool,
+    allowed: NDArray[np.bool_] | None = None,
+    allows: Allows | None = None,
+    values: NDArray[np.float64] | None = None,
+) -> Ranking:
+    """The best of what was scored; ``user`` has scores of repeats if these are allowed. ``withheld`` are places in the
+    scores that are no candidates (``eligibility``)."""
+    done, eligible, unknown = user.inputs.done, user.discoveries, user.inputs.unknown
+    repeats = user.repeats if allow_repeats else user.repeats[:0]
+    done = done[: repeats.shape[0]]
     values = model.values if values is None else values
-    ties, withheld, unknown = model.tie_breaks, withheld_places(model, history, inputs), inputs.unknown
-    if unknown is not None:
-        count = len(unknown.actions)
-        ties = np.concatenate([ties, list(map(tie_break, unknown.actions))])
-        if values is not None:
-            values = np.concatenate([values, np.ones(count)])
-        if allowed is not None:
-            others = np.zeros(count, np.bool_) if allows is None else allows(unknown.actions)
-            allowed = np.concatenate([allowed, others])
-    if values is not None:
-        weights = mode.calibration.growth(scores, activity)
-        # Without values the floor is applied at the end: what is under it ranks last.
-        eligible = np.where(weights >= model.action_weight_floor, weights * values, -np.inf)
+    allowed = _allowed(model, unknown, withheld, allowed, allows)
     if allowed is not None:
-        eligible[~allowed] = -np.inf
-    if withheld.size:
-        eligible[withheld] = -np.inf
-    if not allow_repeats:
-        eligible[inputs.done] = -np.inf
-    places = strongest(limit, eligible, ties)
-    return Ranking(places, mode.calibration.growth(scores[places], activity), scores, inputs)
+        eligible = np.where(allowed, eligible, -np.inf)
+        repeats = np.where(allowed[done], repeats, -np.inf)
+    if values is not None:
+        return _by_value(model, user, eligible, repeats, values, limit)
+    slots = strongest(limit, repeats, _ties_at(model, unknown, done))
+    places = strongest(limit, eligible[: len(model.actions)], model.tie_breaks)
+    if unknown is not None:
+        places = np.concatenate([places, np.arange(unknown.first, eligible.shape[0])])
+        places = places[strongest(limit, eligible[places], _ties_at(model, unknown, places))]
+    again = model.repeats.calibration.growth(repeats[slots], user.activity)
+    new = model.discoveries.calibration.growth(eligible[places], user.activity)
+    order = _merged(again, new)[:limit]
+    return Ranking(
+        np.concatenate([done[slots], places])[order],
+        np.concatenate([slots, np.full(places.shape[0], -1)])[order],
+        np.concatenate([again, new])[order],
+        np.concatenate([repeats[slots], eligible[places]])[order],
+        user.inputs,
+    )
+
+
+def _allowed(
+    model: Model,
+    unknown: UnknownActions | None,
+    withheld: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None,
+    allows: Allows | None,
+) -> NDArray[np.bool_] | None:
+    """The mask of all that may be recommended, (actions + unknown actions,); None: everything. A mask over the model's
+    actions leaves out the unknown ones that ``allows`` does not let through."""
+    if allowed is None and not withheld.size:
+        return None
+    mask = np.ones(len(model.actions), np.bool_) if allowed is None else allowed.copy()
+    if unknown is not None:
+        others = np.full(len(unknown.actions), allowed is None)
+        if allowed is not None and allows is not None:
+            others = allows(unknown.actions)
+        mask = np.concatenate([mask, others])
+    mask[withheld] = False
+    return mask
+
+
+def _ties_at(model: Model, unknown: UnknownActions | None, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What equal scores at ``places`` are ordered by."""
+    if unknown is None:
+        return model.tie_breaks[places]
+    known = places < unknown.first
+    ties = np.zeros(places.shape[0])
+    ties[known] = model.tie_breaks[places[known]]
+    ties[~known] = [tie_break(unknown.actions[place]) for place in (places[~known] - unknown.first).tolist()]
+    return ties
+
+
+def _by_value(
+    model: Model,
+    user: UserScores,
+    discoveries: NDArray[np.float64],
+    repeats: NDArray[np.float64],
+    values: NDArray[np.float64],
+    limit: int,
+) -> Ranking:
+    """The same by growth weight times value; unknown actions have a value of 1. Here the floor comes first: without
+    values, what is under it is last."""
+    done = user.inputs.done[: repeats.shape[0]]
+    scores, slots = discoveries.copy(), np.full(discoveries.shape[0], -1)
+    growth = model.discoveries.calibration.growth(scores, user.activity)
+    scores[done], slots[done] = repeats, np.arange(done.shape[0])
+    growth[done] = model.repeats.calibration.growth(repeats, user.activity)
+    possible = (scores > -np.inf) & (growth >= model.action_weight_floor)
+    values = np.append(values, np.ones(scores.shape[0] - values.shape[0]))
+    ties = _ties_at(model, user.inputs.unknown, np.arange(scores.shape[0]))
+    places = strongest(limit, np.where(possible, growth * values, -np.inf), ties)
+    return Ranking(places, slots[places], growth[places], scores[places], user.inputs)
+
+
+def _merged(repeats: NDArray[np.float64], discoveries: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The order that merges two lists of growth weights, each in the order of its scores, which stays as it is: where
+    calibration is flat, equal weights are in the order of the scores, and repeats come first."""
+    if not repeats.shape[0]:
+        return np.arange(discoveries.shape[0])
+    keys = np.concatenate([np.minimum.accumulate(repeats), np.minimum.accumulate(discoveries)])
+    return np.argsort(-keys, kind="stable")
 
 
 def recommend_many(

@@ -1,7 +1,8 @@
-"""Scores: a history against a model, in one pass over the user's own actions.
+"""Scores: a history against a model, each action by the mode of its kind.
 
-Cost grows with the number of distinct actions of the user times the influences stored per action, plus one pass over
-the catalogue. No state, no clock.
+What the user did is scored by the repeats mode, everything else by the discoveries mode, whatever is asked for: so a
+user and an action have one score and one growth weight at a time. Cost grows with the number of distinct actions of the
+user times the influences stored per action, plus one pass over the catalogue. No state, no clock.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
+from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
-from nextbest.scoring.unknown import UnknownActions
+from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,9 @@ class Inputs:
         indices = np.fromiter(positions, np.int64, len(history.actions))
         seen = np.flatnonzero(indices >= 0)
         known = indices[seen]
-        unknown = None
-        if seen.shape[0] < indices.shape[0] and model.scores_unknown:
+        has_unknown = seen.shape[0] < indices.shape[0] and model.scores_unknown
+        if has_unknown:
             seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
-            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0])
         slots = np.full(indices.shape[0], -1, np.int64)
         slots[seen] = np.arange(seen.shape[0])
         timestamps = history.timestamps
@@ -59,6 +60,12 @@ class Inputs:
         ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
+        followed = np.flatnonzero(model.leads_to_first[known]) if model.follows_known else np.zeros(0, np.int64)
+        if followed.shape[0] > MOST_FOLLOWED:
+            followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
+        unknown = None
+        if has_unknown or followed.shape[0]:
+            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0], followed.tolist())
         return cls(known, seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment, unknown)
 
     @property
@@ -85,30 +92,82 @@ class Inputs:
         return damp(sums, kernel.damping, kernel.share)
 
 
-def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
-    """The score of every action of the model, then of the ``unknown`` ones, shape (actions + unknown actions,)."""
-    scores = mode.prior.astype(np.float64)
-    unknown = inputs.unknown
+@dataclass(frozen=True, slots=True)
+class UserScores:
+    """One user's scores at one moment, in two lists that are not comparable; growth weights are.
+
+    ``discoveries`` (actions + unknown actions,) scores what the user never did: unknown actions follow those of the
+    model, and what was done is -inf. ``repeats`` (done,) scores what was done, in the order of ``inputs.done``; empty
+    where it is no candidate. ``activity`` is the user's, for calibration.
+    """
+
+    inputs: Inputs
+    discoveries: NDArray[np.float64]
+    repeats: NDArray[np.float64]
+    activity: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: Model, history: History, *, now: float, repeats: bool = True) -> UserScores:
+        """The scores of a ``history`` at ``now`` (seconds); ``repeats`` says whether what was done is a candidate."""
+        inputs = Inputs.of(model, history, now)
+        discoveries = score_all(model.discoveries, inputs)
+        again = np.zeros(0)
+        if inputs.seen.shape[0]:
+            if repeats:
+                again = score_done(model.repeats, inputs, discoveries.shape[0])
+            discoveries[inputs.done] = -np.inf
+        return cls(inputs, discoveries, again, activity_of(history.timestamps, inputs.moment, model.horizon_days))
+
+
+def score_done(mode: Mode, inputs: Inputs, size: int) -> NDArray[np.float64]:
+    """The score of what the user did alone, in the order of ``inputs.done``, without a pass over the catalogue.
+
+    ``size`` counts the actions and the unknown ones.
+    """
+    done, known, unknown = inputs.done, inputs.known, inputs.unknown
+    scores = mode.prior[known].astype(np.float64)
     if unknown is not None:
-        scores = np.concatenate([scores, unknown.priors(mode)])
-    if not inputs.seen.shape[0]:
-        return scores
-    columns, shares = [], []
+        scores = np.concatenate([scores, unknown.priors(mode)[: unknown.done]])
+    is_done = np.zeros(size, np.bool_)
+    is_done[done] = True
+    slot_of = np.empty(size, np.int64)
+    slot_of[done] = np.arange(done.shape[0])
     for term in mode.terms:
         x = inputs.weights(term)
         if unknown is not None:
             targets, amounts, _ = unknown.shares(term, x, inputs.since_days)
-            columns.append(targets)
-            shares.append(amounts)
+            inside = is_done[targets]
+            np.add.at(scores, slot_of[targets[inside]], amounts[inside])
+            x = x[: known.shape[0]]
+        if term.self_weights is not None:
+            scores[: known.shape[0]] += self_shares(term, inputs, x)
+        if term.influence is not None:
+            targets, amounts, _ = influence_shares(term.influence, known, x, is_done)
+            np.add.at(scores, slot_of[targets], amounts)
+    return scores
+
+
+def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
+    """The score of every action of the model, then of the ``unknown`` ones, shape (actions + unknown actions,)."""
+    unknown, size = inputs.unknown, mode.prior.shape[0]
+    if unknown is None:
+        scores = mode.prior.astype(np.float64)
+    else:
+        scores = np.empty(size + len(unknown.actions))
+        scores[:size], scores[size:] = mode.prior, unknown.priors(mode)
+    if not inputs.seen.shape[0]:
+        return scores
+    for term in mode.terms:
+        x = inputs.weights(term)
+        if unknown is not None:
+            targets, amounts, _ = unknown.shares(term, x, inputs.since_days)
+            np.add.at(scores, targets, amounts)
             x = x[: inputs.known.shape[0]]
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
             targets, amounts, _ = influence_shares(term.influence, inputs.known, x)
-            columns.append(targets)
-            shares.append(amounts)
-    if columns:  # one pass over the catalogue, however many terms there are
-        scores += np.bincount(np.concatenate(columns), np.concatenate(shares), minlength=scores.shape[0])
+            np.add.at(scores, targets, amounts)
     return scores
 
 
@@ -123,15 +182,24 @@ def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[n
 
 
 def influence_shares(
-    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64]
+    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64], chosen: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from."""
+    """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from.
+
+    ``chosen`` (actions or more,) leaves out other targets.
+    """
     begins = influence.starts[known]
     counts = influence.starts[known + 1] - begins
-    total = int(counts.sum())
-    source = np.repeat(np.arange(known.shape[0]), counts)
     ends = np.cumsum(counts)
-    entries = np.arange(total) + np.repeat(begins - (ends - counts), counts)
-    columns = influence.columns[entries].astype(np.int64)
+    total = int(counts.sum())
+    entries = np.arange(total)
+    entries += np.repeat(begins - (ends - counts), counts)
+    columns = influence.columns[entries]
+    if chosen is None:
+        source = np.repeat(np.arange(known.shape[0]), counts)
+    else:
+        inside = np.flatnonzero(chosen[columns])
+        columns, entries = columns[inside], entries[inside]
+        source = np.searchsorted(ends, inside, side="right")
     shares = influence.weights[entries] * (x * influence.scale)[source]
-    return columns, shares, source
+    return columns.astype(np.int64), shares, source

@@ -140,6 +140,14 @@ class UserStore(Protocol):
         """
         ...
 
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events and leave histories alone: ``mark_users`` has to follow. Raises EventsRefused."""
+        ...
+
+    def mark_users(self, program: Program, user_ids: Iterable[str]) -> None:
+        """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
+        ...
+
     def read_user(
         self,
         incarnation: Incarnation,
@@ -271,6 +279,8 @@ class ConfigurationStore(ResourceStore, Protocol):
     def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program: ...
 
     def list_programs(self) -> list[Program]: ...
+
+    def program_states(self, program_ids: Iterable[str]) -> list[ProgramState]: ...
 
     def page_of_programs(self, after: str | None, limit: int) -> tuple[list[Program], str | None]: ...
 

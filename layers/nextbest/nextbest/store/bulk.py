@@ -16,13 +16,14 @@ from nextbest.aws.parallel import in_parallel
 from nextbest.aws.table import Item, ItemKey, WriteRefused
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import NotFound
+from nextbest.errors import ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
 from nextbest.store.event_removal import EventRemoval, event_id_keys
-from nextbest.store.histories import decode_attributes, logged_events
+from nextbest.store.histories import decode_attributes
 from nextbest.store.imports import ImportStore
+from nextbest.store.log_rows import logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
 
 _SWEEPS = 20
@@ -145,7 +146,7 @@ class BulkRemoval(EventRemoval):
                     key, "ADD catalogue_revision :one", {":one": {"N": "1"}, **values}, condition=condition
                 )
             except WriteRefused as refused:
-                raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+                raise ProgramNotFound(program_id_of(incarnation)) from refused
         return removed
 
     def begin_removal(self, incarnation: Incarnation) -> None:
@@ -155,7 +156,7 @@ class BulkRemoval(EventRemoval):
         try:
             self._table.update(key, "SET removal = :true", {**values, ":true": {"BOOL": True}}, condition=condition)
         except WriteRefused as refused:
-            raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+            raise ProgramNotFound(program_id_of(incarnation)) from refused
 
     def unfinished_removal(self, program_id: str) -> Incarnation | None:
         """The incarnation of a program that is marked and not gone yet."""

@@ -95,7 +95,7 @@ class ModelCache(Generic[T]):
                 return loaded
             if cached is not None:
                 return cached
-        raise Unavailable("The model of the program cannot be read just now; please try again")
+        raise Unavailable("The model cannot be read just now; please try again")
 
     def _tried_lately(self, incarnation: Incarnation, pointer: ModelPointer, now: float) -> bool:
         version, tried_at = self._tried.get(incarnation) or ("", 0.0)

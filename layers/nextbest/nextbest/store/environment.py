@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session, ssm_client
-from nextbest.aws.direct_reads import DirectTable, Endpoint
+from nextbest.aws.direct_reads import DirectInserts, DirectTable, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
     """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
     return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
+
+
+def open_store_for_files(*, clock: Callable[[], float]) -> DynamoStore:
+    """The same, for storing many events at once."""
+    return DynamoStore(DirectInserts(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
 
 
 def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:

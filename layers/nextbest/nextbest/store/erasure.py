@@ -19,7 +19,7 @@ from nextbest.store import keys
 from nextbest.store.base import Erased
 from nextbest.store.configuration import decode_program, program_key
 from nextbest.store.event_removal import EventRemoval
-from nextbest.store.histories import logged_events
+from nextbest.store.log_rows import logged_events
 
 TOMBSTONE_DAYS = 35
 """The queue keeps messages for 14 days and the dead-letter queue for as many; a week is left to redrive the last."""

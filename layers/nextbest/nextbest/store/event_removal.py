@@ -11,7 +11,7 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import EventCorrupt
 from nextbest.store import keys
-from nextbest.store.histories import history_events
+from nextbest.store.log_rows import history_events
 from nextbest.store.staged import CurrentVersions
 
 
@@ -57,7 +57,7 @@ def event_id_keys(event_keys: Iterable[ItemKey]) -> set[ItemKey]:
     """The keys of the records of these events' ids; none for events without a client's id."""
     found = set()
     for pk, sk in event_keys:
-        with suppress(EventCorrupt):  # a row that is no event has no id
+        with suppress(EventCorrupt):  # what is not an event has no id
             if event_id := keys.parse_event_sk(sk)[3]:
                 found.add(ItemKey(pk, keys.event_id_sk(event_id)))
     return found

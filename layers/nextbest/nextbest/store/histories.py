@@ -30,15 +30,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, data, number, text, to_json
-from nextbest.domain.actions import Action
+from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
 from nextbest.domain.events import Event
-from nextbest.domain.history import History, HistoryEvent, identity_of, pack_event, unpack_event
+from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, InvalidInput, Unavailable
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
+from nextbest.store.log_rows import history_events, log_row, logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 if TYPE_CHECKING:
@@ -66,22 +66,39 @@ class Histories:
         """
         first = self._as_first_sent(program.incarnation, events)
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
-        rows = [log_row(program, event) for event in distinct]
-        refused: dict[ItemKey, str] = {}
+        accepted, refused = self._log(program, distinct)
+        logged = [event for place, event in enumerate(distinct) if place not in refused]
+        behind = self._refresh(program, logged, at_once=refresh_histories)
+        if refused:
+            reasons = {log_row(program, distinct[place])[0]: reason for place, reason in refused.items()}
+            places = {place: log_row(program, event)[0] for place, event in enumerate(first)}
+            raise EventsRefused({place: reasons[key] for place, key in places.items() if key in reasons})
+        return Appended(accepted, duplicates=len(events) - accepted, histories_behind=behind)
+
+    def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
+        """Log events without an id of the client's, and leave histories alone: ``mark_users`` has to follow.
+
+        Raises EventsRefused for events that cannot be stored, once all others are.
+        """
+        distinct = {(event.user_id, keys.event_sk(event)): (place, event) for place, event in enumerate(events)}
+        accepted, refused = self._log(program, [event for _, event in distinct.values()])
+        if refused:
+            places = [place for place, _ in distinct.values()]
+            raise EventsRefused({places[place]: reason for place, reason in refused.items()})
+        return Appended(accepted, duplicates=len(events) - accepted)
+
+    def _log(self, program: Program, events: Sequence[Event]) -> tuple[int, Mapping[int, str]]:
+        """Log distinct events: how many were new, and by place the reasons why others cannot be stored."""
+        rows = [log_row(program, event) for event in events]
+        refused: Mapping[int, str] = {}
         try:
             new = self._table.insert_new(rows)
         except SomeCannotBeStored as error:
-            new = error.new
-            refused = {rows[place][0]: reason for place, reason in error.reasons.items()}
-        known = [row for row, is_new in zip(rows, new, strict=True) if not is_new and row[0] not in refused]
+            new, refused = error.new, error.reasons
+        known = [row for place, row in enumerate(rows) if not new[place] and place not in refused]
         if known and read_import_state(self._table, program.incarnation).open:
             in_parallel(lambda row: self._take_from_import(*row), known)
-        logged = [event for event, (key, _) in zip(distinct, rows, strict=True) if key not in refused]
-        behind = self._refresh(program, logged, at_once=refresh_histories)
-        if refused:
-            reasons = ((place, refused.get(log_row(program, event)[0])) for place, event in enumerate(first))
-            raise EventsRefused({place: reason for place, reason in reasons if reason is not None})
-        return Appended(accepted=sum(new), duplicates=len(events) - sum(new), histories_behind=behind)
+        return sum(new), refused
 
     def _refresh(self, program: Program, events: Sequence[Event], *, at_once: bool) -> int:
         """Add logged events to the histories of their users, or mark these; for how many users that was not possible.
@@ -298,7 +315,7 @@ class Histories:
 
         A position is the sort key of an event. Events that do not count, as an import stages them, leave gaps.
         """
-        if after is not None and not keys.is_event_sk(after):
+        if after is not None and not keys.is_log_position(after):
             raise InvalidInput("this is no position in a user's events", field="next_token")
         rows, next_position = self._table.query_page(
             keys.user_pk(incarnation, user_id),
@@ -417,62 +434,6 @@ def _merged(program: Program, snapshot: Item, members: Iterable[bytes], extra: I
     if not history.folded_for(program.half_life_days):
         raise HistoryCorrupt("the program's half-life was changed")
     return history.encode(program.half_life_days)
-
-
-def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
-    """Key and attributes of an event's row in the log."""
-    extras = {
-        "labels": list(event.labels),
-        "source": event.source,
-        "recommendation_id": event.recommendation_id,
-        "session_id": event.session_id,
-    }
-    body: dict[str, object] = {name: value for name, value in extras.items() if value}
-    if event.event_value is not None:
-        body["event_value"] = event.event_value
-    key = ItemKey(keys.user_pk(program.incarnation, event.user_id), keys.event_sk(event))
-    return key, {"body_json": to_json(body)} if body else {}
-
-
-def logged_event(user_id: str, row: Item) -> Event:
-    """The event in a row of the log; inverse of ``log_row``. Raises EventCorrupt."""
-    timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-    try:
-        extras = data(row) if "body_json" in row else {}
-        return Event(
-            user_id,
-            timestamp_us,
-            event_type,
-            asset_id,
-            event_id,
-            tuple(extras.get("labels", ())),
-            extras.get("source", ""),
-            extras.get("recommendation_id", ""),
-            extras.get("session_id", ""),
-            extras.get("event_value"),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EventCorrupt(f"a row of the event log cannot be read: {error!r}") from error
-
-
-def logged_events(user_id: str, rows: Iterable[Item]) -> Iterator[Event]:
-    """The events in a user's rows of the log; those that cannot be read are left out."""
-    for row in rows:
-        try:
-            yield logged_event(user_id, row)
-        except EventCorrupt as error:
-            logger.warning("a row of the event log is left out", reason=error.message)
-
-
-def history_events(rows: Iterable[Item]) -> Iterator[HistoryEvent]:
-    """What a history holds of a user's rows of the log; those that cannot be read are left out."""
-    for row in rows:
-        try:
-            timestamp_us, event_type, asset_id, event_id = keys.parse_event_sk(row["sk"]["S"])
-        except EventCorrupt as error:
-            logger.warning("a row of the event log is left out", reason=error.message)
-            continue
-        yield HistoryEvent(timestamp_us, Action(event_type, asset_id), identity_of(event_id))
 
 
 def decode_snapshot(item: Item) -> History:

@@ -14,6 +14,7 @@ An attempt that fails or is killed before it is committed leaves versions that n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -24,10 +25,11 @@ from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, key_of, text,
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import InUse, NotFound
+from nextbest.errors import InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.configuration import decode_program, program_key, while_it_lives
-from nextbest.store.histories import Histories, log_row
+from nextbest.store.histories import Histories
+from nextbest.store.log_rows import log_row
 from nextbest.store.staged import (
     ADDED,
     REMOVED,
@@ -42,7 +44,7 @@ from nextbest.store.staged import (
 )
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
 
 UPDATES_PER_TRANSACTION = 50
 _TRIES = 20
@@ -56,12 +58,12 @@ Outcome = tuple[str, str, Mapping[str, Any]]
 
 
 class _Update(NamedTuple):
-    """One conditional update of an item; where its condition is false, somebody else had a better right to the item."""
+    """One update of an item; where its condition is false, somebody else had a better right to the item."""
 
     key: ItemKey
     expression: str
     values: Item
-    condition: str
+    condition: str = ""
 
 
 class ImportStore(Protocol):
@@ -174,7 +176,7 @@ class Imports(Histories):
             except WriteRefused as refused:
                 present = decode_program(self._table.get(program_key(program_id_of(incarnation))))
                 if present is None or present.program.incarnation != incarnation:
-                    raise NotFound(f"program {program_id_of(incarnation)} does not exist") from refused
+                    raise ProgramNotFound(program_id_of(incarnation)) from refused
                 continue
             return new
         raise InUse(f"too many imports into {program_id_of(incarnation)} begin and end at once")
@@ -261,6 +263,14 @@ class Imports(Histories):
         """Stage that users have no attributes."""
         items = (ItemKey(keys.user_pk(incarnation, user_id), keys.HISTORY) for user_id in user_ids)
         self._write_all([_staged(key, attempt, REMOVED) for key in items])
+
+    # ---- files of events, which are added as they are read
+
+    def mark_users(self, program: Program, user_ids: Iterable[str]) -> None:
+        """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
+        mark: Item = {":mark": {"S": os.urandom(8).hex()}}
+        users = (ItemKey(keys.user_pk(program.incarnation, user_id), keys.TAIL) for user_id in user_ids)
+        self._write_all([_Update(key, "SET backfilled = :mark", mark) for key in users])
 
     # ---- the end
 
@@ -367,27 +377,25 @@ class Imports(Histories):
         in_parallel(self._write_chunk, [updates[start : start + size] for start in range(0, len(updates), size)])
 
     def _write_chunk(self, updates: Sequence[_Update]) -> None:
-        operations: list[TransactWriteItemTypeDef] = [
-            {
-                "Update": {
-                    "TableName": self._table.name,
-                    "Key": key_of(update.key),
-                    "UpdateExpression": update.expression,
-                    "ConditionExpression": update.condition,
-                    "ExpressionAttributeValues": update.values,
-                }
-            }
-            for update in updates
-        ]
+        operations = [self._operation(update) for update in updates]
         try:
             self._table.transact(operations)
         except WriteRefused:
             for update in updates:
                 self._write_one(update)
 
+    def _operation(self, update: _Update) -> TransactWriteItemTypeDef:
+        written: UpdateTypeDef = {
+            "TableName": self._table.name,
+            "Key": key_of(update.key),
+            "UpdateExpression": update.expression,
+            "ExpressionAttributeValues": update.values,
+        }
+        return {"Update": {**written, "ConditionExpression": update.condition} if update.condition else written}
+
     def _write_one(self, update: _Update) -> bool:
         try:
-            self._table.update(update.key, update.expression, update.values, condition=update.condition)
+            self._table.update(update.key, update.expression, update.values, condition=update.condition or None)
         except WriteRefused:
             return False
         return True

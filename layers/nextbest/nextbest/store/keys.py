@@ -129,9 +129,8 @@ def event_sk(event: Event) -> str:
         parts.append(escape(event.event_id))
     sk = EVENT_PREFIX + "#".join(parts)
     if len(sk.encode()) > _SORT_KEY_BYTES:
-        raise InvalidInput(
-            f"event_type, asset_id and event id together exceed {_SORT_KEY_BYTES - 32} bytes", field="asset_id"
-        )
+        problem = "the type of the event, the id of what it is about and its own id together exceed"
+        raise InvalidInput(f"{problem} {_SORT_KEY_BYTES - 32} bytes", field="asset_id")
     return sk
 
 
@@ -150,12 +149,9 @@ def parse_event_sk(sk: str) -> tuple[int, str, str, str]:
         raise EventCorrupt("a row of the event log has a key that no event has") from error
 
 
-def is_event_sk(sk: str) -> bool:
-    """Whether a text is the sort key of an event that there could be."""
-    try:
-        return event_sk(Event("", *parse_event_sk(sk))) == sk
-    except (InvalidInput, ValueError):
-        return False
+def is_log_position(sk: str) -> bool:
+    """Whether a text could be the sort key of a row of the event log, also of one that cannot be read."""
+    return sk.startswith(EVENT_PREFIX) and len(sk.encode()) <= _SORT_KEY_BYTES
 
 
 def is_user_pk(pk: str) -> bool:

@@ -2,7 +2,8 @@
 
 Isotonic regression of the outcome on the score, shrunk to a Platt fit where pairs are few, then a small logistic
 regression on that level and the user's activity, then isotonic regression again on the result (the maps are those of
-``nextbest.scoring.calibration``). The pairs are all actions of all users of the window, not only the recommended ones.
+``nextbest.scoring.calibration``). The pairs are all actions of all users of the window, not only the recommended ones
+(``nextbest.training.held_out``).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _POSITIVES_PER_BIN = 20.0
 _IDENTITY = (np.array([-20.0, 20.0]), np.array([-20.0, 20.0]))
 """A second map that changes nothing, over all logits that occur."""
 _RELIABILITY_BINS = 10
-_PAIRS_PER_USER = 50
-"""The best scored pairs of each user that are used, and as many drawn from the others."""
+_PAIRS_PER_ROW = 50
+"""The best scored pairs of each row that are used, and as many drawn from the others."""
 _FLAT_LOGITS = 0.5
 """How far the nearly constant map rises and falls around the base rate, in logits: scores stay ordered."""
 _LEAST_SLOPE = 0.05
@@ -81,14 +82,16 @@ def pairs_of(
     possible: NDArray[np.bool_],
     activity: NDArray[np.float64],
     random: np.random.Generator,
-    top: int = _PAIRS_PER_USER,
-    others: int = _PAIRS_PER_USER,
+    top: int = _PAIRS_PER_ROW,
+    others: int = _PAIRS_PER_ROW,
+    users: int | None = None,
 ) -> CalibrationPairs:
-    """Thin the ``possible`` pairs of each user (all arrays (users, actions); ``activity`` (users, 3)).
+    """Thin the ``possible`` pairs of each row (all arrays (rows, actions); ``activity`` (rows, activities)).
 
-    What is left are all that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
+    A row is a user at a moment; the rows are those of ``users`` users (None: one each). What is left of each are all
+    that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
     """
-    users, actions = scores.shape
+    rows, actions = scores.shape
     keep = taken & possible
     masked = np.where(possible, scores, -np.inf)
     if top < actions:
@@ -99,12 +102,13 @@ def pairs_of(
     rest = possible & ~keep
     rest_counts = rest.sum(axis=1)
     chance = np.minimum(1.0, others / np.maximum(rest_counts, 1))
-    drawn = rest & (random.random((users, actions), dtype=np.float32) < chance[:, None])
+    drawn = rest & (random.random((rows, actions), dtype=np.float32) < chance[:, None])
     drawn_counts = drawn.sum(axis=1)
     row, column = np.nonzero(keep | drawn)
     drawn_weight = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
     weight = np.where(drawn[row, column], drawn_weight[row], 1.0)
-    return CalibrationPairs(scores[row, column].astype(np.float64), taken[row, column], activity[row], weight, users)
+    score = scores[row, column].astype(np.float64)
+    return CalibrationPairs(score, taken[row, column], activity[row], weight, rows if users is None else users)
 
 
 def fit_calibration(pairs: CalibrationPairs) -> Calibration:
@@ -222,16 +226,6 @@ def _logistic_counts(
     taken = np.repeat([True, False], len(features))
     weight = np.concatenate([positives, pairs - positives])
     return _logistic(doubled, taken, weight, prior, np.full(features.shape[1], _SMOOTH_PENALTY))
-
-
-def crossed_reliability(one: CalibrationPairs, other: CalibrationPairs) -> dict[str, Any]:
-    """``reliability`` of two groups of users, each measured with the map fitted on the other."""
-    growth = [
-        fit_calibration(fitted).growth(measured.score[:, None], measured.activity)[:, 0]
-        for measured, fitted in ((one, other), (other, one))
-    ]
-    both = CalibrationPairs.join((one, other))
-    return reliability(np.concatenate(growth), both.taken, both.weight)
 
 
 def reliability(growth: NDArray[np.float64], taken: NDArray[np.bool_], weight: NDArray[np.float64]) -> dict[str, Any]:

@@ -19,13 +19,16 @@ from nextbest.training.table import EventTable
 
 _MOST_TYPES = 64
 """With more event types, what leads to what with one asset is not kept: a table of all pairs would be large."""
+_FIRST_RATE, _FIRST_TAKINGS = 0.3, 2.0
+"""How much rarer the first of all takings is taken to be, as if so many had been expected."""
 
 
-def with_pooled(mode: Mode, table: EventTable) -> Mode:
-    """``mode`` with what its prior and terms say of event types."""
+def with_pooled(mode: Mode, table: EventTable, cut: float) -> Mode:
+    """``mode`` with what its prior and terms say of event types. What was done from ``cut`` (seconds) on tells how much
+    more rarely an action is taken that nobody had done before."""
     if not table.actions:
         return mode
-    groups = _Groups(table)
+    groups = _Groups(table, cut)
     # The median: a prior is the popularity of an action, and an unknown one is no favourite.
     prior = groups.medians(mode.prior.astype(np.float64))
     return replace(mode, terms=tuple(groups.pooled(term) for term in mode.terms), pooled_prior=prior)
@@ -34,11 +37,14 @@ def with_pooled(mode: Mode, table: EventTable) -> Mode:
 class _Groups:
     """The known actions by event type and by asset."""
 
-    def __init__(self, table: EventTable) -> None:
+    def __init__(self, table: EventTable, cut: float) -> None:
         names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
         _, self._assets = np.unique([action.asset_id for action in table.actions], return_inverse=True)
         self._type_count = len(names)
         self._events = np.bincount(table.action, minlength=len(table.actions)).astype(np.float64)
+        self._first_rates = np.zeros((0, 0))
+        if 1 < self._type_count <= _MOST_TYPES:
+            self._first_rates = self._rates_of_first_takings(table, cut)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """The mean of each event type, then that of all actions; shape (event types + 1,)."""
@@ -62,7 +68,32 @@ class _Groups:
             if self._type_count <= _MOST_TYPES:
                 same_asset = self._same_asset(sparse.coo_array(weights))
         gap_days = 1.0 if term.timing is None else float(np.median(term.timing.gap_days))
-        return replace(term, pooled=Pooled(self.means(own), same_asset, gap_days))
+        first_time = (same_asset * self._first_rates).astype(np.float32) if same_asset.shape[0] > 1 else None
+        return replace(term, pooled=Pooled(self.means(own), same_asset, gap_days, first_time))
+
+    def _rates_of_first_takings(self, table: EventTable, cut: float) -> NDArray[np.float64]:
+        """From one event type (row) to another (column) with the same asset: how often users took what nobody had done
+        before ``cut``, over how often they took what somebody had; at most 1."""
+        count = self._type_count
+        known = np.zeros((int(self._assets.max()) + 1, count), np.bool_)
+        before = np.unique(table.action[table.time < cut])
+        known[self._assets[before], self._types[before]] = True
+        since = np.flatnonzero(table.time >= cut)
+        action = table.action[since]
+        keys = table.user[since] * known.shape[0] + self._assets[action]
+        pairs, pair = np.unique(keys, return_inverse=True)
+        first = np.full((len(pairs), count), np.inf)
+        np.minimum.at(first, (pair, self._types[action]), table.time[since])
+        of_pair = known[pairs % known.shape[0]]
+        rates = np.ones((count, count))
+        for source in range(count):
+            began = np.isfinite(first[:, source]) & of_pair[:, source]
+            taken = np.isfinite(first[began]) & (first[began] >= first[began, source][:, None])
+            new = ~of_pair[began]
+            usual = (taken & ~new).sum(axis=0) / np.maximum((~new).sum(axis=0), 1)
+            expected = new.sum(axis=0) * usual
+            rates[source] = ((taken & new).sum(axis=0) + _FIRST_RATE * _FIRST_TAKINGS) / (expected + _FIRST_TAKINGS)
+        return np.minimum(rates, 1.0)
 
     def _same_asset(self, weights: sparse.coo_array) -> NDArray[np.float32]:
         """The mean influence between two actions of one asset by their event types, with a zero diagonal."""

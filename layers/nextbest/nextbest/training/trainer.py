@@ -2,7 +2,8 @@
 
     1  split by time: a tuning window at the end, everything before it to learn from (more windows where users are few)
     2  for each mode, search the blend on the windows (``tune``), with what was learned before each
-    3  calibrate on the last window: scores of all users and actions against what was taken within the horizon
+    3  calibrate on the last window, repeats and discoveries apart: scores of users and actions against what was taken
+       within the horizon (``held_out``)
     4  fit the chosen parts again on all events, with that blend and calibration
 
 Deterministic for a seed: the effort follows from the size of the data and the time budget by a fixed formula.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,19 +21,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nextbest.domain.programs import Program
-from nextbest.scoring.calibration import Calibration, activity_of
+from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
+from nextbest.training.averages import with_averages
 from nextbest.training.blend import Blend, Part
-from nextbest.training.build import ModeDraft, score_matrix
-from nextbest.training.calibrate import NO_PAIRS, CalibrationPairs, crossed_reliability, fit_calibration, pairs_of
+from nextbest.training.build import ModeDraft
+from nextbest.training.calibrate import NO_PAIRS, fit_calibration
 from nextbest.training.context import FitContext
-from nextbest.training.examples import seen_of, targets_of
+from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
 from nextbest.training.pooled import with_pooled
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
-from nextbest.training.table import Columns, EventTable, Moments
+from nextbest.training.table import Columns, EventTable
 from nextbest.training.tune import Tuner
 
 WEIGHTS_IN_ARTIFACT = 2_100_000
@@ -41,11 +43,6 @@ _PER_ACTION = (16, 200)
 """Fewest and most item weights of each action, whatever the artifact's size."""
 _TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
 """Events read at all examples together (``FitContext``): the search solves for many settings, the fit once each."""
-_CALIBRATION_CELLS = 8_000_000
-"""Users times actions that the calibration is fitted on at most."""
-_CALIBRATION_GROUP = 256
-_LEAST_CALIBRATION_GROUPS = 8
-"""Users are scored in groups, to bound memory; a few at least, since reliability is measured across groups."""
 _SMALL_HEAD = 512
 """Up to it one thread: threads that wait for one another cost small matrices more than they gain, and on busy cores a
 hundred times more."""
@@ -106,11 +103,20 @@ def train(
         report=report,
         values=asset_values,
         last_event_at=last_event_at,
-        all_new_to_newcomers=True,
         never_recommended=program.never_recommended,
         done_once=program.done_once,
         event_type_order=program.event_type_order,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refined:
+    """A blend refined on the whole catalogue, the mode that it makes of what was known before the last window, and what
+    learning from other users would give."""
+
+    blend: Blend
+    held_out: Mode
+    comparison: dict[str, Any]
 
 
 class _Trainer:
@@ -146,9 +152,28 @@ class _Trainer:
         per_action = self.per_action(drafts)
         before = self._contexts(self.learn_from, _FITTING_CELLS)
         after = self._context(self.table, self.now, self.learn_from, _FITTING_CELLS)
+        refined = {name: self.refine(tuner, draft, before, per_action) for name, (tuner, draft) in drafts.items()}
+        pairs = HeldOutPairs.of(
+            refined["repeats"].held_out,
+            refined["discoveries"].held_out,
+            self.table,
+            cut=self.cuts[-1],
+            now=self.now,
+            horizon_days=self.program.horizon_days,
+            random=self.random,
+        )
+        calibrations = {"repeats": pairs.repeats.fit(), "discoveries": pairs.discoveries.fit()}
         modes, reports = {}, {}
-        for name, (tuner, blend) in drafts.items():
-            modes[name], reports[name] = self.finish(tuner, blend, before, after, per_action)
+        for name, (tuner, draft) in drafts.items():
+            blend = refined[name].blend
+            final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
+            mode = build_mode(len(self.table.actions), blend.parts, final, calibrations[name])
+            modes[name] = with_averages(with_pooled(mode, self.table, self.cuts[-1]), self.table, self.now)
+            reports[name] = {
+                **self.report(tuner, draft, refined[name]),
+                "calibration_window_days": pairs.days,
+                "calibration": pairs.reliability(allow_repeats=tuner.allow_repeats),
+            }
         return modes, {
             "tuning_window_days": (self.now - self.cuts[-1]) / DAY_SECONDS,
             "tuning_windows": len(self.cuts),
@@ -206,20 +231,17 @@ class _Trainer:
         rows = sum(each.truncated_rows(len(self.table.actions), self.plan.dense_limit) for each in learners)
         return int(np.clip(WEIGHTS_IN_ARTIFACT // max(rows, 1), *_PER_ACTION))
 
-    def finish(
-        self, tuner: Tuner, draft: Blend, before: Sequence[FitContext], after: FitContext, per_action: int
-    ) -> tuple[Mode, dict[str, Any]]:
-        """Refine on the whole catalogue with what was known ``before`` each window, calibrate, and fit again on all
-        events (``after``)."""
+    def refine(self, tuner: Tuner, draft: Blend, before: Sequence[FitContext], per_action: int) -> _Refined:
+        """Refine on the whole catalogue with what was known ``before`` each window."""
         comparison = self._compare_learn_from(tuner, draft)
         blend, fitted = self._refine_whole(tuner, draft.parts, before, per_action)
-        size = len(self.table.actions)
-        held_out = build_mode(size, blend.parts, fitted[-1], fit_calibration(NO_PAIRS))
-        groups, days = self._held_out_pairs(held_out, tuner.allow_repeats)
-        calibration = fit_calibration(CalibrationPairs.join(groups))
-        final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
-        mode = with_pooled(build_mode(size, blend.parts, final, calibration), self.table)
-        return mode, {
+        held_out = build_mode(len(self.table.actions), blend.parts, fitted[-1], fit_calibration(NO_PAIRS))
+        return _Refined(blend, held_out, comparison)
+
+    def report(self, tuner: Tuner, draft: Blend, refined: _Refined) -> dict[str, Any]:
+        """What the report says of a mode."""
+        blend = refined.blend
+        return {
             "settings_tried": tuner.settings_tried,
             "rankings_judged": tuner.validation.ranking_count,
             "judged_users": tuner.validation.user_count,
@@ -230,9 +252,7 @@ class _Trainer:
                 for part, without in zip(blend.parts, blend.without(), strict=True)
             ],
             "search": draft.steps,
-            "learners": comparison,
-            "calibration_window_days": days,
-            "calibration": crossed_reliability(CalibrationPairs.join(groups[::2]), CalibrationPairs.join(groups[1::2])),
+            "learners": refined.comparison,
         }
 
     def _refine_whole(
@@ -274,32 +294,6 @@ class _Trainer:
     ) -> dict[Learner, Fitted]:
         task = FitTask(context, context.head(self.plan.dense_limit), allow_repeats, per_action)
         return {part.learner: part.learner.fit(task) for part in parts}
-
-    def _held_out_pairs(self, mode: Mode, allow_repeats: bool) -> tuple[list[CalibrationPairs], float]:
-        """Pairs of users known at the cut and all actions, with what was taken within the horizon after it; in groups
-        of users, of which there are several as soon as there are several users."""
-        table, cut = self.table, self.cuts[-1]
-        end = min(cut + self.program.horizon_days * DAY_SECONDS, float(np.nextafter(self.now, np.inf)))
-        ends = table.ends_before(cut)
-        users = np.flatnonzero(ends > table.starts[:-1])
-        limit = max(1, _CALIBRATION_CELLS // max(len(table.actions), 1))
-        if len(users) > limit:
-            users = np.sort(self.random.choice(users, limit, replace=False))
-        groups = []
-        size = int(np.clip(len(users) // _LEAST_CALIBRATION_GROUPS, 1, _CALIBRATION_GROUP))
-        for begin in range(0, len(users), size):
-            chunk = users[begin : begin + size]
-            moments = Moments.at(table, chunk, cut)
-            taken = targets_of(table, moments.ends, table.ends_before(end)[chunk]).toarray() > 0
-            possible = np.ones_like(taken) if allow_repeats else ~seen_of(table, moments)
-            activity = np.array(
-                [
-                    activity_of(table.time[table.starts[user] : last], cut, self.program.horizon_days)
-                    for user, last in zip(chunk.tolist(), moments.ends.tolist(), strict=True)
-                ]
-            )
-            groups.append(pairs_of(score_matrix(mode, table, moments), taken, possible, activity, self.random))
-        return groups, (end - cut) / DAY_SECONDS
 
 
 def build_mode(

@@ -41,12 +41,12 @@ def create_dataset_group(call: ControlCall) -> Mapping[str, Any]:
     arn = call.arn(DATASET_GROUP, name)
     opens = call.key.opens_every_program or call.key.incarnation_of(name) is not None
     if not (opens and call.key.allows(ADMIN)):
-        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program, or for {name}")
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every dataset group, or for {name}")
     taken = AlreadyExists(f"Another resource with Arn {arn} already exists.")
     if call.store.program_state(name) is not None:
         raise taken
     if not call.key.opens_every_program:  # it opens one that was deleted, and would not open the new one
-        raise Forbidden(f"the access key lacks the scope {ADMIN} for every program")
+        raise Forbidden(f"the access key lacks the scope {ADMIN} for every dataset group")
     incarnation = new_incarnation(name, random=call.deployment.random)
     # Created first, so that the new program's datasets are never taken for implicit ones.
     settings = {"roleArn": call.request["roleArn"]} if "roleArn" in call.request else {}

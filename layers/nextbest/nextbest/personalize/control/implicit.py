@@ -8,7 +8,7 @@ which is there once it was trained. None of them is stored, so none can be chang
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nextbest.domain.assets import FieldValue
@@ -32,17 +32,18 @@ LATEST = "$LATEST"
 IMPLICIT = "implicit"
 """The member that tells these resources from stored ones."""
 
+_Stored = Sequence[Mapping[str, Any]]
 _NAMESPACE = "com.amazonaws.personalize.schema"
 
 
-def implicit_resources(store: ConfigurationStore, state: ProgramState, kind: str) -> Iterator[Mapping[str, Any]]:
-    """The resources of a kind that a program implicitly has."""
+def implicit_resources(
+    store: ConfigurationStore, state: ProgramState, kind: str, stored: _Stored
+) -> Iterator[Mapping[str, Any]]:
+    """The resources of a kind that a program implicitly has, beside those that are ``stored``."""
     program = state.program
-    if kind not in _RESOURCES:
-        return
     if is_dataset_group(store, program) and not (kind == SOLUTION and _has_versions_of_its_own(store, program)):
         return
-    for resource in _RESOURCES[kind](store, program):
+    for resource in _RESOURCES[kind](program, stored):
         yield {
             "program_id": program.program_id,
             "incarnation": program.incarnation,
@@ -82,15 +83,16 @@ def _fields_of_actions(store: ConfigurationStore, program: Program) -> dict[str,
     values: dict[str, FieldValue] = {}
     for asset in filter(is_action, store.assets(program.incarnation)):
         values.update((name, value) for name, value in asset.fields.items() if value is not None)
+    reserved = TYPES[ACTIONS].reserved
     return {
-        name: undeclared_field(name, value).type
+        name: reserved[name][-1] if name in reserved else undeclared_field(name, value).type
         for name, value in sorted(values.items())
         if name != ACTION_ID and not name.startswith("_")
     }
 
 
-def _campaigns(store: ConfigurationStore, program: Program) -> Iterator[dict[str, Any]]:
-    if store.resource(program.incarnation, CAMPAIGN, program.program_id) is None:
+def _campaigns(program: Program, stored: _Stored) -> Iterator[dict[str, Any]]:
+    if all(row["name"] != program.program_id for row in stored):
         yield {
             "name": program.program_id,
             "solution": program.program_id,
@@ -100,19 +102,19 @@ def _campaigns(store: ConfigurationStore, program: Program) -> Iterator[dict[str
         }
 
 
-def _solutions(store: ConfigurationStore, program: Program) -> Iterator[dict[str, Any]]:
-    if store.resource(program.incarnation, SOLUTION, program.program_id) is None:
+def _solutions(program: Program, stored: _Stored) -> Iterator[dict[str, Any]]:
+    if all(row["name"] != program.program_id for row in stored):
         yield own_solution(program)
 
 
-def _event_trackers(store: ConfigurationStore, program: Program) -> Iterator[dict[str, Any]]:
-    if next(store.list_resources([program.incarnation], EVENT_TRACKER), None) is None:
+def _event_trackers(program: Program, stored: _Stored) -> Iterator[dict[str, Any]]:
+    if not stored:
         program_id = program.program_id
         yield {"name": program_id, "tracker_name": program_id, "tracking_id": program_id}
 
 
-def _datasets(store: ConfigurationStore, program: Program) -> Iterator[dict[str, Any]]:
-    declared = {row["dataset_type"] for row in store.list_resources([program.incarnation], DATASET)}
+def _datasets(program: Program, stored: _Stored) -> Iterator[dict[str, Any]]:
+    declared = {row["dataset_type"] for row in stored}
     for dataset_type in DATASET_TYPES:
         if dataset_type not in declared:
             name = f"{program.program_id}/{dataset_type}"
@@ -132,9 +134,10 @@ def _has_versions_of_its_own(store: ConfigurationStore, program: Program) -> boo
     return any(version["solution"] == program.program_id for version in versions)
 
 
-_RESOURCES = {
+_RESOURCES: Mapping[str, Callable[[Program, _Stored], Iterator[dict[str, Any]]]] = {
     CAMPAIGN: _campaigns,
     DATASET: _datasets,
     EVENT_TRACKER: _event_trackers,
     SOLUTION: _solutions,
 }
+IMPLICIT_KINDS = _RESOURCES.keys()

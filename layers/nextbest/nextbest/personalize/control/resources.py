@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from nextbest.aws.parallel import in_parallel
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.control.implicit import IMPLICIT, implicit_resources
+from nextbest.personalize.control.implicit import IMPLICIT, IMPLICIT_KINDS, implicit_resources
 from nextbest.personalize.protocol.arns import (
     CAMPAIGN,
     DATASET,
@@ -92,8 +91,8 @@ class ControlCall:
     def states(self, programs: Sequence[Incarnation] | None = None) -> list[ProgramState]:
         """The states of ``programs``, or of all that the caller administers, as far as they are there."""
         owners = self.programs() if programs is None else programs
-        states = in_parallel(self._present_state, map(program_id_of, owners))
-        return [state for state in states if state is not None]
+        states = self.store.program_states(map(program_id_of, owners))
+        return [state for state in states if self.key.opens(state.program.incarnation)]
 
     def program(self, program_id: str, *, arn: str) -> ProgramState:
         """A program that the caller administers. Raises NotFound, Forbidden."""
@@ -139,8 +138,11 @@ class ControlCall:
         return self._stored(kind, name, within) or self._implicit(kind, name)
 
     def _implicit(self, kind: str, name: str) -> list[Resource]:
-        state = self._present_state(_namesake(name))
-        resources = implicit_resources(self.store, state, kind) if state is not None else ()
+        state = self._present_state(_namesake(name)) if kind in IMPLICIT_KINDS else None
+        if state is None:
+            return []
+        stored = list(self.store.list_resources([state.program.incarnation], kind))
+        resources = implicit_resources(self.store, state, kind, stored)
         return [resource for resource in resources if resource["name"] == name]
 
     def _stored(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
@@ -168,11 +170,17 @@ class ControlCall:
                 yield as_of(resource, self.now)
 
     def listed(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
-        """These resources, and those that the programs implicitly have."""
-        yield from self.resources(kind, of=of, **criteria)
+        """All resources of ``kind`` as ``resources`` gives them, with those that the programs implicitly have."""
+        if kind not in IMPLICIT_KINDS:
+            yield from self.resources(kind, of=of, **criteria)
+            return
         programs = self.programs() if of is None else [of] if self._administers(of) else []
+        stored: dict[Incarnation, list[Resource]] = {program: [] for program in programs}
+        for resource in self.store.list_resources(programs, kind):
+            stored[owner_of(resource)].append(as_of(resource, self.now))
         for state in self.states(programs):
-            for resource in implicit_resources(self.store, state, kind):
+            own = stored.get(state.program.incarnation, [])
+            for resource in (*own, *implicit_resources(self.store, state, kind, own)):
                 if all(resource.get(name) == value for name, value in criteria.items()):
                     yield resource
 

@@ -23,7 +23,7 @@ _REASONS = {
     "Recommender": _DOMAIN,
     "MetricAttribution": "Metric attributions are not supported by this service",
     "DatasetExportJob": "Dataset exports are not supported by this service",
-    "DataDeletionJob": "Data deletion jobs are not supported by this service; DELETE /users/{user_id} deletes a user",
+    "DataDeletionJob": "Data deletion jobs are not supported by this service; its own API has DELETE /users/<id>",
 }
 
 

@@ -19,7 +19,7 @@ from nextbest.errors import InvalidInput, InvalidTime
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import item_event_type
 from nextbest.personalize.datasets.properties import field_name
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, USERS, DatasetSchema
+from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, TYPES, USERS, DatasetSchema
 from nextbest.personalize.protocol.ids import MAX_ID_CHARACTERS
 from nextbest.store.keys import event_sk
 
@@ -35,7 +35,7 @@ MAX_ASSET_BYTES = 300_000
 """Of the values of a user or an asset: DynamoDB takes 400 KB an item, which holds more than these."""
 
 _MAX_REASON_CHARACTERS = 400
-_ID_NAMES = ("USER_ID", "ITEM_ID", "ACTION_ID", "EVENT_TYPE", "RECOMMENDATION_ID")
+_INTERACTION_IDS = ("USER_ID", "ITEM_ID", "ACTION_ID", "EVENT_TYPE", "RECOMMENDATION_ID")
 
 Row = Mapping[str, FieldValue]
 
@@ -134,8 +134,10 @@ def _row(
     try:
         # An empty cell is null, also in a column of strings.
         row = {field_name(field): field.read(cells[places[field.name]] or None) for field in schema.fields}
-        row |= {id_name: _id(id_name, row[id_name]) for id_name in _ID_NAMES if row.get(id_name) is not None}
-        if dataset_type in (ACTION_INTERACTIONS, INTERACTIONS):
+        are_interactions = dataset_type in (ACTION_INTERACTIONS, INTERACTIONS)
+        id_names = _INTERACTION_IDS if are_interactions else TYPES[dataset_type].id_names
+        row |= {id_name: _id(id_name, row[id_name]) for id_name in id_names if row.get(id_name) is not None}
+        if are_interactions:
             _check_time(row["TIMESTAMP"], now)
             event_sk(event_of(row, dataset_type, ""))
         else:

@@ -2,7 +2,8 @@
 
 A job reads its files twice: first to check every row, then to store them; ``failureReason`` names the rows that were
 refused. A FULL import replaces the data in one step, once all rows are stored (``store/imports.py``): whatever fails
-before leaves the old data as they were.
+before leaves the old data as they were. An INCREMENTAL one adds row by row; each row counts once however often it is
+stored, so whatever fails on the way is completed by importing the same files again.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ Job = Mapping[str, Any]
 """The stored resource of an import job."""
 
 _REPORTED_ROWS = 10
+_PARTLY_STORED = "Rows before that may be stored; importing them again stores each once"
 
 
 def readable_location(store: ConfigurationStore, rules: ImportRules, incarnation: Incarnation, text: str) -> S3Location:
@@ -169,12 +171,10 @@ def _import(store: BulkStore, source: ImportSource, rules: ImportRules, job: Job
         )
         return
     store.finish_imports(program)
-    if dataset_type in (ACTIONS, ITEMS):
-        stored = _add_assets(store, incarnation, dataset_type, rows)
-    elif dataset_type == USERS:
-        stored = _add_users(store, incarnation, rows)
-    else:
-        stored = _add_events(store, program, dataset_type, rows, job["name"])
+    try:
+        stored = _add(store, program, dataset_type, rows, job["name"])
+    except InvalidInput as error:
+        raise InvalidInput(f"{error.message.rstrip('.')}. {_PARTLY_STORED}", field=error.field) from error
     _record(store, job, clock(), status=ACTIVE, counts={"read": read, **stored, "removed": 0})
 
 
@@ -200,6 +200,15 @@ def _check(files: _Files, known_types: frozenset[str]) -> int:
         raise InvalidInput("There are no rows to import")
     with_event_types(known_types, types)
     return read
+
+
+def _add(store: BulkStore, program: Program, dataset_type: str, rows: Iterator[Row], job: str) -> dict[str, int]:
+    """Store rows beside the data that are there; how many."""
+    if dataset_type in (ACTIONS, ITEMS):
+        return _add_assets(store, program.incarnation, dataset_type, rows)
+    if dataset_type == USERS:
+        return _add_users(store, program.incarnation, rows)
+    return _add_events(store, program, dataset_type, rows, job)
 
 
 def _add_events(store: BulkStore, program: Program, dataset_type: str, rows: Iterator[Row], job: str) -> dict[str, int]:

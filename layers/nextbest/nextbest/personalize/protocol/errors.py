@@ -2,7 +2,7 @@
 
 InvalidInput, FilterSyntaxError    InvalidInputException            400
 QuotaExceeded                      LimitExceededException           400; InvalidInputException on the REST paths
-NotFound                           ResourceNotFoundException        400 on the control plane, 404 on the REST paths
+NotFound, ProgramNotFound          ResourceNotFoundException        400 on the control plane, 404 on the REST paths
 AlreadyExists                      ResourceAlreadyExistsException   400
 InUse                              ResourceInUseException           400 on the control plane, 409 on the REST paths
 Refused                            the exception it names           the status it names
@@ -24,12 +24,20 @@ from nextbest.errors import (
     InvalidInput,
     NextbestError,
     NotFound,
+    ProgramNotFound,
     QuotaExceeded,
+    SupersededSecret,
     TooManyRequests,
     Unavailable,
 )
 
 UNKNOWN_OPERATION = "UnknownOperationException"
+
+_SUPERSEDED = (
+    "this secret was superseded when its key was rotated: it still reads and writes until the overlap ends, but "
+    "creating or deleting dataset groups takes the current secret"
+)
+_UNREADABLE = "The service cannot read its own data; create a solution version, which makes them again"
 
 
 class Protocol(Enum):
@@ -66,6 +74,12 @@ def wire_error(error: NextbestError, protocol: Protocol) -> WireError:
             return WireError("LimitExceededException", 400, error.message)
         case InvalidInput():
             return WireError("InvalidInputException", 400, error.message)
+        case ProgramNotFound():
+            return WireError(
+                "ResourceNotFoundException",
+                404 if rest else 400,
+                f"The dataset group {error.program_id} does not exist.",
+            )
         case NotFound():
             return WireError("ResourceNotFoundException", 404 if rest else 400, error.message)
         case AlreadyExists():
@@ -73,12 +87,11 @@ def wire_error(error: NextbestError, protocol: Protocol) -> WireError:
         case InUse():
             return WireError("ResourceInUseException", 409 if rest else 400, error.message)
         case Forbidden():
-            return WireError(
-                "AccessDeniedException", 400, f"User is not authorized to perform this action: {error.message}"
-            )
+            reason = _SUPERSEDED if isinstance(error, SupersededSecret) else error.message
+            return WireError("AccessDeniedException", 400, f"User is not authorized to perform this action: {reason}")
         case TooManyRequests():
             return WireError("ThrottlingException", 400, error.message)
         case Unavailable():
             return WireError("ServiceUnavailableException", 503, error.message)
         case _:
-            return WireError("InternalServerException", 500, "The service cannot read its own data; rebase the program")
+            return WireError("InternalServerException", 500, _UNREADABLE)

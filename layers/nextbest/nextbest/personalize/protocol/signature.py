@@ -9,7 +9,7 @@ matters, fits this service, and is fresh. A session token is ignored: our keys h
 
 Errors have the codes and the texts that AWS uses, and never echo the request:
 
-    MissingAuthenticationTokenException  403   no Authorization header
+    MissingAuthenticationTokenException  403   no Authorization header; a presigned URL, whose signature is in the query
     IncompleteSignatureException         400   a header that cannot be read, no date, or an unsigned body
     UnrecognizedClientException          403   unknown key
     InvalidSignatureException            403   anything else: wrong, stale, for another service, or covering too little
@@ -50,6 +50,7 @@ _BASIC_FORMAT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 # Headers that change what a request means must be signed wherever they are present.
 _COVERED = (DATE, TARGET, CONTENT_HASH)
+_PRESIGNED = {"x-amz-signature", "x-amz-credential", "x-amz-algorithm"}
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
@@ -133,6 +134,18 @@ def parse_authorization(headers: Mapping[str, str]) -> Credential:
         raise UnrecognizedClient
     signed_headers = tuple(elements["SignedHeaders"].lower().split(";"))
     return Credential(access_key_id, date, region, service, signed_headers, elements["Signature"])
+
+
+def refuse_presigned(request: Request) -> None:
+    """Raise MissingAuthenticationToken for a presigned URL, and say that it is one.
+
+    No SDK presigns the requests of this service for itself: each has a body, which a presigned URL would not cover.
+    """
+    if "authorization" not in request.headers and any(name.lower() in _PRESIGNED for name, _ in request.query):
+        raise MissingAuthenticationToken(
+            "Missing Authentication Token: presigned URLs are not supported (X-Amz-Signature is in the query string). "
+            "Sign the request in the Authorization header, as SDKs do when they send it."
+        )
 
 
 def verify(request: Request, credential: Credential, secret: str, *, now: float) -> None:

@@ -11,6 +11,7 @@ from nextbest.personalize.protocol.signature import (
     InvalidSignature,
     UnrecognizedClient,
     parse_authorization,
+    refuse_presigned,
     verify,
 )
 from nextbest.store.base import MasterSecret
@@ -31,6 +32,7 @@ class SignedCaller:
     @classmethod
     def of(cls, request: Request, master_secret: MasterSecret) -> SignedCaller:
         """The caller that the Authorization header names. Raises SignatureRefused for one that cannot be read."""
+        refuse_presigned(request)
         return cls(request, parse_authorization(request.headers), master_secret)
 
     @property

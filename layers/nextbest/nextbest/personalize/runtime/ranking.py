@@ -16,9 +16,8 @@ from nextbest.domain.programs import Program
 from nextbest.logic.recommendations import from_history_alone
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
-from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
-from nextbest.scoring.score import Inputs, score_all
+from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
 
@@ -44,41 +43,31 @@ def rank_by_model(
     An asset is as likely as the likeliest of its actions. Assets under the program's floor are left out.
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
-    inputs = Inputs.of(model, history, now)
-    mode = model.mode_for(True, inputs.seen.size > 0)
-    scores = score_all(mode, inputs)
-    scores[withheld_from_all(model, inputs)] = -np.inf
-    best = _best_of_assets(scores, inputs, candidates)
-    scored = best > -np.inf
+    user = UserScores.of(model, history, now=now)
+    withheld = withheld_from_all(model, user.inputs)
+    again, new = _best_scores(user, withheld, candidates)
+    scored = (again > -np.inf) | (new > -np.inf)
     if model.done_once or model.event_type_order:
         # What is not for this user now is known, so it is not explored either.
-        scores[withheld_from_user(model, history, inputs)] = -np.inf
-        best = _best_of_assets(scores, inputs, candidates)
-    rows = np.flatnonzero(allowed & (best > -np.inf))
+        withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs)])
+        again, new = _best_scores(user, withheld, candidates)
+    is_done = again > -np.inf
+    rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
     if not candidates.is_valued:
-        # For one user the likelihood never contradicts the score, so without values the score alone decides, and only
-        # assets in the response need a likelihood.
-        rows = rows[strongest(limit, best[rows], candidates.tie_break[rows])]
-    likelihoods = mode.calibration.growth(
-        best[rows], activity_of(history.timestamps, inputs.moment, model.horizon_days)
+        # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
+        # of them can be in the response, and only these need a likelihood.
+        done, fresh = rows[is_done[rows]], rows[~is_done[rows]]
+        rows = np.concatenate([done, fresh[strongest(limit, new[fresh], candidates.tie_break[fresh])]])
+    repeats, discoveries = (
+        np.where(best[rows] > -np.inf, mode.calibration.growth(best[rows], user.activity), -np.inf)
+        for mode, best in ((model.repeats, again), (model.discoveries, new))
     )
+    likelihoods = np.maximum(repeats, discoveries)
+    scores = np.where(repeats >= discoveries, again[rows], new[rows])
     above = likelihoods >= model.action_weight_floor
-    rows, likelihoods = rows[above], likelihoods[above]
-    order = strongest(limit, *_keys(rows, likelihoods, best, candidates))
+    rows, likelihoods, scores = rows[above], likelihoods[above], scores[above]
+    order = strongest(limit, *_keys(rows, likelihoods, scores, candidates))
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
-
-
-def _best_of_assets(scores: NDArray[np.float64], inputs: Inputs, candidates: Candidates) -> NDArray[np.float64]:
-    """The highest score of each asset's actions, shape (assets,); -inf where it has none."""
-    actions = candidates.recommended_actions
-    best = np.full(len(candidates.asset_ids), -np.inf)
-    if candidates.best_action_is_only_one:
-        best[candidates.row_of_action[actions]] = scores[actions]
-    else:
-        np.maximum.at(best, candidates.row_of_action[actions], scores[actions])
-    if inputs.unknown is not None:
-        _add_unknown(best, scores, inputs.unknown, candidates)
-    return best
 
 
 def rank_by_history(
@@ -101,7 +90,7 @@ def rank_by_history(
             weights[row] = max(weights[row], entry.base_weight)
     scored = likelihoods > 0
     rows = np.flatnonzero(allowed & scored)
-    order = strongest(limit, *_keys(rows, likelihoods[rows], weights, candidates))
+    order = strongest(limit, *_keys(rows, likelihoods[rows], weights[rows], candidates))
     if program.done_once or program.event_type_order:
         done = (candidates.columns.rows.get(asset_id, -1) for event_type, asset_id in history.actions
                 if is_recommended(event_type, item_event_types))  # fmt: skip
@@ -109,16 +98,45 @@ def rank_by_history(
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), scored)
 
 
+def _best_scores(
+    user: UserScores, withheld: NDArray[np.int64], candidates: Candidates
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best score of each asset's actions that the user did, and of those that they never did; each of shape
+    (assets,), -inf where there is none. ``withheld`` are places in the scores that are no candidates."""
+    inputs, count = user.inputs, user.inputs.known.shape[0]
+    repeats, discoveries = user.repeats, user.discoveries
+    if withheld.size:
+        is_withheld = np.zeros(discoveries.shape[0], np.bool_)
+        is_withheld[withheld] = True
+        discoveries = np.where(is_withheld, -np.inf, discoveries)
+        repeats = np.where(is_withheld[inputs.done], -np.inf, repeats)
+    again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
+    rows = candidates.row_of_action[inputs.known]
+    np.maximum.at(again, rows[rows >= 0], repeats[:count][rows >= 0])
+    actions = candidates.recommended_actions
+    if candidates.best_action_is_only_one:
+        new[candidates.row_of_action[actions]] = discoveries[actions]
+    else:
+        np.maximum.at(new, candidates.row_of_action[actions], discoveries[actions])
+    if inputs.unknown is not None:
+        _add_unknown(again, new, repeats[count:], discoveries, inputs.unknown, candidates)
+    return again, new
+
+
 def _add_unknown(
-    best: NDArray[np.float64],
-    scores: NDArray[np.float64],
+    again: NDArray[np.float64],
+    new: NDArray[np.float64],
+    repeats: NDArray[np.float64],
+    discoveries: NDArray[np.float64],
     unknown: UnknownActions,
     candidates: Candidates,
 ) -> None:
     """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
-    for (event_type, asset_id), score in zip(unknown.actions, scores[unknown.first :].tolist(), strict=True):
+    scores = [*repeats.tolist(), *discoveries[unknown.first + unknown.done :].tolist()]
+    for number, ((event_type, asset_id), score) in enumerate(zip(unknown.actions, scores, strict=True)):
         row = candidates.columns.rows.get(asset_id)
         if row is not None and is_recommended(event_type, candidates.item_event_types):
+            best = again if number < unknown.done else new
             best[row] = max(best[row], score)
 
 
@@ -126,4 +144,4 @@ def _keys(
     rows: NDArray[np.int64], likelihoods: NDArray[np.float64], scores: NDArray[np.float64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], ...]:
     """What ``rows`` are ordered by: likelihood, VALUE (section 7.4), the uncalibrated score, then the name."""
-    return likelihoods, candidates.value[rows], scores[rows], candidates.tie_break[rows]
+    return likelihoods, candidates.value[rows], scores, candidates.tie_break[rows]
