@@ -17,7 +17,7 @@ COMMANDS = {
     *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load", "rebase"),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
-    *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
+    *("evaluate", "bench", "bench-training", "bench-filters", "bench-inbox", "soak", "cost"),
 }
 ONLY_FOR_SOME_COMMANDS = {
     "boto3",
