@@ -14,10 +14,8 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
-ROWS = [
-    {"user_id": "ada", "event_type": "order", "asset_id": f"drink-{n}", "timestamp": 1_780_000_000 + n}
-    for n in range(5)
-]
+T0 = 1_780_000_000
+ROWS = [{"user_id": "ada", "event_type": "order", "asset_id": f"drink-{n}", "timestamp": T0 + n} for n in range(5)]
 CSV = "user_id,event_type,asset_id,timestamp\n" + "".join(f"{','.join(map(str, row.values()))}\n" for row in ROWS)
 
 

@@ -41,7 +41,8 @@ def test_a_program_is_described_and_listed_and_its_rebase_is_a_solution_version(
     # Then the version is what the campaign uses, and everything around it is there
     version = control.describe_solution_version(solutionVersionArn=latest)["solutionVersion"]
     assert version["trainingType"] == "MANUAL"
-    assert control.get_solution_metrics(solutionVersionArn=latest)["metrics"].keys()
+    metrics = control.get_solution_metrics(solutionVersionArn=latest)
+    assert metrics["solutionVersionArn"] == version["solutionVersionArn"]
     group = arn("dataset-group", name)
     described = control.describe_dataset_group(datasetGroupArn=group)["datasetGroup"]
     assert abs(described["creationDateTime"].timestamp() - NOW) < 600

@@ -111,3 +111,22 @@ def test_discoveries_gain_from_clicks_on_what_the_model_does_not_know(model: Mod
         old[name] = type(mode)(mode.prior, mode.terms, mode.calibration)
     fields = {name: old[name] for name in Model.__dataclass_fields__}
     assert ours(model, allow_repeats=False) > 1.2 * ours(Model(**fields), allow_repeats=False)
+
+
+@pytest.mark.parametrize("allow_repeats", [True, False])
+def test_growth_weights_within_a_visit_come_true(model: Model, allow_repeats: bool) -> None:
+    # Given the lists of all users in the middle of their visit
+    expected, observed = 0.0, 0
+    for user in sorted({row[0] for row in CLICKS}):
+        own = [row for row in CLICKS if row[0] == user]
+        today = [row for row in own if row[3] >= CUT]
+        if len(today) >= 3:
+            now = today[len(today) // 2][3]
+            history = History.from_events(row[1:] for row in own if row[3] < now)
+            taken = {row[1:3] for row in today if row[3] >= now}
+            answer = recommend(model, history, now=now, limit=10, allow_repeats=allow_repeats)
+            expected += sum(item.growth_weight for item in answer)
+            observed += sum((item.event_type, item.asset_id) in taken for item in answer)
+    # Then what was expected came true, up to luck and a third
+    assert observed > 20
+    assert 0.6 < expected / observed < 1.6

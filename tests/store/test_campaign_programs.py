@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import SCOPES, issue_key
+from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import EventTypeOrder, Incarnation, Program
 from nextbest.errors import InvalidInput, NextbestError, NotFound
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.recommendations import Recommender
@@ -166,3 +168,24 @@ def test_a_warm_environment_reads_everything_at_once(runtime: Runtime, programs:
             runtime.recommend(caller, campaign, filterArn=ARNS.of("filter", "f"))
 
         assert [name for name, _ in calls.made] == ["BatchGetItem"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {"action-of-dd", "new"}),
+        ({"done_once": ("TAKEN",)}, {"new"}),
+        ({"action_weight_floor": 0.5}, {"new"}),
+        ({"never_recommended": ("TAKEN",)}, set()),
+        ({"event_type_order": (EventTypeOrder("TAKEN", ("VIEWED",)),)}, set()),
+        ({"event_type_order": (EventTypeOrder("TAKEN", ("VIEWED", "TAKEN")),)}, {"action-of-dd", "new"}),
+    ],
+)
+def test_what_the_program_keeps_from_a_user_is_not_explored_either(
+    runtime: Runtime, settings: Mapping[str, Any], expected: set[str]
+) -> None:
+    runtime.program("dd")
+    runtime.store.put_assets(Incarnation("dd"), [Asset("action-of-dd"), Asset("new")])
+    runtime.store.change_program(Incarnation("dd"), lambda program: replace(program, **settings))
+
+    assert runtime.recommend(runtime.key("dd"), "dd", numResults=10) == expected

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from nextbest.aws.table import Table
 from nextbest.domain.events import MICROSECONDS, Event
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.logic import inbox as module
 from nextbest.logic.inbox import Inbox, InboxTask, Report, is_inbox_task
+from nextbest.store import keys
 from nextbest.store.dynamo import DynamoStore
 from tests.store.conftest import PROGRAM, create_table, dynamodb
 
@@ -71,10 +73,10 @@ def etag_of(content: bytes) -> str:
 class Dropped:
     """An inbox, and files that are dropped into it."""
 
-    def __init__(self, store: DynamoStore) -> None:
-        self.store = store
+    def __init__(self, store: DynamoStore, table: Table) -> None:
+        self.store, self.table = store, table
         self.bucket, self.queue = MemoryBucket(), MemoryQueue()
-        self.now = NOW
+        self.now = self.dropped_at = NOW
         self.inbox = Inbox(store, self.bucket, self.queue, clock=self.clock)
 
     def clock(self) -> float:
@@ -83,7 +85,7 @@ class Dropped:
 
     def task(self, key: str, content: bytes) -> InboxTask:
         self.bucket.objects[key] = content
-        return InboxTask(key, etag_of(content), round(NOW * MICROSECONDS))
+        return InboxTask(key, etag_of(content), round(self.dropped_at * MICROSECONDS))
 
     def drop(self, content: bytes, name: str = "orders.csv", *, program: str = "coffee") -> Report | None:
         """Drop a file, and run it and what follows from it to the end."""
@@ -106,9 +108,10 @@ class Dropped:
 @pytest.fixture
 def dropped(start_engine: Callable[[str], str]) -> Dropped:
     """One engine: what is stored here is stored as in the tests of the store."""
-    store = DynamoStore(create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}"))
+    table = create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}")
+    store = DynamoStore(table)
     store.create_program(PROGRAM)
-    return Dropped(store)
+    return Dropped(store, table)
 
 
 def history_size(store: DynamoStore, user_id: str) -> int:
@@ -153,6 +156,9 @@ def test_rows_that_are_no_events_are_reported_with_line_and_reason(dropped: Drop
 
 def test_the_same_file_twice_counts_once(dropped: Dropped) -> None:
     dropped.drop(csv(*ROWS))
+    # S3 may tell of a file twice, which is no second drop
+    assert dropped.drop(csv(*ROWS)) is None
+    dropped.dropped_at = NOW + 60
     again = dropped.drop(csv(*ROWS))
     other_name = dropped.drop(csv(*ROWS), "copy.csv")
 
@@ -273,7 +279,19 @@ def test_a_file_that_was_replaced_or_is_gone_is_left_to_its_own_task(dropped: Dr
     assert dropped.logged() == 0
 
 
-def test_rows_of_users_deleted_since_are_not_stored(dropped: Dropped) -> None:
+def test_a_file_of_too_many_rows_moves_with_the_reason(dropped: Dropped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 9)
+    dropped.drop(csv(*ROWS))
+
+    assert "more than 9 rows: cut it" in dropped.report("rejected/coffee/orders.csv")["reason"]
+    assert dropped.logged() == 0
+
+
+@pytest.mark.parametrize("small", [10, 5])
+def test_rows_of_users_deleted_since_are_not_stored(
+    dropped: Dropped, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(module, "SMALL_FILE_ROWS", small)
     task = dropped.task("inbox/coffee/orders.csv", csv(*ROWS))
     dropped.store.append(PROGRAM, [Event("user-1", 1, "order", "tea")])
     dropped.store.erase_user(OWNER, "user-1", now=NOW + 1)
@@ -282,7 +300,24 @@ def test_rows_of_users_deleted_since_are_not_stored(dropped: Dropped) -> None:
     assert report is not None
     assert (report.stored, report.rejected) == (7, 3)
     assert "deleted after" in report.rejected_rows[0]["reason"]
-    assert list(dropped.store.events_of(OWNER, "user-1")) == []
+    assert list(dropped.table.query(keys.user_pk(OWNER, "user-1"))) == []
+
+
+def test_a_user_deleted_while_their_rows_are_stored_leaves_nothing(
+    dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SMALL_FILE_ROWS", 5)
+    mark = dropped.store.mark_users
+
+    def deleted_before_marked(*arguments: Any) -> None:
+        dropped.store.erase_user(OWNER, "user-1", now=NOW + 1)
+        mark(*arguments)
+
+    monkeypatch.setattr(dropped.store, "mark_users", deleted_before_marked)
+    dropped.drop(csv(*ROWS))
+
+    assert list(dropped.table.query(keys.user_pk(OWNER, "user-1"))) == []
+    assert len(list(dropped.store.events_of(OWNER, "user-0"))) == 3
 
 
 def test_the_rest_of_a_file_is_never_stored_in_another_program_of_the_same_id(dropped: Dropped) -> None:

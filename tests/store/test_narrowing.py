@@ -188,6 +188,27 @@ def test_discoveries_before_the_first_rebase_say_why_there_are_none(store: Dynam
     assert "x-nextbest-note" not in shop.respond("new", allow_repeats="false").headers
 
 
+def test_an_empty_list_names_what_may_have_left_nothing(shop: Shop) -> None:
+    response = shop.respond(event_types="order", exclude_event_types="order", allow_repeats="false")
+    assert json.loads(response.body) == {"actions": []}
+    assert response.headers["x-nextbest-note"] == ("nothing is left by allow_repeats, event_types, exclude_event_types")
+
+    shop.store.change_program(PROGRAM.incarnation, lambda program: replace(program, action_weight_floor=0.999))
+    assert shop.respond().headers["x-nextbest-note"] == "nothing is left by action_weight_floor"
+
+
+def test_the_floor_holds_before_the_first_rebase(store: DynamoStore) -> None:
+    shop = Shop(store)
+    weights = {entry["growth_weight"] for entry in json.loads(shop.respond().body)["actions"]}
+    floor = max(weights)
+    assert len(weights) > 1
+
+    store.change_program(PROGRAM.incarnation, lambda program: replace(program, action_weight_floor=floor))
+
+    left = json.loads(shop.respond().body)["actions"]
+    assert {entry["growth_weight"] for entry in left} == {floor}
+
+
 @pytest.mark.parametrize(
     ("query", "loc", "message", "position"),
     [

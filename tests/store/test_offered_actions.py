@@ -158,6 +158,21 @@ def test_an_item_event_named_like_an_action_s_is_an_item_s_without_a_dataset_too
     assert {event.event_type for event in shop.store.events_of(PROGRAM.incarnation, "user-1")} == {"TAKEN"}
 
 
+def test_an_item_event_of_a_type_that_is_new_to_a_warm_environment_is_an_item_s(shop: Shop) -> None:
+    # Given an environment that answered before there was any event about an item
+    for user in range(12):
+        shop.take(f"user-{user}", "join-club", days_ago=2 + user)
+    shop.rebase()
+    assert shop.recommend("user-1") == {"join-club"}
+
+    for place, event_type in enumerate(("TAKEN", "click", "VIEWED")):
+        shop.put_event("user-1", f"sku-{place}", event_type)
+        assert shop.recommend("user-1") == {"join-club"}
+    # What is taken first is recommended as before
+    shop.take("user-1", "get-app")
+    assert shop.recommend("user-1") == {"join-club", "get-app"}
+
+
 def test_assets_that_were_named_through_actionhub_alone_are_in_no_dataset(busy_shop: Shop) -> None:
     busy_shop.store.put_assets(PROGRAM.incarnation, [Asset("latte", "Latte", ("hot",))])
     assert busy_shop.recommend("stranger") == OFFERED

@@ -23,6 +23,7 @@ NOW = 100 * DAY_SECONDS
 SAME = np.array([-20.0, 20.0])
 CUP, POT, SEEN = Action("buy", "cup"), Action("buy", "pot"), Action("view", "pot")
 NEW_BUY, NEW_VIEW = Action("buy", "vase"), Action("view", "vase")
+SEEN_JUG, BUY_JUG = Action("view", "jug"), Action("buy", "jug")
 KERNEL = Kernel("time", "exponential", 10.0)
 
 
@@ -167,3 +168,77 @@ def test_event_types_that_are_never_recommended_are_evidence_alone(model: Model,
     before, after = (scores(each, taken, allow_repeats=allow_repeats) for each in (model, never))
     assert after == {action: score for action, score in before.items() if action.event_type != "view"}
     assert Model.from_bytes(never.to_bytes()).never_recommended == ("view",)
+
+
+@pytest.fixture
+def with_jug(model: Model) -> Model:
+    """The same, which also knows the view of a jug that nobody bought: it leads to buying it with 0.1."""
+    first_time = np.array([[0.0, 0.0], [0.1, 0.0]], np.float32)
+
+    def extended(mode: Mode) -> Mode:
+        (term,) = mode.terms
+        assert term.influence is not None and term.pooled is not None and term.self_weights is not None
+        influence = replace(term.influence, starts=np.append(term.influence.starts, term.influence.starts[-1]))
+        own = np.append(term.self_weights, term.self_weights[-1])
+        pooled = replace(term.pooled, first_time=first_time)
+        term = replace(term, influence=influence, self_weights=own, pooled=pooled)
+        return replace(mode, prior=np.append(mode.prior, np.float32(0.0)), terms=(term,))
+
+    actions = [*model.actions, SEEN_JUG]
+    return replace(
+        model,
+        actions=actions,
+        repeats=extended(model.repeats),
+        discoveries=extended(model.discoveries),
+        leads_to_first=np.array([False, False, False, True]),
+    )
+
+
+@pytest.mark.parametrize("allow_repeats", [True, False])
+def test_a_known_view_leads_to_buying_what_nobody_bought(with_jug: Model, allow_repeats: bool) -> None:
+    # Given the jug viewed one half-life ago, then buying it = 0.02 + 0.5 · 0.1
+    taken = history((SEEN_JUG, 90.0))
+    found = scores(with_jug, taken, allow_repeats=allow_repeats)
+    assert found[BUY_JUG] == pytest.approx(0.07)
+    (reason,) = explain(with_jug, taken, [BUY_JUG], now=NOW)
+    assert [part.action for part in reason.contributions] == [SEEN_JUG]
+    assert [part.share for part in reason.contributions] == pytest.approx([0.05])
+    # And so it is after the file
+    assert scores(Model.from_bytes(with_jug.to_bytes()), taken, allow_repeats=allow_repeats) == found
+
+
+def test_once_the_user_bought_it_a_view_counts_as_any_other(with_jug: Model) -> None:
+    # Given both now: buying again = 0.02 + 1 · 0.4 + 1 · 0.3
+    found = scores(with_jug, history((SEEN_JUG, 100.0), (BUY_JUG, 100.0)), allow_repeats=True)
+    assert found[BUY_JUG] == pytest.approx(0.72)
+
+
+def test_event_types_that_are_never_recommended_are_not_followed(with_jug: Model) -> None:
+    never = with_jug.with_settings(half_life_days=10.0, action_weight_floor=0.0, never_recommended=("buy",))
+    assert BUY_JUG not in scores(never, history((SEEN_JUG, 100.0)), allow_repeats=True)
+
+
+def test_only_the_newest_known_actions_are_followed(with_jug: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given views of a jug and of a bowl, which nobody bought, and room for one
+    monkeypatch.setattr("nextbest.scoring.score.MOST_FOLLOWED", 1)
+    actions = [CUP, POT, Action("view", "bowl"), SEEN_JUG]
+    bowl = replace(with_jug, actions=actions, leads_to_first=np.array([False, False, True, True]))
+    found = scores(bowl, history((Action("view", "bowl"), 98.0), (SEEN_JUG, 99.0)), allow_repeats=True)
+    # Then the newest is followed
+    assert BUY_JUG in found
+    assert Action("buy", "bowl") not in found
+
+
+def test_a_file_of_version_2_follows_nothing_that_it_knows(with_jug: Model) -> None:
+    # Given a model without influences of the first time, in a file that says version 2
+    def old(mode: Mode) -> Mode:
+        (term,) = mode.terms
+        assert term.pooled is not None
+        return replace(mode, terms=(replace(term, pooled=replace(term.pooled, first_time=None)),))
+
+    plain = replace(with_jug, repeats=old(with_jug.repeats), discoveries=old(with_jug.discoveries), leads_to_first=None)
+    data = bytearray(plain.to_bytes())
+    struct.pack_into("<I", data, 8, 2)
+    again = Model.from_bytes(data)
+    assert BUY_JUG not in scores(again, history((SEEN_JUG, 100.0)), allow_repeats=True)
+    assert scores(again, history((NEW_VIEW, 100.0)), allow_repeats=True)[NEW_BUY] == pytest.approx(0.32)

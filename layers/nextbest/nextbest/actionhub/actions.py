@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
 from nextbest.actionhub.parsing import parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
-from nextbest.domain.actions import Action, Recommendation
+from nextbest.domain.actions import Action, Narrowing, Recommendation
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -17,7 +17,9 @@ from nextbest.web.request import Request
 from nextbest.web.response import Response
 
 if TYPE_CHECKING:
+    from nextbest.actionhub.parsing import GetActions
     from nextbest.domain.history import History
+    from nextbest.domain.programs import Program
     from nextbest.logic.reasons import Reasons
     from nextbest.logic.recommendations import RecommendationList
     from nextbest.scoring import Explanation
@@ -59,14 +61,33 @@ class ActionsEndpoint(ActionHubEndpoints):
 
             raise in_query(error, narrowing) from error
         headers = {"x-nextbest-model": actions.model_version}
-        if actions.model_version == UNTRAINED and not actions.recommendations:
-            headers["x-nextbest-note"] = NO_MODEL_YET
+        if not actions.recommendations:
+            headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
         return Response(
             200,
             render(_body(actions, user.history, now)),
             headers,
             {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
         )
+
+
+def _why_empty(actions: RecommendationList, query: GetActions, program: Program) -> str:
+    """What leaves nothing to recommend, or may do."""
+    if actions.model_version == UNTRAINED:
+        return NO_MODEL_YET
+    narrowing = query.narrowing or Narrowing()
+    limits = {
+        "allow_repeats": not query.allow_repeats,
+        "event_types": narrowing.event_types,
+        "exclude_event_types": narrowing.exclude_event_types,
+        "filter": narrowing.filter,
+        "action_weight_floor": program.action_weight_floor > 0,
+        "never_recommended": program.never_recommended,
+        "done_once": program.done_once,
+        "event_type_order": program.event_type_order,
+    }
+    named = ", ".join(name for name, limit in limits.items() if limit)
+    return f"nothing is left by {named}" if named else "the model knows no action"
 
 
 def _body(actions: RecommendationList, history: History, now: float) -> dict[str, Any]:

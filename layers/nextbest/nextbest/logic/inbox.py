@@ -35,6 +35,9 @@ INBOX, REJECTED, REPORT = "inbox/", "rejected/", ".report.json"
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """What fits beside everything else into the 512 MB that a function has for files."""
 
+MAX_ROWS = 5_000_000
+"""Each turn reads past the rows that are done."""
+
 SMALL_FILE_ROWS = 10_000
 """Up to so many rows histories are refreshed at once."""
 
@@ -145,6 +148,10 @@ class Report:
         reasons = {entry["reason"]: ReasonCount(entry["rows"], list(entry["lines"])) for entry in self.reasons}
         return Counts(self.stored, self.duplicates, reasons)
 
+    def updated_us(self) -> int:
+        """When it was last written, in microseconds since 1970."""
+        return round(datetime.fromisoformat(self.updated_at).timestamp() * MICROSECONDS)
+
     def update(self, counts: Counts) -> None:
         self.stored, self.duplicates, self.rejected = counts.accepted, counts.duplicates, counts.rejected
         self.reasons = [
@@ -185,6 +192,8 @@ class Inbox:
         if earlier is not None and (earlier.etag, earlier.incarnation) == (task.etag, program.incarnation):
             report = earlier
         if report.status == "done":
+            if task.dropped_us <= report.updated_us():
+                return None  # S3 told of it twice
             report.reason = "the same content was dropped again, and is stored already"
             self._write(report_key, report)
             return report
@@ -223,26 +232,32 @@ class Inbox:
         if is_parquet(path):
             raise FileUnusable(_NO_PARQUET)
         row_count = task.row_count or check_file(path, rules)
+        if row_count > MAX_ROWS:
+            raise FileUnusable(f"it has more than {MAX_ROWS:,} rows: cut it into several files")
         at_once = row_count <= SMALL_FILE_ROWS
         report.histories = "refreshed at once" if at_once else "refreshed by the next rebase"
         counts = report.counts()
         rows = read_rows(path, rules, skip=task.rows_done)
         users: set[str] = set()
-        finished, broken = False, None
+        broken: FileUnusable | None = None
+        finished = False
         report.rows = task.rows_done
-        while not finished and self._clock() < until and len(users) < MAX_USERS_PER_TURN:
+        while True:  # once at least: every turn comes further
             try:
                 batch = list(islice(rows, _ROWS_AT_A_TIME))
             except FileUnusable as error:
                 broken = error
                 break
             finished = len(batch) < _ROWS_AT_A_TIME
-            users.update(row.event.user_id for row in batch if isinstance(row, EventRow))
-            self._store_batch(task, program, batch, report, counts, at_once=at_once)
+            users |= self._store_batch(task, program, batch, report, counts, at_once=at_once)
             report.rows += len(batch)
+            if finished or self._clock() >= until or len(users) >= MAX_USERS_PER_TURN:
+                break
         if not at_once:
             # After the rows: whoever rebuilds a history meanwhile leaves a mark that comes later alone.
             self._store.mark_users(program, users)
+            for user_id in self._store.erased_since(program.incarnation, list(users), task.dropped_us):
+                self._store.forget_events(program, user_id, [])
         report.update(counts)
         if broken is not None:
             raise broken
@@ -262,7 +277,8 @@ class Inbox:
         counts: Counts,
         *,
         at_once: bool,
-    ) -> None:
+    ) -> set[str]:
+        """Store some rows; the users whose events were stored."""
         by_user = events_by_user(row.event for row in batch if isinstance(row, EventRow))
         erased = self._store.erased_since(program.incarnation, list(by_user), task.dropped_us)
         kept: list[EventRow] = []
@@ -282,8 +298,10 @@ class Inbox:
             for place, reason in refused.reasons.items():
                 _reject_row(RejectedRow(kept[place].number, kept[place].line, reason), report, counts)
         # Again: for users who were deleted in the meantime.
-        for user_id in self._store.erased_since(program.incarnation, list(by_user), task.dropped_us) - erased:
+        erased_meanwhile = self._store.erased_since(program.incarnation, list(by_user), task.dropped_us) - erased
+        for user_id in erased_meanwhile:
             self._store.forget_events(program, user_id, by_user[user_id])
+        return by_user.keys() - erased - erased_meanwhile
 
     def _reject(self, task: InboxTask, report: Report, reason: str) -> Report:
         """Move a file of which nothing more can be stored, with its report."""
@@ -291,6 +309,8 @@ class Inbox:
         while len(f"{REJECTED}{name}{REPORT}".encode()) > _MAX_KEY_BYTES:
             name = name[1:]
         report.status, report.reason = "rejected", reason
+        if report.rows:  # a turn before has left a report that says otherwise
+            self._write(task.key + REPORT, report)
         self._write(f"{REJECTED}{name}{REPORT}", report)
         self._bucket.move(task.key, f"{REJECTED}{name}")
         return report

@@ -17,7 +17,7 @@ _WEEK_DAYS = 7.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class RecommendationReason:
     """What one action of the history does to a growth weight, in percentage ``points`` against the average user.
 
     ``amount`` is its part of the difference in scores. ``count`` are the events that are known one by one; ``more``
@@ -40,7 +40,7 @@ class Reasons:
 
     sentence: str
     points: float
-    reasons: tuple[Reason, ...]
+    reasons: tuple[RecommendationReason, ...]
     other_points: float
 
 
@@ -59,7 +59,7 @@ class Reasoner:
         comparison = explanation.comparison
         facts = [self._deed(difference) for difference in comparison.differences]
         reasons = tuple(
-            Reason(
+            RecommendationReason(
                 difference.action,
                 deed.asset_name,
                 difference.amount,
@@ -77,7 +77,7 @@ class Reasoner:
     def _sentence(
         self,
         explanation: Explanation,
-        reasons: Sequence[Reason],
+        reasons: Sequence[RecommendationReason],
         deeds: Sequence[Deed],
         points: float,
         other_points: float,

@@ -230,6 +230,7 @@ def from_history_alone(
     return [
         Recommendation(action.event_type, action.asset_id, growth_weight, weight, weight)
         for action, growth_weight, weight in zip(actions, growth.tolist(), weights[order].tolist(), strict=True)
+        if growth_weight >= program.action_weight_floor
     ]
 
 

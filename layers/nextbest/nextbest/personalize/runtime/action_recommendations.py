@@ -8,7 +8,7 @@ explored actions follow with score 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -184,6 +184,11 @@ class ActionRecommender:
         version, model = served if served is not None else (UNTRAINED, None)
         candidates = self._candidates_of(context, version, model, catalogue)
         new = candidates.new_assets(model, context.history)
+        if new and model is not None and _has_event_type_unknown_to(model, context.history):
+            # The first of their type since the candidates were made: they may be about items.
+            types = item_event_types(self._recommender.store, context.state.program.incarnation)
+            candidates = self._candidates_of(replace(context, item_types=types), version, model, catalogue)
+            new = candidates.new_assets(model, context.history)
         if new:
             assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
             candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
@@ -324,6 +329,10 @@ class ActionRecommender:
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
             self._candidates.put(incarnation, cached)
         return cached[2]
+
+
+def _has_event_type_unknown_to(model: Model, history: History) -> bool:
+    return any(event_type not in model.type_index for event_type, _ in history.actions)
 
 
 def _interactions(context: _Context) -> Interactions:

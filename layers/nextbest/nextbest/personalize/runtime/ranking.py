@@ -91,10 +91,12 @@ def rank_by_history(
     scored = likelihoods > 0
     rows = np.flatnonzero(allowed & scored)
     order = strongest(limit, *_keys(rows, likelihoods[rows], weights[rows], candidates))
-    if program.done_once or program.event_type_order:
-        done = (candidates.columns.rows.get(asset_id, -1) for event_type, asset_id in history.actions
-                if is_recommended(event_type, item_event_types))  # fmt: skip
-        scored[[row for row in done if row >= 0]] = True
+    if program.done_once or program.event_type_order or program.action_weight_floor > 0:
+        evidence_alone = set(program.never_recommended).difference(program.done_once)
+        for event_type, asset_id in history.actions:
+            row = candidates.columns.rows.get(asset_id)
+            if row is not None and event_type not in evidence_alone and is_recommended(event_type, item_event_types):
+                scored[row] = True
     return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), scored)
 
 
