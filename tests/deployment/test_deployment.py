@@ -81,6 +81,17 @@ def test_events_of_the_queue_and_of_the_bus_are_stored(deployed: Deployed, api: 
         wait_until(lambda: api.get(f"/users/{user}/events").status_code == 200, seconds=PATIENCE_SECONDS)  # noqa: B023
 
 
+def test_a_file_in_the_inbox_is_stored(deployed: Deployed, api: httpx.Client) -> None:
+    moment = (NOW - timedelta(hours=1)).isoformat()
+    file = f"user_id,event_timestamp,event_type,asset_id\nof a file,{moment},order,mocha\n"
+
+    deployed.client("s3").put_object(
+        Bucket=deployed.deployment().bucket, Key="inbox/coffee/events.csv", Body=file.encode()
+    )
+
+    wait_until(lambda: api.get("/users/of a file/events").status_code == 200, seconds=PATIENCE_SECONDS)
+
+
 def test_the_clients_of_personalize_find_their_service(deployed: Deployed, operator_key: str) -> None:
     key_id, _, secret = operator_key.partition(".")
     client = boto3.client(
