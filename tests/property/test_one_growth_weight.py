@@ -85,7 +85,8 @@ def models(draw: st.DrawFn) -> Model:
     chosen = draw(st.lists(kernels, min_size=1, max_size=2))
     repeats, discoveries = (mode(random, len(actions), chosen) for _ in range(2))
     never = draw(st.sampled_from([(), ("see",)]))
-    return Model(actions, repeats, discoveries, 30.0, 14.0, 0.0, NOW, never_recommended=never)
+    leads = random.random(len(actions)) < 0.5 if draw(st.booleans()) else None
+    return Model(actions, repeats, discoveries, 30.0, 14.0, 0.0, NOW, never_recommended=never, leads_to_first=leads)
 
 
 def growth_of(answer: Iterable[Recommendation]) -> dict[Action, float]:

@@ -185,7 +185,13 @@ def with_jug(model: Model) -> Model:
         return replace(mode, prior=np.append(mode.prior, np.float32(0.0)), terms=(term,))
 
     actions = [*model.actions, SEEN_JUG]
-    return replace(model, actions=actions, repeats=extended(model.repeats), discoveries=extended(model.discoveries))
+    return replace(
+        model,
+        actions=actions,
+        repeats=extended(model.repeats),
+        discoveries=extended(model.discoveries),
+        leads_to_first=np.array([False, False, False, True]),
+    )
 
 
 @pytest.mark.parametrize("allow_repeats", [True, False])
@@ -195,7 +201,8 @@ def test_a_known_view_leads_to_buying_what_nobody_bought(with_jug: Model, allow_
     found = scores(with_jug, taken, allow_repeats=allow_repeats)
     assert found[BUY_JUG] == pytest.approx(0.07)
     (reason,) = explain(with_jug, taken, [BUY_JUG], now=NOW)
-    assert [(part.action, part.share) for part in reason.contributions] == [(SEEN_JUG, pytest.approx(0.05))]
+    assert [part.action for part in reason.contributions] == [SEEN_JUG]
+    assert [part.share for part in reason.contributions] == pytest.approx([0.05])
     # And so it is after the file
     assert scores(Model.from_bytes(with_jug.to_bytes()), taken, allow_repeats=allow_repeats) == found
 
@@ -214,7 +221,8 @@ def test_event_types_that_are_never_recommended_are_not_followed(with_jug: Model
 def test_only_the_newest_known_actions_are_followed(with_jug: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given views of a jug and of a bowl, which nobody bought, and room for one
     monkeypatch.setattr("nextbest.scoring.score.MOST_FOLLOWED", 1)
-    bowl = replace(with_jug, actions=[CUP, POT, Action("view", "bowl"), SEEN_JUG])
+    actions = [CUP, POT, Action("view", "bowl"), SEEN_JUG]
+    bowl = replace(with_jug, actions=actions, leads_to_first=np.array([False, False, True, True]))
     found = scores(bowl, history((Action("view", "bowl"), 98.0), (SEEN_JUG, 99.0)), allow_repeats=True)
     # Then the newest is followed
     assert BUY_JUG in found
@@ -228,7 +236,7 @@ def test_a_file_of_version_2_follows_nothing_that_it_knows(with_jug: Model) -> N
         assert term.pooled is not None
         return replace(mode, terms=(replace(term, pooled=replace(term.pooled, first_time=None)),))
 
-    plain = replace(with_jug, repeats=old(with_jug.repeats), discoveries=old(with_jug.discoveries))
+    plain = replace(with_jug, repeats=old(with_jug.repeats), discoveries=old(with_jug.discoveries), leads_to_first=None)
     data = bytearray(plain.to_bytes())
     struct.pack_into("<I", data, 8, 2)
     again = Model.from_bytes(data)

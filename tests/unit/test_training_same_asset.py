@@ -120,6 +120,8 @@ def test_a_view_of_something_rare_leads_to_buying_it(seed: int) -> None:
     rows.append(("u1", "view", "rare", NOW - 60.5 * DAY_SECONDS))
     # And one that was viewed, and that nobody ever bought
     rows.append(("u2", "view", "unsold", NOW - 60.5 * DAY_SECONDS))
+    # And one that half of the users viewed, so that it cannot be bought
+    rows += [(f"u{user}", "view", "exhibit", NOW - 30.5 * DAY_SECONDS) for user in range(30)]
     # And a search over all kernels, those of hours among them
     model = train(columns_of_rows(rows), program=Program("shop"), now=NOW, seed=1, time_budget_seconds=120.0)
     # When somebody has just viewed it
@@ -131,3 +133,7 @@ def test_a_view_of_something_rare_leads_to_buying_it(seed: int) -> None:
     history = History.from_events([("view", "asset 7", NOW - 9 * DAY_SECONDS), ("view", "unsold", NOW - 600.0)])
     after = recommend(model, history, now=NOW, limit=10, allow_repeats=False)
     assert ("buy", "unsold") in [(item.event_type, item.asset_id) for item in after]
+    # And buying what cannot be bought is no candidate
+    history = History.from_events([("view", "exhibit", NOW - 600.0)])
+    everything = recommend(model, history, now=NOW, limit=1_000, allow_repeats=False)
+    assert ("buy", "exhibit") not in [(item.event_type, item.asset_id) for item in everything]

@@ -100,7 +100,8 @@ class Model:
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
     from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
-    program's settings of these names.
+    program's settings of these names. ``leads_to_first`` (actions,) marks the actions that may lead to something with
+    their asset that nobody ever did; None in artifacts before version 3.
     """
 
     actions: Sequence[Action]
@@ -116,6 +117,7 @@ class Model:
     never_recommended: tuple[str, ...] = ()
     done_once: tuple[str, ...] = ()
     event_type_order: tuple[EventTypeOrder, ...] = ()
+    leads_to_first: NDArray[np.bool_] | None = None
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
@@ -168,26 +170,6 @@ class Model:
             if term.pooled is not None and term.pooled.same_asset.size:
                 leads |= term.pooled.same_asset != 0.0
         return [[(names[column], column) for column in np.flatnonzero(row).tolist()] for row in leads]
-
-    @cached_property
-    def follows_known(self) -> bool:
-        """Whether known actions lead to what nobody ever did: not in artifacts before version 3."""
-        terms = self.discoveries.terms if self.scores_unknown else ()
-        return any(term.pooled is not None and term.pooled.first_time is not None for term in terms)
-
-    @cached_property
-    def leads_to_first(self) -> NDArray[np.bool_]:
-        """Whether doing an action leads to something with its asset that nobody ever did, and that may be recommended;
-        shape (actions,)."""
-        type_index, asset_index = self.type_index, dict[str, int]()
-        types = np.array([type_index[event_type] for event_type, _ in self.actions], np.int64)
-        assets = [asset_index.setdefault(asset_id, len(asset_index)) for _, asset_id in self.actions]
-        is_done = np.zeros((len(asset_index), len(type_index)), np.bool_)
-        is_done[assets, types] = True
-        leads = np.zeros((len(type_index), len(type_index)), np.bool_)
-        for row, follows in enumerate(self.types_after):
-            leads[row, [column for name, column in follows if name not in self.never_recommended]] = True
-        return np.asarray((leads[types] & ~is_done[assets]).any(axis=1))
 
     @cached_property
     def tie_breaks(self) -> NDArray[np.float64]:
@@ -273,6 +255,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
     arrays["asset_ids"] = artifact.pack_names([action.asset_id for action in model.actions])
     if model.values is not None:
         arrays["values"] = model.values
+    if model.leads_to_first is not None:
+        arrays["leads_to_first"] = model.leads_to_first.astype(np.uint8)
     header = {
         "event_types": types,
         "half_life_days": model.half_life_days,
@@ -356,11 +340,16 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         values=artifact.vector(arrays, "values", "f", count) if "values" in arrays else None,
         last_event_at=math.inf if header.get("last_event_at") is None else artifact.finite(header["last_event_at"]),
         never_recommended=tuple(map(str, header.get("never_recommended", ()))),
+        leads_to_first=_marks(arrays, "leads_to_first", count),
         done_once=tuple(map(str, header.get("done_once", ()))),
         event_type_order=event_type_order(
             (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
         ),
     )
+
+
+def _marks(arrays: Arrays, name: str, count: int) -> NDArray[np.bool_] | None:
+    return artifact.vector(arrays, name, "u", count).astype(np.bool_) if name in arrays else None
 
 
 def _assemble_mode(name: str, entry: dict[str, Any], arrays: Arrays, count: int, type_count: int) -> Mode:

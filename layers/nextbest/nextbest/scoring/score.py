@@ -60,7 +60,9 @@ class Inputs:
         ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
-        followed = np.flatnonzero(model.leads_to_first[known]) if model.follows_known else np.zeros(0, np.int64)
+        followed = known[:0]
+        if model.leads_to_first is not None and model.scores_unknown:
+            followed = np.flatnonzero(model.leads_to_first[known])
         if followed.shape[0] > MOST_FOLLOWED:
             followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
         unknown = None
@@ -188,18 +190,17 @@ def influence_shares(
 
     ``chosen`` (actions or more,) leaves out other targets.
     """
-    begins = influence.starts[known]
-    counts = influence.starts[known + 1] - begins
+    begins = influence.starts.take(known)
+    counts = influence.starts.take(known + 1) - begins
     ends = np.cumsum(counts)
-    total = int(counts.sum())
-    entries = np.arange(total)
+    entries = np.arange(int(counts.sum()))
     entries += np.repeat(begins - (ends - counts), counts)
-    columns = influence.columns[entries]
+    columns = influence.columns.take(entries)  # a third of the time of columns[entries]
     if chosen is None:
         source = np.repeat(np.arange(known.shape[0]), counts)
     else:
-        inside = np.flatnonzero(chosen[columns])
-        columns, entries = columns[inside], entries[inside]
+        inside = np.flatnonzero(chosen.take(columns))
+        columns, entries = columns.take(inside), entries.take(inside)
         source = np.searchsorted(ends, inside, side="right")
-    shares = influence.weights[entries] * (x * influence.scale)[source]
+    shares = influence.weights.take(entries) * (x * influence.scale).take(source)
     return columns.astype(np.int64), shares, source

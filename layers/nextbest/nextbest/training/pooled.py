@@ -19,6 +19,8 @@ from nextbest.training.table import EventTable
 
 _MOST_TYPES = 64
 """With more event types, what leads to what with one asset is not kept: a table of all pairs would be large."""
+_MOST_EXPECTED = 3.0
+"""Users expected to have done what nobody did: with more it is no chance (one in twenty)."""
 _FIRST_RATE, _FIRST_TAKINGS = 0.3, 2.0
 """How much rarer the first of all takings is taken to be, as if so many had been expected."""
 
@@ -34,6 +36,18 @@ def with_pooled(mode: Mode, table: EventTable, cut: float) -> Mode:
     return replace(mode, terms=tuple(groups.pooled(term) for term in mode.terms), pooled_prior=prior)
 
 
+def leads_to_first(mode: Mode, table: EventTable) -> NDArray[np.bool_]:
+    """Which actions may lead, by ``mode``, to an action with their asset that nobody ever did; shape (actions,).
+
+    Not where that many users would have done it, had it been done as often as with other assets: then it cannot be
+    done, such as a review of what takes none.
+    """
+    follows = [term.pooled.first_time for term in mode.terms if term.pooled and term.pooled.first_time is not None]
+    if not follows:
+        return np.zeros(len(table.actions), np.bool_)
+    return _Groups(table, np.inf).unexpected(np.any([each != 0.0 for each in follows], axis=0))
+
+
 class _Groups:
     """The known actions by event type and by asset."""
 
@@ -41,6 +55,7 @@ class _Groups:
         names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
         _, self._assets = np.unique([action.asset_id for action in table.actions], return_inverse=True)
         self._type_count = len(names)
+        self._table = table
         self._events = np.bincount(table.action, minlength=len(table.actions)).astype(np.float64)
         self._first_rates = np.zeros((0, 0))
         if 1 < self._type_count <= _MOST_TYPES:
@@ -111,3 +126,26 @@ class _Groups:
         means = np.divide(totals, pairs, out=np.zeros_like(totals), where=pairs > 0)
         np.fill_diagonal(means, 0.0)
         return means.astype(np.float32)
+
+    def unexpected(self, leads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether an action leads to one that nobody did, by event types (``leads``), and few were expected to."""
+        table, count = self._table, self._type_count
+        pairs = np.unique(table.user * len(self._types) + table.action)
+        action = pairs % len(self._types)
+        keys, key = np.unique(
+            pairs // len(self._types) * (int(self._assets.max()) + 1) + self._assets[action], return_inverse=True
+        )
+        did = np.zeros((len(keys), count), np.bool_)
+        did[key, self._types[action]] = True
+        exists = np.zeros((int(self._assets.max()) + 1, count), np.bool_)
+        exists[self._assets, self._types] = True
+        could = exists[keys % len(exists)]
+        users = np.bincount(action, minlength=len(self._types))
+        marks = np.zeros(len(self._types), np.bool_)
+        for source in range(count):
+            here = self._types == source
+            began = did[:, source][:, None] & could
+            rate = (began & did).sum(axis=0) / np.maximum(began.sum(axis=0), 1)
+            few = users[here][:, None] * rate < _MOST_EXPECTED
+            marks[here] = (leads[source] & ~exists[self._assets[here]] & few).any(axis=1)
+        return marks

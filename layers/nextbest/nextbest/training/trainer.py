@@ -32,7 +32,7 @@ from nextbest.training.context import FitContext
 from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
-from nextbest.training.pooled import with_pooled
+from nextbest.training.pooled import leads_to_first, with_pooled
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable
 from nextbest.training.tune import Tuner
@@ -104,6 +104,7 @@ def train(
         values=asset_values,
         last_event_at=last_event_at,
         never_recommended=program.never_recommended,
+        leads_to_first=leads_to_first(modes["discoveries"], table),
         done_once=program.done_once,
         event_type_order=program.event_type_order,
     )
