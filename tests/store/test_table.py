@@ -12,8 +12,8 @@ from botocore.stub import Stubber
 
 from nextbest.aws.backoff import Backoff
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import SCAN_PAGE_ITEMS, ItemKey, Table, WriteRefused, key_of
-from nextbest.errors import Unavailable
+from nextbest.aws.table import SCAN_PAGE_ITEMS, ItemKey, SomeCannotBeStored, Table, WriteRefused, key_of
+from nextbest.errors import CannotBeStored, Unavailable
 from tests.store.conftest import dynamodb
 
 A, B = ItemKey("p", "a"), ItemKey("p", "b")
@@ -105,6 +105,29 @@ def test_only_a_duplicate_counts_as_one(script: Script) -> None:
         script.inserted(None, code)
         with pytest.raises(ClientError, match=code):
             script.table.insert_new(ROWS)
+    assert script.pauses == []
+
+
+def test_items_that_are_refused_for_good_are_named_and_the_others_stored(script: Script) -> None:
+    too_large = {"Error": {"Code": "ValidationError", "Message": "Item size has exceeded the maximum allowed size"}}
+    script.stub.add_response("batch_execute_statement", {"Responses": [too_large, {}]})
+
+    with pytest.raises(SomeCannotBeStored, match="400 KB") as refused:
+        script.table.insert_new(ROWS)
+    assert (refused.value.reasons.keys(), refused.value.new) == ({0}, [False, True])
+
+
+def test_a_transaction_with_an_item_that_is_too_large_says_so(script: Script) -> None:
+    reasons = [
+        {"Code": "None"},
+        {"Code": "ValidationError", "Message": "Item size to update has exceeded the maximum allowed size"},
+    ]
+    script.stub.add_client_error(
+        "transact_write_items", "TransactionCanceledException", modeled_fields={"CancellationReasons": reasons}
+    )
+
+    with pytest.raises(CannotBeStored, match="400 KB"):
+        script.table.transact([{"Delete": {"TableName": "t", "Key": key_of(key)}} for key in (A, B)])
     assert script.pauses == []
 
 

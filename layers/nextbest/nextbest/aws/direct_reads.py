@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef, BatchStatementResponseTypeDef
 
 TIMEOUT_SECONDS = 1.0
-"""For connecting, and for every read from the connection."""
+"""Of reads that somebody waits for."""
 
 _OK = 200
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
@@ -48,11 +48,19 @@ class _IdleConnection:
 class Endpoint:
     """One service at one URL: sends signed requests over persistent connections. Thread-safe.
 
-    ``credentials`` returns those that are valid now, ``clock`` the time in seconds since 1970.
+    ``credentials`` returns those that are valid now, ``clock`` the time in seconds since 1970; ``timeout_seconds`` is
+    for connecting, and for every read from the connection.
     """
 
     def __init__(
-        self, service: str, url: str, region: str, credentials: Callable[[], AwsCredentials], clock: Callable[[], float]
+        self,
+        service: str,
+        url: str,
+        region: str,
+        credentials: Callable[[], AwsCredentials],
+        clock: Callable[[], float],
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         parts = urlsplit(url)
         self._service = service
@@ -61,6 +69,7 @@ class Endpoint:
         self._region = region
         self._credentials = credentials
         self._clock = clock
+        self._timeout_seconds = timeout_seconds
         self._idle: list[_IdleConnection] = []
         finalize(self, _close, self._idle)
 
@@ -108,7 +117,7 @@ class Endpoint:
             if self._clock() - idle.since < _LONGEST_IDLE_SECONDS:
                 return idle.connection
             idle.connection.close()
-        return self._connection_type(self._host, timeout=TIMEOUT_SECONDS)
+        return self._connection_type(self._host, timeout=self._timeout_seconds)
 
 
 def _close(idle: list[_IdleConnection]) -> None:

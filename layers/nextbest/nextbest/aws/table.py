@@ -75,10 +75,15 @@ class SomeCannotBeStored(CannotBeStored):
     not before.
     """
 
-    def __init__(self, reasons: Mapping[int, str], new: list[bool]) -> None:
-        super().__init__(next(iter(reasons.values())))
-        self.reasons = reasons
-        self.new = new
+    reasons: Mapping[int, str] = {}
+    new: Sequence[bool] = ()
+
+    @classmethod
+    def of(cls, reasons: Mapping[int, str], new: Sequence[bool]) -> SomeCannotBeStored:
+        """The error for these items, with the reason for the first one."""
+        error = cls(next(iter(reasons.values())))
+        error.reasons, error.new = reasons, new
+        return error
 
 
 def to_json(value: object) -> str:
@@ -190,7 +195,7 @@ class Table:
         results = [result for answers in in_parallel(self._insert_chunk, chunks) for result in answers]
         new = [result is True for result in results]
         if reasons := {place: result for place, result in enumerate(results) if isinstance(result, str)}:
-            raise SomeCannotBeStored(reasons, new)
+            raise SomeCannotBeStored.of(reasons, new)
         return new
 
     def _insert_chunk(self, items: Sequence[tuple[ItemKey, Mapping[str, str]]]) -> list[bool | str]:

@@ -168,7 +168,7 @@ def ingest(store: Store, message: EventMessage) -> Appended:
     for user_id in store.erased_since(state.program.incarnation, list(by_user), message.sent_us):
         store.forget_events(state.program, user_id, by_user[user_id])
     if refused:
-        raise EventsRefused(refused)
+        raise EventsRefused.of(refused)
     return stored
 
 

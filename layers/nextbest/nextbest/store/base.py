@@ -91,14 +91,17 @@ class Appended:
 class EventsRefused(CannotBeStored):
     """Events of a batch that cannot be stored; all others of the batch are. ``reasons`` are by place, from 0."""
 
-    def __init__(self, reasons: Mapping[int, str]) -> None:
+    reasons: Mapping[int, str] = {}
+
+    @classmethod
+    def of(cls, reasons: Mapping[int, str]) -> EventsRefused:
+        """The error for these events, which names the first one."""
         place, reason = next(iter(reasons.items()))
         more = f"; nor can {len(reasons) - 1} others" if len(reasons) > 1 else ""
-        super().__init__(
-            f"event {place}, counted from 0, cannot be stored: {reason}{more}. The other events are stored"
-        )
-        self.reasons = reasons
-        self.field = f"events.{place}"
+        problem = f"event {place}, counted from 0, cannot be stored: {reason}{more}"
+        error = cls(f"{problem}. The other events are stored", field=f"events.{place}")
+        error.reasons = reasons
+        return error
 
 
 @dataclass(frozen=True, slots=True)

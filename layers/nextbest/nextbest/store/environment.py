@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session, ssm_client
-from nextbest.aws.direct_reads import DirectInserts, DirectTable, Endpoint
+from nextbest.aws.direct_reads import TIMEOUT_SECONDS, DirectInserts, DirectTable, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
 
 
+_PATIENT_SECONDS = 5.0
+
+
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
     """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
     return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
 
 
 def open_store_for_files(*, clock: Callable[[], float]) -> DynamoStore:
-    """The same, for storing many events at once."""
-    return DynamoStore(DirectInserts(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
+    """The same, for storing many events at once: nobody waits, and an insert that is repeated counts as a duplicate."""
+    endpoint = _endpoint("dynamodb", clock, timeout_seconds=_PATIENT_SECONDS)
+    return DynamoStore(DirectInserts(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint))
 
 
 def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:
@@ -43,7 +47,7 @@ def open_master_secret(*, clock: Callable[[], float]) -> StoredSecret:
     return StoredSecret(name, _endpoint("ssm", clock), lazily(ssm_client), clock=clock)
 
 
-def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
+def _endpoint(service: str, clock: Callable[[], float], *, timeout_seconds: float = TIMEOUT_SECONDS) -> Endpoint:
     """The endpoint of a service, from the variables that every SDK reads; URL_SUFFIX is the partition's."""
     region = os.environ["AWS_REGION"]
     url = (
@@ -54,7 +58,7 @@ def _endpoint(service: str, clock: Callable[[], float]) -> Endpoint:
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         # Credentials will have to be fetched after the restore: keep what fetches them in the snapshot.
         shared_session()
-    return Endpoint(service, url, region, current_credentials, clock)
+    return Endpoint(service, url, region, current_credentials, clock, timeout_seconds=timeout_seconds)
 
 
 def current_credentials() -> AwsCredentials:

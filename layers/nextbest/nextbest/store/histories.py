@@ -72,7 +72,7 @@ class Histories:
         if refused:
             reasons = {log_row(program, distinct[place])[0]: reason for place, reason in refused.items()}
             places = {place: log_row(program, event)[0] for place, event in enumerate(first)}
-            raise EventsRefused({place: reasons[key] for place, key in places.items() if key in reasons})
+            raise EventsRefused.of({place: reasons[key] for place, key in places.items() if key in reasons})
         return Appended(accepted, duplicates=len(events) - accepted, histories_behind=behind)
 
     def log_events(self, program: Program, events: Sequence[Event]) -> Appended:
@@ -84,13 +84,14 @@ class Histories:
         accepted, refused = self._log(program, [event for _, event in distinct.values()])
         if refused:
             places = [place for place, _ in distinct.values()]
-            raise EventsRefused({places[place]: reason for place, reason in refused.items()})
+            raise EventsRefused.of({places[place]: reason for place, reason in refused.items()})
         return Appended(accepted, duplicates=len(events) - accepted)
 
     def _log(self, program: Program, events: Sequence[Event]) -> tuple[int, Mapping[int, str]]:
         """Log distinct events: how many were new, and by place the reasons why others cannot be stored."""
         rows = [log_row(program, event) for event in events]
         refused: Mapping[int, str] = {}
+        new: Sequence[bool]
         try:
             new = self._table.insert_new(rows)
         except SomeCannotBeStored as error:
@@ -140,6 +141,7 @@ class Histories:
         if not first:
             return list(events)
         refused: Mapping[int, str] = {}
+        new: Sequence[bool]
         try:
             new = self._table.insert_new([(key, {"event_sk": sk}) for key, sk in first.items()])
         except SomeCannotBeStored as error:  # nor can their events: that is reported below
