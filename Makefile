@@ -14,7 +14,7 @@ URL ?= http://127.0.0.1:$(PORT)
 
 # What is typed is taken as it is: a dollar, a quote or $(...) in it is neither make's nor the shell's to interpret.
 # Recipes use these as the shell's variables, in double quotes.
-AS_TYPED := FILE PROGRAM URL KEY STATE COLUMN_NAMES REJECTS TARGETS PLOTS
+AS_TYPED := FILE PROGRAM EVENT_TYPE ASSET MIN_WEIGHT URL KEY STATE COLUMN_NAMES REJECTS TARGETS PLOTS
 $(foreach name,$(AS_TYPED),$(if $(filter command environment,$(firstword $(origin $(name)))),\
   $(eval override $(name) := $$(value $(name)))))
 export $(AS_TYPED)
@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load rebase doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
+.PHONY: help start stop reset logs load rebase campaign doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -55,6 +55,11 @@ load: install ## load your events: make load FILE=events.csv PROGRAM=name (COLUM
 rebase: install ## learn a program's model, and wait for the end: make rebase PROGRAM=name
 	@$(if $(PROGRAM),,echo 'Name the program: make rebase PROGRAM=name'; exit 2)
 	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest rebase --program "$$PROGRAM" --url "$$URL"
+
+campaign: install ## who is likeliest, and why: make campaign PROGRAM=name EVENT_TYPE=upgrade ASSET=team-plan (MIN_WEIGHT=)
+	@$(if $(and $(PROGRAM),$(EVENT_TYPE),$(ASSET)),,echo 'Name the program and the action: make campaign PROGRAM=name EVENT_TYPE=upgrade ASSET=team-plan'; exit 2)
+	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest campaign --program "$$PROGRAM" --url "$$URL" \
+	  $${MIN_WEIGHT:+--min-weight "$$MIN_WEIGHT"} -- "$$EVENT_TYPE" "$$ASSET"
 
 doctor: ## check the local stack, and say how to fix what is wrong
 	@./nextbest doctor --state "$$STATE"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticKnownError
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -47,7 +47,9 @@ AssetId = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE), 
 
 class Event(BaseModel):
     user_id: Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE), WITHOUT_BLANKS]
-    event_timestamp: Annotated[int, PlainValidator(time_of_an_event)]
+    event_timestamp: Annotated[
+        int, PlainValidator(time_of_an_event), WithJsonSchema({"type": "string", "format": "date-time"})
+    ]
     event_type: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE), WITHOUT_BLANKS]
     asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)

@@ -14,10 +14,23 @@ from tools.cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {
-    *("install", "start", "start-docker", "invoke", "stop", "reset", "logs", "key", "variables", "load", "rebase"),
+    *(
+        "install",
+        "start",
+        "start-docker",
+        "invoke",
+        "stop",
+        "reset",
+        "logs",
+        "key",
+        "variables",
+        "load",
+        "rebase",
+        "campaign",
+    ),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
-    *("evaluate", "bench", "bench-training", "bench-filters", "soak", "cost"),
+    *("evaluate", "bench", "bench-training", "bench-filters", "bench-inbox", "soak", "cost"),
 }
 ONLY_FOR_SOME_COMMANDS = {
     "boto3",

@@ -81,6 +81,9 @@ def test_other_targets_pass_names_as_they_are(folder: Path, name: str) -> None:
         ["rebase", "--program", name, "--url", "http://127.0.0.1:3001"],
         "local.secret",
     )
+    arguments, _ = make(folder, "campaign", f"PROGRAM={name}", f"EVENT_TYPE={name}", f"ASSET={name}", "MIN_WEIGHT=.2")
+    assert arguments[1:3] == ["--program", name]
+    assert arguments[5:] == ["--min-weight", ".2", "--", name, name]
     assert make(folder, "doctor", f"STATE={name}")[0] == ["doctor", "--state", name]
 
 

@@ -97,9 +97,18 @@ class Server:
         return result
 
     def call(self, method: str, path: str, content: bytes | None = None, attempts: int = ATTEMPTS) -> tuple[int, Any]:
-        """Status and decoded JSON of one request; 429, 5xx and lost connections are tried again after longer pauses.
+        """Status and decoded JSON of one request, sent as ``send`` does; no JSON where the body was too large (413).
 
         Raises ServerRefuses when the last attempt fails too, or when the answer is not JSON.
+        """
+        status, data = self.send(method, path, content, attempts)
+        # Whatever stands between may answer this one without JSON.
+        return status, None if status == 413 else decode(status, data)
+
+    def send(self, method: str, path: str, content: bytes | None = None, attempts: int = ATTEMPTS) -> tuple[int, bytes]:
+        """Status and body of one request; 429, 5xx and lost connections are tried again after longer pauses.
+
+        Raises ServerRefuses when the last attempt fails too.
         """
         headers = {"program-id": self.program, "actionhub-key": self.key, "content-type": "application/json"}
         for attempt in range(attempts):
@@ -114,11 +123,8 @@ class Server:
                 why = str(error).rpartition(": ")[2]
                 problem = f"no answer from {self.url} ({why}). Is it running? `make start` starts the local stack"
                 continue
-            if response.status == 413:
-                # Whatever stands between may answer this one without JSON.
-                return response.status, None
             if response.status != 429 and response.status < 500:
-                return response.status, _decode(response.status, response.data)
+                return response.status, response.data
             problem = f"{self.url} kept answering {response.status} to {method} {path}"
         raise ServerRefuses(f"{problem}; gave up after {attempts} attempts")
 
@@ -145,7 +151,7 @@ def _encode(body: object) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _decode(status: int, data: bytes) -> Any:
+def decode(status: int, data: bytes) -> Any:
     try:
         return json.loads(data)
     except ValueError:

@@ -1,9 +1,11 @@
-"""Commands for one program, through its API: ``rebase``."""
+"""Commands for one program, through its API: ``rebase`` and ``campaign``."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import random
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -21,6 +23,14 @@ def add_commands(commands: Commands) -> None:
     add_program(command, "the program")
     command.add_argument("--timeout-seconds", type=float, default=1200.0, help="longest wait (default: %(default)s)")
     command.set_defaults(run=_rebase)
+    command = add_command(commands, "campaign", "list the users likeliest to take an action as CSV, with the reasons")
+    add_program(command, "the program")
+    command.add_argument("event_type", help="what they are to do: upgrade")
+    command.add_argument("asset", help="with what: team-plan")
+    command.add_argument("--min-weight", type=float, default=0.1, help="least probability (default: %(default)s)")
+    command.add_argument("--limit", type=int, default=1000, help="how many users at most (default: %(default)s)")
+    command.add_argument("--repeats", action="store_true", help="also users who have taken the action before")
+    command.set_defaults(run=_campaign)
 
 
 def _rebase(options: argparse.Namespace) -> int:
@@ -37,6 +47,35 @@ def _rebase(options: argparse.Namespace) -> int:
     except LoadError as error:
         print(f"rebase: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _campaign(options: argparse.Namespace) -> int:
+    from tools.cli.load_errors import LoadError
+    from tools.cli.program import campaign
+
+    check_program(options)
+    # Where the reader has enough, as `head` has, this ends quietly like any other command.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    rows = campaign(
+        _server(options),
+        options.event_type,
+        options.asset,
+        min_weight=options.min_weight,
+        limit=options.limit,
+        allow_repeats=options.repeats,
+    )
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("user_id", "growth_weight", "reason"))
+    count = 0
+    try:
+        for row in rows:
+            writer.writerow((row.user_id, f"{row.growth_weight:.4f}", row.reason))
+            count += 1
+    except LoadError as error:
+        print(f"campaign: {error}", file=sys.stderr)
+        return 1
+    print(f"{count} users", file=sys.stderr)
     return 0
 
 
