@@ -103,7 +103,7 @@ def rank_by_history(
 def _best_scores(
     user: UserScores, withheld: NDArray[np.int64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The best score of each asset's actions that the user did, and of those that they never did; each of shape
+    """The best score of each asset's actions that the user did, and of those that they have not done; each of shape
     (assets,), -inf where there is none. ``withheld`` are places in the scores that are no candidates."""
     inputs, count = user.inputs, user.inputs.known.shape[0]
     repeats, discoveries = user.repeats, user.discoveries
