@@ -93,7 +93,7 @@ class Inputs:
         weights = self._weights.get(kernel)
         if weights is None:
             events = kernel.event_weights(self.ages_days, self.ranks)
-            sums = np.bincount(self.event_slot, events, minlength=self.seen.shape[0])
+            sums = np.asarray(np.bincount(self.event_slot, events, minlength=self.seen.shape[0]), np.float64)
             weights = self._weights[kernel] = damp(sums, kernel.damping, kernel.share)
         return weights
 
