@@ -224,7 +224,7 @@ def test_a_message_of_the_queue_with_no_time_fails(functions: Functions, timesta
 
 @pytest.mark.parametrize("body", [{}, {"body": None}, {"body": ""}, {"body": "{}"}, {"body": "[]"}, {"body": "\ud800"}])
 def test_a_record_without_a_message_fails_alone_and_says_why(
-    functions: Functions, body: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    functions: Functions, body: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     def change(event: Any) -> Any:
         first, second = event["Records"]
@@ -233,7 +233,8 @@ def test_a_record_without_a_message_fails_alone_and_says_why(
     failures = run(functions, "ingest/queued-events", change)["batchItemFailures"]
 
     assert failures == [{"itemIdentifier": "19dd0b57-b21e-4ac1-bd88-01bbb068cb70"}]
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "could not be ingested" in line]
-    error = json.loads(line)["error"]
+    (record,) = [record for record in caplog.records if "could not be ingested" in record.getMessage()]
+    assert record.exc_info is not None
+    error = str(record.exc_info[1])
     assert "has no body" in error if body.get("body") is None else "is not a message of events" in error
     assert [row[0] for row in functions.store.scan_events(PROGRAM.incarnation)] == ["carlos"]
