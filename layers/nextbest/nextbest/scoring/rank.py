@@ -57,13 +57,14 @@ def recommend(
         values=values,
     )
     inputs = ranking.inputs
-    base = np.append(history.base_weight_vector(model.half_life_days, now)[inputs.seen], 0.0)
+    base = history.base_weight_vector(model.half_life_days, now)
+    base_weights = [float(base[inputs.seen[slot]]) if slot >= 0 else 0.0 for slot in ranking.slots.tolist()]
     return [
         Recommendation(action.event_type, action.asset_id, growth_weight, base_weight, score)
         for action, growth_weight, base_weight, score in zip(
             inputs.actions(model, ranking.places),
             ranking.growth.tolist(),
-            base[ranking.slots].tolist(),
+            base_weights,
             ranking.scores.tolist(),
             strict=True,
         )

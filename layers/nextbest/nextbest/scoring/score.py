@@ -7,7 +7,7 @@ user times the influences stored per action, plus one pass over the catalogue. N
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.history import History
 from nextbest.scoring.calibration import activity_of
-from nextbest.scoring.kernels import DAY_SECONDS, damp, ranks_of
+from nextbest.scoring.kernels import DAY_SECONDS, Kernel, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
 from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
 
@@ -39,6 +39,7 @@ class Inputs:
     since_days: NDArray[np.float64]
     moment: float
     unknown: UnknownActions | None = None
+    _weights: dict[Kernel, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, model: Model, history: History, now: float) -> Inputs:
@@ -89,9 +90,12 @@ class Inputs:
     def weights(self, term: Term) -> NDArray[np.float64]:
         """x of the term's kernel, one entry for each of ``seen``."""
         kernel = term.kernel
-        events = kernel.event_weights(self.ages_days, self.ranks)
-        sums = np.bincount(self.event_slot, events, minlength=self.seen.shape[0]).astype(np.float64)
-        return damp(sums, kernel.damping, kernel.share)
+        weights = self._weights.get(kernel)
+        if weights is None:
+            events = kernel.event_weights(self.ages_days, self.ranks)
+            sums = np.asarray(np.bincount(self.event_slot, events, minlength=self.seen.shape[0]), np.float64)
+            weights = self._weights[kernel] = damp(sums, kernel.damping, kernel.share)
+        return weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +194,19 @@ def influence_shares(
 
     ``chosen`` (actions or more,) leaves out other targets.
     """
+    if not known.shape[0]:
+        return known, np.zeros(0), known
     begins = influence.starts.take(known)
     counts = influence.starts.take(known + 1) - begins
-    ends = np.cumsum(counts)
-    entries = np.arange(int(counts.sum()))
-    entries += np.repeat(begins - (ends - counts), counts)
+    ends = counts.cumsum()
+    entries = np.arange(ends[-1])
+    entries += (begins - (ends - counts)).repeat(counts)
     columns = influence.columns.take(entries)  # a third of the time of columns[entries]
     if chosen is None:
-        source = np.repeat(np.arange(known.shape[0]), counts)
+        source = np.arange(known.shape[0]).repeat(counts)
     else:
-        inside = np.flatnonzero(chosen.take(columns))
+        inside = chosen.take(columns).nonzero()[0]
         columns, entries = columns.take(inside), entries.take(inside)
-        source = np.searchsorted(ends, inside, side="right")
+        source = ends.searchsorted(inside, side="right")
     shares = influence.weights.take(entries) * (x * influence.scale).take(source)
     return columns.astype(np.int64), shares, source

@@ -26,12 +26,12 @@ def strongest(limit: int, *keys: Key) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     first = keys[0]
     if limit >= first.shape[0]:
-        places = np.flatnonzero(first > -np.inf)
+        places = (first > -np.inf).nonzero()[0]
     else:
         threshold = kth_largest(first, limit)
         reaching = first >= threshold if threshold > -np.inf else first > threshold
         tied = np.count_nonzero(reaching) > limit
-        places = _tied(limit, first, threshold, keys[1:]) if tied else np.flatnonzero(reaching)
+        places = _tied(limit, first, threshold, keys[1:]) if tied else reaching.nonzero()[0]
     return places[np.lexsort([-key[places] for key in reversed(keys)])]
 
 
