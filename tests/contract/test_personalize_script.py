@@ -98,7 +98,7 @@ def create_schemas(control: Any, prefix: str) -> dict[str, str]:
         try:
             arns[dataset_type] = control.create_schema(name=name, schema=json.dumps(schema))["schemaArn"]
         except control.exceptions.ResourceAlreadyExistsException:
-            pages = control.get_paginator("list_schemas").paginate(PaginationConfig={"PageSize": 2})
+            pages = control.get_paginator("list_schemas").paginate(PaginationConfig={"PageSize": 50})
             found = [row for page in pages for row in page["schemas"] if row["name"] == name]
             arns[dataset_type] = found[0]["schemaArn"]
     return arns

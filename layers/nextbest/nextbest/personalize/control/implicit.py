@@ -8,11 +8,11 @@ which is there once it was trained. None of them is stored, so none can be chang
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nextbest.domain.assets import FieldValue
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.personalize.datasets.properties import undeclared_field
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, DATASET_TYPES, TYPES
 from nextbest.personalize.datasets.sources import ACTION_ID, is_action
@@ -26,7 +26,7 @@ from nextbest.personalize.protocol.arns import (
     VERSION,
 )
 from nextbest.personalize.protocol.statuses import ACTIVE
-from nextbest.store.base import ConfigurationStore, ProgramState
+from nextbest.store.base import ConfigurationStore, ProgramState, ResourceKey
 
 LATEST = "$LATEST"
 IMPLICIT = "implicit"
@@ -37,11 +37,14 @@ _NAMESPACE = "com.amazonaws.personalize.schema"
 
 
 def implicit_resources(
-    store: ConfigurationStore, state: ProgramState, kind: str, stored: _Stored
+    store: ConfigurationStore, state: ProgramState, kind: str, stored: _Stored, *, is_group: bool
 ) -> Iterator[Mapping[str, Any]]:
-    """The resources of a kind that a program implicitly has, beside those that are ``stored``."""
+    """The resources of a kind that a program implicitly has, beside those that are ``stored``.
+
+    ``is_group`` is whether it was created as a dataset group.
+    """
     program = state.program
-    if is_dataset_group(store, program) and not (kind == SOLUTION and _has_versions_of_its_own(store, program)):
+    if is_group and not (kind == SOLUTION and _has_versions_of_its_own(store, program)):
         return
     for resource in _RESOURCES[kind](program, stored):
         yield {
@@ -56,7 +59,13 @@ def implicit_resources(
 
 def is_dataset_group(store: ConfigurationStore, program: Program) -> bool:
     """Whether a program was created as a dataset group: then all it has was created too."""
-    return store.resource(program.incarnation, DATASET_GROUP, program.program_id) is not None
+    return bool(dataset_groups_among(store, [program]))
+
+
+def dataset_groups_among(store: ConfigurationStore, programs: Iterable[Program]) -> set[Incarnation]:
+    """Those of ``programs`` that were created as dataset groups; a round trip for every 100."""
+    keys = (ResourceKey(program.incarnation, DATASET_GROUP, program.program_id) for program in programs)
+    return {key.owner for key in store.find_resources(keys)}
 
 
 def dates_of(state: ProgramState) -> dict[str, float]:

@@ -20,7 +20,13 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic.authorization import open_program
-from nextbest.personalize.control.implicit import IMPLICIT, IMPLICIT_KINDS, implicit_resources
+from nextbest.personalize.control.implicit import (
+    IMPLICIT,
+    IMPLICIT_KINDS,
+    dataset_groups_among,
+    implicit_resources,
+    is_dataset_group,
+)
 from nextbest.personalize.protocol.arns import (
     CAMPAIGN,
     DATASET,
@@ -142,7 +148,8 @@ class ControlCall:
         if state is None:
             return []
         stored = list(self.store.list_resources([state.program.incarnation], kind))
-        resources = implicit_resources(self.store, state, kind, stored)
+        is_group = is_dataset_group(self.store, state.program)
+        resources = implicit_resources(self.store, state, kind, stored, is_group=is_group)
         return [resource for resource in resources if resource["name"] == name]
 
     def _stored(self, kind: str, name: str, within: Incarnation | None) -> list[Resource]:
@@ -178,9 +185,12 @@ class ControlCall:
         stored: dict[Incarnation, list[Resource]] = {program: [] for program in programs}
         for resource in self.store.list_resources(programs, kind):
             stored[owner_of(resource)].append(as_of(resource, self.now))
-        for state in self.states(programs):
+        states = self.states(programs)
+        groups = dataset_groups_among(self.store, (state.program for state in states))
+        for state in states:
             own = stored.get(state.program.incarnation, [])
-            for resource in (*own, *implicit_resources(self.store, state, kind, own)):
+            is_group = state.program.incarnation in groups
+            for resource in (*own, *implicit_resources(self.store, state, kind, own, is_group=is_group)):
                 if all(resource.get(name) == value for name, value in criteria.items()):
                     yield resource
 
