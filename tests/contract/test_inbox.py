@@ -65,7 +65,7 @@ def inbox(stack: RunningStack, program: Program) -> Inbox:
     ("name", "content"),
     [
         ("orders of october + 100%.csv", CSV.encode()),
-        ("nested/café.jsonl.gz", gzip.compress("".join(f"{json.dumps(row)}\n" for row in ROWS).encode())),
+        ("nested/café.jsonl.gz", gzip.compress("".join(f"{json.dumps(row)}\n" for row in ROWS).encode(), mtime=0)),
     ],
 )
 def test_a_dropped_file_is_seen_by_the_api(inbox: Inbox, program: Program, name: str, content: bytes) -> None:

@@ -123,7 +123,7 @@ def history_size(store: DynamoStore, user_id: str) -> int:
     ("name", "content"),
     [
         ("orders.csv", csv(*ROWS)),
-        ("orders.csv.gz", gzip.compress(csv(*ROWS))),
+        ("orders.csv.gz", gzip.compress(csv(*ROWS), mtime=0)),
         ("nested/folder/orders of 100% & more+ü.tsv", csv(*ROWS).replace(b",", b"\t")),
         (
             "orders.jsonl",
@@ -218,7 +218,7 @@ def test_a_turn_without_time_left_goes_back_to_the_queue(dropped: Dropped) -> No
         (b"", "it is empty"),
         (b"\n\n", "broken is empty"),
         (b"a,b\n1,2\n", "missing column user_id"),
-        (gzip.compress(csv(*ROWS))[:-9], "cannot read broken"),
+        (gzip.compress(csv(*ROWS), mtime=0)[:-9], "cannot read broken"),
         (csv(*ROWS).decode().encode("utf-16"), "UTF-16"),
         (b"PAR1" + b"x" * 40, "Parquet file, and what reads those is too large"),
         (b"PK\x03\x04", "zip file or a spreadsheet"),
@@ -315,6 +315,28 @@ def test_a_user_deleted_while_their_rows_are_stored_leaves_nothing(
 
     monkeypatch.setattr(dropped.store, "mark_users", deleted_before_marked)
     dropped.drop(csv(*ROWS))
+
+    assert list(dropped.table.query(keys.user_pk(OWNER, "user-1"))) == []
+    assert len(list(dropped.store.events_of(OWNER, "user-0"))) == 3
+
+
+def test_rows_that_an_interrupted_turn_stored_of_a_user_deleted_meanwhile_are_removed(
+    dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a turn that stores rows of a user deleted in the meantime, and is killed before it looks again."""
+    task = dropped.task("inbox/coffee/orders.csv", csv(*ROWS))
+    append = dropped.store.append
+
+    def killed_after(*arguments: Any, **settings: Any) -> None:
+        monkeypatch.setattr(dropped.store, "append", append)  # the next turn is not killed
+        dropped.store.erase_user(OWNER, "user-1", now=NOW + 1)
+        append(*arguments, **settings)
+        raise InterruptedError
+
+    monkeypatch.setattr(dropped.store, "append", killed_after)
+    with pytest.raises(InterruptedError):
+        dropped.inbox.run(task, until=dropped.now + 60)
+    dropped.finish(task)
 
     assert list(dropped.table.query(keys.user_pk(OWNER, "user-1"))) == []
     assert len(list(dropped.store.events_of(OWNER, "user-0"))) == 3

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID
@@ -153,23 +154,63 @@ def ingest(store: Store, message: EventMessage) -> Appended:
     state = store.program_state(message.program_id) if PROGRAM_ID.fullmatch(message.program_id) else None
     if state is None or message.incarnation not in (None, state.program.incarnation):
         raise ProgramNotFound(message.program_id)
-    by_user = events_by_user(message.events)
-    erased = store.erased_since(state.program.incarnation, list(by_user), message.sent_us)
     refused = dict(message.refused)
     places = [place for place in range(len(message.events) + len(refused)) if place not in refused]
-    kept = [(place, event) for place, event in zip(places, message.events, strict=True) if event.user_id not in erased]
-    stored = Appended(0, 0)
-    try:
-        events = [event for _, event in kept]
-        stored = store.append(state.program, events, refresh_histories=message.refresh_histories)
-    except EventsRefused as error:
-        refused |= {kept[number][0]: reason for number, reason in error.reasons.items()}
-    # Again: for deletions in the meantime, also while an earlier delivery of the message stored it and was interrupted.
-    for user_id in store.erased_since(state.program.incarnation, list(by_user), message.sent_us):
-        store.forget_events(state.program, user_id, by_user[user_id])
+    outcome = store_unless_deleted(
+        store,
+        state.program,
+        message.events,
+        since_us=message.sent_us,
+        write=partial(store.append, refresh_histories=message.refresh_histories),
+    )
+    refused |= {places[number]: reason for number, reason in outcome.refused.items()}
     if refused:
         raise EventsRefused.of(refused)
-    return stored
+    return outcome.stored
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was stored of events that were sent some time ago.
+
+    ``refused`` has the reasons why events could not be stored, by their places; then all others count as accepted.
+    Events of ``skipped`` users were not stored, since these were deleted already; nothing is left of ``deleted`` ones,
+    who are these and those deleted in the meantime.
+    """
+
+    stored: Appended
+    refused: Mapping[int, str]
+    skipped: Set[str]
+    deleted: Set[str]
+
+
+def store_unless_deleted(
+    store: UserStore,
+    program: Program,
+    events: Sequence[Event],
+    *,
+    since_us: int,
+    write: Callable[[Program, Sequence[Event]], Appended],
+) -> Outcome:
+    """Store events by ``write``, except those of users who were deleted since they were sent (``since_us``, in
+    microseconds since 1970).
+
+    Users are looked up again afterwards: for deletions in the meantime, also while an earlier delivery of the same
+    events stored them and was interrupted.
+    """
+    by_user = events_by_user(events)
+    skipped = store.erased_since(program.incarnation, list(by_user), since_us)
+    kept = [place for place, event in enumerate(events) if event.user_id not in skipped]
+    refused: dict[int, str] = {}
+    try:
+        stored = write(program, [events[place] for place in kept])
+    except EventsRefused as error:
+        refused = {kept[number]: reason for number, reason in error.reasons.items()}
+        stored = Appended(len(kept) - len(refused), 0)
+    deleted = store.erased_since(program.incarnation, list(by_user), since_us)
+    for user_id in deleted:
+        store.forget_events(program, user_id, by_user[user_id])
+    return Outcome(stored, refused, skipped, deleted)
 
 
 def _runs(events: Sequence[Event], limit_bytes: int) -> Iterator[tuple[Event, ...]]:

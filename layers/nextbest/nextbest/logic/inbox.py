@@ -29,7 +29,8 @@ from nextbest.event_files.content import is_parquet
 from nextbest.event_files.reader import EventRow, RejectedRow, check_file, read_rows
 from nextbest.event_files.row_counts import Counts, ReasonCount
 from nextbest.event_files.rows import RowRules
-from nextbest.store.base import EventsRefused, MessageQueue, Store, events_by_user
+from nextbest.logic.events import store_unless_deleted
+from nextbest.store.base import MessageQueue, Store
 
 INBOX, REJECTED, REPORT = "inbox/", "rejected/", ".report.json"
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -278,30 +279,25 @@ class Inbox:
         *,
         at_once: bool,
     ) -> set[str]:
-        """Store some rows; the users whose events were stored."""
-        by_user = events_by_user(row.event for row in batch if isinstance(row, EventRow))
-        erased = self._store.erased_since(program.incarnation, list(by_user), task.dropped_us)
-        kept: list[EventRow] = []
+        """Store some rows; the users whose events were stored and who are still there."""
+        rows = [row for row in batch if isinstance(row, EventRow)]
+        outcome = store_unless_deleted(
+            self._store,
+            program,
+            [row.event for row in rows],
+            since_us=task.dropped_us,
+            write=self._store.append if at_once else self._store.log_events,
+        )
+        reasons = {rows[place].number: reason for place, reason in outcome.refused.items()}
+        reasons |= {row.number: _DELETED_USER for row in rows if row.event.user_id in outcome.skipped}
         for row in batch:
-            if isinstance(row, EventRow) and row.event.user_id not in erased:
-                kept.append(row)
-                continue
-            rejected = row if isinstance(row, RejectedRow) else RejectedRow(row.number, row.line, _DELETED_USER)
-            _reject_row(rejected, report, counts)
-        events = [row.event for row in kept]
-        try:
-            stored = self._store.append(program, events) if at_once else self._store.log_events(program, events)
-            counts.accepted += stored.accepted
-            counts.duplicates += stored.duplicates
-        except EventsRefused as refused:
-            counts.accepted += len(events) - len(refused.reasons)
-            for place, reason in refused.reasons.items():
-                _reject_row(RejectedRow(kept[place].number, kept[place].line, reason), report, counts)
-        # Again: for users who were deleted in the meantime.
-        erased_meanwhile = self._store.erased_since(program.incarnation, list(by_user), task.dropped_us) - erased
-        for user_id in erased_meanwhile:
-            self._store.forget_events(program, user_id, by_user[user_id])
-        return by_user.keys() - erased - erased_meanwhile
+            if isinstance(row, RejectedRow):
+                _reject_row(row, report, counts)
+            elif row.number in reasons:
+                _reject_row(RejectedRow(row.number, row.line, reasons[row.number]), report, counts)
+        counts.accepted += outcome.stored.accepted
+        counts.duplicates += outcome.stored.duplicates
+        return {row.event.user_id for row in rows} - outcome.deleted
 
     def _reject(self, task: InboxTask, report: Report, reason: str) -> Report:
         """Move a file of which nothing more can be stored, with its report."""
