@@ -7,6 +7,7 @@ well, while those of rare ones are shrunk to nothing by the ridges.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,16 @@ _FIRST_RATE, _FIRST_TAKINGS = 0.3, 2.0
 """How much rarer the first of all takings is taken to be, as if so many had been expected."""
 
 
-def with_pooled(mode: Mode, table: EventTable, cut: float) -> Mode:
-    """``mode`` with what its prior and terms say of event types. What was done from ``cut`` (seconds) on tells how much
-    more rarely an action is taken that nobody had done before."""
-    if not table.actions:
+def with_pooled(mode: Mode, groups: ActionGroups) -> Mode:
+    """``mode`` with what its prior and terms say of event types."""
+    if not mode.prior.shape[0]:
         return mode
-    groups = _Groups(table, cut)
     # The median: a prior is the popularity of an action, and an unknown one is no favourite.
     prior = groups.medians(mode.prior.astype(np.float64))
     return replace(mode, terms=tuple(groups.pooled(term) for term in mode.terms), pooled_prior=prior)
 
 
-def leads_to_first(mode: Mode, table: EventTable) -> NDArray[np.bool_]:
+def leads_to_first(mode: Mode, groups: ActionGroups) -> NDArray[np.bool_]:
     """Which actions may lead, by ``mode``, to an action with their asset that nobody ever did; shape (actions,).
 
     Not where that many users would have done it, had it been done as often as with other assets: then it cannot be
@@ -44,22 +43,21 @@ def leads_to_first(mode: Mode, table: EventTable) -> NDArray[np.bool_]:
     """
     follows = [term.pooled.first_time for term in mode.terms if term.pooled and term.pooled.first_time is not None]
     if not follows:
-        return np.zeros(len(table.actions), np.bool_)
-    return _Groups(table, np.inf).unexpected(np.any([each != 0.0 for each in follows], axis=0))
+        return np.zeros(mode.prior.shape[0], np.bool_)
+    return groups.unexpected(np.any([each != 0.0 for each in follows], axis=0))
 
 
-class _Groups:
-    """The known actions by event type and by asset."""
+class ActionGroups:
+    """The known actions by event type and by asset, for all modes of a training. What was done from ``cut`` (seconds) on
+    tells how much more rarely an action is taken that nobody had done before."""
 
     def __init__(self, table: EventTable, cut: float) -> None:
         names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
         _, self._assets = np.unique([action.asset_id for action in table.actions], return_inverse=True)
         self._type_count = len(names)
         self._table = table
+        self._cut = cut
         self._events = np.bincount(table.action, minlength=len(table.actions)).astype(np.float64)
-        self._first_rates = np.zeros((0, 0))
-        if 1 < self._type_count <= _MOST_TYPES:
-            self._first_rates = self._rates_of_first_takings(table, cut)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """The mean of each event type, then that of all actions; shape (event types + 1,)."""
@@ -86,10 +84,11 @@ class _Groups:
         first_time = (same_asset * self._first_rates).astype(np.float32) if same_asset.shape[0] > 1 else None
         return replace(term, pooled=Pooled(self.means(own), same_asset, gap_days, first_time))
 
-    def _rates_of_first_takings(self, table: EventTable, cut: float) -> NDArray[np.float64]:
+    @cached_property
+    def _first_rates(self) -> NDArray[np.float64]:
         """From one event type (row) to another (column) with the same asset: how often users took what nobody had done
-        before ``cut``, over how often they took what somebody had; at most 1."""
-        count = self._type_count
+        before the cut, over how often they took what somebody had; at most 1."""
+        table, cut, count = self._table, self._cut, self._type_count
         known = np.zeros((int(self._assets.max()) + 1, count), np.bool_)
         before = np.unique(table.action[table.time < cut])
         known[self._assets[before], self._types[before]] = True

@@ -32,7 +32,7 @@ from nextbest.training.context import FitContext
 from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
-from nextbest.training.pooled import leads_to_first, with_pooled
+from nextbest.training.pooled import ActionGroups, leads_to_first, with_pooled
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable
 from nextbest.training.tune import Tuner
@@ -104,7 +104,7 @@ def train(
         values=asset_values,
         last_event_at=last_event_at,
         never_recommended=program.never_recommended,
-        leads_to_first=leads_to_first(modes["discoveries"], table),
+        leads_to_first=leads_to_first(modes["discoveries"], trainer.groups),
         done_once=program.done_once,
         event_type_order=program.event_type_order,
     )
@@ -144,6 +144,7 @@ class _Trainer:
         everyone = np.ones(table.user_count, np.bool_)
         chosen, other = (everyone, engaged) if learn_from == "everyone" else (engaged, everyone)
         self.learn_from = chosen
+        self.groups = ActionGroups(table, cuts[-1])
         self.contexts = self._contexts(chosen, _TUNING_CELLS)
         self.other_contexts = self._contexts(other, _TUNING_CELLS)
 
@@ -169,7 +170,7 @@ class _Trainer:
             blend = refined[name].blend
             final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
             mode = build_mode(len(self.table.actions), blend.parts, final, calibrations[name])
-            modes[name] = with_averages(with_pooled(mode, self.table, self.cuts[-1]), self.table, self.now)
+            modes[name] = with_averages(with_pooled(mode, self.groups), self.table, self.now)
             reports[name] = {
                 **self.report(tuner, draft, refined[name]),
                 "calibration_window_days": pairs.days,
