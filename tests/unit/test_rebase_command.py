@@ -12,7 +12,7 @@ from tools.cli.__main__ import main
 
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    monkeypatch.setattr("tools.cli.program._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("tools.cli.program.POLL_SECONDS", 0.0)
     with running_double() as double:
         yield double
 

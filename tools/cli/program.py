@@ -12,9 +12,13 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED
 from tools.cli.load_client import Server, decode, refusal
 from tools.cli.load_errors import ServerRefuses
 
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 _MOST_ACTIONS = 100
 """As many as one answer lists."""
+
+
+class RebaseFailed(Exception):
+    """A rebase did not end well; the message says how, and completes "the rebase of ..."."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +31,35 @@ class CampaignRow:
 
 
 def rebase(
-    server: Server, *, timeout_seconds: float, clock: Callable[[], float], report: Callable[[str], object]
+    call: Callable[[str, str], Any],
+    *,
+    pause: Callable[[float], object],
+    clock: Callable[[], float],
+    timeout_seconds: float,
+    report: Callable[[str], object],
 ) -> str:
-    """Start a rebase, wait for its end, and return the last message of its status. ``report`` gets each new one.
+    """Start the rebase of a program, wait for its end, and return the last message of its status.
 
-    ``clock`` is a monotonic clock in seconds. Raises ServerRefuses, also where the rebase fails or takes longer.
+    ``call`` sends a method and a path, and returns the JSON of the answer; ``clock`` is a monotonic clock and ``pause``
+    waits, both in seconds. ``report`` is called with each new message. Raises RebaseFailed, also where it takes longer,
+    and what ``call`` raises.
     """
-    _json(server, "PUT", "/program/rebase")
+    call("PUT", "/program/rebase")
     deadline = clock() + timeout_seconds
     last = ""
     while True:
-        status = _json(server, "GET", "/program/status")
+        status = call("GET", "/program/status")
         message = str(status["message"])
         if status["status_id"] == COMPLETE:
             return message
         if status["status_id"] == FAILED:
-            raise ServerRefuses(f"the rebase of program {server.program} failed: {message}")
+            raise RebaseFailed(f"failed: {message}")
         if message != last:
             report(message)
             last = message
         if clock() > deadline:
-            raise ServerRefuses(f"the rebase of program {server.program} has not ended: {message}")
-        server.pause(_POLL_SECONDS)
+            raise RebaseFailed(f"has not ended: {message}")
+        pause(POLL_SECONDS)
 
 
 def campaign(
@@ -75,13 +86,14 @@ def campaign(
     options = {"event_types": event_type, "limit": _MOST_ACTIONS, "allow_repeats": allow_repeats, "explain": True}
     for member in members[:limit]:
         path = f"/users/{quote(member['user_id'], safe='')}/actions?{urlencode(options)}"
-        answer = _json(server, "GET", path)
+        answer = json_of(server, "GET", path)
         for action in answer["actions"]:
             if action["asset_id"] == asset_id and action["growth_weight"] >= min_weight:
                 yield CampaignRow(member["user_id"], action["growth_weight"], action["explanation"]["sentence"])
 
 
-def _json(server: Server, method: str, path: str) -> Any:
+def json_of(server: Server, method: str, path: str) -> Any:
+    """The JSON of a call's answer. Raises ServerRefuses where its status is another than 200."""
     status, answer = server.call(method, path)
     if status != 200:
         raise ServerRefuses(f"program {server.program}: {refusal(status, answer)}")

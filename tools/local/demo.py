@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -17,9 +17,11 @@ from tqdm import tqdm
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Program, new_incarnation
-from nextbest.domain.rebase_status import COMPLETE, FAILED
+from nextbest.domain.rebase_status import COMPLETE
 from nextbest.errors import AlreadyExists
 from nextbest.store.base import Store
+from tools.cli.program import RebaseFailed
+from tools.cli.program import rebase as rebase_program
 from tools.simulator import demo_population
 
 PROGRAM_ID = "demo"
@@ -27,7 +29,6 @@ PROGRAM_ID = "demo"
 USER_ID = "grace"
 _SEED = 7
 _BATCH_EVENTS = 1000
-_POLL_SECONDS = 0.25
 _REBASE_SECONDS = 600.0
 
 
@@ -46,14 +47,6 @@ class DemoClient:
     def post_events(self, events: Sequence[Event]) -> None:
         body = {"events": [_wire_form(event) for event in events]}
         self.call("POST", "/events", body)
-
-    def rebase(self) -> None:
-        self.call("PUT", "/program/rebase")
-
-    def status(self) -> Mapping[str, Any]:
-        """``status_id`` and ``message`` of the program's rebase."""
-        status: Mapping[str, Any] = self.call("GET", "/program/status")
-        return status
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON of the response. Raises DemoFailed if the status is another than 200."""
@@ -99,27 +92,22 @@ def demo_program(store: Store) -> Program:
 
 def is_complete(client: DemoClient) -> bool:
     """Whether the demo program has a model of its latest rebase."""
-    complete: bool = client.status()["status_id"] == COMPLETE
+    complete: bool = client.call("GET", "/program/status")["status_id"] == COMPLETE
     return complete
 
 
 def rebase(client: DemoClient) -> None:
     """Rebase the demo program, and wait for the end. Raises DemoFailed."""
-    client.rebase()
-    deadline = time.monotonic() + _REBASE_SECONDS
-    shown = ""
-    while True:
-        status = client.status()
-        if status["status_id"] == COMPLETE:
-            return
-        if status["status_id"] == FAILED or time.monotonic() > deadline:
-            raise DemoFailed(
-                f"the demo's rebase is at {status['status_id']}: {status['message']} (see its function's log)"
-            )
-        if status["message"] != shown:
-            shown = status["message"]
-            tqdm.write(f"  demo rebase: {shown}", file=sys.stderr)
-        time.sleep(_POLL_SECONDS)
+    try:
+        rebase_program(
+            client.call,
+            pause=time.sleep,
+            clock=time.monotonic,
+            timeout_seconds=_REBASE_SECONDS,
+            report=lambda message: tqdm.write(f"  demo rebase: {message}", file=sys.stderr),
+        )
+    except RebaseFailed as error:
+        raise DemoFailed(f"the demo's rebase {error} (see its function's log)") from error
 
 
 def _end_of_simulation(path: Path) -> float:

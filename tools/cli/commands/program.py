@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tools.cli.commands.options import add_command, add_program, check_program
@@ -35,18 +36,24 @@ def add_commands(commands: Commands) -> None:
 
 def _rebase(options: argparse.Namespace) -> int:
     from tools.cli.load_errors import LoadError
-    from tools.cli.program import rebase
+    from tools.cli.program import RebaseFailed, json_of, rebase
 
     check_program(options)
     try:
-        print(
-            rebase(
-                _server(options), timeout_seconds=options.timeout_seconds, clock=time.monotonic, report=_print_progress
-            )
+        message = rebase(
+            partial(json_of, _server(options)),
+            pause=time.sleep,
+            clock=time.monotonic,
+            timeout_seconds=options.timeout_seconds,
+            report=_print_progress,
         )
     except LoadError as error:
         print(f"rebase: {error}", file=sys.stderr)
         return 1
+    except RebaseFailed as error:
+        print(f"rebase: the rebase of program {options.program} {error}", file=sys.stderr)
+        return 1
+    print(message)
     return 0
 
 

@@ -48,8 +48,10 @@ def leads_to_first(mode: Mode, groups: ActionGroups) -> NDArray[np.bool_]:
 
 
 class ActionGroups:
-    """The known actions by event type and by asset, for all modes of a training. What was done from ``cut`` (seconds) on
-    tells how much more rarely an action is taken that nobody had done before."""
+    """The known actions by event type and by asset, for all modes of a training.
+
+    What was done from ``cut`` (seconds) on tells how much more rarely an action is taken that nobody had done before.
+    """
 
     def __init__(self, table: EventTable, cut: float) -> None:
         names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
