@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.assets import Asset, FieldValue
+from nextbest.domain.catalogue import Catalogue
 from nextbest.filters.schema import ACTION_ID, ASSET_NAME, LABELS
 from nextbest.filters.values import to_number
 
@@ -101,7 +102,7 @@ class FilterColumns(FieldTable):
     """The catalogue, one row per asset in the order given, at one version: make a new one when the catalogue changes.
 
     Beside the assets' own fields there are ACTION_ID, and ASSET_NAME and LABELS where an asset brings no field of that
-    name. For actions whose asset has no row in the catalogue, pass a bare ``Asset(asset_id)``: its fields are null.
+    name. Fields of an asset that is not in the catalogue, a bare ``Asset(asset_id)``, are null.
     ``rows`` maps asset ids to rows; ``masks`` caches the results of filters' parts.
     """
 
@@ -110,6 +111,11 @@ class FilterColumns(FieldTable):
         self._assets = assets
         self.rows = {asset.asset_id: row for row, asset in enumerate(assets)}
         self.masks = MaskCache(mask_cache_bytes)
+
+    @classmethod
+    def of(cls, asset_ids: Iterable[str], catalogue: Catalogue) -> FilterColumns:
+        """One row for each of ``asset_ids``, whether the catalogue has it or not."""
+        return cls([catalogue.assets.get(asset_id) or Asset(asset_id) for asset_id in asset_ids])
 
     def __len__(self) -> int:
         return len(self._assets)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Narrowing
-from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
@@ -125,7 +124,7 @@ class _ModelColumns:
 
     @classmethod
     def of(cls, model: Model, catalogue: Catalogue) -> _ModelColumns:
-        columns = _columns(list(dict.fromkeys(asset_id for _, asset_id in model.actions)), catalogue)
+        columns = FilterColumns.of(dict.fromkeys(asset_id for _, asset_id in model.actions), catalogue)
         rows = np.fromiter((columns.rows[asset_id] for _, asset_id in model.actions), np.int64, len(model.actions))
         return cls(columns, rows)
 
@@ -169,14 +168,10 @@ class Narrowed:
     def of_actions(self, actions: Sequence[tuple[str, str]]) -> Mask:
         """Which of these actions the request is about, shape (actions,): for those that the model does not know."""
         wanted, left_out = self.narrowing.event_types, self.narrowing.exclude_event_types
-        columns = _columns(list(dict.fromkeys(asset_id for _, asset_id in actions)), self.passing.catalogue)
+        columns = FilterColumns.of(dict.fromkeys(asset_id for _, asset_id in actions), self.passing.catalogue)
         passes = self.passing.mask(columns).tolist()
         verdicts = (
             (not wanted or event_type in wanted) and event_type not in left_out and passes[columns.rows[asset_id]]
             for event_type, asset_id in actions
         )
         return np.fromiter(verdicts, np.bool_, len(actions))
-
-
-def _columns(asset_ids: Sequence[str], catalogue: Catalogue) -> FilterColumns:
-    return FilterColumns([catalogue.assets.get(asset_id) or Asset(asset_id) for asset_id in asset_ids])

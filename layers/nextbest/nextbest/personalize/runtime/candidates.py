@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE, Asset
+from nextbest.domain.assets import CREATION, EXPIRY, REPEAT_FREQUENCY, VALUE
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.history import History
@@ -80,7 +80,7 @@ class Candidates:
             assets = dict.fromkeys(asset_id for asset_id in known if asset_id is not None)
             assets.update(dict.fromkeys(catalogue.assets))
             asset_ids = [asset_id for asset_id in assets if asset_id not in items]
-        columns = FilterColumns([catalogue.assets.get(asset_id) or Asset(asset_id) for asset_id in asset_ids])
+        columns = FilterColumns.of(asset_ids, catalogue)
         rows = columns.rows
         row_of_action = np.fromiter(
             (-1 if asset_id is None else rows.get(asset_id, -1) for asset_id in known), np.int64, len(known)
