@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.errors import ArtifactError
+from nextbest.scoring.model import Influence
 
 DAY_SECONDS = 86_400.0
 HOUR_SECONDS = 3_600.0
@@ -56,6 +57,18 @@ def columns_of_events(events: Iterable[Event]) -> dict[str, NDArray[np.object_] 
         "asset_id": np.array([event.asset_id for event in listed], object),
         "timestamp_us": np.array([event.timestamp_us for event in listed], np.int64),
     }
+
+
+def random_influence(random: np.random.Generator, actions: int, scale: float) -> Influence:
+    """Influences between ``actions`` actions, some of each on others, drawn from a normal distribution."""
+    counts = random.integers(0, actions + 1, actions)
+    columns = [np.sort(random.permutation(actions)[:count]) for count in counts.tolist()]
+    return Influence(
+        np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        np.concatenate(columns).astype(np.uint16),
+        random.normal(size=int(counts.sum())).astype(np.float16),
+        scale,
+    )
 
 
 def histories_of(events: Iterable[Event]) -> dict[str, History]:

@@ -67,6 +67,10 @@ def test_a_program_learns_from_its_events(api: httpx.Client) -> None:
     assert ("order", "latte") in names_of(api.get("/users/user 1/actions"))
 
 
+def wait_for_events_of(user_id: str, api: httpx.Client) -> None:
+    wait_until(lambda: api.get(f"/users/{user_id}/events").status_code == 200, seconds=PATIENCE_SECONDS)
+
+
 def test_events_of_the_queue_and_of_the_bus_are_stored(deployed: Deployed, api: httpx.Client) -> None:
     queued = api.post("/events?queue_updates=true", json={"events": [event("of the queue", 5, "order", "mocha")]})
     assert queued.status_code == 200, queued.text
@@ -78,7 +82,7 @@ def test_events_of_the_queue_and_of_the_bus_are_stored(deployed: Deployed, api: 
     )
 
     for user in ("of the queue", "of the bus"):
-        wait_until(lambda: api.get(f"/users/{user}/events").status_code == 200, seconds=PATIENCE_SECONDS)  # noqa: B023
+        wait_for_events_of(user, api)
 
 
 def test_a_file_in_the_inbox_is_stored(deployed: Deployed, api: httpx.Client) -> None:
@@ -89,7 +93,7 @@ def test_a_file_in_the_inbox_is_stored(deployed: Deployed, api: httpx.Client) ->
         Bucket=deployed.deployment().bucket, Key="inbox/coffee/events.csv", Body=file.encode()
     )
 
-    wait_until(lambda: api.get("/users/of a file/events").status_code == 200, seconds=PATIENCE_SECONDS)
+    wait_for_events_of("of a file", api)
 
 
 def test_the_clients_of_personalize_find_their_service(deployed: Deployed, operator_key: str) -> None:

@@ -22,9 +22,9 @@ from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.memberships import DISCOVERY, GROWTH, build_segments
-from nextbest.scoring.model import Influence, Mode, RepeatTiming, Term
+from nextbest.scoring.model import Mode, RepeatTiming, Term
 from nextbest.scoring.unknown import Pooled
-from tests.factories import columns_of_rows
+from tests.factories import columns_of_rows, random_influence
 
 NOW = 1_000 * DAY_SECONDS
 TYPES = ("buy", "see")
@@ -55,14 +55,7 @@ def calibration(random: np.random.Generator) -> Calibration:
 def mode(random: np.random.Generator, size: int, chosen: list[Kernel]) -> Mode:
     terms = []
     for number, kernel in enumerate(chosen):
-        counts = random.integers(0, size + 1, size)
-        columns = [np.sort(random.permutation(size)[:count]) for count in counts.tolist()]
-        influence = Influence(
-            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-            np.concatenate(columns).astype(np.uint16),
-            random.normal(size=int(counts.sum())).astype(np.float16),
-            2.0,
-        )
+        influence = random_influence(random, size, 2.0)
         timing = RepeatTiming(
             random.uniform(1, 50, size).astype(np.float32), np.array([-2.0, 2.0]), random.uniform(0.1, 2, 2)
         )

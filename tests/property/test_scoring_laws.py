@@ -12,7 +12,8 @@ from nextbest.domain.history import History
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.model import Influence, Mode, RepeatTiming, Term
+from nextbest.scoring.model import Mode, RepeatTiming, Term
+from tests.factories import random_influence
 
 NOW = 1_000 * DAY_SECONDS
 
@@ -36,14 +37,7 @@ def models(draw: st.DrawFn) -> Model:
     def mode() -> Mode:
         terms = []
         for number, kernel in enumerate(draw(st.lists(kernels, max_size=2))):
-            counts = random.integers(0, size + 1, size)
-            columns = [np.sort(random.permutation(size)[:count]) for count in counts.tolist()]
-            influence = Influence(
-                np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-                np.concatenate(columns).astype(np.uint16),
-                random.normal(size=int(counts.sum())).astype(np.float16),
-                float(random.uniform(0.1, 10.0)),
-            )
+            influence = random_influence(random, size, float(random.uniform(0.1, 10.0)))
             timing = RepeatTiming(
                 random.uniform(1, 50, size).astype(np.float32), np.array([-2.0, 0.0, 2.0]), random.uniform(0.1, 2, 3)
             )

@@ -14,7 +14,6 @@ from nextbest.errors import InvalidInput
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED
 from nextbest.store.dynamo import DynamoStore
-from tests.store.conftest import PROGRAM
 from tests.store.test_control_plane import RULES
 from tests.store.test_replacing import (
     KINDS,
@@ -24,10 +23,11 @@ from tests.store.test_replacing import (
     File,
     Killed,
     assert_clean,
+    at_every_call,
     create_job,
     data_of,
     file_of,
-    fresh_table,
+    fresh_store,
     job_of,
     prepared,
     rows_of,
@@ -75,16 +75,12 @@ def test_files_that_change_after_the_check_say_that_a_part_is_stored(store: Dyna
     assert job["failure"].endswith("Rows before that may be stored; importing them again stores each once")
 
 
-@pytest.mark.parametrize(
-    ("moment", "forever"), [("before-call", True), ("after-call", False)], ids=["killed", "response-lost"]
-)
+@at_every_call
 @pytest.mark.parametrize("kind", ["INTERACTIONS", "ACTIONS", "USERS"])
 def test_a_fault_at_any_call_loses_nothing_and_repeating_completes(
     start_engine: Callable[[str], str], kind: str, moment: str, *, forever: bool
 ) -> None:
-    table = fresh_table(start_engine)
-    store = DynamoStore(table)
-    store.create_program(PROGRAM)
+    store, table = fresh_store(start_engine)
     prepared(store, kind)
     for at in count(1):
         # When one call of an import fails, or all from that one on do

@@ -282,9 +282,7 @@ def test_what_clients_put_during_an_import_stays(
 def test_a_dataset_that_is_cleared_leaves_nothing_of_a_killed_import(
     start_engine: Callable[[str], str], kind: str
 ) -> None:
-    table = fresh_table(start_engine)
-    store = DynamoStore(table)
-    store.create_program(PROGRAM)
+    store, table = fresh_store(start_engine)
     create_dataset(store, kind)
     create_job(store, kind, "killed")
     faults = Faults(table)
@@ -328,21 +326,26 @@ class Faults:
         self._events.unregister(*self._handler)
 
 
-def fresh_table(start_engine: Callable[[str], str]) -> Table:
-    return create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}")
-
-
-@pytest.mark.parametrize(
+at_every_call = pytest.mark.parametrize(
     ("moment", "forever"), [("before-call", True), ("after-call", False)], ids=["killed", "response-lost"]
 )
+
+
+def fresh_store(start_engine: Callable[[str], str]) -> tuple[DynamoStore, Table]:
+    """A store in a table of its own, on one engine, with the program."""
+    table = create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}")
+    store = DynamoStore(table)
+    store.create_program(PROGRAM)
+    return store, table
+
+
+@at_every_call
 @pytest.mark.parametrize("kind", ["INTERACTIONS", "ACTIONS", "USERS"])
 def test_a_fault_at_any_call_leaves_the_old_data_or_all_of_the_new(
     start_engine: Callable[[str], str], kind: str, moment: str, *, forever: bool
 ) -> None:
     """One engine: the protocol is tested here, and the calls it is made of on every engine above."""
-    table = fresh_table(start_engine)
-    store = DynamoStore(table)
-    store.create_program(PROGRAM)
+    store, table = fresh_store(start_engine)
     prepared(store, kind)
     old = data_of(store)
     load(store, kind, rows_of(kind, "new"), "reference")
@@ -388,9 +391,7 @@ def test_a_fault_at_any_call_leaves_the_old_data_or_all_of_the_new(
 
 
 def test_a_rebase_finishes_what_an_import_left(start_engine: Callable[[str], str]) -> None:
-    table = fresh_table(start_engine)
-    store = DynamoStore(table)
-    store.create_program(PROGRAM)
+    store, table = fresh_store(start_engine)
     prepared(store, "ACTION_INTERACTIONS")
     create_job(store, "ACTION_INTERACTIONS", "killed")
     commit = store.commit_import

@@ -14,7 +14,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from moto import mock_aws
 
 from nextbest.domain.programs import Program
 from tools.cli.deployment import Deployment, OperationFailed, Resource, Stack, stack_deployment
@@ -26,17 +25,8 @@ from tools.cli.doctor.logs import check_logs
 from tools.cli.doctor.schedule import check_schedule, longest_age_days, period_days
 from tools.cli.doctor.stack import check_stack
 
-REGION = "us-east-1"
 NAME = "nextbest-prod"
 FUNCTION = f"{NAME}-actions"
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield boto3.Session(region_name=REGION)
 
 
 def stack_of(*resources: tuple[str, str], status: str = "UPDATE_COMPLETE", **parameters: str) -> Stack:
@@ -182,7 +172,7 @@ def test_a_region_without_snapstart_is_named(session: boto3.Session) -> None:
     (finding,) = [found for found in check_functions(deployment(session, stack), stack) if not found.is_ok]
 
     assert finding.state == "version 1 has no snapshot, though SnapStart is on"
-    assert f"the region {REGION} may not have SnapStart: deploy with SnapStart=None" in finding.fix
+    assert f"the region {session.region_name} may not have SnapStart: deploy with SnapStart=None" in finding.fix
 
 
 # ---- logs

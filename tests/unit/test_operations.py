@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from nextbest.domain.access_keys import split_key
 from nextbest.personalize.protocol.signature import SignatureRefused
@@ -26,16 +25,7 @@ from tools.cli.deployment import Deployment, OperationFailed, Stack
 from tools.cli.doctor import Finding, examine
 
 NOW = 1_790_000_000.0
-REGION = "us-east-1"
 NOBODY = "http://127.0.0.1:9"  # the discard port
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield boto3.Session(region_name=REGION)
 
 
 def deployment(session: boto3.Session, *, protected: bool) -> Deployment:
