@@ -242,22 +242,8 @@ class Table:
         self, pk: str, *, prefix: str = "", between: tuple[str, str] | None = None, newest_first: bool = False
     ) -> Iterator[Item]:
         """Items of one partition in order of their sort keys, page by page, strongly consistent."""
-        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
-        condition = "pk = :pk"
-        if between is not None:
-            condition += " AND sk BETWEEN :from AND :to"
-            values |= {":from": {"S": between[0]}, ":to": {"S": between[1]}}
-        elif prefix:
-            condition += " AND begins_with(sk, :prefix)"
-            values[":prefix"] = {"S": prefix}
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.name,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ConsistentRead=True,
-            ScanIndexForward=not newest_first,
-        )
-        for page in pages:
+        condition = self._within(pk, prefix=prefix, between=between, newest_first=newest_first)
+        for page in self.client.get_paginator("query").paginate(**condition):
             yield from page["Items"]
 
     def query_page(
@@ -273,26 +259,34 @@ class Table:
 
         With them the sort key to go on after, None where there is no more. A page also ends after one megabyte.
         """
-        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
-        condition = "pk = :pk"
-        if prefix:
-            condition += " AND begins_with(sk, :prefix)"
-            values[":prefix"] = {"S": prefix}
-        bounds: dict[str, Any] = {}
+        condition = self._within(pk, prefix=prefix, newest_first=newest_first)
         if after is not None:
-            bounds["ExclusiveStartKey"] = key_of(ItemKey(pk, after))
+            condition["ExclusiveStartKey"] = key_of(ItemKey(pk, after))
         if limit is not None:
-            bounds["Limit"] = limit
-        page = self.client.query(
-            TableName=self.name,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ConsistentRead=True,
-            ScanIndexForward=not newest_first,
-            **bounds,
-        )
+            condition["Limit"] = limit
+        page = self.client.query(**condition)
         last = page.get("LastEvaluatedKey")
         return list(page["Items"]), last["sk"]["S"] if last else None
+
+    def _within(
+        self, pk: str, *, prefix: str, between: tuple[str, str] | None = None, newest_first: bool
+    ) -> dict[str, Any]:
+        """The members of a Query of one partition, strongly consistent."""
+        values: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk}}
+        condition = "pk = :pk"
+        if between is not None:
+            condition += " AND sk BETWEEN :from AND :to"
+            values |= {":from": {"S": between[0]}, ":to": {"S": between[1]}}
+        elif prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        return {
+            "TableName": self.name,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ConsistentRead": True,
+            "ScanIndexForward": not newest_first,
+        }
 
     def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
         """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
