@@ -16,7 +16,7 @@ from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic import rebase
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
-from nextbest.personalize.jobs.training_plan import MAX_VERSIONS, outdated_versions
+from nextbest.personalize.jobs.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.protocol.arns import CAMPAIGN, VERSION, Arns
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.scoring import Model
@@ -193,6 +193,27 @@ def test_a_program_whose_solutions_are_not_trained_automatically_is_left_alone_u
     control("CreateSolutionVersion", solutionArn=solution)
 
     assert control.versions(solution) == [("ACTIVE", "MANUAL")] * 2
+
+
+@pytest.mark.parametrize(
+    ("solutions", "days"),
+    [
+        ([], 0.0),
+        ([{"performAutoTraining": False}], float("inf")),
+        ([{"rate": "rate(7 days)"}], 7.0),
+        ([{"rate": "rate(7 days)"}, {}, {"performAutoTraining": False}], 0.0),
+        ([{"rate": "rate(7 days)"}, {"performAutoTraining": False}], 7.0),
+    ],
+    ids=["none", "by hand alone", "weekly", "each run and others", "weekly and by hand"],
+)
+def test_the_days_between_trainings_are_those_of_the_solution_trained_most_often(
+    functions: Functions, control: Control, solutions: list[dict[str, Any]], days: float
+) -> None:
+    """By them a model is too old or not: the doctor warns of none that nobody asked to train."""
+    for number, members in enumerate(solutions):
+        control.solution(f"solution-{number}", **members)
+
+    assert training_period_days(functions.store, PROGRAM) == days
 
 
 def test_an_automatic_training_predicts_as_far_ahead_as_its_solution_says_and_the_one_in_service_stays(

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
+from nextbest.personalize.jobs.training_plan import training_period_days
 from nextbest.scoring import Model
 from nextbest.training.drift import describe
 from tools.cli.deployment import Deployment
 from tools.cli.doctor.finding import Finding
+from tools.cli.doctor.schedule import MISSED
 
 _DAY_SECONDS = 86_400.0
 
@@ -42,6 +44,8 @@ def _program(deployment: Deployment, program: Program, now: float, longest_age_d
         yield Finding(name, f"its model cannot be read: {error.message}", "PUT /program/rebase makes a new one")
         return
     age_days = (now - model.trained_at) / _DAY_SECONDS
+    # Solutions say for themselves whether and how often they are trained automatically.
+    longest_age_days = max(longest_age_days, MISSED * training_period_days(store, program))
     fix = "look at the log of rebase, or PUT /program/rebase" if age_days > longest_age_days else ""
     yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", fix)
     drifted = describe(model.report.get("drift", {}))

@@ -12,7 +12,7 @@ from tools.cli.doctor.finding import Finding
 _KIND = "AWS::Scheduler::Schedule"
 _DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1.0}
 _DEFAULT_DAYS = 1.0
-_MISSED = 2
+MISSED = 2
 """Periods without a new model after which the model is old: one rebase was missed."""
 _SHORTEST_DAYS = 0.1
 """A rebase may start a quarter of an hour late, and takes its time."""
@@ -35,11 +35,11 @@ def check_schedule(deployment: Deployment, stack: Stack) -> Iterator[Finding]:
 def longest_age_days(deployment: Deployment) -> float:
     """Days after which a model is older than the schedule should leave it; infinite where nothing is scheduled."""
     if deployment.stack is None:
-        return _MISSED * _DEFAULT_DAYS
+        return MISSED * _DEFAULT_DAYS
     if deployment.stack.parameters.get("RebaseScheduleState") == "DISABLED":
         return inf
     period = period_days(deployment.stack.parameters.get("RebaseSchedule", "rate(1 day)"))
-    return max(_MISSED * period, _SHORTEST_DAYS)
+    return max(MISSED * period, _SHORTEST_DAYS)
 
 
 def period_days(expression: str) -> float:

@@ -7,6 +7,7 @@ A program that has no solution trains its own, which is named like the program.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -85,6 +86,16 @@ def scheduled_solutions(store: ConfigurationStore, program: Program, *, now: flo
     serving = _in_service(program, solutions, versions)["name"]
     due = [solution for solution in solutions if solution["auto_training"] and _is_due(solution, versions, now)]
     return sorted(due, key=lambda solution: (solution["name"] == serving, solution["created"]))
+
+
+def training_period_days(store: ConfigurationStore, program: Program) -> float:
+    """How many days lie between trainings of a program that the schedule starts: 0 where each of its runs is to train,
+    infinite where none is."""
+    solutions = list(store.list_resources([program.incarnation], SOLUTION))
+    automatic = [solution for solution in solutions if solution["auto_training"]]
+    if not solutions:
+        return 0.0
+    return min((float(_interval_days(solution["config"]) or 0) for solution in automatic), default=math.inf)
 
 
 def outdated_versions(store: ConfigurationStore, program: Program, solution: str) -> list[str]:
