@@ -66,6 +66,10 @@ MEMBERS = {
 """The members of the JSON object that answers each sample."""
 
 OTHER_BODIES = {
+    "console/get-page": ("text/html", "<!doctype html>"),
+    "console/get-console": ("application/json", ""),
+    "console/get-root": ("application/json", ""),
+    "console/post-form": ("application/json", ""),
     "manage/get-docs": ("text/html", "<!doctype html>"),
     "manage/get-openapi": ("application/json", '{\n  "openapi":'),
     "manage/get-random-user-id": ("application/json", '"ada"'),
@@ -73,7 +77,7 @@ OTHER_BODIES = {
 }
 """Content type and beginning of the answers that are documents or no JSON object."""
 
-STATUSES = {"manage/otherwise": 404}
+STATUSES = {"manage/otherwise": 404, "console/get-console": 303, "console/get-root": 303, "console/post-form": 303}
 AFTER_A_REBASE = {"manage/get-program-status", "manage/get-segment", "manage/get-segments", "manage/reset-program"}
 
 

@@ -9,6 +9,15 @@ ADD_EVENTS = frozenset({"dynamodb:PartiQLInsert", "dynamodb:UpdateItem"})
 CONSUME = frozenset(
     {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 )
+MANAGE = (
+    READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    | {"lambda:InvokeFunction", "ssm:GetParameter"}
+)
 
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
@@ -36,13 +45,9 @@ ALLOWED = {
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"},
-    "manage": READ
-    | READ_ARTIFACTS
-    | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
-    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
-    | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
-    | {"lambda:InvokeFunction", "ssm:GetParameter"},
+    "manage": MANAGE,
+    # What people do in a browser is what the API does.
+    "console": MANAGE,
 }
 
 # Operations whose permissions have other names; all others are called as they are.

@@ -115,7 +115,7 @@ def test_no_role_has_a_managed_policy_but_for_traces(template: Document) -> None
         if "ManagedPolicyArns" in role["Properties"]
     }
     traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
-    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Manage", "Recommendations")}
+    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Console", "Manage", "Recommendations")}
     assert all(arns == {"Fn::If": ["Traces", [traces], {"Ref": "AWS::NoValue"}]} for arns in managed.values())
     assert template["Parameters"]["Tracing"]["Default"] == "PassThrough"
 
