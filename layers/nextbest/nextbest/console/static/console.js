@@ -67,3 +67,8 @@ document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
 });
+// A part that judges a field outside of it says so in data-validity-of.
+document.addEventListener("htmx:afterSwap", (event) => {
+  const verdict = event.target.querySelector("[data-validity-of]");
+  if (verdict) document.getElementById(verdict.dataset.validityOf).setAttribute("aria-invalid", verdict.dataset.invalid);
+});
