@@ -103,7 +103,7 @@ def test_the_parser_s_message_stands_under_the_character_where_it_stops(
     if "\r" not in expression:
         assert line == expression
         assert len(caret) - 1 == position
-    assert 'data-invalid="true"' in preview(learned, expression=expression).body
+    assert 'data-name="aria-invalid" data-value="true"' in preview(learned, expression=expression).body
     assert "Create this filter" not in shown.text
 
 
