@@ -6,6 +6,9 @@ import html
 import json
 import re
 import time
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -41,6 +44,11 @@ def members(functions: Functions, kind: str, asset_id: str, min_weight: float) -
     return [(member.user_id, member.weight) for member in found.members]
 
 
+def with_query(query: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The event of a sample with another query."""
+    return {**event, "rawQueryString": query}
+
+
 def users_shown(shown: Shown) -> list[str]:
     return [html.unescape(user) for user in re.findall(r'user_id=([^"]+)"', shown.body)]
 
@@ -69,7 +77,7 @@ def test_files_have_the_bytes_of_the_api(learned: Browser) -> None:
     path = f"/console/programs/{PROGRAM.program_id}/segments/download"
     for written, content_type in (("plain", "text/plain"), ("csv", "text/csv")):
         query = f"asset_ids=tea&action_types=order&min_weight=0.05&format={written}"
-        answer = run(learned.functions, "manage/get-segment", lambda event, q=query: {**event, "rawQueryString": q})
+        answer = run(learned.functions, "manage/get-segment", partial(with_query, query))
         assert answer["statusCode"] == 200
 
         file = learned.get(path, asset_id="tea", event_type="order", min_weight="0.05", kind="growth", format=written)
@@ -95,7 +103,7 @@ def test_a_label_s_segment_is_that_of_its_assets(learned: Browser) -> None:
 
 def test_all_segments_are_listed_with_their_sizes_in_pages(learned: Browser) -> None:
     query = "segment_basis=assets&segment_type=base&min_weight=0.5&size=100"
-    answer = run(learned.functions, "manage/get-segments", lambda event: {**event, "rawQueryString": query})
+    answer = run(learned.functions, "manage/get-segments", partial(with_query, query))
     items = json.loads(answer["body"])["items"]
     assert len(items) == 5
 
@@ -125,8 +133,7 @@ def test_a_choice_that_is_none_is_said_to_be(learned: Browser, query: dict[str, 
 
     assert problem in shown.text
     assert "<script>alert" not in shown.body
-    path = f"/console/programs/{PROGRAM.program_id}/segments/download"
-    refused = learned.get(path, **query)
+    refused = learned.get(f"/console/programs/{PROGRAM.program_id}/segments/download?{urlencode(query)}")
     assert (refused.status, problem in refused.text) == (400, True)
 
 

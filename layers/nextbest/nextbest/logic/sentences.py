@@ -103,8 +103,13 @@ def joined(phrases: Sequence[str]) -> str:
 
 def phrase(deed: Deed) -> str:
     """What was done, how often and when: 'viewed “Pricing” 3 times in the last 7 days'."""
-    before, after = _around_name(deed.event_type)
-    return f"{before} “{deed.asset_name}”{after} {_how_often(deed)}"
+    return f"{past(deed.event_type, deed.asset_name)} {_how_often(deed)}"
+
+
+def past(event_type: str, asset_name: str) -> str:
+    """What somebody did: 'viewed “Pricing”'."""
+    before, after = _around_name(event_type)
+    return f"{before} “{asset_name}”{after}"
 
 
 def _around_name(event_type: str) -> tuple[str, str]:

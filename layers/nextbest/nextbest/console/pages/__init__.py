@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import filters, program, segments
+from nextbest.console.pages import actions, filters, program, segments
 from nextbest.console.visits import Route
 
-ROUTES: tuple[Route, ...] = (*program.ROUTES, *filters.ROUTES, *segments.ROUTES)
+ROUTES: tuple[Route, ...] = (*program.ROUTES, *actions.ROUTES, *filters.ROUTES, *segments.ROUTES)
 """Every route below a program's own path."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import Any
 
-from nextbest.console.paging import page_of
+from nextbest.console.paging import ROWS_OF_A_PAGE, page_of
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segment_files import CSV_TYPE, PLAIN_TYPE, segment_text
-from nextbest.logic.segments import SegmentMembers, members_of, start_refresh, summaries_of
+from nextbest.logic.segments import SegmentMembers, SegmentSummary, members_of, start_refresh, summaries_of
 from nextbest.scoring.memberships import GROWTH, SEGMENT_TYPES, Segments
 from nextbest.web.response import Response
 
@@ -103,7 +103,8 @@ def download(visit: Visit) -> Response:
 def show_all(visit: Visit) -> Response:
     """Every segment with members, the largest first."""
     choice, by_label = _choice_of(visit), visit.parameter("basis", "assets") == "labels"
-    summaries, largest, problem = [], 0.0, choice.problem
+    summaries: list[SegmentSummary] = []
+    largest, problem = 0.0, choice.problem
     try:
         segments = _segments(visit, choice)
         catalogue = visit.services.recommender.catalogues.catalogue_of(visit.state)
@@ -112,7 +113,14 @@ def show_all(visit: Visit) -> Response:
     except (ArtifactError, NotFound) as error:
         problem = error.message
     basis = "labels" if by_label else "assets"
-    path = {"segment_type": choice.kind, "segment_basis": basis, "min_weight": choice.min_weight_text, "size": 100}
+    command = visit.curl(
+        "GET",
+        "/segments",
+        segment_type=choice.kind,
+        segment_basis=basis,
+        min_weight=choice.min_weight_text,
+        size=ROWS_OF_A_PAGE,
+    )
     return visit.page(
         "segments_all.html",
         title="All segments",
@@ -122,7 +130,7 @@ def show_all(visit: Visit) -> Response:
         page=page_of(summaries, visit),
         largest=largest,
         problem=problem,
-        command=visit.curl("GET", "/segments", **path),
+        command=command,
     )
 
 
@@ -144,7 +152,7 @@ def progress(visit: Visit) -> Response:
 def _choice_of(visit: Visit) -> _Choice:
     kind = visit.parameter("kind", GROWTH)
     text = visit.parameter("min_weight", "0.5").strip()
-    names = (visit.parameter(name).strip() for name in ("event_type", "asset_id", "label"))
+    event_type, asset_id, label = (visit.parameter(name).strip() for name in ("event_type", "asset_id", "label"))
     problem = ""
     try:
         min_weight = float(text)
@@ -154,7 +162,7 @@ def _choice_of(visit: Visit) -> _Choice:
         problem = "The least weight is a number of at least 0."
     if kind not in SEGMENT_TYPES:
         kind, problem = GROWTH, f"A segment is of one of the kinds {', '.join(SEGMENT_TYPES)}."
-    return _Choice(*names, kind, text, min_weight, problem)
+    return _Choice(event_type, asset_id, label, kind, text, min_weight, problem)
 
 
 def _segments(visit: Visit, choice: _Choice) -> Segments:
@@ -178,20 +186,22 @@ def _members(visit: Visit, choice: _Choice, segments: Segments) -> SegmentMember
 def _values(visit: Visit, choice: _Choice, found: SegmentMembers | None) -> dict[str, Any]:
     """What the part of the page with the members shows."""
     members = found.members if found is not None else []
-    query = {
-        "asset_ids": choice.asset_id,
-        "labels": choice.label,
-        "action_types": choice.event_type,
-        "segment_type": choice.kind,
-        "min_weight": choice.min_weight_text,
-    }
+    command = visit.curl(
+        "GET",
+        "/segment",
+        asset_ids=choice.asset_id,
+        labels=choice.label,
+        action_types=choice.event_type,
+        segment_type=choice.kind,
+        min_weight=choice.min_weight_text,
+    )
     return {
         "choice": choice,
         "found": found,
         "count": len(members),
         "shown": nlargest(SHOWN_MEMBERS, members, key=lambda member: member.weight),
         "weight_is": WEIGHTS[choice.kind].format(days=visit.state.program.horizon_days),
-        "command": visit.curl("GET", "/segment", **query),
+        "command": command,
     }
 
 
