@@ -1,4 +1,4 @@
-"""What would be recommended if a user did something now: the event is added to the history in memory, and not stored."""
+"""What would be recommended if a user did something now: the event is added in memory, and not stored."""
 
 from __future__ import annotations
 
