@@ -175,8 +175,8 @@ def view_of(visit: Visit, settings: Settings, user: UserRead, state: ProgramStat
 class Addend:
     """A row of a sum. ``points`` (percentage points) and ``amount`` (of the score) are rounded so that the sum holds.
 
-    ``share`` is the length of the amount's bar, between -1 and 1, on one scale for the whole sum; ``kind`` is one of ``average``,
-    ``reason``, ``rest`` and ``sum``.
+    ``share`` is the length of the amount's bar, between -1 and 1, on one scale for the whole sum; ``kind`` is one of
+    ``average``, ``reason``, ``rest`` and ``sum``.
     """
 
     kind: str

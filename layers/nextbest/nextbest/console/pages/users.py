@@ -85,7 +85,6 @@ def _sent(visit: Visit, page: EventPage) -> list[Event]:
 def _timeline_values(visit: Visit, settings: Settings, page: EventPage, catalogue: Catalogue) -> dict[str, Any]:
     path = f"/users/{quote(settings.user_id, safe='')}/events"
     return {
-        "settings": settings,
         "events": page.events,
         "catalogue": catalogue,
         "after": visit.parameter("after"),
@@ -204,7 +203,8 @@ def timeline(visit: Visit) -> Response:
     if not visit.is_partial or not settings.user_id:
         return show(visit)
     catalogue = visit.services.recommender.catalogues.catalogue_of(visit.state)
-    return visit.part("users_timeline.html", **_timeline_values(visit, settings, _timeline(visit, settings), catalogue))
+    values = _timeline_values(visit, settings, _timeline(visit, settings), catalogue)
+    return visit.part("users_timeline.html", settings=settings, **values)
 
 
 def labels(visit: Visit) -> Response:
