@@ -17,21 +17,28 @@ def recommended(*assets: str) -> list[Recommendation]:
 
 
 def test_changes_are_in_the_order_of_the_new_answer_and_then_what_left_it() -> None:
-    changed = changes(recommended("a", "b", "c", "d", "x"), recommended("b", "e", "c", "d", "a"), limit=4)
+    changed = changes(recommended("a", "b", "c", "d", "e"), recommended("b", "e", "c", "f", "d", "a"), limit=4)
 
     assert [(entry.action.asset_id, entry.change, entry.rank_before, entry.rank_after) for entry in changed] == [
         ("b", "up", 2, 1),
-        ("e", "new", 0, 2),
+        ("e", "new", 5, 2),
         ("c", "same", 3, 3),
-        ("d", "same", 4, 4),
-        ("a", "down", 1, 5),
+        ("f", "new", 0, 4),
+        ("a", "gone", 1, 6),
+        ("d", "gone", 4, 5),
     ]
 
 
-def test_an_action_that_is_in_neither_answer_s_rest_is_gone() -> None:
-    (entry,) = changes(recommended("a"), [], limit=10)
+def test_an_action_that_is_not_recommended_any_more_has_no_place() -> None:
+    moved, gone = changes(recommended("a", "b"), recommended("b"), limit=10)
 
-    assert (entry.change, entry.after, entry.rank_after) == ("gone", None, 0)
+    assert (moved.change, moved.rank_before, moved.rank_after) == ("up", 2, 1)
+    assert (gone.change, gone.after, gone.rank_after) == ("gone", None, 0)
+    assert [entry.change for entry in changes(recommended("a", "b"), recommended("c", "a"), limit=2)] == [
+        "new",
+        "down",
+        "gone",
+    ]
     assert changes([], [], limit=10) == []
 
 

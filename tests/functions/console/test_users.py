@@ -387,3 +387,15 @@ def test_next_actions_take_one_read_more_than_the_api_and_the_page_reads_the_res
 
         monkeypatch.setattr(DynamoStore, name, together)
     assert recommended(learned.page("users", **query))
+
+
+def test_a_catalogue_of_thousands_does_not_make_the_page_large(browser: Browser) -> None:
+    store = browser.functions.store
+    store.put_assets(PROGRAM.incarnation, [Asset(f"asset-{n}", asset_name=f"Asset {n}") for n in range(3_000)])
+    events = [Event("busy", 1_700_000_000_000_000 + n, f"type-{n % 300}", f"asset-{n}") for n in range(1_200)]
+    store.append(PROGRAM, events)
+
+    shown = browser.page("users", user_id="busy")
+
+    assert len(shown.body) < 150_000
+    assert len(recommended(shown)) == 10

@@ -16,10 +16,10 @@ Change = Literal["up", "down", "same", "new", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class ChangedRecommendation:
-    """An action in the answer of now, in the one after the event, or in both.
+    """An action in the list of now, in the one after the event, or in both; ``change`` is what it does in the list.
 
-    ``before`` and ``after`` are None where it is not in that answer; ``rank_before`` and ``rank_after`` are its places,
-    from 1, and 0 then.
+    ``before`` and ``after`` are None where it is not recommended at all; ``rank_before`` and ``rank_after`` are its
+    places, from 1 and also beyond the list's end, and 0 then.
     """
 
     action: Action
@@ -27,17 +27,7 @@ class ChangedRecommendation:
     after: Recommendation | None
     rank_before: int
     rank_after: int
-
-    @property
-    def change(self) -> Change:
-        """Where it moves to in the answer."""
-        if self.before is None:
-            return "new"
-        if self.after is None:
-            return "gone"
-        if self.rank_before == self.rank_after:
-            return "same"
-        return "up" if self.rank_after < self.rank_before else "down"
+    change: Change
 
 
 def with_event(history: History, event: Event) -> History:
@@ -55,14 +45,24 @@ def changes(
 ) -> list[ChangedRecommendation]:
     """What is among the first ``limit`` of either answer: in the order of the one after, then what left it.
 
-    Answers that reach beyond ``limit`` tell what moved down from what is gone.
+    Answers that reach beyond ``limit`` tell where it was before, and where it is then.
     """
     old = {Action(entry.event_type, entry.asset_id): (rank, entry) for rank, entry in enumerate(before, 1)}
     new = {Action(entry.event_type, entry.asset_id): (rank, entry) for rank, entry in enumerate(after, 1)}
-    shown = dict.fromkeys([*list(new)[:limit], *list(old)[:limit]])
     changed = []
-    for action in shown:
+    for action in dict.fromkeys([*list(new)[:limit], *list(old)[:limit]]):
         rank_before, entry_before = old.get(action, (0, None))
         rank_after, entry_after = new.get(action, (0, None))
-        changed.append(ChangedRecommendation(action, entry_before, entry_after, rank_before, rank_after))
+        change = _change(rank_before, rank_after, limit)
+        changed.append(ChangedRecommendation(action, entry_before, entry_after, rank_before, rank_after, change))
     return changed
+
+
+def _change(rank_before: int, rank_after: int, limit: int) -> Change:
+    if not 0 < rank_before <= limit:
+        return "new"
+    if not 0 < rank_after <= limit:
+        return "gone"
+    if rank_before == rank_after:
+        return "same"
+    return "up" if rank_after < rank_before else "down"
