@@ -23,12 +23,12 @@ CONFOUNDED = Action("read", "news")
 EVIDENCE = Action("browse", "shop")
 
 KEEN_SHARE = 0.5
-FIRST_VISIT_TAKINGS = (12.0, 1.0)
+FIRST_VISIT_TAKINGS = (20.0, 1.0)
 """How often the keen and the others browse on arrival, on average: it shows before anything else they do."""
 FIRST_VISIT_DAYS = 0.1
 # Takings a day of users who are keen, and of the others.
 RATES: Mapping[Action, tuple[float, float]] = {
-    EVIDENCE: (0.6, 0.15),
+    EVIDENCE: (0.3, 0.1),
     EFFECTIVE: (0.02, 0.02),
     CONFOUNDED: (0.06, 0.01),
     GOAL: (0.03, 0.004),

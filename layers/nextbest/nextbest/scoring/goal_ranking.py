@@ -30,7 +30,8 @@ class GoalImpact:
 
     ``impact`` is the growth weight times the ``effect`` where it counts, else 0; ``impact_low`` and ``impact_high`` are
     the growth weight times the ends of the effect's 95 % interval. What is not estimated is None, and ``basis`` says
-    why. ``users`` took the action and have similar users.
+    why. ``users`` took the action and have similar users. ``horizon_days`` is the model's, and ``only_value`` the value
+    of the goal's one event type, by which an effect is a difference in probability; None where it has several.
     """
 
     impact: float
@@ -42,6 +43,8 @@ class GoalImpact:
     standard_error: float | None
     users: int
     basis: Basis
+    horizon_days: float
+    only_value: float | None
 
 
 def effects_on(goal: Sequence[GoalEventType], model: Model) -> GoalEffects:
@@ -99,8 +102,9 @@ def _impact_of(model: Model, effects: GoalEffects, entry: Recommendation) -> Goa
         effects, place = GoalEffects.without_estimates(effects.goal, [action]), 0
     basis, users = Basis(effects.basis[place]), int(effects.users[place])
     growth = entry.growth_weight
+    only_value = effects.goal[0].value if len(effects.goal) == 1 else None
     if basis not in ESTIMATED:
-        return GoalImpact(0.0, None, None, None, None, None, None, users, basis)
+        return GoalImpact(0.0, None, None, None, None, None, None, users, basis, model.horizon_days, only_value)
     low, high = float(effects.low[place]), float(effects.high[place])
     return GoalImpact(
         growth * float(effects.counted[place]),
@@ -112,4 +116,6 @@ def _impact_of(model: Model, effects: GoalEffects, entry: Recommendation) -> Goa
         float(effects.standard_error[place]),
         users,
         basis,
+        model.horizon_days,
+        only_value,
     )
