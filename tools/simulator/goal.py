@@ -28,7 +28,7 @@ FIRST_VISIT_TAKINGS = (20.0, 1.0)
 FIRST_VISIT_DAYS = 0.1
 # Takings a day of users who are keen, and of the others.
 RATES: Mapping[Action, tuple[float, float]] = {
-    EVIDENCE: (0.3, 0.1),
+    EVIDENCE: (0.1, 0.05),
     EFFECTIVE: (0.02, 0.02),
     CONFOUNDED: (0.06, 0.01),
     GOAL: (0.03, 0.004),

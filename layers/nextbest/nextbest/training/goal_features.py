@@ -60,7 +60,7 @@ class FeatureReader:
         weights = tuple(sparse.csc_array(inputs_of(self._table, moments.before, kernel)) for kernel in self._kernels)
         activity = self._activity(moments)
         # Straight lines become piecewise linear by what each is above its knots.
-        bends = np.maximum(activity[:, :, None] - self._knots, 0.0).reshape(len(moments), -1)
+        bends = np.maximum(activity[:, :, None] - self._knots, 0.0).reshape(len(moments), self._knots.size)
         sums = [np.log1p((matrix @ self._groups).toarray()) for matrix in weights]
         return UsersAtMoments(moments, weights, np.column_stack([activity, bends, *sums]))
 

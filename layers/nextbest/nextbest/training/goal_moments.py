@@ -89,13 +89,18 @@ class DecisionTable:
         row = np.searchsorted(lives, points, side="right")
         times = self._latest - (lives[row] - points)
         users = users[row]
-        after = np.fromiter(map(self._position_after, users.tolist(), times.tolist()), np.int64, len(users))
+        after = self._positions_after(users, times)
         return DecisionMoments(Moments(users, after, times), after)
 
-    def _position_after(self, user: int, time: float) -> int:
-        """The position of the user's first event later than ``time``, or one past their last."""
-        begin, end = int(self._table.starts[user]), int(self._table.starts[user + 1])
-        return begin + int(np.searchsorted(self._table.time[begin:end], time, side="right"))
+    def _positions_after(self, users: NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The position of each user's first event later than a time, or one past their last."""
+        table = self._table
+        is_query = np.repeat([False, True], [len(table.time), len(users)])
+        order = np.lexsort((is_query, np.append(table.time, times), np.append(self._user, users)))
+        events_before = np.cumsum(~is_query[order])
+        positions = np.empty(len(order), np.int64)
+        positions[order] = events_before
+        return positions[len(table.time) :]
 
     def seconds_until(self, positions: NDArray[np.int64], moments: DecisionMoments) -> NDArray[np.float64]:
         """How long after each moment its user's next event at one of ``positions`` is; infinite where there is none."""
