@@ -1,9 +1,11 @@
 """A population with a goal, a planted effect and a planted confounder: the truth that estimates are held against.
 
     goal_population(seed=3, now=1_790_000_000)
+    visiting_population(seed=3, now=1_790_000_000)
 
 ``try trial`` raises the chance of the goal ``upgrade plan`` by a known amount. ``read news`` does not, but keen users,
-who are hidden and show in how often they ``browse shop``, both read more and upgrade more.
+who are hidden and show in how often they ``browse shop``, both read more and upgrade more. In the second population
+everything happens within visits of minutes, in one order, and the goal follows at once.
 """
 
 from __future__ import annotations
@@ -65,16 +67,55 @@ def goal_population(
         if action == EFFECTIVE:
             leads = generator.random(len(users)) < lift
             later = days_ago[leads] - generator.random(int(leads.sum())) * horizon_days
-            rows += _rows(users[leads][later > 0.0], GOAL, later[later > 0.0])
-    events = [
-        Event(f"user-{user:04d}", to_microseconds(now - ago * DAY_SECONDS), *action) for user, action, ago in rows
-    ]
-    events.sort(key=lambda event: (event.timestamp_us, event.user_id, event.event_type))
+            rows += _rows(users[leads], GOAL, later)
     shares = np.array([KEEN_SHARE, 1.0 - KEEN_SHARE])
     others = np.array(RATES[GOAL]) + lift * np.array(RATES[EFFECTIVE])
     true_effect = lift * float(shares @ np.exp(-others * horizon_days))
-    return GoalPopulation(events, {EFFECTIVE: true_effect, CONFOUNDED: 0.0, EVIDENCE: 0.0})
+    return GoalPopulation(_events(rows, now), {EFFECTIVE: true_effect, CONFOUNDED: 0.0, EVIDENCE: 0.0})
 
 
 def _rows(users: NDArray[np.int64], action: Action, days_ago: NDArray[np.float64]) -> list[tuple[int, Action, float]]:
     return [(user, action, ago) for user, ago in zip(users.tolist(), days_ago.tolist(), strict=True)]
+
+
+VISIT_CHANCES: Mapping[Action, float] = {EVIDENCE: 0.9, EFFECTIVE: 0.25, CONFOUNDED: 0.25}
+"""What a visit brings, in this order, whoever comes."""
+_STEP_SECONDS = 120.0
+
+
+def visiting_population(
+    seed: int, now: float, *, customers: int = 300, days: float = 120.0, lift: float = 0.2
+) -> GoalPopulation:
+    """Within a visit, EFFECTIVE leads to the goal within minutes with probability ``lift``; CONFOUNDED to nothing.
+
+    Keen customers come more often, and reach the goal in more of their visits anyway: both are hidden. The true effect
+    of EFFECTIVE is a little below the lift, as some would have reached the goal within the horizon without it.
+    """
+    generator = np.random.default_rng(seed)
+    rows: list[tuple[int, Action, float]] = []
+    for customer in range(customers):
+        keen = generator.random() < KEEN_SHARE
+        rate = generator.gamma(4.0) / 4.0 * (0.25 if keen else 0.15)
+        ago = days * generator.uniform(0.6, 1.0)
+        while ago > _STEP_SECONDS / DAY_SECONDS:
+            time = ago
+            for action, chance in VISIT_CHANCES.items():
+                if generator.random() < chance:
+                    time -= generator.exponential(_STEP_SECONDS) / DAY_SECONDS
+                    rows.append((customer, action, time))
+                    if action == EFFECTIVE and generator.random() < lift:
+                        rows.append((customer, GOAL, time - generator.exponential(_STEP_SECONDS) / DAY_SECONDS))
+            if generator.random() < (0.06 if keen else 0.02):
+                rows.append((customer, GOAL, time - _STEP_SECONDS / DAY_SECONDS))
+            ago -= generator.exponential(1.0 / rate)
+    return GoalPopulation(_events(rows, now), {EFFECTIVE: lift, CONFOUNDED: 0.0})
+
+
+def _events(rows: list[tuple[int, Action, float]], now: float) -> list[Event]:
+    """Events of rows of customer, action and days before ``now``, sorted by time; none after it."""
+    events = [
+        Event(f"user-{user:04d}", to_microseconds(now - ago * DAY_SECONDS), *action)
+        for user, action, ago in rows
+        if ago > 0.0
+    ]
+    return sorted(events, key=lambda event: (event.timestamp_us, event.user_id, event.event_type))

@@ -34,43 +34,44 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of one kind: ``features`` (rows, features), ``outcome`` (rows,), and the number of the user of each row."""
+    """Rows of one kind: ``features`` (rows, features), ``outcomes`` (rows, outcomes), and the number of each row's
+    ``user``."""
 
     features: Matrix
-    outcome: NDArray[np.float64]
+    outcomes: Matrix
     user: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class TreatedEffect:
-    """The ``effect``, its ``influence`` (users,), what each user adds to the error of the effect: the sum of their
-    squares is its variance. ``used`` (treated rows,) marks the treated rows that have similar controls."""
+    """The ``effect`` on each outcome, (outcomes,), and its ``influence`` (users, outcomes): what each user adds to the
+    error of the effect, the variance of which is the sum of their squares. ``used`` (treated rows,) marks the treated
+    rows that have similar controls."""
 
-    effect: float
-    influence: NDArray[np.float64]
+    effect: NDArray[np.float64]
+    influence: Matrix
     used: NDArray[np.bool_]
 
 
 def compare(treated: Sample, control: Sample, fold: NDArray[np.int64]) -> TreatedEffect:
     """The effect on the treated; ``fold`` (users,) gives the fold of each user, below ``FOLDS``."""
     features = _standardised(np.concatenate([treated.features, control.features]))
-    outcome = np.concatenate([treated.outcome, control.outcome])
+    outcomes = np.concatenate([treated.outcomes, control.outcomes])
     user = np.concatenate([treated.user, control.user])
-    is_treated = np.arange(len(outcome)) < len(treated.outcome)
+    is_treated = np.arange(len(user)) < len(treated.user)
     row_fold = fold[user]
-    expected = _expected(features, outcome, ~is_treated, row_fold)
+    residual = outcomes - _expected(features, outcomes, ~is_treated, row_fold)
     logit = _logit(features, is_treated, row_fold)
     used = expit(logit) <= HIGHEST_PROPENSITY
-    residual = outcome - expected
     mine, theirs = used & is_treated, used & ~is_treated
-    influence = np.zeros(len(fold))
+    influence = np.zeros((len(fold), outcomes.shape[1]))
     if not mine.any() or not theirs.any():
-        return TreatedEffect(0.0, influence, mine[is_treated])
+        return TreatedEffect(np.zeros(outcomes.shape[1]), influence, mine[is_treated])
     weight = np.exp(logit[theirs])
     weight /= weight.sum()
-    above, below = float(residual[mine].mean()), float(weight @ residual[theirs])
+    above, below = residual[mine].mean(axis=0), weight @ residual[theirs]
     np.add.at(influence, user[mine], (residual[mine] - above) / np.count_nonzero(mine))
-    np.add.at(influence, user[theirs], -weight * (residual[theirs] - below))
+    np.add.at(influence, user[theirs], -weight[:, None] * (residual[theirs] - below))
     return TreatedEffect(above - below, influence, mine[is_treated])
 
 
@@ -81,16 +82,14 @@ def _standardised(features: Matrix) -> Matrix:
     return np.column_stack([np.ones(len(features)), scaled])
 
 
-def _expected(
-    features: Matrix, outcome: NDArray[np.float64], is_control: NDArray[np.bool_], row_fold: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The expected outcome of each row without the action, by ridge regression on the controls of the other folds."""
+def _expected(features: Matrix, outcomes: Matrix, is_control: NDArray[np.bool_], row_fold: NDArray[np.int64]) -> Matrix:
+    """The expected outcomes of each row without the action, by ridge regression on the controls of the other folds."""
     parts = [is_control & (row_fold == number) for number in range(FOLDS)]
     grams = [features[part].T @ features[part] for part in parts]
-    products = [features[part].T @ outcome[part] for part in parts]
+    products = [features[part].T @ outcomes[part] for part in parts]
     gram, product = np.sum(grams, axis=0), np.sum(products, axis=0)
     gram[np.diag_indices_from(gram)] += _penalties(len(gram), _OUTCOME_PENALTY)
-    expected = np.zeros(len(outcome))
+    expected = np.zeros_like(outcomes)
     for number in range(FOLDS):
         inside = row_fold == number
         expected[inside] = features[inside] @ np.linalg.solve(gram - grams[number], product - products[number])

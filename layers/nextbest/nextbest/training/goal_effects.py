@@ -1,9 +1,9 @@
 """What each action is worth for the goal: the doubly robust estimates of a rebase (docs/scoring.md, "The goal").
 
 The outcome of a moment is the value of what the user reached of the goal within the horizon after it: each event type
-of the goal counts once. It has two parts, each compared with its own controls, since within a visit everything follows
-on everything: what is reached within a day is compared with moments at which similar users did something else, and what
-is reached later with any time in the lives of similar users.
+of the goal counts once. It is compared with that of any time in the lives of similar users. What is reached within a
+day is compared with moments at which similar users did something else, too, since within a visit everything follows on
+everything; of the two effects the smaller counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.special import stdtrit
 from nextbest.domain.programs import GoalEventType
 from nextbest.scoring.goal_effects import Basis, GoalEffects
 from nextbest.scoring.kernels import DAY_SECONDS
-from nextbest.training.doubly_robust import FOLDS, Sample, compare
+from nextbest.training.doubly_robust import FOLDS, Sample, TreatedEffect, compare
 from nextbest.training.goal_features import FeatureReader, UsersAtMoments
 from nextbest.training.goal_moments import DecisionMoments, DecisionTable
 from nextbest.training.table import EventTable
@@ -27,11 +27,13 @@ LEAST_USERS = 30
 """Who took the action and have similar users, and who did not take it: fewer are too few for an interval."""
 LEAST_GOALS = 5
 """Users who reached the goal, of those who took the action and of the others."""
+_NEAR, _LATER = 0, 1
+"""Outcomes: what is reached within a day, and what is reached after it."""
 _CONFIDENCE = 0.975
 _ACTIONS_PER_BUDGET_SECOND, _LEAST_ACTIONS = 0.5, 30
 """How many actions are estimated: a tenth to a fifth of the budget (measured: docs/scoring.md)."""
-_MOST_TAKEN, _MOST_CONTROLS = 1_000, 8_000
-_CONTROLS_PER_TAKEN, _LEAST_CONTROLS = 6, 2_000
+_MOST_TAKEN, _MOST_CONTROLS = 1_000, 6_000
+_CONTROLS_PER_TAKEN, _LEAST_CONTROLS = 5, 2_000
 
 
 def estimate_goal_effects(
@@ -86,6 +88,16 @@ class _Estimate:
     margin: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _GoalEvents:
+    """The events of one type of the goal: its value, where they are, and how often one follows on any time, later than
+    a day and within the horizon."""
+
+    value: float
+    positions: NDArray[np.int64]
+    later_rate: float
+
+
 class _Estimator:
     """What the estimates of all actions share: the moments of those who did not take them, and their features."""
 
@@ -105,9 +117,13 @@ class _Estimator:
         others: list[int] = []
         for place, (event_type, _) in enumerate(table.actions):
             places.get(event_type, others).append(place)
-        self._goals = [(entry.value, self._decisions.positions_of(places[entry.event_type])) for entry in goal]
         self._fold = random.permutation(table.user_count) % FOLDS
         any_time = self._decisions.at_any_time(_MOST_CONTROLS, random)
+        self._goals = []
+        for event_type, value in goal:
+            positions = self._decisions.positions_of(places[event_type])
+            later = self._reached(positions, any_time)[1]
+            self._goals.append(_GoalEvents(value, positions, float(later.mean()) if len(later) else 0.0))
         present = self._decisions.at_events(self._decisions.positions_of(others), _MOST_CONTROLS, random)
         self._reader = FeatureReader(table, any_time, now=now, half_lives_days=(half_life_days, horizon_days))
         self._any_time, self._present = self._reader.read(any_time), self._reader.read(present)
@@ -119,32 +135,39 @@ class _Estimator:
         users = len(np.unique(taken.before.users))
         if users < LEAST_USERS:
             return _Estimate(Basis.TOO_FEW_USERS, users)
-        features = self._reader.features(self._reader.read(taken), action)
-        outcomes = self._outcomes(taken)
-        reached = len(np.unique(taken.before.users[outcomes[0] + outcomes[1] > 0.0]))
-        controls = [self._controls(positions, pool, len(taken)) for pool in (self._present, self._any_time)]
-        samples = [
-            Sample(self._reader.features(control, action), outcome, control.moments.before.users)
-            for number, control in enumerate(controls)
-            for outcome in [self._outcomes(control.moments)[number]]
-        ]
-        if min(len(np.unique(sample.user)) for sample in samples) < LEAST_USERS:
+        treated = self._reader.read(taken)
+        present = self._controls(positions, self._present, len(taken))
+        any_time = self._controls(positions, self._any_time, len(taken))
+        reached, *reached_by_others = (self._users_who_reach(each) for each in (treated, present, any_time))
+        if min(len(np.unique(each.moments.before.users)) for each in (present, any_time)) < LEAST_USERS:
             return _Estimate(Basis.TOO_FEW_USERS, users)
-        reached_by_others = max(len(np.unique(sample.user[sample.outcome > 0.0])) for sample in samples)
-        if min(reached, reached_by_others) < LEAST_GOALS:
+        if min(reached, max(reached_by_others)) < LEAST_GOALS:
             return _Estimate(Basis.TOO_FEW_GOALS, users)
-        near, later = (
-            compare(Sample(features, outcome, taken.before.users), sample, self._fold)
-            for outcome, sample in zip(outcomes, samples, strict=True)
+        visits = compare(
+            self._sample(treated, action, present=True), self._sample(present, action, present=True), self._fold
         )
-        users = len(np.unique(taken.before.users[near.used & later.used]))
+        lives = compare(
+            self._sample(treated, action, present=False), self._sample(any_time, action, present=False), self._fold
+        )
+        users = len(np.unique(taken.before.users[visits.used & lives.used]))
         if users < LEAST_USERS:
             return _Estimate(Basis.NO_SIMILAR_USERS, users)
-        effect = near.effect + later.effect
-        variance = float(np.square(near.influence + later.influence).sum()) * users / (users - 1)
+        near = _nearer_to_nothing(visits, lives)
+        effect = float(near.effect[_NEAR] + lives.effect[_LATER])
+        influence = near.influence[:, _NEAR] + lives.influence[:, _LATER]
+        variance = float(np.square(influence).sum()) * users / (users - 1)
         margin = float(np.sqrt(variance) * stdtrit(users - 1, _CONFIDENCE))
         basis = Basis.ASSOCIATION if abs(effect) > margin else Basis.NOT_SHOWN
         return _Estimate(basis, users, effect, float(np.sqrt(variance)), margin)
+
+    def _users_who_reach(self, users: UsersAtMoments) -> int:
+        """How many users reach any of the goal within the horizon."""
+        reach = [near | later for near, later in (self._reached(each.positions, users.moments) for each in self._goals)]
+        return len(np.unique(users.moments.before.users[np.logical_or.reduce(reach)]))
+
+    def _sample(self, users: UsersAtMoments, action: int, *, present: bool) -> Sample:
+        features = self._reader.features(users, action, present=present)
+        return Sample(features, self._outcomes(users.moments), users.moments.before.users)
 
     def _controls(self, positions: NDArray[np.int64], pool: UsersAtMoments, taken: int) -> UsersAtMoments:
         """Those of a pool who did not take the action at ``positions`` then, nor within a day: as many as are useful
@@ -157,12 +180,35 @@ class _Estimator:
             rows = np.sort(self._random.choice(rows, most, replace=False))
         return pool[rows]
 
-    def _outcomes(self, moments: DecisionMoments) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The value of what was reached within a day, and of what was reached after it, within the horizon."""
-        near, later = np.zeros((2, len(moments)))
-        for value, positions in self._goals:
-            seconds = self._decisions.seconds_until(positions, moments)
-            within = seconds <= self._horizon_seconds
-            near += value * (within & (seconds <= DAY_SECONDS))
-            later += value * (within & (seconds > DAY_SECONDS))
-        return near, later
+    def _outcomes(self, moments: DecisionMoments) -> NDArray[np.float64]:
+        """What is reached within a day, and after it within the horizon, by value: (rows, 2).
+
+        Whoever reaches something within a day might have reached it later as often as anybody: so much of its value
+        belongs to later. Otherwise what makes users reach it sooner, such as a visit, would seem to keep them from it.
+        """
+        outcomes = np.zeros((len(moments), 2))
+        for goal in self._goals:
+            near, later = self._reached(goal.positions, moments)
+            outcomes[:, _NEAR] += goal.value * (1.0 - goal.later_rate) * near
+            outcomes[:, _LATER] += goal.value * np.where(near, goal.later_rate, later)
+        return outcomes
+
+    def _reached(
+        self, positions: NDArray[np.int64], moments: DecisionMoments
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether the user's next event at one of ``positions`` is within a day, or later within the horizon."""
+        seconds = self._decisions.seconds_until(positions, moments)
+        within = seconds <= self._horizon_seconds
+        return within & (seconds <= DAY_SECONDS), within & (seconds > DAY_SECONDS)
+
+
+def _nearer_to_nothing(visits: TreatedEffect, lives: TreatedEffect) -> TreatedEffect:
+    """What is taken for the effect within a day: the smaller of two, nothing where they contradict each other.
+
+    Against any time, whatever is done within visits seems to lead to what follows in them. Against moments of something
+    else, whatever is not the cause seems to keep from the goal, as the cause is among the others.
+    """
+    one, other = float(visits.effect[_NEAR]), float(lives.effect[_NEAR])
+    if one * other <= 0.0:
+        return TreatedEffect(np.zeros_like(lives.effect), np.zeros_like(lives.influence), lives.used)
+    return visits if abs(one) <= abs(other) else lives
