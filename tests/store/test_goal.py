@@ -88,16 +88,19 @@ def test_a_goal_is_learned_and_ranked_by(store: DynamoStore) -> None:
     named = by_action(ranked)
     goal, effective, confounded = (named[action] for action in (GOAL, EFFECTIVE, CONFOUNDED))
     assert goal["goal_effect"] | {"note": ""} == {
-        **{"effect": VALUE, "low": VALUE, "high": VALUE, "standard_error": 0.0, "users": 0},
+        **{"effect": VALUE, "counted": VALUE, "low": VALUE, "high": VALUE, "standard_error": 0.0, "users": 0},
         **{"basis": "goal", "note": ""},
     }
     assert effective["goal_effect"]["basis"] == "association"
     assert "until an experiment has shown it" in effective["goal_effect"]["note"]
     assert 0.0 < effective["goal_effect"]["low"] < effective["goal_effect"]["effect"] < 0.5 * VALUE
     assert effective["goal_effect"]["users"] >= 30
-    assert effective["goal_impact"] == pytest.approx(effective["growth_weight"] * effective["goal_effect"]["effect"])
+    for action in ranked:
+        assert action["goal_impact"] == pytest.approx(action["growth_weight"] * action["goal_effect"]["counted"])
     assert effective["goal_impact_low"] == pytest.approx(effective["growth_weight"] * effective["goal_effect"]["low"])
-    assert (confounded["goal_effect"]["basis"], confounded["goal_impact"]) == ("not_shown", 0.0)
+    assert confounded["goal_effect"]["basis"] == "uncertain"
+    assert abs(confounded["goal_effect"]["counted"]) < abs(confounded["goal_effect"]["effect"])
+    assert ranked.index(effective) < ranked.index(confounded)
     assert confounded["goal_effect"]["low"] < 0.0 < confounded["goal_effect"]["high"]
     # And whoever does not ask for the goal gets the same growth weights, and no word of it
     for action in service.actions():

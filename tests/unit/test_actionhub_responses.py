@@ -158,8 +158,8 @@ def test_fields_and_types_of_recommendations_are_the_documents(
 
 def test_members_about_the_goal_are_the_documents() -> None:
     body = user_actions([ORDER, REVIEW], name_of, explained())
-    estimated = GoalImpact(3.0, 1.5, 4.5, 4.0, 2.0, 6.0, 1.0, 90, Basis.ASSOCIATION, 14.0, 20.0)
-    nothing = GoalImpact(0.0, None, None, None, None, None, None, 3, Basis.TOO_FEW_USERS, 14.0, 20.0)
+    estimated = GoalImpact(3.0, 1.5, 4.5, 4.0, 3.75, 2.0, 6.0, 1.0, 90, Basis.ASSOCIATION, 14.0, 20.0)
+    nothing = GoalImpact(0.0, None, None, None, 0.0, None, None, None, 3, Basis.TOO_FEW_USERS, 14.0, 20.0)
 
     add_goal(body["actions"], [estimated, nothing])
 
@@ -169,6 +169,7 @@ def test_members_about_the_goal_are_the_documents() -> None:
     assert (order["goal_impact"], order["goal_impact_low"], order["goal_impact_high"]) == (3.0, 1.5, 4.5)
     assert order["goal_effect"] == {
         "effect": 4.0,
+        "counted": 3.75,
         "low": 2.0,
         "high": 6.0,
         "standard_error": 1.0,

@@ -28,7 +28,7 @@ GOAL = (GoalEventType("buy", 20.0),)
 GROWTH = {BUY: 0.1, CALL: 0.5, TRY: 0.4, VIEW: 0.9}
 EFFECTS = {
     BUY: (20.0, Basis.GOAL),
-    CALL: (3.0, Basis.NOT_SHOWN),
+    CALL: (3.0, Basis.UNCERTAIN),
     TRY: (6.0, Basis.ASSOCIATION),
     VIEW: (-1.0, Basis.ASSOCIATION),
 }
@@ -61,13 +61,18 @@ def ranked(model: Model, history: History = NOBODY, limit: int = 10, **options: 
 
 
 def test_the_order_is_that_of_growth_weight_times_effect(model: Model) -> None:
-    # 0.4 · 6, then 0.1 · 20; the call has no effect that is shown, and viewing keeps from the goal
+    # 0.4 · 6 · 35/36, then 0.1 · 20, then 0.5 · 3 · 5/9; viewing keeps from the goal
     assert ranked(model) == [TRY, BUY, CALL, VIEW]
     assert ranked(model, limit=1) == [TRY]
     assert [
         Action(each.event_type, each.asset_id)
         for each in recommend(model, NOBODY, now=NOW, limit=10, allow_repeats=True)
     ] == [VIEW, CALL, TRY, BUY]
+
+
+def test_an_effect_within_its_standard_error_counts_for_nothing() -> None:
+    barely = effects(standard_error=np.array([0.0, 3.0, 7.0, 0.5]))
+    assert barely.counted.tolist() == pytest.approx([20.0, 0.0, 0.0, -0.75])
 
 
 def test_growth_weights_are_those_of_any_other_ranking(model: Model) -> None:
@@ -94,12 +99,13 @@ def test_an_impact_is_growth_weight_times_effect_with_its_interval(model: Model)
     assert model.goal_effects is not None
     listed = recommend_for_goal(model, model.goal_effects, NOBODY, now=NOW, limit=10, allow_repeats=True)
     trial, purchase, call, _ = impacts_of(model, model.goal_effects, listed)
-    assert (trial.impact, trial.impact_low, trial.impact_high) == pytest.approx((2.4, 1.6, 3.2))
+    assert (trial.impact, trial.impact_low, trial.impact_high) == pytest.approx((0.4 * 6.0 * 35.0 / 36.0, 1.6, 3.2))
     assert (trial.effect, trial.low, trial.high, trial.standard_error, trial.users) == (6.0, 4.0, 8.0, 1.0, 90)
     # The goal itself is worth its value
     assert (purchase.impact, purchase.impact_low, purchase.effect) == pytest.approx((2.0, 2.0, 20.0))
-    # An effect that is not shown is not counted, and still there to be read
-    assert (call.impact, call.effect, call.basis) == (0.0, 3.0, Basis.NOT_SHOWN)
+    # What may be chance counts in part
+    assert (call.effect, call.basis) == (3.0, Basis.UNCERTAIN)
+    assert (call.counted, call.impact) == pytest.approx((3.0 * 5.0 / 9.0, 0.5 * 3.0 * 5.0 / 9.0))
     assert call.impact_low == pytest.approx(-0.5)
 
 

@@ -19,6 +19,7 @@ def add_goal(actions: Sequence[dict[str, Any]], impacts: Sequence[GoalImpact]) -
             "goal_impact_high": impact.impact_high,
             "goal_effect": {
                 "effect": impact.effect,
+                "counted": impact.counted,
                 "low": impact.low,
                 "high": impact.high,
                 "standard_error": impact.standard_error,

@@ -106,6 +106,13 @@ class GoalEffectEntry(ContractModel):
             "than similar users who did not: a doubly robust estimate of the last rebase."
         ),
     ]
+    counted: Annotated[
+        float,
+        Field(
+            description="The effect as it counts: effect * (1 - (standard_error / effect) ** 2), and 0 within one "
+            "standard error of 0, or where there is no estimate."
+        ),
+    ]
     low: Annotated[float | None, Field(description="The 95 % interval begins here.")]
     high: Annotated[float | None, Field(description="The 95 % interval ends here.")]
     standard_error: float | None
@@ -114,13 +121,16 @@ class GoalEffectEntry(ContractModel):
         Literal[
             "goal",
             "association",
-            "not_shown",
+            "uncertain",
             "too_few_users",
             "too_few_goals",
             "no_similar_users",
             "not_estimated",
         ],
-        Field(description="goal: the action reaches the goal itself. All but goal and association count as 0."),
+        Field(
+            description="goal: the action reaches the goal itself. association: the interval leaves out 0; uncertain: "
+            "it does not. Otherwise why there is no estimate."
+        ),
     ]
     note: Annotated[str, Field(description="The basis in words.")]
 
@@ -142,8 +152,8 @@ class UserNextAction(ContractModel):
     goal_impact: Annotated[
         float | None,
         Field(
-            description="growth_weight times the effect on the goal, 0 where no effect is shown. Only with "
-            "objective=goal, an extension, like the other members of this name."
+            description="growth_weight times goal_effect.counted. Only with objective=goal, an extension, like the "
+            "other members of this name."
         ),
     ] = None
     goal_impact_low: Annotated[float | None, Field(description="growth_weight times the low end of the effect.")] = None

@@ -20,7 +20,7 @@ _REASONS_IN_A_SENTENCE = 2
 GOAL_NOTES = {
     "GOAL": "This action reaches the goal itself: its effect is the value of the goal.",
     "ASSOCIATION": "An association with the goal, not a cause, until an experiment has shown it.",
-    "NOT_SHOWN": "The interval includes 0: no effect on the goal is shown, so none is counted.",
+    "UNCERTAIN": "The interval includes 0, so this may be chance. It counts in part, or not at all if it is small.",
     "TOO_FEW_USERS": "Too few users took this action and were seen for the horizon afterwards: no effect is counted.",
     "TOO_FEW_GOALS": "Too few users reached the goal, with this action or without it: no effect is counted.",
     "NO_SIMILAR_USERS": "Nearly all similar users took this action, so there is nobody to compare with: no effect is "

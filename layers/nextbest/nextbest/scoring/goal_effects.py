@@ -8,7 +8,7 @@ a program has a goal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -27,8 +27,8 @@ class Basis(IntEnum):
     """The action reaches the goal itself: its effect is the value of its event type."""
     ASSOCIATION = 1
     """Estimated, and the interval leaves out 0."""
-    NOT_SHOWN = 2
-    """Estimated, but the interval includes 0: no effect is counted."""
+    UNCERTAIN = 2
+    """Estimated, but the interval includes 0: the effect counts in part."""
     TOO_FEW_USERS = 3
     TOO_FEW_GOALS = 4
     NO_SIMILAR_USERS = 5
@@ -36,7 +36,7 @@ class Basis(IntEnum):
     """The action is new since the rebase, or among the rarest of very many."""
 
 
-ESTIMATED = (Basis.GOAL, Basis.ASSOCIATION, Basis.NOT_SHOWN)
+ESTIMATED = (Basis.GOAL, Basis.ASSOCIATION, Basis.UNCERTAIN)
 _NUMBERS = ("effect", "standard_error", "low", "high")
 
 
@@ -47,6 +47,10 @@ class GoalEffects:
     ``effect``, its ``standard_error`` and its 95 % interval from ``low`` to ``high`` are in the unit of the goal's
     values, and 0 where there is no estimate. ``users`` counts those who took the action and have similar users.
     ``basis`` has the numbers of ``Basis``. All of shape (actions,).
+
+    ``counted`` are the effects as they count in a ranking: effect · (1 - (standard_error / effect)²), and nothing
+    within one standard error of 0. So chance, which is largest where users are few, does not lead the ranking (the
+    positive-part rule of James and Stein, action by action).
     """
 
     goal: tuple[GoalEventType, ...]
@@ -56,6 +60,11 @@ class GoalEffects:
     high: NDArray[np.float64]
     users: NDArray[np.uint32]
     basis: NDArray[np.uint8]
+    counted: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        chance = np.divide(self.standard_error, self.effect, out=np.ones(len(self.effect)), where=self.effect != 0.0)
+        object.__setattr__(self, "counted", self.effect * np.maximum(0.0, 1.0 - np.square(chance)))
 
     @classmethod
     def without_estimates(cls, goal: tuple[GoalEventType, ...], actions: Sequence[Action]) -> GoalEffects:
@@ -64,11 +73,6 @@ class GoalEffects:
         values = values_of(goal, actions)
         basis = np.where(values > 0.0, Basis.GOAL, Basis.NOT_ESTIMATED).astype(np.uint8)
         return cls(goal, values, np.zeros(size), values.copy(), values.copy(), np.zeros(size, np.uint32), basis)
-
-    @property
-    def counted(self) -> NDArray[np.float64]:
-        """The effects that count, 0 where none is shown; shape (actions,)."""
-        return np.where(np.isin(self.basis, (Basis.GOAL, Basis.ASSOCIATION)), self.effect, 0.0)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """What an artifact holds beside the goal."""

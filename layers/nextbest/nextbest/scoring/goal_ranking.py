@@ -1,6 +1,6 @@
 """Ranking by the goal: probability of the action times its effect on the goal.
 
-    impact_i(user) = growth_i(user) · effect_i
+    impact_i(user) = growth_i(user) · effect_i, as it counts (``GoalEffects.counted``)
 
 Growth weights are those of every other ranking. Imported only by requests that rank by the goal.
 """
@@ -28,8 +28,8 @@ from nextbest.scoring.score import UserScores
 class GoalImpact:
     """What one recommended action is worth for the goal, to one user, in the unit of the goal's values.
 
-    ``impact`` is the growth weight times the ``effect`` where it counts, else 0; ``impact_low`` and ``impact_high`` are
-    the growth weight times the ends of the effect's 95 % interval. What is not estimated is None, and ``basis`` says
+    ``impact`` is the growth weight times the effect as it is ``counted``; ``impact_low`` and ``impact_high`` are the
+    growth weight times the ends of the effect's 95 % interval. What is not estimated is None, and ``basis`` says
     why. ``users`` took the action and have similar users. ``horizon_days`` is the model's, and ``only_value`` the value
     of the goal's one event type, by which an effect is a difference in probability; None where it has several.
     """
@@ -38,6 +38,7 @@ class GoalImpact:
     impact_low: float | None
     impact_high: float | None
     effect: float | None
+    counted: float
     low: float | None
     high: float | None
     standard_error: float | None
@@ -104,13 +105,14 @@ def _impact_of(model: Model, effects: GoalEffects, entry: Recommendation) -> Goa
     growth = entry.growth_weight
     only_value = effects.goal[0].value if len(effects.goal) == 1 else None
     if basis not in ESTIMATED:
-        return GoalImpact(0.0, None, None, None, None, None, None, users, basis, model.horizon_days, only_value)
-    low, high = float(effects.low[place]), float(effects.high[place])
+        return GoalImpact(0.0, None, None, None, 0.0, None, None, None, users, basis, model.horizon_days, only_value)
+    counted, low, high = (float(each[place]) for each in (effects.counted, effects.low, effects.high))
     return GoalImpact(
-        growth * float(effects.counted[place]),
+        growth * counted,
         growth * low,
         growth * high,
         float(effects.effect[place]),
+        counted,
         low,
         high,
         float(effects.standard_error[place]),

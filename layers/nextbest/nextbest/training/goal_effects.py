@@ -8,7 +8,7 @@ everything; of the two effects the smaller counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def estimate_goal_effects(
         effects.standard_error[action] = estimate.standard_error
         effects.low[action] = estimate.effect - estimate.margin
         effects.high[action] = estimate.effect + estimate.margin
-    return effects
+    return replace(effects)  # with what of them counts
 
 
 def describe_goal(effects: GoalEffects) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class _Estimator:
         influence = near.influence[:, _NEAR] + lives.influence[:, _LATER]
         variance = float(np.square(influence).sum()) * users / (users - 1)
         margin = float(np.sqrt(variance) * stdtrit(users - 1, _CONFIDENCE))
-        basis = Basis.ASSOCIATION if abs(effect) > margin else Basis.NOT_SHOWN
+        basis = Basis.ASSOCIATION if abs(effect) > margin else Basis.UNCERTAIN
         return _Estimate(basis, users, effect, float(np.sqrt(variance)), margin)
 
     def _users_who_reach(self, users: UsersAtMoments) -> int:
