@@ -64,7 +64,8 @@ class GoalEffects:
 
     def __post_init__(self) -> None:
         chance = np.divide(self.standard_error, self.effect, out=np.ones(len(self.effect)), where=self.effect != 0.0)
-        object.__setattr__(self, "counted", self.effect * np.maximum(0.0, 1.0 - np.square(chance)))
+        counted = self.effect * np.maximum(0.0, 1.0 - np.square(chance)) + 0.0  # no negative zeros
+        object.__setattr__(self, "counted", counted)
 
     @classmethod
     def without_estimates(cls, goal: tuple[GoalEventType, ...], actions: Sequence[Action]) -> GoalEffects:

@@ -31,7 +31,7 @@ _NEAR, _LATER = 0, 1
 """Outcomes: what is reached within a day, and what is reached after it."""
 _CONFIDENCE = 0.975
 _ACTIONS_PER_BUDGET_SECOND, _LEAST_ACTIONS = 0.5, 30
-"""How many actions are estimated: a tenth to a fifth of the budget (measured: docs/scoring.md)."""
+"""How many actions are estimated: about an eighth of the budget, a quarter of a second each (docs/scoring.md)."""
 _MOST_TAKEN, _MOST_CONTROLS = 1_000, 6_000
 _CONTROLS_PER_TAKEN, _LEAST_CONTROLS = 5, 2_000
 
