@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import program
+from nextbest.console.pages import privacy, program, users
 from nextbest.console.visits import Route
 
-ROUTES: tuple[Route, ...] = (*program.ROUTES,)
+ROUTES: tuple[Route, ...] = (*program.ROUTES, *users.ROUTES, *privacy.ROUTES)
 """Every route below a program's own path."""
