@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
+from nextbest.domain.resource_statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.errors import InvalidInput, Unavailable
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
-from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.store.base import ModelPointer, ProgramState
 from tests.factories import MemoryArtifacts, user_events
 from tests.faults.deployment import Deployment, Tenant

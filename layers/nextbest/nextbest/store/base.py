@@ -19,6 +19,8 @@ DEPLOYMENT = Incarnation("")
 
 FILTER = "filter"
 """The kind of resources that are a program's named filters; both dialects read them."""
+SOLUTION, VERSION, CAMPAIGN = "solution", "solution-version", "campaign"
+"""The kinds of resources that say how a program is trained, each training there was, and what serves it."""
 
 
 class ResourceKey(NamedTuple):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.domain.programs import Program
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.filters import Dataset, Schema, bind, check_dataset_group, parse
 from nextbest.filters.stored import bind_stored, schema_to_json
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
-from nextbest.personalize.protocol.statuses import ACTIVE
 
 _DATASETS = {
     ACTIONS: Dataset.ACTIONS,

@@ -15,10 +15,7 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import NextbestError, NotFound
-from nextbest.personalize.jobs.training_plan import AUTOMATIC, new_version, outdated_versions
-from nextbest.personalize.protocol.arns import VERSION
-from nextbest.personalize.protocol.statuses import (
+from nextbest.domain.resource_statuses import (
     ACTIVE,
     CREATE_FAILED,
     CREATE_IN_PROGRESS,
@@ -26,6 +23,9 @@ from nextbest.personalize.protocol.statuses import (
     STOPPING,
     UNFINISHED,
 )
+from nextbest.errors import NextbestError, NotFound
+from nextbest.logic.training_plan import AUTOMATIC, new_version, outdated_versions
+from nextbest.personalize.protocol.arns import VERSION
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
 
