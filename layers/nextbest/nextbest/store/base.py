@@ -360,6 +360,23 @@ class MessageQueue(Protocol):
     def send(self, messages: Sequence[str]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Answers of a program in the last hour: how many, and the latencies (ms) that half and 99 % of them stay under."""
+
+    requests: int
+    median_ms: float | None
+    p99_ms: float | None
+
+
+class TrafficReader(Protocol):
+    """Says how much traffic a program has."""
+
+    def last_hour(self, program_id: str, *, now: float) -> Traffic | None:
+        """The traffic of the hour before ``now`` (seconds since 1970); None where it is not known."""
+        ...
+
+
 MasterSecret = Callable[[], str]
 """Gives the secret that access keys are derived from. Raises what a call to AWS raises, where it cannot be read."""
 

@@ -97,7 +97,7 @@ def _train(
     failure = "The training was interrupted"
     try:
         pointer = rebase()
-        metrics = metrics_of(Model.from_bytes(artifacts.get(pointer.key)).report)
+        report = Model.from_bytes(artifacts.get(pointer.key)).report
         failure = ""
     except NextbestError as error:
         failure = error.message
@@ -106,7 +106,17 @@ def _train(
         if failure:
             _record(store, incarnation, name, clock(), status=CREATE_FAILED, failure=failure)
     hours = (clock() - began) / _HOUR_SECONDS
-    _record(store, incarnation, name, clock(), status=ACTIVE, hours=hours, metrics=metrics, model=pointer.version)
+    _record(
+        store,
+        incarnation,
+        name,
+        clock(),
+        status=ACTIVE,
+        hours=hours,
+        metrics=metrics_of(report),
+        model=pointer.version,
+        learned_from={count: report[count] for count in ("events", "users", "actions")},
+    )
     return pointer
 
 
