@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nextbest.console.assets import address, takes_gzip
 from nextbest.domain.events import DAY_SECONDS
+from nextbest.logic.model_report import better
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -109,6 +110,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(percent=percent, points=points, number=number, when=when, ago=ago, duration=duration)
+    environment.filters.update(
+        percent=percent, points=points, number=number, when=when, ago=ago, duration=duration, better=better
+    )
     environment.globals.update(asset=address)
     return environment

@@ -78,6 +78,7 @@ class ModeQuality:
     parts: Sequence[PartWorth]
     calibration: Sequence[CalibrationPoint]
     calibration_error: float | None
+    measures: Mapping[str, float]
 
     @property
     def summary(self) -> str:
@@ -134,6 +135,7 @@ def quality_of(report: Mapping[str, Any], mode: str) -> ModeQuality:
             CalibrationPoint(row["predicted"], row["observed"], row["pairs"]) for row in calibration.get("table", ())
         ],
         calibration_error=calibration.get("expected_calibration_error"),
+        measures=entry.get("held_out", {}),
     )
 
 
@@ -148,6 +150,26 @@ def daily_events(report: Mapping[str, Any]) -> DailyEvents | None:
     first_day = counted["first_day"]
     rows = [(first_day + day * int(DAY_SECONDS), *values) for day, values in enumerate(zip(*series, strict=True))]
     return DailyEvents(columns, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the model before was expected to see taken of its recommendations, and what was; ``is_large`` beyond what
+    chance explains."""
+
+    mode: str
+    recommendations: float
+    expected: float
+    observed: float
+    is_large: bool
+
+
+def drift_of(report: Mapping[str, Any]) -> list[Drift]:
+    """What a report says of the model before; empty where there was none, or no time had passed."""
+    return [
+        Drift(mode, counts["recommendations"], counts["expected"], counts["observed"], has_drifted(counts))
+        for mode, counts in report.get("drift", {}).items()
+    ]
 
 
 def better(gain: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import program
+from nextbest.console.pages import model, program
 from nextbest.console.visits import Route
 
-ROUTES: tuple[Route, ...] = (*program.ROUTES,)
+ROUTES: tuple[Route, ...] = (*program.ROUTES, *model.ROUTES)
 """Every route below a program's own path."""
