@@ -17,11 +17,11 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.programs import present_incarnation, present_program
 from nextbest.logic.rebase import Rebase
+from nextbest.logic.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.jobs.schedule import start_scheduled
 from nextbest.personalize.jobs.training import run_version, train_version
-from nextbest.personalize.jobs.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
 from nextbest.store.base import ModelPointer
 from nextbest.store.environment import open_artifacts, open_store
 

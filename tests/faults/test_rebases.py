@@ -12,10 +12,10 @@ import pytest
 
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
+from nextbest.domain.resource_statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
-from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_IN_PROGRESS
 from tests.factories import MemoryArtifacts, user_events
 from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Call as ProxiedCall

@@ -14,9 +14,9 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic import rebase
+from nextbest.logic.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
-from nextbest.personalize.jobs.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.protocol.arns import CAMPAIGN, VERSION, Arns
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.scoring import Model

@@ -6,6 +6,9 @@ import html
 import json
 import re
 import time
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -65,11 +68,15 @@ def test_the_part_that_changes_in_place_says_how_far_the_slider_goes(learned: Br
     assert f'data-sets="weight-slider" data-name="max" data-value="{largest}"' in shown.body
 
 
+def with_query(query: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "rawQueryString": query}
+
+
 def test_files_have_the_bytes_of_the_api(learned: Browser) -> None:
     path = f"/console/programs/{PROGRAM.program_id}/segments/download"
     for written, content_type in (("plain", "text/plain"), ("csv", "text/csv")):
         query = f"asset_ids=tea&action_types=order&min_weight=0.05&format={written}"
-        answer = run(learned.functions, "manage/get-segment", lambda event, q=query: {**event, "rawQueryString": q})
+        answer = run(learned.functions, "manage/get-segment", partial(with_query, query))
         assert answer["statusCode"] == 200
 
         file = learned.get(path, asset_id="tea", event_type="order", min_weight="0.05", kind="growth", format=written)
@@ -126,7 +133,7 @@ def test_a_choice_that_is_none_is_said_to_be(learned: Browser, query: dict[str, 
     assert problem in shown.text
     assert "<script>alert" not in shown.body
     path = f"/console/programs/{PROGRAM.program_id}/segments/download"
-    refused = learned.get(path, **query)
+    refused = learned.get(f"{path}?{urlencode(query)}")
     assert (refused.status, problem in refused.text) == (400, True)
 
 

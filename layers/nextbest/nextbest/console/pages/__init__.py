@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import filters, privacy, program, segments, users
+from nextbest.console.pages import filters, model, privacy, program, segments, users
 from nextbest.console.visits import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -10,6 +10,7 @@ ROUTES: tuple[Route, ...] = (
     *users.ROUTES,
     *filters.ROUTES,
     *segments.ROUTES,
+    *model.ROUTES,
     *privacy.ROUTES,
 )
 """Every route below a program's own path."""

@@ -12,7 +12,7 @@ from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segment_files import CSV_TYPE, PLAIN_TYPE, segment_text
-from nextbest.logic.segments import SegmentMembers, members_of, start_refresh, summaries_of
+from nextbest.logic.segments import SegmentMembers, SegmentSummary, members_of, start_refresh, summaries_of
 from nextbest.scoring.memberships import GROWTH, SEGMENT_TYPES, Segments
 from nextbest.web.response import Response
 
@@ -103,7 +103,8 @@ def download(visit: Visit) -> Response:
 def show_all(visit: Visit) -> Response:
     """Every segment with members, the largest first."""
     choice, by_label = _choice_of(visit), visit.parameter("basis", "assets") == "labels"
-    summaries, largest, problem = [], 0.0, choice.problem
+    summaries: list[SegmentSummary] = []
+    largest, problem = 0.0, choice.problem
     try:
         segments = _segments(visit, choice)
         catalogue = visit.services.recommender.catalogues.catalogue_of(visit.state)
@@ -112,7 +113,7 @@ def show_all(visit: Visit) -> Response:
     except (ArtifactError, NotFound) as error:
         problem = error.message
     basis = "labels" if by_label else "assets"
-    path = {"segment_type": choice.kind, "segment_basis": basis, "min_weight": choice.min_weight_text, "size": 100}
+    query = {"segment_type": choice.kind, "segment_basis": basis, "min_weight": choice.min_weight_text, "size": "100"}
     return visit.page(
         "segments_all.html",
         title="All segments",
@@ -122,7 +123,7 @@ def show_all(visit: Visit) -> Response:
         page=page_of(summaries, visit),
         largest=largest,
         problem=problem,
-        command=visit.curl("GET", "/segments", **path),
+        command=visit.curl("GET", "/segments", **query),
     )
 
 
@@ -144,7 +145,7 @@ def progress(visit: Visit) -> Response:
 def _choice_of(visit: Visit) -> _Choice:
     kind = visit.parameter("kind", GROWTH)
     text = visit.parameter("min_weight", "0.5").strip()
-    names = (visit.parameter(name).strip() for name in ("event_type", "asset_id", "label"))
+    event_type, asset_id, label = (visit.parameter(name).strip() for name in ("event_type", "asset_id", "label"))
     problem = ""
     try:
         min_weight = float(text)
@@ -154,7 +155,7 @@ def _choice_of(visit: Visit) -> _Choice:
         problem = "The least weight is a number of at least 0."
     if kind not in SEGMENT_TYPES:
         kind, problem = GROWTH, f"A segment is of one of the kinds {', '.join(SEGMENT_TYPES)}."
-    return _Choice(*names, kind, text, min_weight, problem)
+    return _Choice(event_type, asset_id, label, kind, text, min_weight, problem)
 
 
 def _segments(visit: Visit, choice: _Choice) -> Segments:

@@ -8,8 +8,8 @@ from nextbest.aws.clients import SERVICE_FAILURES
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import NextbestError, NotFound, Unavailable
 from nextbest.logic.programs import start_rebase
+from nextbest.logic.training_plan import scheduled_solutions
 from nextbest.observability import logger
-from nextbest.personalize.jobs.training_plan import scheduled_solutions
 from nextbest.store.base import ProgramState, Store
 
 
