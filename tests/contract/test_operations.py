@@ -12,13 +12,14 @@ from nextbest.domain.events import Event, to_microseconds
 from nextbest.domain.programs import Incarnation
 from nextbest.domain.rebase_status import FAILED
 from nextbest.logic.events import EventMessage
+from nextbest.logic.health import Finding
 from nextbest.store.base import ModelPointer, Status
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack
 from tools.cli.__main__ import main
 from tools.cli.dead_letters import DeadLetter, list_dead_letters, redrive, waiting
 from tools.cli.deployment import Deployment, local_deployment
-from tools.cli.doctor import Finding, examine
+from tools.cli.doctor import examine
 
 NOW = time.time()
 SECONDS_TO_WAIT = 30.0

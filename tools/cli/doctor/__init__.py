@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment, Stack
 from tools.cli.doctor.alarms import check_alarms
 from tools.cli.doctor.data import check_bucket, check_table
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.functions import check_functions
 from tools.cli.doctor.imports import check_import_buckets
 from tools.cli.doctor.logs import check_logs

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.policies import allows_service, refuses_plain_http
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nextbest.domain.actions import Action
 from nextbest.domain.events import DAY_US, to_microseconds
 from nextbest.domain.history import History
-from nextbest.logic.sentences import Deed, sentence, sentence_without_model
+from nextbest.logic.sentences import Deed, phrase, sentence, sentence_without_model
 from nextbest.scoring.explain import Difference, Explanation
 
 _WEEK_DAYS = 7.0
@@ -23,7 +23,8 @@ class RecommendationReason:
     """What one action of the history does to a growth weight, in percentage ``points`` against the average user.
 
     ``amount`` is its part of the difference in scores. ``count`` are the events that are known one by one; ``more``
-    says that there are earlier ones. ``days_since_last`` is None where all are earlier.
+    says that there are earlier ones. ``days_since_last`` is None where all are earlier. ``phrase`` says it in words:
+    'ordered “Latte” twice in the last 7 days'.
     """
 
     action: Action
@@ -33,6 +34,7 @@ class RecommendationReason:
     count: int
     more: bool
     days_since_last: float | None
+    phrase: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Reasoner:
                 deed.count,
                 deed.more,
                 deed.days_since_last,
+                phrase(deed),
             )
             for difference, deed in zip(comparison.differences, facts, strict=True)
         )

@@ -19,6 +19,8 @@ DEPLOYMENT = Incarnation("")
 
 FILTER = "filter"
 """The kind of resources that are a program's named filters; both dialects read them."""
+SOLUTION, VERSION, CAMPAIGN = "solution", "solution-version", "campaign"
+"""The kinds of resources that say how a program is trained, each training there was, and what serves it."""
 
 
 class ResourceKey(NamedTuple):
@@ -289,6 +291,8 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool: ...
 
+    def exchange_models(self, incarnation: Incarnation, serving: ModelPointer, previous: ModelPointer) -> bool: ...
+
     def forget_model(self, incarnation: Incarnation) -> None: ...
 
     def segments(self, incarnation: Incarnation) -> SegmentsPointer | None: ...
@@ -356,6 +360,23 @@ class MessageQueue(Protocol):
     """A durable queue of text messages."""
 
     def send(self, messages: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Answers of a program in the last hour: how many, and the latencies (ms) that half and 99 % of them stay under."""
+
+    requests: int
+    median_ms: float | None
+    p99_ms: float | None
+
+
+class TrafficReader(Protocol):
+    """Says how much traffic a program has."""
+
+    def last_hour(self, program_id: str, *, now: float) -> Traffic | None:
+        """The traffic of the hour before ``now`` (seconds since 1970); None where it is not known."""
+        ...
 
 
 MasterSecret = Callable[[], str]

@@ -24,6 +24,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, moment_of
 from nextbest.scoring.model import Mode, Model
+from nextbest.training.activity import events_a_day
 from nextbest.training.averages import with_averages
 from nextbest.training.blend import Blend, Part
 from nextbest.training.build import ModeDraft
@@ -99,6 +100,7 @@ def train(
         "seed": seed,
         "time_budget_seconds": time_budget_seconds,
         "learn_from": learn_from,
+        "events_a_day": events_a_day(table, moment),
         **learned,
         **({"goal": describe_goal(goal_effects)} if goal_effects is not None else {}),
     }
@@ -263,6 +265,7 @@ class _Trainer:
             "judged_users": tuner.validation.user_count,
             "ndcg_at_10": blend.value,
             "held_out": blend.validation.metrics(blend.total),
+            "classic_ndcg_at_10": tuner.classic_ndcg(),
             "parts": [
                 {**part.to_json(), "ndcg_without": without}
                 for part, without in zip(blend.parts, blend.without(), strict=True)

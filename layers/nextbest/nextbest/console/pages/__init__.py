@@ -1,0 +1,16 @@
+"""The pages of a program, one a file, each with its routes."""
+
+from __future__ import annotations
+
+from nextbest.console.pages import filters, model, privacy, program, segments, users
+from nextbest.console.visits import Route
+
+ROUTES: tuple[Route, ...] = (
+    *program.ROUTES,
+    *users.ROUTES,
+    *filters.ROUTES,
+    *segments.ROUTES,
+    *model.ROUTES,
+    *privacy.ROUTES,
+)
+"""Every route below a program's own path."""
