@@ -15,7 +15,15 @@ from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, MasterSecret, ProgramState, Store
+from nextbest.store.base import (
+    ArtifactStore,
+    DeadLetterQueue,
+    EventQueue,
+    MasterSecret,
+    ProgramState,
+    Store,
+    TrafficReader,
+)
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -28,8 +36,10 @@ _MAX_FIELDS = 200
 class ConsoleServices:
     """What the pages act on.
 
-    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once. ``is_local``: on a
-    developer's machine, where tickets sign in.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once. ``traffic`` is None where
+    nothing records it. ``longest_age_days`` is how old a model is at most that the schedule makes, and
+    ``program_requests_per_second`` a program's quota, 0 where it has none. ``is_local``: on a developer's machine,
+    where tickets sign in.
     """
 
     store: Store
@@ -39,6 +49,12 @@ class ConsoleServices:
     start_rebase: Callable[[Incarnation], None]
     start_segments: Callable[[Incarnation], None]
     master_secret: MasterSecret
+    queue: EventQueue
+    dead_letters: DeadLetterQueue
+    failed_invocations: DeadLetterQueue
+    traffic: TrafficReader | None
+    longest_age_days: float
+    program_requests_per_second: float
     random: Random
     is_local: bool
 
@@ -82,7 +98,7 @@ class Visit:
         """All values of a query parameter that are not empty."""
         return [value for parameter, value in self.request.query if parameter == name and value]
 
-    def link(self, page: str = "", **query: object) -> str:
+    def link(self, page: str = "", /, **query: object) -> str:
         """The address of a page of this program; parameters that are empty are left out."""
         return page_link(self.request, self.program_id, page, **query)
 
@@ -115,7 +131,7 @@ class Visit:
             "now": self.now,
         }
 
-    def see_other(self, page: str = "", **query: object) -> Response:
+    def see_other(self, page: str = "", /, **query: object) -> Response:
         """Send the browser to another page of this program, after a form was posted."""
         return redirect(self.request, self.link(page, **query))
 
@@ -142,7 +158,7 @@ def form_of(request: Request) -> dict[str, str]:
         raise InvalidInput("The form cannot be read") from error
 
 
-def page_link(request: Request, program_id: str, page: str = "", **query: object) -> str:
+def page_link(request: Request, program_id: str, page: str = "", /, **query: object) -> str:
     """The address of a page of a program."""
     written = urlencode({name: value for name, value in query.items() if value not in ("", None)}, doseq=True)
     path = f"{home(request)}/programs/{program_id}{'/' if page else ''}{page}"

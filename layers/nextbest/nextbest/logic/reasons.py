@@ -10,10 +10,12 @@ import numpy as np
 from nextbest.domain.actions import Action
 from nextbest.domain.events import DAY_US, to_microseconds
 from nextbest.domain.history import History
-from nextbest.logic.sentences import SIGNIFICANT_POINTS, Deed, phrase, sentence, sentence_without_model
+from nextbest.logic.sentences import Deed, phrase, sentence, sentence_without_model
 from nextbest.scoring.explain import Difference, Explanation
 
 _WEEK_DAYS = 7.0
+_LEAST_PART = 0.1
+"""A reason for less than a tenth of the difference is not worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,8 @@ class Reasoner:
         if not self._trained:
             return sentence_without_model(deeds[0])
         sign = 1.0 if points > 0 else -1.0
-        agreeing = [
-            deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points >= SIGNIFICANT_POINTS
-        ]
+        least = _LEAST_PART * abs(points)
+        agreeing = [deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points > least]
         strongest = max((sign * reason.points for reason in reasons), default=0.0)
         return sentence(
             agreeing,

@@ -151,7 +151,7 @@ def export_body(export: Export, program_id: str, user_id: str, *, next_token: st
     return {
         "program_id": program_id,
         "user_id": user_id,
-        "events": [_exported_event(event) for event in export.events],
+        "events": [exported_event(event) for event in export.events],
         "attributes": dict(export.attributes) if export.attributes is not None else None,
         "memberships": [
             {"segment_type": kind, "event_type": action.event_type, "asset_id": action.asset_id, "weight": weight}
@@ -162,7 +162,8 @@ def export_body(export: Export, program_id: str, user_id: str, *, next_token: st
     }
 
 
-def _exported_event(event: Event) -> dict[str, Any]:
+def exported_event(event: Event) -> dict[str, Any]:
+    """An event as exports have it."""
     value = {} if event.event_value is None else {"event_value": event.event_value}
     return {
         "timestamp": format_time(event.timestamp_us),

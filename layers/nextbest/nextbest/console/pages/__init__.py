@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import privacy, program, users
+from nextbest.console.pages import filters, health, keys, model, privacy, program, segments, users
 from nextbest.console.visits import Route
 
-ROUTES: tuple[Route, ...] = (*program.ROUTES, *users.ROUTES, *privacy.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *program.ROUTES,
+    *users.ROUTES,
+    *filters.ROUTES,
+    *segments.ROUTES,
+    *model.ROUTES,
+    *health.ROUTES,
+    *keys.ROUTES,
+    *privacy.ROUTES,
+)
 """Every route below a program's own path."""

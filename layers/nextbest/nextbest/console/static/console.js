@@ -23,6 +23,7 @@ function drawChart(figure) {
     label,
     stroke: palette[index % palette.length],
     width: isPoints && index === 0 ? 0 : 2,
+    dash: index < palette.length ? undefined : [6, 4],
     points: { show: isPoints && index === 0, size: 7, fill: palette[0] },
     spanGaps: false,
     fill: figure.dataset.kind === "area" ? palette[index % palette.length] + "22" : undefined,
@@ -66,4 +67,20 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
+});
+// A part that says something of a field outside of it: data-sets is the field's id, data-name and data-value are an
+// attribute of it.
+document.addEventListener("htmx:afterSwap", (event) => {
+  event.target.querySelectorAll("[data-sets]").forEach((part) => {
+    document.getElementById(part.dataset.sets).setAttribute(part.dataset.name, part.dataset.value);
+  });
+});
+// A slider for a number field: data-slides is the field's id. Without this script there is the field alone.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("input[data-slides]").forEach((slider) => {
+    const field = document.getElementById(slider.dataset.slides);
+    slider.hidden = false;
+    slider.addEventListener("input", () => (field.value = Math.floor(slider.value * 1000) / 1000));
+    field.addEventListener("input", () => (slider.value = field.value));
+  });
 });
