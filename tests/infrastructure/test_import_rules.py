@@ -29,7 +29,7 @@ MAY_IMPORT = {
         *("personalize.datasets", "personalize.protocol"),
         *("web", "logic", "store", "scoring", "filters", "domain"),
     },
-    "personalize.jobs": {"personalize.datasets", "personalize.protocol", "store", "aws", "scoring", "domain"},
+    "personalize.jobs": {"personalize.datasets", "personalize.protocol", "logic", "store", "aws", "scoring", "domain"},
     "personalize.datasets": {"personalize.protocol", "logic", "store", "filters", "domain"},
     "personalize.protocol": {"web", "logic", "store", "aws", "domain"},
     "logic": {"store", "training", "scoring", "filters", "event_files", "domain"},

@@ -44,11 +44,6 @@ def members(functions: Functions, kind: str, asset_id: str, min_weight: float) -
     return [(member.user_id, member.weight) for member in found.members]
 
 
-def with_query(query: str, event: dict[str, Any]) -> dict[str, Any]:
-    """The event of a sample with another query."""
-    return {**event, "rawQueryString": query}
-
-
 def users_shown(shown: Shown) -> list[str]:
     return [html.unescape(user) for user in re.findall(r'user_id=([^"]+)"', shown.body)]
 
@@ -71,6 +66,10 @@ def test_the_part_that_changes_in_place_says_how_far_the_slider_goes(learned: Br
     assert "<html" not in shown.body
     largest = max(weight for _, weight in members(learned.functions, "base", "cake", 0.0))
     assert f'data-sets="weight-slider" data-name="max" data-value="{largest}"' in shown.body
+
+
+def with_query(query: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "rawQueryString": query}
 
 
 def test_files_have_the_bytes_of_the_api(learned: Browser) -> None:
@@ -103,7 +102,7 @@ def test_a_label_s_segment_is_that_of_its_assets(learned: Browser) -> None:
 
 def test_all_segments_are_listed_with_their_sizes_in_pages(learned: Browser) -> None:
     query = "segment_basis=assets&segment_type=base&min_weight=0.5&size=100"
-    answer = run(learned.functions, "manage/get-segments", partial(with_query, query))
+    answer = run(learned.functions, "manage/get-segments", lambda event: {**event, "rawQueryString": query})
     items = json.loads(answer["body"])["items"]
     assert len(items) == 5
 
@@ -133,7 +132,8 @@ def test_a_choice_that_is_none_is_said_to_be(learned: Browser, query: dict[str, 
 
     assert problem in shown.text
     assert "<script>alert" not in shown.body
-    refused = learned.get(f"/console/programs/{PROGRAM.program_id}/segments/download?{urlencode(query)}")
+    path = f"/console/programs/{PROGRAM.program_id}/segments/download"
+    refused = learned.get(f"{path}?{urlencode(query)}")
     assert (refused.status, problem in refused.text) == (400, True)
 
 

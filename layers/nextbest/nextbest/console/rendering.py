@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nextbest.console.assets import address, takes_gzip
 from nextbest.domain.events import DAY_SECONDS
+from nextbest.logic.model_report import better
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -80,6 +81,14 @@ def when(timestamp: float) -> str:
         return f"{timestamp:g}"
 
 
+def duration(seconds: float) -> str:
+    """How long something took: ``3.2 s``, ``4 min 10 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest} s"
+
+
 def ago(timestamp: float, now: float) -> str:
     """How long before ``now`` a time was: ``3 hours ago``."""
     seconds = now - timestamp
@@ -101,6 +110,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(percent=percent, points=points, number=number, when=when, ago=ago)
+    environment.filters.update(
+        percent=percent, points=points, number=number, when=when, ago=ago, duration=duration, better=better
+    )
     environment.globals.update(asset=address)
     return environment

@@ -23,6 +23,7 @@ function drawChart(figure) {
     label,
     stroke: palette[index % palette.length],
     width: isPoints && index === 0 ? 0 : 2,
+    dash: index < palette.length ? undefined : [6, 4],
     points: { show: isPoints && index === 0, size: 7, fill: palette[0] },
     spanGaps: false,
     fill: figure.dataset.kind === "area" ? palette[index % palette.length] + "22" : undefined,

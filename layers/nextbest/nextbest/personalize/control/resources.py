@@ -18,6 +18,7 @@ from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
+from nextbest.domain.resource_statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
 from nextbest.logic.filters import MOST_FILTERS
@@ -43,7 +44,6 @@ from nextbest.personalize.protocol.arns import (
     owner_of,
 )
 from nextbest.personalize.protocol.errors import Refused
-from nextbest.personalize.protocol.statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
 from nextbest.personalize.protocol.wire import parse_json
 from nextbest.store.base import ArtifactStore, ProgramState
 from nextbest.store.bulk import BulkStore

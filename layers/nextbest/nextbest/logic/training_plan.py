@@ -15,10 +15,9 @@ from typing import Any
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import is_lost
+from nextbest.domain.resource_statuses import ACTIVE, BUSY
 from nextbest.errors import InvalidInput
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, VERSION
-from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
-from nextbest.store.base import ConfigurationStore
+from nextbest.store.base import CAMPAIGN, SOLUTION, VERSION, ConfigurationStore
 
 Resource = Mapping[str, Any]
 
