@@ -92,15 +92,18 @@ def _doctor(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
-    from tools.cli.dead_letters import list_dead_letters, redrive
+    from nextbest.logic.dead_letters import list_dead_letters, redrive
 
     if options.action == "list":
-        letters = list_dead_letters(deployment)
+        letters = list_dead_letters(deployment.dead_letters())
         for letter in letters:
             print(json.dumps(letter.summary()))
         print(f"{len(letters)} dead letters", file=sys.stderr)
     else:
-        print(f"{redrive(deployment)} messages sent to the queue again", file=sys.stderr)
+        print(
+            f"{redrive(deployment.dead_letters(), deployment.queue())} messages sent to the queue again",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -15,7 +15,15 @@ from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.segments import SegmentCache
-from nextbest.store.base import ArtifactStore, MasterSecret, ProgramState, Store, TrafficReader
+from nextbest.store.base import (
+    ArtifactStore,
+    DeadLetterQueue,
+    EventQueue,
+    MasterSecret,
+    ProgramState,
+    Store,
+    TrafficReader,
+)
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -29,8 +37,9 @@ class ConsoleServices:
     """What the pages act on.
 
     ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once. ``traffic`` is None where
-    nothing records it. ``longest_age_days`` is how old a model is at most that the schedule makes. ``is_local``: on a
-    developer's machine, where tickets sign in.
+    nothing records it. ``longest_age_days`` is how old a model is at most that the schedule makes, and
+    ``program_requests_per_second`` a program's quota, 0 where it has none. ``is_local``: on a developer's machine,
+    where tickets sign in.
     """
 
     store: Store
@@ -40,8 +49,12 @@ class ConsoleServices:
     start_rebase: Callable[[Incarnation], None]
     start_segments: Callable[[Incarnation], None]
     master_secret: MasterSecret
+    queue: EventQueue
+    dead_letters: DeadLetterQueue
+    failed_invocations: DeadLetterQueue
     traffic: TrafficReader | None
     longest_age_days: float
+    program_requests_per_second: float
     random: Random
     is_local: bool
 

@@ -15,7 +15,7 @@ from nextbest.logic.model_report import describe_drift
 from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import training_period_days
 from nextbest.scoring import Model
-from nextbest.store.base import ArtifactStore, Store
+from nextbest.store.base import ArtifactStore, DeadLetterQueue, EventQueue, Store
 
 DEFAULT_SCHEDULE = "rate(1 day)"
 _DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1.0}
@@ -65,6 +65,15 @@ def check_program(
     if drifted:
         fix = "a season, a campaign or a faulty import: see docs/operations.md, Drift; the next rebase learns from it"
         yield Finding(name, drifted, fix)
+
+
+def check_queues(queue: EventQueue, dead_letters: DeadLetterQueue, failures: DeadLetterQueue) -> Iterator[Finding]:
+    """How many messages wait, and whether any failed for good."""
+    yield Finding("queue", f"{queue.count()} messages waiting")
+    dead, failed = dead_letters.count(), failures.count()
+    fix = "./nextbest dead-letters list, then redrive (docs/operations.md, Dead letters)" if dead else ""
+    yield Finding("dead letters", f"{dead}", fix)
+    yield Finding("failed invocations", f"{failed}", "see docs/operations.md, Failed invocations" if failed else "")
 
 
 def longest_age_days(schedule: str, *, enabled: bool) -> float:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
+from nextbest.domain.dead_letters import DeadLetter
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
@@ -360,6 +361,24 @@ class MessageQueue(Protocol):
     """A durable queue of text messages."""
 
     def send(self, messages: Sequence[str]) -> None: ...
+
+
+class EventQueue(MessageQueue, Protocol):
+    """A queue of messages that says how many wait."""
+
+    def count(self) -> int: ...
+
+
+class DeadLetterQueue(Protocol):
+    """A queue of what failed for good."""
+
+    def receive(self, hidden_seconds: int) -> list[DeadLetter]: ...
+
+    def release(self, letter: DeadLetter) -> None: ...
+
+    def delete(self, letter: DeadLetter) -> None: ...
+
+    def count(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import filters, model, privacy, program, segments, users
+from nextbest.console.pages import filters, health, keys, model, privacy, program, segments, users
 from nextbest.console.visits import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -11,6 +11,8 @@ ROUTES: tuple[Route, ...] = (
     *filters.ROUTES,
     *segments.ROUTES,
     *model.ROUTES,
+    *health.ROUTES,
+    *keys.ROUTES,
     *privacy.ROUTES,
 )
 """Every route below a program's own path."""
