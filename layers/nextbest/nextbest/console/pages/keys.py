@@ -18,7 +18,7 @@ OVERLAPS = {
     str(_DAY_SECONDS): "works for a day more",
     str(7 * _DAY_SECONDS): "works for a week more",
 }
-"""Seconds that the secret before goes on working, and that in words."""
+"""Seconds that the secret before still works, and that in words."""
 
 
 def show(visit: Visit) -> Response:
