@@ -11,7 +11,7 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.training import ridge
 from nextbest.training.context import FitContext
 from nextbest.training.learners import Ease, FitTask, ItemLearner, Transitions
-from nextbest.training.ridge import ActionSystem, RowSystem, gram_of, inverse, product_of, ridge_system
+from nextbest.training.ridge import ActionSystem, RowSystem, gram_of, inverse, product_of, ridge_system, strongest
 from nextbest.training.table import EventTable
 from tests.factories import columns_of_rows
 
@@ -82,3 +82,26 @@ def test_one_user_of_many_actions_costs_what_there_is_to_learn(
     assert weights.shape == (3000, 3000)
     assert len(solved) == 1
     assert solved[0] <= 60 + 30 * 9
+
+
+def test_what_moves_scores_most_is_left_of_the_weights() -> None:
+    # Given an action that everybody does, with small weights, and one that hardly anybody does, with large ones
+    weights = np.array([[0.4, -0.5, 0.1, 0.3, 0.0, 0.2], [4.0, 1.0, -5.0, 2.0, 3.0, 0.5]], np.float32)
+    left = strongest(weights, 1, np.array([100.0, 1.0], np.float32))
+    # Then one is left of each on average, and the frequent action has them
+    assert left.toarray() == pytest.approx(np.array([[0.4, -0.5, 0, 0, 0, 0], [0] * 6], np.float32))
+
+
+@pytest.mark.parametrize("per_row", [1, 7, 16, 39, 40])
+def test_weights_are_as_many_as_the_artifact_has_room_for(per_row: int) -> None:
+    random = np.random.default_rng(per_row)
+    weights = random.normal(size=(30, 40)).astype(np.float32)
+    left = strongest(weights, per_row, random.random(30).astype(np.float32))
+    counts = np.diff(left.indptr)
+    assert left.nnz == 30 * per_row
+    assert counts.min() >= per_row // 6
+    assert counts.max() <= 3 * per_row
+    # And of each row the largest
+    for row, count in enumerate(counts.tolist()):
+        largest = np.sort(np.argsort(-np.abs(weights[row]))[:count])
+        assert left.indices[left.indptr[row] : left.indptr[row + 1]].tolist() == largest.tolist()

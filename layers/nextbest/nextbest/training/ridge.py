@@ -21,6 +21,9 @@ _BLOCK_ROWS = 4096
 _SPARSE_COST = 200.0
 """One multiply-add of a sparse product costs about this many of a dense one (measured: 2 cores, float32)."""
 _RIDGE_RETRY_FACTOR = 4.0
+_LEAST_SHARE, _MOST_TIMES = 6, 3
+"""One action has at least a sixth of the average number of weights, and at most three times it: that bounds the time of
+scoring (measured: ``docs/scoring.md``)."""
 _ROWS_PER_ACTION = 0.5
 """With fewer rows for each action, the system of the rows is solved: it costs r³ + 2 n² r in place of n³."""
 
@@ -102,7 +105,7 @@ class RowSystem:
     @property
     def squares(self) -> NDArray[np.float32]:
         """The diagonal of XᵀX."""
-        return np.asarray(self.x.multiply(self.x).sum(axis=0), np.float32).ravel()
+        return squares_of(self.x)
 
     @property
     def solved_size(self) -> int:
@@ -140,6 +143,11 @@ def product_of(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
     return total
 
 
+def squares_of(x: sparse.csr_array) -> NDArray[np.float32]:
+    """The diagonal of XᵀX, shape (actions,)."""
+    return np.asarray(x.multiply(x).sum(axis=0), np.float32).ravel()
+
+
 def gram_of(x: sparse.csr_array) -> Dense:
     """XᵀX, dense float32, shape (actions, actions)."""
     return product_of(x, x)
@@ -173,18 +181,33 @@ def ease_of(inverted: Dense) -> Dense:
     return inverted
 
 
-def strongest(weights: Dense, per_row: int) -> sparse.csr_array:
-    """Each row's ``per_row`` entries of largest absolute value, as a sparse matrix."""
-    size = weights.shape[1]
+def strongest(weights: Dense, per_row: int, spread: NDArray[np.float32]) -> sparse.csr_array:
+    """The entries that move scores most, as a sparse matrix: by |w| times the ``spread`` (rows,) of their inputs.
+
+    They are ``per_row`` for each row on average, and from a sixth to three times as many in any. Frequent actions get
+    more: a weight of an action that hardly anybody did changes next to nothing.
+    """
+    rows, size = weights.shape
     if per_row >= size:
         return sparse.csr_array(weights)
+    least, most = per_row // _LEAST_SHARE, min(_MOST_TIMES * per_row, size)
     chosen = []
-    for begin in range(0, weights.shape[0], _BLOCK_ROWS):
+    for begin in range(0, rows, _BLOCK_ROWS):
         block = np.abs(weights[begin : begin + _BLOCK_ROWS])
-        chosen.append(np.sort(np.argpartition(block, size - per_row, axis=1)[:, size - per_row :], axis=1))
+        largest = np.sort(np.argpartition(block, size - most, axis=1)[:, size - most :], axis=1)
+        by_size = np.argsort(-np.take_along_axis(block, largest, axis=1), axis=1, kind="stable")
+        chosen.append(np.take_along_axis(largest, by_size, axis=1))
     columns = np.concatenate(chosen)
     values = np.take_along_axis(weights, columns, axis=1)
-    starts = np.arange(0, columns.size + 1, per_row)
-    truncated = sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=weights.shape)
+    keep = np.zeros(columns.shape, np.bool_)
+    keep[:, :least] = True
+    effects = (np.abs(values[:, least:]) * spread[:, None]).ravel()
+    count = rows * (per_row - least)
+    among = np.zeros(effects.size, np.bool_)
+    among[np.argpartition(effects, effects.size - count)[effects.size - count :]] = True
+    keep[:, least:] = among.reshape(rows, most - least)
+    row, place = np.nonzero(keep)
+    entries = (values[row, place], (row, columns[row, place]))
+    truncated = sparse.csr_array(sparse.coo_array(entries, shape=weights.shape))
     truncated.eliminate_zeros()
     return truncated
