@@ -8,17 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from nextbest.domain.dead_letters import DeadLetter
 from nextbest.domain.events import Event, to_microseconds
 from nextbest.domain.programs import Incarnation
 from nextbest.domain.rebase_status import FAILED
+from nextbest.logic.dead_letters import list_dead_letters, redrive, waiting
 from nextbest.logic.events import EventMessage
+from nextbest.logic.health import Finding
 from nextbest.store.base import ModelPointer, Status
 from tests.contract.conftest import Program
 from tests.contract.stacks import RunningStack
 from tools.cli.__main__ import main
-from tools.cli.dead_letters import DeadLetter, list_dead_letters, redrive, waiting
 from tools.cli.deployment import Deployment, local_deployment
-from tools.cli.doctor import Finding, examine
+from tools.cli.doctor import examine
 
 NOW = time.time()
 SECONDS_TO_WAIT = 30.0
@@ -37,7 +39,7 @@ def dead_letter(deployment: Deployment, program: Program) -> Iterator[str]:
     sqs = deployment.client("sqs")
     sqs.send_message(QueueUrl=deployment.dead_letters_url, MessageBody=body)
     yield body
-    for letter in waiting(deployment):
+    for letter in waiting(deployment.dead_letters()):
         sqs.delete_message(QueueUrl=deployment.dead_letters_url, ReceiptHandle=letter.receipt_handle)
 
 
@@ -45,14 +47,14 @@ def test_dead_letters_are_listed_stay_and_are_ingested_once_redriven(
     deployment: Deployment, dead_letter: str, program: Program
 ) -> None:
     for _ in range(2):
-        (letter,) = list_dead_letters(deployment)
+        (letter,) = list_dead_letters(deployment.dead_letters())
         assert letter.body == dead_letter
         assert letter.summary()["program_id"] == program.program_id
         assert letter.summary()["events"] == 1
 
-    assert redrive(deployment) == 1
+    assert redrive(deployment.dead_letters(), deployment.queue()) == 1
 
-    assert list_dead_letters(deployment) == []
+    assert list_dead_letters(deployment.dead_letters()) == []
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while program.http.get("/users/late/events").status_code != 200:
         assert time.monotonic() < deadline, "the message was never ingested"

@@ -9,6 +9,15 @@ ADD_EVENTS = frozenset({"dynamodb:PartiQLInsert", "dynamodb:UpdateItem"})
 CONSUME = frozenset(
     {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 )
+MANAGE = (
+    READ
+    | READ_ARTIFACTS
+    | LOG
+    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    | {"lambda:InvokeFunction", "ssm:GetParameter"}
+)
 
 ALLOWED = {
     "actions": READ | READ_ARTIFACTS | LOG,
@@ -35,14 +44,16 @@ ALLOWED = {
     | ADD_EVENTS
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
-    | {"s3:PutObject", "sqs:SendMessage"},
-    "manage": READ
-    | READ_ARTIFACTS
-    | LOG
-    | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
-    | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
-    | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
-    | {"lambda:InvokeFunction", "ssm:GetParameter"},
+    | {"s3:PutObject", "sqs:SendMessage"}
+    # A run of the schedule starts one invocation a program.
+    | {"lambda:InvokeFunction"},
+    "manage": MANAGE,
+    # What people do in a browser is what the API does.
+    "console": MANAGE
+    | {"cloudwatch:GetMetricData"}
+    # Dead letters: looked at, and sent again.
+    | {"sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"}
+    | {"sqs:DeleteMessage", "sqs:SendMessage"},
 }
 
 # Operations whose permissions have other names; all others are called as they are.
@@ -57,7 +68,13 @@ PERMISSIONS_OF_OPERATIONS = {
     "ListObjectsV2": {"s3:ListBucket"},
     "Invoke": {"lambda:InvokeFunction"},
 }
-SERVICES_OF_OPERATIONS = {"GetObject": "s3", "PutObject": "s3", "SendMessage": "sqs", "GetParameter": "ssm"}
+SERVICES_OF_OPERATIONS = {
+    **{"GetObject": "s3", "PutObject": "s3", "GetParameter": "ssm", "GetMetricData": "cloudwatch"},
+    **dict.fromkeys(
+        (*("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"),),
+        "sqs",
+    ),
+}
 
 
 def permissions_of(operation: str) -> set[str]:

@@ -65,6 +65,7 @@ def test_http_sample_is_of_its_route(name: str) -> None:
     if "Path" in properties:
         assert event["requestContext"]["http"]["method"] == properties["Method"]
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", properties["Path"])
+        pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", pattern)
         matched = re.fullmatch(pattern, event["rawPath"])
         assert matched
         assert event.get("pathParameters", {}) == matched.groupdict()

@@ -84,7 +84,7 @@ def test_only_functions_that_derive_keys_may_read_the_master_secret(template: Do
     }
     readers = {name for name, statement in statements(template) if statement["Action"] == ["ssm:GetParameter"]}
 
-    assert named == {"collect", "manage", "recommendations"}
+    assert named == {"collect", "console", "manage", "recommendations"}
     assert readers == {f"{name.capitalize()}Role" for name in named}
     assert not any(parameter.get("NoEcho") for parameter in template["Parameters"].values())
 

@@ -18,6 +18,7 @@ SHARED = {"errors", "observability"}
 
 # A row a folder: what it may import of the library besides itself and SHARED.
 MAY_IMPORT = {
+    "console": {"personalize.datasets", "web", "logic", "store", "scoring", "filters", "domain"},
     "actionhub": {"web", "logic", "store", "scoring", "domain"},
     "personalize.control": {
         *("personalize.runtime", "personalize.jobs", "personalize.datasets", "personalize.protocol"),
@@ -28,7 +29,7 @@ MAY_IMPORT = {
         *("personalize.datasets", "personalize.protocol"),
         *("web", "logic", "store", "scoring", "filters", "domain"),
     },
-    "personalize.jobs": {"personalize.datasets", "personalize.protocol", "store", "aws", "scoring", "domain"},
+    "personalize.jobs": {"personalize.datasets", "personalize.protocol", "logic", "store", "aws", "scoring", "domain"},
     "personalize.datasets": {"personalize.protocol", "logic", "store", "filters", "domain"},
     "personalize.protocol": {"web", "logic", "store", "aws", "domain"},
     "logic": {"store", "training", "scoring", "filters", "event_files", "domain"},

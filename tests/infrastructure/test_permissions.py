@@ -18,6 +18,13 @@ MASTER_SECRET = {
     "/nextbest/${AWS::StackName}/master-secret"
 }
 """Stored before the stack is made, since CloudFormation makes no SecureString."""
+REBASE_ITSELF = {
+    "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-rebase"
+}
+"""The function that a run of the schedule invokes for each program: itself."""
+READ_METRICS = {"Effect": "Allow", "Action": ["cloudwatch:GetMetricData"], "Resource": "*"}
+"""The one thing without a resource: CloudWatch knows none to read metrics of, nor a condition on their namespace
+(https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html)."""
 
 
 def allowed_actions(template: Document, function: str) -> set[str]:
@@ -41,17 +48,17 @@ def test_no_permission_is_for_everything(template: Document) -> None:
     for name, statement in found:
         if name == IMPORT_POLICY:
             continue  # of buckets that the operator names: see below
+        if statement == READ_METRICS:
+            assert name == "ConsoleRole"
+            continue
         resources = as_list(statement["Resource"])
         assert "*" not in resources, name
         # An exact resource of this stack: its ARN, or all objects of its bucket or of a folder there.
         for resource in resources:
-            assert (
-                re.fullmatch(
-                    r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/(\w+/)?\*(\.report\.json)?")\}',
-                    json.dumps(resource),
-                )
-                or resource == MASTER_SECRET
-            ), (
+            assert re.fullmatch(
+                r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/(\w+/)?\*(\.report\.json)?")\}',
+                json.dumps(resource),
+            ) or resource in (MASTER_SECRET, REBASE_ITSELF), (
                 name,
                 resource,
             )
@@ -115,7 +122,7 @@ def test_no_role_has_a_managed_policy_but_for_traces(template: Document) -> None
         if "ManagedPolicyArns" in role["Properties"]
     }
     traces = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"}
-    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Manage", "Recommendations")}
+    assert managed.keys() == {f"{name}Role" for name in ("Actions", "Collect", "Console", "Manage", "Recommendations")}
     assert all(arns == {"Fn::If": ["Traces", [traces], {"Ref": "AWS::NoValue"}]} for arns in managed.values())
     assert template["Parameters"]["Tracing"]["Default"] == "PassThrough"
 

@@ -22,6 +22,7 @@ EXPECTED = {
         "POST /personalize/items",
         "POST /personalize/users",
     },
+    "Console": {"GET /", "GET /console", "GET /console/{page+}", "POST /console/{page+}"},
     "Manage": {
         "$default",
         "DELETE /keys/{key_id}",

@@ -13,11 +13,11 @@ from nextbest.aws.table import Table
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.personalize.control.dispatch import OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.protocol.arns import IMPORT_JOB, VERSION, Arns
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts

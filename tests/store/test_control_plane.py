@@ -13,6 +13,7 @@ import pytest
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
@@ -20,7 +21,6 @@ from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS
 from nextbest.personalize.protocol.arns import Arns
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.model_shapes import input_shape
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import DEPLOYMENT
 from nextbest.store.bulk import BulkStore
 from nextbest.store.dynamo import DynamoStore

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 import pytest
 
 from nextbest.aws.table import Table
+from nextbest.domain.resource_statuses import ACTIVE, CREATE_FAILED
 from nextbest.errors import InvalidInput
 from nextbest.personalize.jobs.dataset_import import run_import
-from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED
 from nextbest.store.dynamo import DynamoStore
 from tests.store.test_control_plane import RULES
 from tests.store.test_replacing import (

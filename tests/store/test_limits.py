@@ -11,13 +11,13 @@ import pytest
 
 from nextbest.aws.table import Table
 from nextbest.domain.import_locations import ImportRules
+from nextbest.domain.resource_statuses import CREATE_FAILED, CREATE_PENDING
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, MAX_EVENT_TYPES, item_event_types
 from nextbest.personalize.events.interactions import put_events
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
 from nextbest.personalize.protocol.errors import Protocol, wire_error
-from nextbest.personalize.protocol.statuses import CREATE_FAILED, CREATE_PENDING
 from nextbest.store.dynamo import DynamoStore
 from tests.store.conftest import PROGRAM, create_table, dynamodb
 from tests.store.tenants import NOW, key_of

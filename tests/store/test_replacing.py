@@ -14,12 +14,12 @@ import pytest
 from nextbest.aws.table import Table
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
+from nextbest.domain.resource_statuses import ACTIVE, CREATE_FAILED, CREATE_PENDING
 from nextbest.errors import InvalidInput
 from nextbest.logic.rebase import Rebase
 from nextbest.personalize.datasets.removal import clear_dataset
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB
-from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_PENDING
 from nextbest.store import keys
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore

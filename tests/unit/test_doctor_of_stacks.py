@@ -16,13 +16,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from nextbest.domain.programs import Program
+from nextbest.logic.health import Finding, period_days
 from tools.cli.deployment import Deployment, OperationFailed, Resource, Stack, stack_deployment
 from tools.cli.doctor.alarms import check_alarms
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.functions import check_functions
 from tools.cli.doctor.imports import check_import_buckets
 from tools.cli.doctor.logs import check_logs
-from tools.cli.doctor.schedule import check_schedule, longest_age_days, period_days
+from tools.cli.doctor.schedule import check_schedule, longest_age_days
 from tools.cli.doctor.stack import check_stack
 
 NAME = "nextbest-prod"

@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from nextbest.domain.access_keys import split_key
+from nextbest.logic.health import Finding
 from nextbest.personalize.protocol.signature import SignatureRefused
 from nextbest.personalize.protocol.signed_caller import SignedCaller
 from nextbest.store.dynamo import DynamoStore
@@ -22,7 +23,7 @@ from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 from nextbest.web.request import Request
 from tools.cli.commands.deployment import _issue_key
 from tools.cli.deployment import Deployment, OperationFailed, Stack
-from tools.cli.doctor import Finding, examine
+from tools.cli.doctor import examine
 
 NOW = 1_790_000_000.0
 NOBODY = "http://127.0.0.1:9"  # the discard port

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from nextbest.domain.actions import Action
+from nextbest.logic.model_report import describe_drift, has_drifted
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.scoring.model import Mode
-from nextbest.training.drift import describe, has_drifted, measure_drift
+from nextbest.training.drift import measure_drift
 
 TRAINED_AT = 100 * DAY_SECONDS
 TEA = Action("buy", "tea")
@@ -70,6 +71,6 @@ def test_the_description_names_the_mode_and_both_rates() -> None:
         "repeats": {"expected": 27.0, "observed": 490.0, "recommendations": 1000.0},
         "discoveries": {"expected": 10.0, "observed": 11.0, "recommendations": 1000.0},
     }
-    text = describe(drift)
+    text = describe_drift(drift)
     assert "repeats" in text and "0.027" in text and "0.490" in text
     assert "discoveries" not in text

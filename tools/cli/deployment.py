@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from nextbest.aws.queue import SqsQueue
 from nextbest.aws.table import Table
 from nextbest.store.artifacts import S3Artifacts
+from nextbest.store.dead_letters import SqsDeadLetters
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.master_secret import PUBLIC_MASTER_SECRET
 
@@ -114,6 +116,18 @@ class Deployment:
     def store(self) -> DynamoStore:
         """The store in the deployment's table."""
         return DynamoStore(Table(self.client("dynamodb"), self.table_name))
+
+    def dead_letters(self) -> SqsDeadLetters:
+        """The messages that could not be ingested."""
+        return SqsDeadLetters(self.client("sqs"), self.dead_letters_url)
+
+    def failed_invocations(self) -> SqsDeadLetters:
+        """The reports of invocations that failed for good."""
+        return SqsDeadLetters(self.client("sqs"), self.failed_invocations_url)
+
+    def queue(self) -> SqsQueue:
+        """The queue of events."""
+        return SqsQueue(self.client("sqs"), self.queue_url)
 
     def artifacts(self) -> S3Artifacts:
         """The artifacts in the deployment's bucket."""

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from nextbest.logic.health import Finding, check_queues
 from tools.cli.deployment import Deployment, Stack
 from tools.cli.doctor.alarms import check_alarms
 from tools.cli.doctor.data import check_bucket, check_table
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.functions import check_functions
 from tools.cli.doctor.imports import check_import_buckets
 from tools.cli.doctor.logs import check_logs
 from tools.cli.doctor.programs import check_programs
-from tools.cli.doctor.queues import check_queue_policies, check_queues
+from tools.cli.doctor.queues import check_queue_policies
 from tools.cli.doctor.schedule import check_schedule, longest_age_days
 from tools.cli.doctor.stack import check_api, check_master_secret, check_stack
 
@@ -30,7 +30,7 @@ def examine(deployment: Deployment, *, now: float) -> Iterator[Finding]:
         lambda: check_api(deployment),
         lambda: check_table(deployment),
         lambda: check_bucket(deployment),
-        lambda: check_queues(deployment),
+        lambda: check_queues(deployment.queue(), deployment.dead_letters(), deployment.failed_invocations()),
         *(_stack_checks(deployment, stack) if stack is not None else ()),
         lambda: check_programs(deployment, now, longest_age_days=longest_age_days(deployment)),
     ]

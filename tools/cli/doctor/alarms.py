@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment, Stack
-from tools.cli.doctor.finding import Finding
 
 
 def check_alarms(deployment: Deployment, stack: Stack) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.policies import refuses_plain_http
 
 

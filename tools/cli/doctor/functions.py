@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nextbest.logic.health import Finding
 from tools.benchmarks.prices import PRICES, Prices, snapshot_dollars
 from tools.cli.deployment import Deployment, Stack
-from tools.cli.doctor.finding import Finding
 
 _LATEST = "$LATEST"
 

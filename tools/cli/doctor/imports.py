@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from nextbest.domain.import_locations import S3Location
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment, Stack
-from tools.cli.doctor.finding import Finding
 
 _PARAMETER = "ImportBucketArns"
 

@@ -1,24 +1,13 @@
-"""The queues: what waits, what failed, and who may send."""
+"""The queues: who may send to them, and where failures go."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment
-from tools.cli.doctor.finding import Finding
 from tools.cli.doctor.policies import allows_service, refuses_plain_http
-
-
-def check_queues(deployment: Deployment) -> Iterator[Finding]:
-    """How many messages wait, and whether any failed for good."""
-    waiting = _depth(deployment, deployment.queue_url)
-    yield Finding("queue", f"{waiting} messages waiting")
-    dead = _depth(deployment, deployment.dead_letters_url)
-    fix = "./nextbest dead-letters list, then redrive (docs/operations.md, Dead letters)" if dead else ""
-    yield Finding("dead letters", f"{dead}", fix)
-    failed = _depth(deployment, deployment.failed_invocations_url)
-    yield Finding("failed invocations", f"{failed}", "see docs/operations.md, Failed invocations" if failed else "")
 
 
 def check_queue_policies(deployment: Deployment) -> Iterator[Finding]:
@@ -42,11 +31,7 @@ def check_queue_policies(deployment: Deployment) -> Iterator[Finding]:
     yield Finding("failed invocations", f"EventBridge may send: {reports}", fix)
 
 
-def _depth(deployment: Deployment, url: str) -> int:
-    return int(_attributes(deployment, url, "ApproximateNumberOfMessages")["ApproximateNumberOfMessages"])
-
-
-def _attributes(deployment: Deployment, url: str, name: str = "All") -> Mapping[str, str]:
-    response = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+def _attributes(deployment: Deployment, url: str) -> Mapping[str, str]:
+    response = deployment.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     attributes: Mapping[str, str] = response.get("Attributes", {})
     return attributes

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from math import inf
 
+from nextbest.logic import health
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment, Stack
-from tools.cli.doctor.finding import Finding
 
 _KIND = "AWS::Scheduler::Schedule"
-_DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1.0}
-_DEFAULT_DAYS = 1.0
-_MISSED = 2
-"""Periods without a new model after which the model is old: one rebase was missed."""
-_SHORTEST_DAYS = 0.1
-"""A rebase may start a quarter of an hour late, and takes its time."""
 
 
 def check_schedule(deployment: Deployment, stack: Stack) -> Iterator[Finding]:
@@ -34,28 +27,6 @@ def check_schedule(deployment: Deployment, stack: Stack) -> Iterator[Finding]:
 
 def longest_age_days(deployment: Deployment) -> float:
     """Days after which a model is older than the schedule should leave it; infinite where nothing is scheduled."""
-    if deployment.stack is None:
-        return _MISSED * _DEFAULT_DAYS
-    if deployment.stack.parameters.get("RebaseScheduleState") == "DISABLED":
-        return inf
-    period = period_days(deployment.stack.parameters.get("RebaseSchedule", "rate(1 day)"))
-    return max(_MISSED * period, _SHORTEST_DAYS)
-
-
-def period_days(expression: str) -> float:
-    """The longest time between two runs of a schedule, in days.
-
-    ``expression`` is a rate or cron expression of EventBridge Scheduler
-    (https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html). Of a cron expression, whichever field
-    is restricted decides: the month (a year), the day of the month (a month), the day of the week (a week). Infinite
-    for a schedule that runs once, and for one of a form that is not known.
-    """
-    if rate := re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression):
-        return int(rate[1]) * _DAYS[rate[2]]
-    if cron := re.fullmatch(r"cron\((.+)\)", expression):
-        fields = cron[1].split()
-        if len(fields) == 6 and fields[5] == "*":
-            restricted = [field not in ("*", "?") for field in fields[2:5]]
-            day_of_month, month, day_of_week = restricted
-            return 366.0 if month else 31.0 if day_of_month else 7.0 if day_of_week else 1.0
-    return inf
+    parameters = deployment.stack.parameters if deployment.stack is not None else {}
+    schedule = parameters.get("RebaseSchedule", health.DEFAULT_SCHEDULE)
+    return health.longest_age_days(schedule, enabled=parameters.get("RebaseScheduleState") != "DISABLED")

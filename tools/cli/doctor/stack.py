@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 import urllib3
 
+from nextbest.logic.health import Finding
 from tools.cli.deployment import Deployment, OperationFailed, Stack, first_failure
-from tools.cli.doctor.finding import Finding
 
 _TIMEOUT_SECONDS = 10.0
 _GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"})

@@ -105,6 +105,17 @@ def ssm_client() -> SsmClient:
     return cast(SsmClient, _client("ssm"))
 
 
+class CloudWatchClient(Protocol):
+    """What we call of CloudWatch."""
+
+    def get_metric_data(self, **request: Any) -> Mapping[str, Any]: ...
+
+
+def cloudwatch_client() -> CloudWatchClient:
+    """A CloudWatch client that tries once: what it reads is worth no wait."""
+    return cast(CloudWatchClient, _client("cloudwatch", read_timeout=1, retries={"total_max_attempts": 1}))
+
+
 def lambda_client() -> LambdaClient:
     """A Lambda client."""
     return cast("LambdaClient", _client("lambda"))

@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
 
 class SqsQueue:
-    """One SQS queue. Implements ``base.MessageQueue``."""
+    """One SQS queue. Implements ``base.EventQueue``."""
 
     def __init__(self, client: SQSClient, url: str) -> None:
         self._client = client
         self._url = url
+
+    def count(self) -> int:
+        """About how many messages wait."""
+        response = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(response["Attributes"]["ApproximateNumberOfMessages"])
 
     def send(self, messages: Sequence[str]) -> None:
         """Send messages one by one: each is near the size that a whole batch may have. Raises ClientError."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, SCOPES, AccessKey, issue_key, key_text, rotate_key
+from nextbest.domain.ids import is_storable
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, QuotaExceeded, SupersededSecret
 from nextbest.logic.authorization import REFUSED, present_state
@@ -18,6 +19,7 @@ from nextbest.logic.programs import new_key_id
 from nextbest.store.base import Store
 
 MAX_KEYS_OF_A_PROGRAM = 1000
+MAX_NAME_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,21 @@ class Keyring:
         keys, last = self.store.page_of_access_keys_of(self.holder.programs, after, limit)
         return [key for key in keys if self._reaches(key)], last
 
+    def of_program(self, incarnation: Incarnation) -> list[AccessKey]:
+        """Those of these keys that name one program, in order of their ids."""
+        return [key for key in self.store.access_keys_of(incarnation) if self._reaches(key)]
+
     def create(
-        self, *, program_ids: tuple[str, ...], scopes: tuple[str, ...], name: str, now: float, random: Random
+        self,
+        *,
+        program_ids: tuple[str, ...],
+        scopes: tuple[str, ...],
+        name: str,
+        now: float,
+        random: Random,
+        expires_at: float | None = None,
     ) -> tuple[AccessKey, str]:
-        """A new key and its text, shown only now.
+        """A new key and its text, shown only now. It ends at ``expires_at`` (seconds since 1970), or never.
 
         No programs, with the scope admin, is a key that opens every program; only a holder of such a key may make one.
         Raises Forbidden for programs that the holder does not open, NotFound for those that do not exist, InvalidInput,
@@ -64,12 +77,19 @@ class Keyring:
             raise Forbidden(REFUSED)
         if not program_ids and ADMIN not in scopes:
             raise InvalidInput("a key without programs opens nothing: name at least one", field="programs")
+        if not scopes:
+            raise InvalidInput("a key without scopes may do nothing: give at least one", field="scopes")
+        if len(name) > MAX_NAME_CHARACTERS or not is_storable(name):
+            problem = f"a name has at most {MAX_NAME_CHARACTERS} characters, and no control characters"
+            raise InvalidInput(problem, field="name")
+        if expires_at is not None and expires_at <= now:
+            raise InvalidInput("the key would have expired already", field="expires_at")
         programs = tuple(map(self._incarnation, program_ids))
         for incarnation in programs:
             self._make_room(incarnation)
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
         key, text = issue_key(self.master_secret, new_key_id(random), programs=programs, scopes=ordered)
-        key = replace(key, name=name, created_at=now)
+        key = replace(key, name=name, created_at=now, expires_at=expires_at)
         self.store.put_access_key(key)
         return key, text
 

@@ -18,6 +18,7 @@ import numpy as np
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
+from nextbest.logic.model_report import describe_drift
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -33,7 +34,7 @@ from nextbest.store.base import (
 )
 from nextbest.store.cache import CatalogueCache
 from nextbest.training import train
-from nextbest.training.drift import describe, measure_drift
+from nextbest.training.drift import measure_drift
 
 Clock = Callable[[], float]
 
@@ -80,7 +81,7 @@ class Rebase:
                 COMPLETE,
                 f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
                 f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s"
-                + (f"; {described}" if (described := describe(drift)) else "")
+                + (f"; {described}" if (described := describe_drift(drift)) else "")
                 + self._set_aside_message(),
             )
         return pointer

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
+from nextbest.domain.dead_letters import DeadLetter
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
@@ -19,6 +20,8 @@ DEPLOYMENT = Incarnation("")
 
 FILTER = "filter"
 """The kind of resources that are a program's named filters; both dialects read them."""
+SOLUTION, VERSION, CAMPAIGN = "solution", "solution-version", "campaign"
+"""The kinds of resources that say how a program is trained, each training there was, and what serves it."""
 
 
 class ResourceKey(NamedTuple):
@@ -289,6 +292,8 @@ class ConfigurationStore(ResourceStore, Protocol):
 
     def point_to_model(self, incarnation: Incarnation, pointer: ModelPointer) -> bool: ...
 
+    def exchange_models(self, incarnation: Incarnation, serving: ModelPointer, previous: ModelPointer) -> bool: ...
+
     def forget_model(self, incarnation: Incarnation) -> None: ...
 
     def segments(self, incarnation: Incarnation) -> SegmentsPointer | None: ...
@@ -356,6 +361,41 @@ class MessageQueue(Protocol):
     """A durable queue of text messages."""
 
     def send(self, messages: Sequence[str]) -> None: ...
+
+
+class EventQueue(MessageQueue, Protocol):
+    """A queue of messages that says how many wait."""
+
+    def count(self) -> int: ...
+
+
+class DeadLetterQueue(Protocol):
+    """A queue of what failed for good."""
+
+    def receive(self, hidden_seconds: int) -> list[DeadLetter]: ...
+
+    def release(self, letter: DeadLetter) -> None: ...
+
+    def delete(self, letter: DeadLetter) -> None: ...
+
+    def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Answers of a program in the last hour: how many, and the latencies (ms) that half and 99 % of them stay under."""
+
+    requests: int
+    median_ms: float | None
+    p99_ms: float | None
+
+
+class TrafficReader(Protocol):
+    """Says how much traffic a program has."""
+
+    def last_hour(self, program_id: str, *, now: float) -> Traffic | None:
+        """The traffic of the hour before ``now`` (seconds since 1970); None where it is not known."""
+        ...
 
 
 MasterSecret = Callable[[], str]

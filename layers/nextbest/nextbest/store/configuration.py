@@ -159,6 +159,18 @@ class Configuration:
             "attribute_not_exists(model_version) OR model_version < :version",
         )
 
+    def exchange_models(self, incarnation: Incarnation, serving: ModelPointer, previous: ModelPointer) -> bool:
+        """Serve ``previous`` instead of ``serving``, which becomes the previous one; whether both were as given.
+
+        Models of rebases that began before the newest one stay older than it, whichever serves. Raises NotFound.
+        """
+        return self._update_program(
+            incarnation,
+            "SET model_json = :previous, previous_model_json = :serving",
+            {":previous": {"S": to_json(asdict(previous))}, ":serving": {"S": to_json(asdict(serving))}},
+            "model_json = :serving AND previous_model_json = :previous",
+        )
+
     def forget_model(self, incarnation: Incarnation) -> None:
         """Leave the program without a model until the next rebase. Raises NotFound."""
         self._update_program(incarnation, "REMOVE model_json, model_version, previous_model_json", {})

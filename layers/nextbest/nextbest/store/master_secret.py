@@ -62,8 +62,13 @@ class StoredSecret:
         return value
 
 
+def is_local() -> bool:
+    """Whether this process runs on a developer's machine, in a local stack or under SAM CLI."""
+    return not os.environ.keys().isdisjoint((LOCAL_VARIABLE, "AWS_SAM_LOCAL"))
+
+
 def _private(secret: str) -> str:
-    if secret == PUBLIC_MASTER_SECRET and os.environ.keys().isdisjoint((LOCAL_VARIABLE, "AWS_SAM_LOCAL")):
+    if secret == PUBLIC_MASTER_SECRET and not is_local():
         raise RuntimeError(
             "the master secret is the public one of local stacks, with which everybody can make keys: store one of "
             "your own, for example the output of `openssl rand -base64 48` (docs/operations.md)"

@@ -7,7 +7,6 @@ show here first. Counts alone, over a sample of users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,8 @@ from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training.table import Columns, EventTable
 
-LARGEST_ERROR = 1.0 / 3.0
-"""Weights further off than this share of what was expected are worth a warning."""
 _LIST_LENGTH = 10
 _MOST_USERS = 500
-_STANDARD_ERRORS = 3.0
-"""What may be chance is not drift."""
 
 
 def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[str, float]]:
@@ -56,23 +51,6 @@ def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[s
                 "recommendations": float(recommendations),
             }
     return drift
-
-
-def has_drifted(counts: Mapping[str, float]) -> bool:
-    """Whether what came true is further from what was expected than a third of it, and than chance explains."""
-    expected, observed = counts["expected"], counts["observed"]
-    chance = _STANDARD_ERRORS * float(np.sqrt(max(expected, observed, 1.0)))
-    return abs(observed - expected) > max(LARGEST_ERROR * expected, chance)
-
-
-def describe(drift: Mapping[str, Mapping[str, float]]) -> str:
-    """The modes that have drifted in words, for people; empty where none has."""
-    return "; ".join(
-        f"growth weights of {mode} were {counts['expected'] / counts['recommendations']:.3f} on average since the last "
-        f"rebase, and {counts['observed'] / counts['recommendations']:.3f} came true"
-        for mode, counts in drift.items()
-        if has_drifted(counts)
-    )
 
 
 def _sampled(events: Columns) -> dict[str, NDArray[Any]]:

@@ -11,6 +11,10 @@ PRIOR_HALF_LIVES_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 180.0, 730.0)
 PRIORS = tuple(Prior(days, newcomers) for newcomers in (False, True) for days in PRIOR_HALF_LIVES_DAYS)
 TIES = Prior(30.0)
 """Orders equal scores."""
+MOST_POPULAR = Prior(1e6)
+DONE_MOST_OFTEN = Personal(Kernel("time", "exponential", 1e6))
+DONE_LAST = Personal(Kernel("rank", "exponential", 1.0))
+"""Classic lists that a report compares with: nothing decays in the first two, and the last event decides the third."""
 PERSONAL_KERNELS = (
     Kernel("time", "exponential", 90.0),
     Kernel("rank", "exponential", 60.0),

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.blend import NEAR_STEPS, Blend, Part
 from nextbest.training.context import FitContext
-from nextbest.training.grid import LEARNED_KERNELS, PERSONALS, PRIORS, TIES
+from nextbest.training.grid import (
+    DONE_LAST,
+    DONE_MOST_OFTEN,
+    LEARNED_KERNELS,
+    MOST_POPULAR,
+    PERSONALS,
+    PRIORS,
+    TIES,
+)
 from nextbest.training.learners import (
     Ease,
     FitTask,
@@ -121,12 +129,30 @@ class Tuner:
             blend.refine()
         return blend
 
+    def classic_ndcg(self) -> dict[str, float]:
+        """NDCG@10 of lists that need no model, over the columns ranked now; empty where there is nobody to validate on.
+
+        ``popular_lately`` halves what is 30 days old. Similar actions (item k-nearest neighbours) only where the search
+        could solve for all actions.
+        """
+        methods: dict[str, Learner] = {"most_popular": MOST_POPULAR, "popular_lately": TIES}
+        if self.allow_repeats:
+            methods |= {"done_most_often": DONE_MOST_OFTEN, "done_last": DONE_LAST}
+        if len(self.columns) <= self.effort.head:
+            methods["similar_actions"] = Neighbours(LEARNED_KERNELS[0], Neighbours.FIRST_RIDGE)
+        if not len(self.validation.rows):
+            return {}
+        return {name: self.validation.ndcg(self._computed(self.contexts, learner)) for name, learner in methods.items()}
+
     def scores(self, learner: Learner) -> Scores:
         """The scores of a learner over the columns, fitted for them."""
         return self._scores_from(self.contexts, learner)
 
     def _scores_from(self, contexts: Sequence[FitContext], learner: Learner) -> Scores:
         self.settings_tried += 1
+        return self._computed(contexts, learner)
+
+    def _computed(self, contexts: Sequence[FitContext], learner: Learner) -> Scores:
         everything = len(self.columns)
         tasks = [FitTask(context, self.columns, self.allow_repeats, per_action=everything) for context in contexts]
         return self._per_window(lambda k, rows: learner.scores(tasks[k], rows))

@@ -80,11 +80,16 @@ class Validation:
         """NDCG@10 of each user over their rows of each kind, shape (users, kinds), 0 where they have none; ``scores``
         (rows, columns)."""
         self.ranking_count += 1
-        ranked = scores + self.ties * np.float32(TIE_WEIGHT * max(float(np.abs(scores).max()), LEAST_SCALE))
-        ranked[self._seen] = -np.inf
+        ranked = self._ranked(scores)
         values: NDArray[np.float64] = ndcg_of_targets(ranked, self._targets) * self._shares
         sums = np.bincount(self._cells, values, self.user_count * len(RowKind))
         return sums.reshape(-1, len(RowKind)).astype(np.float64)
+
+    def _ranked(self, scores: Scores) -> Scores:
+        """Scores without ties, and without what is no candidate."""
+        ranked = scores + self.ties * np.float32(TIE_WEIGHT * max(float(np.abs(scores).max()), LEAST_SCALE))
+        ranked[self._seen] = -np.inf
+        return ranked
 
     def __call__(self, scores: Scores) -> float:
         """The NDCG@10 of the ranking by ``scores``."""
@@ -126,8 +131,18 @@ class Validation:
         """All metrics that are reported of a ranking (``metrics.held_out``)."""
         ranked = scores.copy()
         ranked[self._seen] = -np.inf
-        whole = np.flatnonzero(self.window.kinds[self._rows] == RowKind.WHOLE)
-        return held_out(ranked[whole], self._targets[whole])
+        return held_out(ranked[self._whole], self._targets[self._whole])
+
+    def ndcg(self, scores: Scores) -> float:
+        """The NDCG@10 among these metrics, with equal scores in order; 0 without users."""
+        if not len(self._whole):
+            return 0.0
+        return float(ndcg_of_targets(self._ranked(scores)[self._whole], self._targets[self._whole]).mean())
+
+    @property
+    def _whole(self) -> NDArray[np.int64]:
+        """Rows that stand for a user's whole window."""
+        return np.flatnonzero(self.window.kinds[self._rows] == RowKind.WHOLE)
 
     def scale_of(self, scores: Scores) -> float:
         """The mean over rows of the best candidate's absolute score: it makes the weights of parts comparable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -52,15 +53,20 @@ def respond(request: Request, context: object, endpoints: Endpoints, *, clock: C
         response = endpoints.refuse(unavailable, request, began)
     except Unavailable as error:  # time ran out
         response = endpoints.refuse(error, request, began)
-    if len(response.body) > MAX_RESPONSE_BYTES // 2 and _escaped_bytes(response.body) > MAX_RESPONSE_BYTES:
+    is_large = len(response.body) > MAX_RESPONSE_BYTES // 2
+    if is_large and "content-encoding" not in response.headers and _escaped_bytes(response.body) > MAX_RESPONSE_BYTES:
         too_much = QuotaExceeded("The answer is larger than the 6 MB that one response may have; ask for less")
         response = endpoints.refuse(too_much, request, began)
     _log(request, response, began, round((clock() - began) * 1000, 2))
-    return {
+    result = {
         "statusCode": response.status,
         "headers": {"content-type": "application/json", **response.headers, "x-request-id": request.request_id},
-        "body": response.body.decode(),
     }
+    if response.cookies:
+        result["cookies"] = response.cookies
+    if "content-encoding" in response.headers:
+        return {**result, "body": base64.b64encode(response.body).decode(), "isBase64Encoded": True}
+    return {**result, "body": response.body.decode()}
 
 
 def _escaped_bytes(body: bytes) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,10 +25,10 @@ class Request:
     """An HTTP request, decoded.
 
     ``path`` and ``path_parameters`` are percent-decoded once; ``query`` keeps order, repeats and empty values;
-    ``headers`` has lower-case names; ``body`` is empty where there is none. ``path_prefix`` is what preceded ``path``
-    where the gateway saw it: a named stage (``/prod``) or the base path of a custom domain, which clients sign.
-    ``route`` is the gateway's key of the route, such as ``POST /events``; ``account_id`` that of the AWS account which
-    serves the request.
+    ``headers`` has lower-case names, ``cookies`` are ``name=value``; ``body`` is empty where there is none.
+    ``path_prefix`` is what preceded ``path`` where the gateway saw it: a named stage (``/prod``) or the base path of a
+    custom domain, which clients sign. ``route`` is the gateway's key of the route, such as ``POST /events``;
+    ``account_id`` that of the AWS account which serves the request.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Request:
     route: str = DEFAULT
     request_id: str = ""
     account_id: str = ""
+    cookies: tuple[str, ...] = ()
 
 
 def from_payload_v2(event: Mapping[str, Any]) -> Request:
@@ -73,6 +74,7 @@ def from_payload_v2(event: Mapping[str, Any]) -> Request:
         route=route,
         request_id=context.get("requestId", ""),
         account_id=context.get("accountId", ""),
+        cookies=tuple(event.get("cookies") or ()),
     )
 
 
@@ -88,6 +90,8 @@ def _prefix(context: Mapping[str, Any], template: str, method: str, path: str) -
     """What precedes the route's own path in ``path``."""
     stage = "" if context.get("stage", DEFAULT) == DEFAULT else f"/{context['stage']}"
     names, segments = template.split("/")[1:], path.split("/")[1:]
+    if names and names[-1].endswith("+}"):
+        return _prefix_of_greedy(names[:-1], segments)
     start = len(segments) - len(names)
     if names and start >= 0 and all(map(_fits, names, segments[start:])):
         prefix = "".join(f"/{segment}" for segment in segments[:start])
@@ -102,6 +106,13 @@ def _prefix(context: Mapping[str, Any], template: str, method: str, path: str) -
     return stage if path.startswith(f"{stage}/") else ""
 
 
+def _prefix_of_greedy(names: Sequence[str], segments: Sequence[str]) -> str:
+    """What precedes a route such as ``/console/{path+}``, whose last parameter spans segments."""
+    starts = range(len(segments) - len(names))
+    start = next((start for start in starts if all(map(_fits, names, segments[start:]))), 0)
+    return "".join(f"/{segment}" for segment in segments[:start])
+
+
 def _is_own_domain(context: Mapping[str, Any]) -> bool:
     return bool(context.get("domainName", "").startswith(f"{context.get('apiId')}.execute-api."))
 
@@ -113,7 +124,7 @@ def _fits(name: str, segment: str) -> bool:
 
 def _path_parameters(template: str, path: str) -> dict[str, str]:
     names, values = template.split("/"), path.split("/")
-    if len(names) != len(values):
+    if len(names) != len(values) or template.endswith("+}"):
         return {}
     return {name[1:-1]: value for name, value in zip(names, values, strict=True) if name.startswith("{")}
 

@@ -9,7 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response. ``fields`` go into the log line, never into the response.
+    """An HTTP response; ``cookies`` are set. ``fields`` go into the log line, never into the response.
+
+    A body that is encoded, as the header ``content-encoding`` says, is no text.
 
     With the field ``program``, which is set only once the caller is authorized for it, the line records metrics;
     ``actions`` (how many were recommended) and ``model`` (its version) add to them.
@@ -19,3 +21,4 @@ class Response:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()

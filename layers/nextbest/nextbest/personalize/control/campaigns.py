@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.resource_statuses import ACTIVE, BUSY
 from nextbest.errors import AlreadyExists, InUse, InvalidInput
 from nextbest.personalize.control.implicit import LATEST
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.control.solution_versions import find_version
 from nextbest.personalize.protocol.arns import CAMPAIGN, RECIPE_NAME, SOLUTION, owner_of
-from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings
 
 

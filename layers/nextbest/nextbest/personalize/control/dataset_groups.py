@@ -8,6 +8,7 @@ from typing import Any
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID
 from nextbest.domain.programs import Program, new_incarnation
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import AlreadyExists, Forbidden, InUse, InvalidInput
 from nextbest.logic.program_removal import remove_program
 from nextbest.observability import logger
@@ -25,7 +26,6 @@ from nextbest.personalize.protocol.arns import (
     missing,
     name_in,
 )
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import ProgramState, ResourceKey
 
 # What must be deleted before a dataset group, in the order in which clean-up scripts delete.

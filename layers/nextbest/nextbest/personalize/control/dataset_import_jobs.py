@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.resource_statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 from nextbest.errors import InvalidInput, QuotaExceeded
 from nextbest.personalize.control.implicit import IMPLICIT
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, narrowed_to, page
 from nextbest.personalize.jobs.dataset_import import FULL, INCREMENTAL, readable_location
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
-from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_PENDING, UNFINISHED
 
 MAX_UNFINISHED = 5
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.resource_statuses import ACTIVE, UNFINISHED
 from nextbest.errors import InUse, InvalidInput
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
@@ -32,7 +33,6 @@ from nextbest.personalize.protocol.arns import (
     SCHEMA,
     owner_of,
 )
-from nextbest.personalize.protocol.statuses import ACTIVE, UNFINISHED
 from nextbest.store.base import DEPLOYMENT
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import AlreadyExists
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.datasets import new_tracking_id
@@ -16,7 +17,6 @@ from nextbest.personalize.datasets.removal import remove_tracking_id
 from nextbest.personalize.datasets.schema import INTERACTIONS, DatasetSchema
 from nextbest.personalize.datasets.tracking_ids import TRACKING_ID, tracker_resource
 from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, EVENT_TRACKER
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import DEPLOYMENT
 
 

@@ -1,7 +1,7 @@
 """What a program has that nobody created through this client: it can be described and listed like everything else.
 
 A program that was not created as a dataset group implicitly has a campaign, an event tracker and datasets of all types
-with their schemas, as far as none were created; every program has a solution of its own (``jobs/training_plan.py``),
+with their schemas, as far as none were created; every program has a solution of its own (``logic/training_plan.py``),
 which is there once it was trained. None of them is stored, so none can be changed or deleted by itself.
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 
 from nextbest.domain.assets import FieldValue
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.resource_statuses import ACTIVE
+from nextbest.logic.training_plan import own_solution
 from nextbest.personalize.datasets.properties import undeclared_field
 from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, DATASET_TYPES, TYPES
 from nextbest.personalize.datasets.sources import ACTION_ID, is_action
-from nextbest.personalize.jobs.training_plan import own_solution
 from nextbest.personalize.protocol.arns import (
     CAMPAIGN,
     DATASET,
@@ -25,7 +26,6 @@ from nextbest.personalize.protocol.arns import (
     SOLUTION,
     VERSION,
 )
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.store.base import ConfigurationStore, ProgramState, ResourceKey
 
 LATEST = "$LATEST"

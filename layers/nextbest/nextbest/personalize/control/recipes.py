@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page
 from nextbest.personalize.protocol.arns import ALGORITHM, FEATURE_TRANSFORMATION, RECIPE, RECIPE_NAME, missing, name_in
-from nextbest.personalize.protocol.statuses import ACTIVE
 
 OPTIMIZATION_PERIOD = "action_optimization_period"
 DEFAULT_PERIOD_DAYS = 14

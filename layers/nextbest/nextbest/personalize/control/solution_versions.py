@@ -11,10 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.resource_statuses import (
+    ACTIVE,
+    BUSY,
+    CREATE_PENDING,
+    STOPPED,
+    STOPPING,
+    UNFINISHED,
+)
 from nextbest.errors import InUse, InvalidInput
+from nextbest.logic.training_plan import FULL, MANUAL, new_version
 from nextbest.personalize.control.implicit import LATEST
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page, tags_of
-from nextbest.personalize.jobs.training_plan import FULL, MANUAL, new_version
 from nextbest.personalize.protocol.arns import (
     DATASET_GROUP,
     RECIPE,
@@ -24,14 +32,6 @@ from nextbest.personalize.protocol.arns import (
     missing,
     name_in,
     owner_of,
-)
-from nextbest.personalize.protocol.statuses import (
-    ACTIVE,
-    BUSY,
-    CREATE_PENDING,
-    STOPPED,
-    STOPPING,
-    UNFINISHED,
 )
 
 UPDATE = "UPDATE"

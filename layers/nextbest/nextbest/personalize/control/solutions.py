@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InUse, InvalidInput
+from nextbest.logic.training_plan import check_training_interval
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
 from nextbest.personalize.control.implicit import IMPLICIT, is_dataset_group
 from nextbest.personalize.control.recipes import optimization_period_days, require_recipe
@@ -18,9 +20,7 @@ from nextbest.personalize.control.solution_versions import (
 )
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.sources import TAKEN
-from nextbest.personalize.jobs.training_plan import check_training_interval
 from nextbest.personalize.protocol.arns import CAMPAIGN, DATASET_GROUP, RECIPE, RECIPE_NAME, SOLUTION, VERSION, owner_of
-from nextbest.personalize.protocol.statuses import ACTIVE
 
 OF_OTHER_RECIPES = (
     *("hpoConfig", "autoMLConfig", "optimizationObjective", "trainingDataConfig"),

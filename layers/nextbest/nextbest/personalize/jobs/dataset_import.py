@@ -16,6 +16,7 @@ from typing import Any
 from nextbest.aws.s3_files import ImportSource
 from nextbest.domain.import_locations import ImportRules, S3Location
 from nextbest.domain.programs import Incarnation, Program, program_id_of
+from nextbest.domain.resource_statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
 from nextbest.errors import InvalidInput, NextbestError, NotFound
 from nextbest.personalize.datasets.csv_files import RefusedRow, Row, event_of, item_event_type_of, read_rows
 from nextbest.personalize.datasets.item_event_types import (
@@ -34,7 +35,6 @@ from nextbest.personalize.jobs.replacing import (
     replace_dataset,
 )
 from nextbest.personalize.protocol.arns import DATASET, IMPORT_JOB, owner_of
-from nextbest.personalize.protocol.statuses import ACTIVE, CREATE_FAILED, CREATE_IN_PROGRESS, UNFINISHED
 from nextbest.store.base import ConfigurationStore
 from nextbest.store.bulk import BulkStore
 

@@ -15,10 +15,7 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import NextbestError, NotFound
-from nextbest.personalize.jobs.training_plan import AUTOMATIC, new_version, outdated_versions
-from nextbest.personalize.protocol.arns import VERSION
-from nextbest.personalize.protocol.statuses import (
+from nextbest.domain.resource_statuses import (
     ACTIVE,
     CREATE_FAILED,
     CREATE_IN_PROGRESS,
@@ -26,6 +23,9 @@ from nextbest.personalize.protocol.statuses import (
     STOPPING,
     UNFINISHED,
 )
+from nextbest.errors import NextbestError, NotFound
+from nextbest.logic.training_plan import AUTOMATIC, new_version, outdated_versions
+from nextbest.personalize.protocol.arns import VERSION
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
 
@@ -97,7 +97,7 @@ def _train(
     failure = "The training was interrupted"
     try:
         pointer = rebase()
-        metrics = metrics_of(Model.from_bytes(artifacts.get(pointer.key)).report)
+        report = Model.from_bytes(artifacts.get(pointer.key)).report
         failure = ""
     except NextbestError as error:
         failure = error.message
@@ -106,7 +106,17 @@ def _train(
         if failure:
             _record(store, incarnation, name, clock(), status=CREATE_FAILED, failure=failure)
     hours = (clock() - began) / _HOUR_SECONDS
-    _record(store, incarnation, name, clock(), status=ACTIVE, hours=hours, metrics=metrics, model=pointer.version)
+    _record(
+        store,
+        incarnation,
+        name,
+        clock(),
+        status=ACTIVE,
+        hours=hours,
+        metrics=metrics_of(report),
+        model=pointer.version,
+        learned_from={count: report[count] for count in ("events", "users", "actions")},
+    )
     return pointer
 
 

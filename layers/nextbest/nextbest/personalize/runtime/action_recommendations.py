@@ -22,6 +22,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, out_of_order
+from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, evaluate
 from nextbest.filters.stored import bind_stored
@@ -39,7 +40,6 @@ from nextbest.personalize.protocol.arns import (
 )
 from nextbest.personalize.protocol.endpoints import PersonalizeEndpoints
 from nextbest.personalize.protocol.shapes import Members, StringMap, Text, Whole
-from nextbest.personalize.protocol.statuses import ACTIVE
 from nextbest.personalize.protocol.wire import read_body, success
 from nextbest.personalize.runtime.campaign_programs import CampaignPrograms, has_campaign
 from nextbest.personalize.runtime.campaign_settings import CampaignSettings

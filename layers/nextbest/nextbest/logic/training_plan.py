@@ -7,6 +7,7 @@ A program that has no solution trains its own, which is named like the program.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,9 @@ from typing import Any
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import is_lost
+from nextbest.domain.resource_statuses import ACTIVE, BUSY
 from nextbest.errors import InvalidInput
-from nextbest.personalize.protocol.arns import CAMPAIGN, SOLUTION, VERSION
-from nextbest.personalize.protocol.statuses import ACTIVE, BUSY
-from nextbest.store.base import ConfigurationStore
+from nextbest.store.base import CAMPAIGN, SOLUTION, VERSION, ConfigurationStore
 
 Resource = Mapping[str, Any]
 
@@ -85,6 +85,16 @@ def scheduled_solutions(store: ConfigurationStore, program: Program, *, now: flo
     serving = _in_service(program, solutions, versions)["name"]
     due = [solution for solution in solutions if solution["auto_training"] and _is_due(solution, versions, now)]
     return sorted(due, key=lambda solution: (solution["name"] == serving, solution["created"]))
+
+
+def training_period_days(store: ConfigurationStore, program: Program) -> float:
+    """How many days lie between trainings of a program that the schedule starts: 0 where each of its runs is to train,
+    infinite where none is."""
+    solutions = list(store.list_resources([program.incarnation], SOLUTION))
+    automatic = [solution for solution in solutions if solution["auto_training"]]
+    if not solutions:
+        return 0.0
+    return min((float(_interval_days(solution["config"]) or 0) for solution in automatic), default=math.inf)
 
 
 def outdated_versions(store: ConfigurationStore, program: Program, solution: str) -> list[str]:
