@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load rebase campaign doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage format install install-dev
+.PHONY: help start stop reset logs load rebase campaign doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage screenshots format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -71,6 +71,9 @@ test check: install-dev ## everything that CI checks and that needs no Docker
 	.venv/bin/ruff check $(PACKAGES)
 	.venv/bin/ruff format --check $(PACKAGES)
 	@$(MAKE) --no-print-directory --jobs=2 types tests
+
+screenshots: install-dev ## make the pictures of docs/console.md again (needs Chromium)
+	@NEXTBEST_SCREENSHOTS=docs/images/console .venv/bin/python -m pytest tests/browser -k picture
 
 types:
 	@.venv/bin/mypy $(PACKAGES)

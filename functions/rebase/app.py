@@ -1,4 +1,4 @@
-"""Training: invoked by ``manage`` for one program, and by the schedule for all of them."""
+"""Training: invoked by ``manage`` and by itself for one program, and by the schedule, for which it starts them all."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from nextbest.aws.clients import SERVICE_FAILURES, s3_client
+from nextbest.aws.clients import lambda_client, lazily, s3_client
+from nextbest.aws.functions import AsynchronousFunction
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
-from nextbest.errors import InvalidInput, NextbestError, NotFound, Unavailable
+from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.programs import present_incarnation, present_program
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.dataset_import import run_import
+from nextbest.personalize.jobs.schedule import start_scheduled
 from nextbest.personalize.jobs.training import run_version, train_version
 from nextbest.store.base import ModelPointer
 from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
+THIS_FUNCTION = AsynchronousFunction(lazily(lambda_client), os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 RANDOM = SystemRandom()
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
@@ -33,7 +36,7 @@ IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FO
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
     if "program_id" not in event:
-        return {"models": rebase_all()}
+        return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
     try:
         return run(event, incarnation)
@@ -56,6 +59,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
         learn = partial(rebase, incarnation)
         trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], learn, clock=time.time)
         return {"model": trained.version if trained is not None else None}
+    if "scheduled" in event:
+        return {"models": train_scheduled(incarnation)}
     solution = solution_in_service(STORE, present_program(STORE, incarnation))
     return {"model": train(incarnation, solution, MANUAL).version}
 
@@ -86,23 +91,17 @@ def rebase(incarnation: Incarnation) -> ModelPointer:
     return model
 
 
-def rebase_all() -> dict[str, str]:
-    """Rebase every program, oldest models first; one that fails stops no other. Raises Unavailable in the end.
+def train_scheduled(incarnation: Incarnation) -> list[str]:
+    """Train the solutions of one program that a run of the schedule trains; the versions of their models."""
+    program = present_program(STORE, incarnation)
+    try:
+        solutions = scheduled_solutions(STORE, program, now=time.time())
+        return [train(incarnation, solution, AUTOMATIC).version for solution in solutions]
+    except InvalidInput as error:  # nothing to learn from yet, as its status says: no failure, and nothing to try again
+        logger.info("not rebased", program_id=program.program_id, reason=error.message)
+        return []
 
-    Programs whose solutions are not to be trained now are left out.
-    """
-    states = [STORE.program_state(program.program_id) for program in STORE.list_programs()]
-    models, failed = {}, []
-    for state in sorted(filter(None, states), key=lambda state: state.model.version if state.model else ""):
-        program_id = state.program.program_id
-        try:
-            for solution in scheduled_solutions(STORE, state.program, now=time.time()):
-                models[program_id] = train(state.program.incarnation, solution, AUTOMATIC).version
-        except (InvalidInput, NotFound) as error:  # nothing to learn from yet, as its status says; or just deleted
-            logger.info("not rebased", program_id=program_id, reason=error.message)
-        except (NextbestError, *SERVICE_FAILURES) as error:
-            logger.error("a rebase failed", program_id=program_id, reason=str(error))
-            failed.append(program_id)
-    if failed:
-        raise Unavailable(f"{len(failed)} of {len(states)} programs could not be rebased, {failed[0]} first")
-    return models
+
+def start_one(incarnation: Incarnation) -> None:
+    """Have this function train the scheduled solutions of one program, in an invocation of its own."""
+    THIS_FUNCTION.start({"program_id": program_id_of(incarnation), "incarnation": incarnation, "scheduled": "yes"})

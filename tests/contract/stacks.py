@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 ECHO_TEMPLATE = Path(__file__).parent / "echo" / "template.yaml"
 _START_SECONDS = 60.0
+_DEMO_SECONDS = 300.0
 _STOP_SECONDS = 20.0
 
 
@@ -98,23 +99,29 @@ def client_arguments(variables: Mapping[str, str], service: str) -> dict[str, An
     }
 
 
-def start_stack(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0) -> RunningStack:
-    """Start a stack without the demo program and wait until it is ready; AssertionError with its output if it ends."""
+def start_stack(
+    state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0, demo: bool = False
+) -> RunningStack:
+    """Start a stack and wait until it is ready; AssertionError with its output if it ends."""
     description = state / "stack.json"
     description.unlink(missing_ok=True)  # a stack that was killed leaves it
-    process = launch(state, template=template, port=port)
-    wait_until(lambda: description.exists() or process.poll() is not None, seconds=_START_SECONDS)
+    process = launch(state, template=template, port=port, demo=demo)
+    seconds = _DEMO_SECONDS if demo else _START_SECONDS
+    wait_until(lambda: description.exists() or process.poll() is not None, seconds=seconds)
     if process.poll() is not None:
         raise AssertionError(f"the stack ended with status {process.returncode}:\n{output_of(state)}")
     return RunningStack(process, state)
 
 
-def launch(state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0) -> subprocess.Popen[bytes]:
+def launch(
+    state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0, demo: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a stack's process and wait for nothing; it writes beside its state folder."""
     with output_path(state).open("wb") as output:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "tools.cli", "start", "--no-demo"),
+                *(sys.executable, "-m", "tools.cli", "start"),
+                *(() if demo else ("--no-demo",)),
                 *("--state", str(state), "--port", str(port), "--template", str(template)),
             ],
             cwd=ROOT,

@@ -7,27 +7,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
-from types import SimpleNamespace
 
 import pytest
-from botocore.exceptions import ClientError
 
 from nextbest.domain.import_locations import ImportRules
-from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, RUN_SECONDS, UNFINISHED, WAIT_SECONDS
 from nextbest.domain.resource_statuses import CREATE_FAILED, CREATE_IN_PROGRESS
-from nextbest.errors import InvalidInput, Unavailable
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
 from nextbest.personalize.control.solution_versions import find_version, unfinished_version
 from nextbest.personalize.protocol.arns import SOLUTION, VERSION, Arns
-from nextbest.store.base import ModelPointer, ProgramState
 from tests.factories import MemoryArtifacts, user_events
 from tests.faults.deployment import Deployment, Tenant
 from tests.faults.proxy import Call as ProxiedCall
 from tests.faults.proxy import broken
-from tests.functions.conftest import load
 from tests.infrastructure.cloudformation import Document, translate
-from tests.lambda_context import LambdaContext
 from tools.local.key import operator_key
 
 NOW = time.time()
@@ -106,53 +99,6 @@ def test_a_rebase_without_s3_fails_with_the_reason_and_the_old_model_serves(
     assert grown.status() == FAILED
     assert grown.model_served("user-0") == version
     expect_alarm("FailedInvocationsAlarm")
-
-
-def test_one_program_that_cannot_be_rebased_stops_no_other(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given programs with models of different ages, one without events, and S3 away while one of them is learned
-    pointers = {"new": "3", "failing": "1", "none": None, "empty": "2"}
-    states = {
-        name: ProgramState(Program(name), ModelPointer(version, name) if version else None)
-        for name, version in pointers.items()
-    }
-    begun: list[str] = []
-
-    class Learned:
-        def __init__(self, _store: object, _artifacts: object, incarnation: Incarnation, **_: object) -> None:
-            self.program_id = program_id_of(incarnation)
-
-        def run(self) -> ModelPointer:
-            begun.append(self.program_id)
-            if self.program_id == "failing":
-                raise ClientError({"Error": {"Code": "SlowDown", "Message": "injected"}}, "PutObject")
-            if self.program_id == "empty":
-                raise InvalidInput("the program has no events to learn from")
-            return ModelPointer("4", "model")
-
-    for name, value in {
-        **deployment.engines.variables(),
-        "TABLE_NAME": "none",
-        "ARTIFACT_BUCKET": "none",
-        "PROGRAM_FOLDERS_BUCKET": "",
-    }.items():
-        monkeypatch.setenv(name, value)
-    app = load("rebase")
-    monkeypatch.setattr(app, "Rebase", Learned)
-    store = SimpleNamespace(
-        list_programs=lambda: [state.program for state in states.values()],
-        program_state=states.get,
-        list_resources=lambda *_: (),
-    )
-    monkeypatch.setattr(app, "STORE", store)
-    # The versions that rebases make are another test's: tests/functions/test_solution_versions.py.
-    monkeypatch.setattr(app, "train_version", lambda *arguments, **_: arguments[-1]())
-
-    # Then the schedule hears of it at the end, and every other was learned, the oldest models first
-    with pytest.raises(Unavailable, match=r"1 of 4 programs .* failing first"):
-        app.handler({"programs": "all"}, LambdaContext())
-    assert begun == ["none", "failing", "empty", "new"]
 
 
 def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_it_could_live(tenant: Tenant) -> None:

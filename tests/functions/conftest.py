@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -41,13 +42,15 @@ PROGRAM = Program("demo")
 class Functions:
     """All functions of the template, with its variables and on its table, bucket and queues.
 
-    ``operations`` are the calls to AWS of the last event, by their names in the API.
+    ``operations`` are the calls to AWS of the last event, by their names in the API; ``started`` what functions were
+    invoked with meanwhile, which nobody runs but ``run_started``.
     """
 
     application: Application
     store: DynamoStore
     patch: pytest.MonkeyPatch
     operations: set[str]
+    started: list[Any] = field(default_factory=list)
     modules: dict[str, ModuleType] = field(default_factory=dict)
 
     def answer(self, function: str, event: object) -> Any:
@@ -59,6 +62,11 @@ class Functions:
             self.modules[function] = load(function)
         self.operations.clear()
         return self.modules[function].handler(event, LambdaContext(function_name=function))
+
+    def run_started(self) -> list[Any]:
+        """What the function ``rebase`` returns for all that it was invoked with since the last time."""
+        events, self.started[:] = list(self.started), []
+        return [self.answer("rebase", event) for event in events]
 
     def permissions(self) -> set[str]:
         """The permissions that the calls of the last event took."""
@@ -94,18 +102,22 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
         store = open_store(application(), AWS)
         store.create_program(PROGRAM)
         store.put_access_key(operator_key()[0])
-        monkeypatch.setattr(BaseClient, "_make_api_call", _noting(operations))
+        functions = Functions(application(), store, monkeypatch, operations)
+        monkeypatch.setattr(BaseClient, "_make_api_call", _noting(functions))
         monkeypatch.setattr(Endpoint, "send", _noting_direct(operations))
-        yield Functions(application(), store, monkeypatch, operations)
+        yield functions
 
 
-def _noting(operations: set[str]) -> Callable[..., Any]:
+def _noting(functions: Functions) -> Callable[..., Any]:
     """botocore's method that makes a call, noting the operation first; Lambda itself is not there to be called."""
     make_api_call: Callable[..., Any] = vars(BaseClient)["_make_api_call"]
 
     def noted(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        operations.update(_parts_of(operation, arguments))
-        return {"StatusCode": 202} if operation == "Invoke" else make_api_call(client, operation, arguments)
+        functions.operations.update(_parts_of(operation, arguments))
+        if operation != "Invoke":
+            return make_api_call(client, operation, arguments)
+        functions.started.append(json.loads(arguments["Payload"]))
+        return {"StatusCode": 202}
 
     return noted
 

@@ -95,6 +95,12 @@ def control(functions: Functions) -> Control:
     return Control(functions)
 
 
+def run_schedule(functions: Functions) -> None:
+    """A run of the schedule, and of what it starts."""
+    functions.answer("rebase", SCHEDULE)
+    functions.run_started()
+
+
 @pytest.mark.parametrize(
     ("event", "training_type"), [(REBASE, "MANUAL"), (SCHEDULE, "AUTOMATIC")], ids=["asked for", "by the schedule"]
 )
@@ -105,6 +111,7 @@ def test_a_rebase_of_a_program_without_solutions_is_a_version_of_its_own(
     began = time.time()
 
     functions.answer("rebase", event)
+    functions.run_started()
 
     (row,) = control("ListSolutionVersions", solutionArn=OWN)["solutionVersions"]
     described = control("DescribeSolutionVersion", solutionVersionArn=row["solutionVersionArn"])["solutionVersion"]
@@ -163,14 +170,14 @@ def test_the_schedule_trains_the_solutions_that_are_trained_automatically(
         return len(control.versions(usual)), len(control.versions(never)), len(control.versions(weekly))
 
     # Then each has versions made as it says
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
     assert of_all() == (1, 0, 1)
     assert control.versions(usual) == control.versions(weekly) == [("ACTIVE", "AUTOMATIC")]
     control.age(functions, days=6.5)
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
     assert of_all() == (2, 0, 1)
     control.age(functions, days=0.49)  # the schedule is as exact as a quarter of an hour
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
     assert of_all() == (3, 0, 2)
     # And what is updated counts from the next run on
     control("UpdateSolution", solutionArn=usual, performAutoTraining=False)
@@ -178,7 +185,7 @@ def test_the_schedule_trains_the_solutions_that_are_trained_automatically(
     rate = {"autoTrainingConfig": {"schedulingExpression": "rate(1 day)"}}
     control("UpdateSolution", solutionArn=weekly, solutionUpdateConfig=rate)
     control.age(functions, days=1)
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
     assert of_all() == (3, 1, 3)
 
 
@@ -187,7 +194,7 @@ def test_a_program_whose_solutions_are_not_trained_automatically_is_left_alone_u
 ) -> None:
     solution = control.solution("manual", performAutoTraining=False)
 
-    assert functions.answer("rebase", SCHEDULE) == {"models": {}}
+    assert functions.answer("rebase", SCHEDULE) == {"started": []}
     assert control.versions(solution) == []
     functions.answer("rebase", REBASE)
     control("CreateSolutionVersion", solutionArn=solution)
@@ -226,7 +233,7 @@ def test_an_automatic_training_predicts_as_far_ahead_as_its_solution_says_and_th
     control("CreateSolutionVersion", solutionArn=other)
     control("CreateSolutionVersion", solutionArn=serving)
 
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
 
     assert control.versions(serving) == control.versions(other) == [("ACTIVE", "MANUAL"), ("ACTIVE", "AUTOMATIC")]
     state = functions.store.program_state(PROGRAM.program_id)
@@ -240,12 +247,12 @@ def test_an_automatic_training_predicts_as_far_ahead_as_its_solution_says_and_th
 
 def test_a_campaign_of_the_latest_version_follows_automatic_trainings(functions: Functions, control: Control) -> None:
     solution = control.solution("s")
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
     config = {"syncWithLatestSolutionVersion": True}
     campaign = control("CreateCampaign", name="c", solutionVersionArn=f"{solution}/$LATEST", campaignConfig=config)
     first = control("DescribeSolutionVersion", solutionVersionArn=f"{solution}/$LATEST")["solutionVersion"]
 
-    functions.answer("rebase", SCHEDULE)
+    run_schedule(functions)
 
     described = control("DescribeCampaign", **campaign)["campaign"]
     assert described["solutionVersionArn"] == f"{solution}/$LATEST"

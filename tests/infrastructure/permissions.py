@@ -44,7 +44,9 @@ ALLOWED = {
     | ADD_EVENTS
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
-    | {"s3:PutObject", "sqs:SendMessage"},
+    | {"s3:PutObject", "sqs:SendMessage"}
+    # A run of the schedule starts one invocation a program.
+    | {"lambda:InvokeFunction"},
     "manage": MANAGE,
     # What people do in a browser is what the API does.
     "console": MANAGE

@@ -18,7 +18,7 @@ SHARED = {"errors", "observability"}
 
 # A row a folder: what it may import of the library besides itself and SHARED.
 MAY_IMPORT = {
-    "console": {"web", "logic", "store", "scoring", "filters", "domain"},
+    "console": {"personalize.datasets", "web", "logic", "store", "scoring", "filters", "domain"},
     "actionhub": {"web", "logic", "store", "scoring", "domain"},
     "personalize.control": {
         *("personalize.runtime", "personalize.jobs", "personalize.datasets", "personalize.protocol"),

@@ -18,6 +18,10 @@ MASTER_SECRET = {
     "/nextbest/${AWS::StackName}/master-secret"
 }
 """Stored before the stack is made, since CloudFormation makes no SecureString."""
+REBASE_ITSELF = {
+    "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-rebase"
+}
+"""The function that a run of the schedule invokes for each program: itself."""
 READ_METRICS = {"Effect": "Allow", "Action": ["cloudwatch:GetMetricData"], "Resource": "*"}
 """The one thing without a resource: CloudWatch knows none to read metrics of, nor a condition on their namespace
 (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html)."""
@@ -51,13 +55,10 @@ def test_no_permission_is_for_everything(template: Document) -> None:
         assert "*" not in resources, name
         # An exact resource of this stack: its ARN, or all objects of its bucket or of a folder there.
         for resource in resources:
-            assert (
-                re.fullmatch(
-                    r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/(\w+/)?\*(\.report\.json)?")\}',
-                    json.dumps(resource),
-                )
-                or resource == MASTER_SECRET
-            ), (
+            assert re.fullmatch(
+                r'\{"Fn::(GetAtt": \["\w+", "Arn"\]|Sub": "\$\{\w+\.Arn\}/(\w+/)?\*(\.report\.json)?")\}',
+                json.dumps(resource),
+            ) or resource in (MASTER_SECRET, REBASE_ITSELF), (
                 name,
                 resource,
             )

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticKnownError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from nextbest.domain.times import parse_seconds, parse_time
@@ -87,6 +87,21 @@ class EventTypeRule(BaseModel):
     after: list[EventTypeName] = Field(min_length=1, max_length=100)
 
 
+class GoalEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    event_type: EventTypeName
+    value: float = Field(default=1.0, gt=0, le=1e9, allow_inf_nan=False)
+
+
+def each_once(entries: list[GoalEntry]) -> list[GoalEntry]:
+    if len({entry.event_type for entry in entries}) < len(entries):
+        raise PydanticCustomError("value_error", "Every event type may be there only once")
+    return entries
+
+
+Goal = Annotated[list[GoalEntry], Field(max_length=100), AfterValidator(each_once)]
+
+
 class NewProgram(BaseModel):
     model_config = ConfigDict(extra="forbid")
     program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
@@ -105,6 +120,7 @@ class NewProgram(BaseModel):
     event_type_order: list[EventTypeRule] = Field(
         default_factory=list, exclude_if=lambda rules: not rules, max_length=100
     )
+    goal: Goal = Field(default_factory=list, exclude_if=lambda entries: not entries)
 
 
 class ProgramChanges(BaseModel):
@@ -121,6 +137,7 @@ class ProgramChanges(BaseModel):
     never_recommended: list[EventTypeName] = Field(default_factory=list, max_length=100)
     done_once: list[EventTypeName] = Field(default_factory=list, max_length=100)
     event_type_order: list[EventTypeRule] = Field(default_factory=list, max_length=100)
+    goal: Goal = Field(default_factory=list)
 
 
 class ImportLocations(BaseModel):
@@ -147,6 +164,7 @@ async def get_actions(
     exclude_event_types: str = "",
     filter: str = "",
     filter_values: str = "",
+    objective: Literal["growth", "goal"] = "growth",
 ) -> Any:
     return {
         "user_id": user_id,
@@ -158,6 +176,7 @@ async def get_actions(
         "exclude_event_types": exclude_event_types,
         "filter": filter,
         "filter_values": filter_values,
+        "objective": objective,
     }
 
 

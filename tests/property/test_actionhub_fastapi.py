@@ -122,7 +122,7 @@ NUMBERS = [
 ]
 FLOATS = ["0.5", "-0.1", "nan", "inf", "-inf", "1e999", ".5", "5.", "1e-400", "0x1", "1,5"]
 WORDS = ["true", "True", "TRUE", "1", "0", "f", "N", "off", "OFF", "yes", "maybe", "2", " true", "null", "any", "all"]
-WORDS += ["growth", "discovery", "base", "assets", "labels", "Growth"]
+WORDS += ["growth", "discovery", "base", "assets", "labels", "Growth", "goal"]
 ROUTES = [
     (method.upper(), path, [parameter["name"].replace("-", "_") for parameter in operation.get("parameters", ())])
     for path, operations in DOCUMENT["paths"].items()
@@ -336,6 +336,22 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
             [{"event_type": "", "after": ["x" * 257]}],
             [["upgrade", ["sign_up"]]],
             {"upgrade": ["sign_up"]},
+            None,
+        ]
+    ),
+    "goal": st.sampled_from(
+        [
+            [],
+            [{"event_type": "upgrade", "value": 100}, {"event_type": " purchase ", "value": 0.5}],
+            [{"event_type": "upgrade"}],
+            [{"event_type": "upgrade", "value": 0}],
+            [{"event_type": "upgrade", "value": 1e10}],
+            [{"event_type": "upgrade", "value": "100"}],
+            [{"event_type": "upgrade", "value": None}],
+            [{"event_type": "upgrade"}, {"event_type": "upgrade", "value": 2}],
+            [{"event_type": "", "values": 1}],
+            ["upgrade"],
+            {"upgrade": 100},
             None,
         ]
     ),

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from nextbest.actionhub.pages import MAX_ANSWER_BYTES, token_of
+from nextbest.actionhub.pages import MAX_ANSWER_BYTES
 from nextbest.domain.access_keys import ADMIN, issue_key
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
@@ -20,6 +20,7 @@ from nextbest.domain.times import format_time
 from nextbest.logic import users
 from nextbest.store.dynamo import DynamoStore
 from nextbest.web.frame import MAX_RESPONSE_BYTES
+from nextbest.web.page_tokens import token_of
 from tests.store.conftest import PROGRAM, create_table, dynamodb
 from tests.store.tenants import recorded
 from tests.store.test_actionhub_calls import MASTER_SECRET, NOW, Caller

@@ -69,6 +69,17 @@ def test_a_narrowing_is_read_from_its_parameters(limit: str) -> None:
 
 
 @pytest.mark.parametrize("limit", ["5", "+5"], ids=["read by hand", "read by pydantic"])
+def test_an_objective_is_one_of_those_there_are(limit: str) -> None:
+    assert get_actions(("limit", limit), ("objective", "goal")).objective == "goal"
+    assert get_actions(("limit", limit)).objective == "growth"
+    with pytest.raises(InvalidRequest) as error:
+        get_actions(("limit", limit), ("objective", "lift"))
+    assert [(item["loc"], item["msg"]) for item in detail_of(error)] == [
+        (("query", "objective"), "Input should be 'growth' or 'goal'")
+    ]
+
+
+@pytest.mark.parametrize("limit", ["5", "+5"], ids=["read by hand", "read by pydantic"])
 def test_an_empty_parameter_narrows_nothing(limit: str) -> None:
     query = get_actions(("limit", limit), *((name, "") for name in NARROWING))
     assert query.narrowing in (None, Narrowing())

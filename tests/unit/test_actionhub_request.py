@@ -84,6 +84,10 @@ def test_a_named_stage_is_not_in_the_path(stage: str, path: str, expected: str) 
         ("POST /personalize/action-recommendations", "/personalize/action-recommendations"),
         ("POST /personalize/events", "/personalize/events"),
         ("POST /personalize", "/personalize"),
+        ("GET /console", "/console"),
+        ("GET /console/{page+}", "/console/sign-in"),
+        ("POST /console/{page+}", "/console/programs/demo/rebase"),
+        ("GET /console/{page+}", "/console/programs/console/users"),
         ("$default", "/personalize/"),
     ],
 )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from nextbest.actionhub.actions import explanation_body, user_actions
 from nextbest.actionhub.assets import AssetItem
+from nextbest.actionhub.goal import add_goal
 from nextbest.actionhub.hot_routes import UserNextActionList
 from nextbest.actionhub.program_settings import ProgramDetails, ProgramSettings
 from nextbest.actionhub.segments import SegmentItem
@@ -19,11 +20,13 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US, LATEST_TIMESTAMP_US, Event
 from nextbest.domain.history import History
-from nextbest.domain.programs import EventTypeOrder, Program
+from nextbest.domain.programs import EventTypeOrder, GoalEventType, Program
 from nextbest.logic.reasons import Reasoner
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
 from nextbest.scoring.explain import AverageComparison, Difference
+from nextbest.scoring.goal_effects import Basis
+from nextbest.scoring.goal_ranking import GoalImpact
 from nextbest.store.base import ProgramState
 
 LATTE = Asset("latte", "Caffè latte", ("milk",))
@@ -153,6 +156,34 @@ def test_fields_and_types_of_recommendations_are_the_documents(
     assert strict.model_dump(exclude_unset=True) == body
 
 
+def test_members_about_the_goal_are_the_documents() -> None:
+    body = user_actions([ORDER, REVIEW], name_of, explained())
+    estimated = GoalImpact(3.0, 1.5, 4.5, 4.0, 3.75, 2.0, 6.0, 1.0, 90, Basis.ASSOCIATION, 14.0, 20.0)
+    nothing = GoalImpact(0.0, None, None, None, 0.0, None, None, None, 3, Basis.TOO_FEW_USERS, 14.0, 20.0)
+
+    add_goal(body["actions"], [estimated, nothing])
+
+    strict = UserNextActionList.model_validate(body, extra="forbid", strict=True)
+    assert strict.model_dump(exclude_unset=True) == body
+    order, review = body["actions"]
+    assert (order["goal_impact"], order["goal_impact_low"], order["goal_impact_high"]) == (3.0, 1.5, 4.5)
+    assert order["goal_effect"] == {
+        "effect": 4.0,
+        "counted": 3.75,
+        "low": 2.0,
+        "high": 6.0,
+        "standard_error": 1.0,
+        "users": 90,
+        "basis": "association",
+        "note": "An association with the goal, not a cause, until an experiment has shown it.",
+    }
+    assert order["explanation"]["goal_sentence"].startswith(
+        "Users who ordered “Caffè latte” reached the goal 20.0 percentage points more often within 14 days"
+    )
+    assert (review["goal_impact"], review["goal_effect"]["basis"]) == (0.0, "too_few_users")
+    assert review["explanation"] is None
+
+
 @pytest.mark.parametrize(
     ("model", "members"),
     [
@@ -195,12 +226,14 @@ def test_settings_beyond_the_contract_are_named_only_where_they_were_set() -> No
         "never_recommended": ["return"],
     }
     order = (EventTypeOrder("upgrade", ("sign_up",)),)
-    once = Program("shop", done_once=("sign_up",), event_type_order=order, horizon_days=30)
+    goal = (GoalEventType("upgrade", 20),)
+    once = Program("shop", done_once=("sign_up",), event_type_order=order, horizon_days=30, goal=goal)
     assert ProgramDetails.of(once).model_dump() == {
         **plain,
         "horizon_days": 30,
         "done_once": ["sign_up"],
         "event_type_order": [{"event_type": "upgrade", "after": ["sign_up"]}],
+        "goal": [{"event_type": "upgrade", "value": 20.0}],
     }
 
 

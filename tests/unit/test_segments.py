@@ -10,12 +10,13 @@ from random import Random
 import numpy as np
 import pytest
 
-from nextbest.actionhub.segments import prefers_csv, to_csv
+from nextbest.actionhub.segments import prefers_csv
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History, HistoryEvent
 from nextbest.domain.programs import Program
 from nextbest.errors import ArtifactError
+from nextbest.logic.segment_files import to_csv
 from nextbest.logic.segments import SegmentMember
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.memberships import (

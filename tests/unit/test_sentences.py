@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nextbest.logic.sentences import Deed, ago, phrase, sentence, sentence_without_model
+from nextbest.logic.sentences import GOAL_NOTES, Deed, ago, goal_sentence, phrase, sentence, sentence_without_model
+from nextbest.scoring.goal_effects import Basis
 
 VIEWS = Deed("view", "Pricing", 3, more=False, days_since_last=0.5, within_week=3)
 INVITES = Deed("invite", "Teammate", 11, more=False, days_since_last=3.2, within_week=4)
@@ -93,6 +94,76 @@ def test_a_sentence_names_what_speaks_for_the_difference(
 ) -> None:
     written = sentence(deeds, points=points, probability=probability, others_lead=others_lead, has_reasons=True)
     assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("average", "probability", "lead"),
+    [
+        # Rare actions: a fifth of the average is a difference, less is none, however few points it is.
+        (0.010, 0.0115, "As likely"),
+        (0.010, 0.0125, "More likely"),
+        (0.010, 0.0075, "Less likely"),
+        # Ordinary ones: two points are, whatever the average.
+        (0.30, 0.315, "As likely"),
+        (0.30, 0.325, "More likely"),
+        (0.55, 0.565, "As likely"),
+        (0.55, 0.575, "Likely"),
+        # Nearly certain ones: a fifth of what is missing.
+        (0.98, 0.983, "As likely"),
+        (0.98, 0.985, "Likely"),
+        (0.98, 0.975, "Less likely"),
+        # Next to nothing stays that.
+        (0.0001, 0.0004, "As likely"),
+        (0.0, 0.001, "More likely"),
+        (0.05, 0.05, "As likely"),
+    ],
+)
+def test_a_difference_counts_relative_to_the_average(average: float, probability: float, lead: str) -> None:
+    points = 100.0 * (probability - average)
+    written = sentence([VIEWS], points=points, probability=probability, others_lead=False, has_reasons=True)
+    assert written.startswith(f"{lead} ")
+
+
+@pytest.mark.parametrize(
+    ("effect", "low", "high", "value", "expected"),
+    [
+        (
+            *(0.115, 0.081, 0.149, 1.0),
+            "Users who viewed “Pricing” reached the goal 11.5 percentage points more often within 14 days than similar "
+            "users who did not (95 % interval: 8.1 to 14.9; 1,356 users). An association with the goal, not a cause, "
+            "until an experiment has shown it.",
+        ),
+        (
+            *(-10.0, -16.0, -4.0, 100.0),
+            "Users who viewed “Pricing” reached the goal 10.0 percentage points less often within 14 days than similar "
+            "users who did not (95 % interval: 4.0 to 16.0; 1,356 users). An association with the goal, not a cause, "
+            "until an experiment has shown it.",
+        ),
+        (
+            *(4.25, 1.0, 7.5, None),
+            "Users who viewed “Pricing” reached 4.25 more of the goal's value within 14 days than similar users who "
+            "did not (95 % interval: 1.00 to 7.50; 1,356 users). An association with the goal, not a cause, until an "
+            "experiment has shown it.",
+        ),
+    ],
+)
+def test_an_effect_on_the_goal_is_a_sentence(
+    effect: float, low: float, high: float, value: float | None, expected: str
+) -> None:
+    written = goal_sentence(
+        *("ASSOCIATION", "view", "Pricing"),
+        effect=effect,
+        low=low,
+        high=high,
+        users=1356,
+        horizon_days=14.0,
+        only_value=value,
+    )
+    assert written == expected
+
+
+def test_every_basis_of_an_effect_has_its_words() -> None:
+    assert GOAL_NOTES.keys() == {basis.name for basis in Basis}
 
 
 def test_a_sentence_without_reasons_and_one_without_a_model() -> None:

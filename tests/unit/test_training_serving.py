@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nextbest.domain.history import History
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import GoalEventType, Program
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
@@ -104,3 +104,13 @@ def test_beyond_the_dense_limit_the_sparse_method_still_learns(events: dict[str,
     model = train(wide, program=PROGRAM, now=NOW, seed=1, time_budget_seconds=0.5)
     assert model.report["dense_actions"] < len(model.actions)
     assert len(recommend(model, History.empty(), now=NOW, limit=10, allow_repeats=True)) == 10
+
+
+def test_a_goal_changes_nothing_else_of_a_model(events: dict[str, list[Any]], model: Model) -> None:
+    program = replace(PROGRAM, goal=(GoalEventType("do", 2.0),))
+    aiming = train(events, program=program, now=NOW, seed=1, time_budget_seconds=5.0)
+
+    assert aiming.goal_effects is not None
+    assert aiming.goal_effects.counted.tolist() == [2.0] * len(model.actions)
+    assert aiming.report["goal"]["actions"]["goal"] == len(model.actions)
+    assert replace(aiming, goal_effects=None, report=model.report).to_bytes() == model.to_bytes()

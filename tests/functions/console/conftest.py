@@ -66,7 +66,7 @@ class Browser:
         sent = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin", **(headers or {})}
         return self._send("POST", path, "", sent, body)
 
-    def page(self, page: str = "", **query: object) -> Shown:
+    def page(self, page: str = "", /, **query: object) -> Shown:
         """A page of the program, which is there."""
         path = f"/console/programs/{PROGRAM.program_id}{'/' if page else ''}{page}"
         shown = self.get(f"{path}?{urlencode(query, doseq=True)}" if query else path)

@@ -115,17 +115,16 @@ def _issue_key(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _export_user(deployment: Deployment, options: argparse.Namespace) -> int:
-    from nextbest.actionhub.users import ExportedEvent
     from nextbest.logic.programs import present_incarnation
-    from nextbest.logic.users import export_user
+    from nextbest.logic.users import export_user, exported_event
 
     store, artifacts = deployment.store(), deployment.artifacts()
     incarnation = present_incarnation(store, options.program)
     part = export_user(store, artifacts, incarnation, options.user)
-    first, events = part, [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
+    first, events = part, list(map(exported_event, part.events))
     while part.next_position is not None:
         part = export_user(store, artifacts, incarnation, options.user, after=part.next_position)
-        events += [ExportedEvent.of(event).model_dump(mode="json") for event in part.events]
+        events += list(map(exported_event, part.events))
     _print_json({"attributes": first.attributes, "memberships": first.memberships, "events": events})
     return 0
 

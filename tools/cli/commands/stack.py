@@ -161,7 +161,8 @@ def _print_first_request(url: str, key: str, *, log: str) -> None:
     print(
         f"\n  URL   {url}\n  key   {key}\n  logs  make logs FUNCTION={log}\n\n"
         f"In a browser, the demo's console, signed in:\n\n  {console_link(url, PROGRAM_ID, now=time.time())}\n\n"
-        f"By the API:\n\n  curl -H 'actionhub-key: {key}' -H 'program-id: {PROGRAM_ID}' '{url}/users/{USER_ID}/actions?limit=3'\n",
+        f"By the API:\n\n  curl -H 'actionhub-key: {key}' -H 'program-id: {PROGRAM_ID}' "
+        f"'{url}/users/{USER_ID}/actions?limit=3'\n",
         flush=True,
     )
 

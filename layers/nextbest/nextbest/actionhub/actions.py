@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
-from nextbest.actionhub.parsing import parse_get_actions
+from nextbest.actionhub.parsing import GOAL, parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.actions import Action, Narrowing, Recommendation
 from nextbest.errors import InvalidInput, NotFound
@@ -53,13 +53,14 @@ class ActionsEndpoint(ActionHubEndpoints):
                 allow_repeats=query.allow_repeats,
                 explained=query.explain,
                 narrow=narrow,
+                for_goal=query.objective == GOAL,
             )
         except InvalidInput as error:
-            if narrowing is None:
+            if narrowing is None and query.objective != GOAL:
                 raise
             from nextbest.actionhub.narrowing import in_query
 
-            raise in_query(error, narrowing) from error
+            raise in_query(error, query) from error
         headers = {"x-nextbest-model": actions.model_version}
         if not actions.recommendations:
             headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
@@ -92,14 +93,19 @@ def _why_empty(actions: RecommendationList, query: GetActions, program: Program)
 
 def _body(actions: RecommendationList, history: History, now: float) -> dict[str, Any]:
     name_of = actions.catalogue.name_of
-    if actions.explanations is None:
-        return user_actions(actions.recommendations, name_of)
-    # Imported here: few requests are explained.
-    from nextbest.logic.reasons import Reasoner
+    explained = None
+    if actions.explanations is not None:
+        # Imported here: few requests are explained.
+        from nextbest.logic.reasons import Reasoner
 
-    reasoner = Reasoner(history, name_of, now=now, trained=actions.model_version != UNTRAINED)
-    explained = {entry.action: explanation_body(entry, reasoner.of(entry)) for entry in actions.explanations}
-    return user_actions(actions.recommendations, name_of, explained)
+        reasoner = Reasoner(history, name_of, now=now, trained=actions.model_version != UNTRAINED)
+        explained = {entry.action: explanation_body(entry, reasoner.of(entry)) for entry in actions.explanations}
+    body = user_actions(actions.recommendations, name_of, explained)
+    if actions.impacts is not None:
+        from nextbest.actionhub.goal import add_goal
+
+        add_goal(body["actions"], actions.impacts)
+    return body
 
 
 def user_actions(

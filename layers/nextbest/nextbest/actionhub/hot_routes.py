@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -90,6 +90,49 @@ class ScoreExplanation(ContractModel):
     prior_share: float
     contributions: list[ScoreContribution]
     other_share: float
+    goal_sentence: Annotated[
+        str | None, Field(description="What the action is worth for the goal. Only with objective=goal.")
+    ] = None
+
+
+class GoalEffectEntry(ContractModel):
+    """What an action is worth for the goal, whoever takes it, in the unit of the goal's values; null where there is no
+    estimate. An association, not a cause, until an experiment has shown it."""
+
+    effect: Annotated[
+        float | None,
+        Field(
+            description="How much more of the goal's value the users who took the action reached within the horizon "
+            "than similar users who did not: a doubly robust estimate of the last rebase."
+        ),
+    ]
+    counted: Annotated[
+        float,
+        Field(
+            description="The effect as it counts: effect * (1 - (standard_error / effect) ** 2), and 0 within one "
+            "standard error of 0, or where there is no estimate."
+        ),
+    ]
+    low: Annotated[float | None, Field(description="The 95 % interval begins here.")]
+    high: Annotated[float | None, Field(description="The 95 % interval ends here.")]
+    standard_error: float | None
+    users: Annotated[int, Field(description="Users who took the action and have similar users who did not.")]
+    basis: Annotated[
+        Literal[
+            "goal",
+            "association",
+            "uncertain",
+            "too_few_users",
+            "too_few_goals",
+            "no_similar_users",
+            "not_estimated",
+        ],
+        Field(
+            description="goal: the action reaches the goal itself. association: the interval leaves out 0; uncertain: "
+            "it does not. Otherwise why there is no estimate."
+        ),
+    ]
+    note: Annotated[str, Field(description="The basis in words.")]
 
 
 class UserNextAction(ContractModel):
@@ -106,10 +149,20 @@ class UserNextAction(ContractModel):
         ScoreExplanation | None,
         Field(description="Only with explain=true, an extension."),
     ] = None
+    goal_impact: Annotated[
+        float | None,
+        Field(
+            description="growth_weight times goal_effect.counted. Only with objective=goal, an extension, like the "
+            "other members of this name."
+        ),
+    ] = None
+    goal_impact_low: Annotated[float | None, Field(description="growth_weight times the low end of the effect.")] = None
+    goal_impact_high: Annotated[float | None, Field(description="growth_weight times its high end.")] = None
+    goal_effect: GoalEffectEntry | None = None
 
 
 class UserNextActionList(ContractModel):
-    """Strongest growth weight first."""
+    """Strongest growth weight first; with objective=goal, largest goal_impact first."""
 
     actions: list[UserNextAction]
 
@@ -145,6 +198,13 @@ def get_actions(
             "Personalize's filterValues."
         ),
     ] = "",
+    objective: Annotated[
+        Literal["growth", "goal"],
+        Query(
+            description="What to rank by (an extension): the growth weight, or the expected impact on the program's "
+            "goal. A 422 where the program has no goal, or its model no estimate for it yet."
+        ),
+    ] = "growth",
 ) -> UserNextActionList:
     raise NotFound(NOT_FOUND)  # the gateway sends this route to the function ``actions``
 

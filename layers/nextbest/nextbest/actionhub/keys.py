@@ -13,13 +13,14 @@ from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
-from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of, token_of
+from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.events import to_microseconds
 from nextbest.domain.ids import NO_CONTROL_CHARACTERS
 from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
+from nextbest.web.page_tokens import token_of
 
 MAX_PROGRAMS_OF_A_KEY = 100
 MAX_KEY_ID_CHARACTERS = 128

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from nextbest.actionhub.errors import ErrorDetail, InvalidRequest
-from nextbest.actionhub.parsing import comma_list
+from nextbest.actionhub.parsing import GetActions, comma_list
 from nextbest.domain.actions import Narrowing
 from nextbest.errors import FilterSyntaxError, InvalidInput
 
@@ -48,10 +48,11 @@ def _values(text: str) -> dict[str, str]:
     return values
 
 
-def in_query(error: InvalidInput, narrowing: Narrowing) -> InvalidRequest:
-    """An error of a narrowing, at the parameter that it is about; ``ctx`` has the place in a filter's expression."""
+def in_query(error: InvalidInput, query: GetActions) -> InvalidRequest:
+    """An error of a narrowing, or of the objective, at the parameter that it is about; ``ctx`` has the place in a
+    filter's expression."""
     parameter = _PARAMETERS.get(error.field or "", error.field or "filter")
-    sent = getattr(narrowing, parameter)
+    sent = query.objective if parameter == "objective" else getattr(query.narrowing, parameter)
     context: dict[str, Any] = {}
     if isinstance(error, FilterSyntaxError) and error.position is not None:
         context = {"ctx": {"position": error.position}}

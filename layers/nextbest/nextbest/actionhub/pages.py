@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.errors import QuotaExceeded
+from nextbest.web.page_tokens import position_in
 
 MAX_ROWS = 1000
 MAX_TOKEN_CHARACTERS = 2048
@@ -37,11 +37,6 @@ NextToken = Annotated[
 Row = TypeVar("Row", bound=BaseModel)
 
 
-def token_of(position: str | None) -> str | None:
-    """The token of a page that begins after a position."""
-    return None if position is None else urlsafe_b64encode(position.encode()).decode()
-
-
 def position_of(
     token: str | None, *, with_limit: bool = True, most_characters: int = MAX_TOKEN_CHARACTERS
 ) -> str | None:
@@ -53,11 +48,8 @@ def position_of(
         return None
     if not with_limit:
         raise refused_token(token, "next_token goes with limit")
-    try:
-        position = urlsafe_b64decode(token.encode()).decode()
-    except ValueError as error:
-        raise refused_token(token) from error
-    if not 0 < len(position) <= most_characters:
+    position = position_in(token)
+    if position is None or not 0 < len(position) <= most_characters:
         raise refused_token(token)
     return position
 

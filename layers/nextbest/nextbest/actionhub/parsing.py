@@ -37,6 +37,10 @@ MAX_LIMIT = 100
 NARROWING = frozenset({"event_types", "exclude_event_types", "filter", "filter_values"})
 """Parameters of GET /users/{user_id}/actions that narrow down what is recommended."""
 
+GROWTH, GOAL = "growth", "goal"
+OBJECTIVES = frozenset({GROWTH, GOAL})
+"""What GET /users/{user_id}/actions ranks by."""
+
 _LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "t", "yes", "y", "on"), True),
@@ -59,6 +63,7 @@ class GetActions:
     limit: int = 10
     allow_repeats: bool = True
     explain: bool = False
+    objective: str = GROWTH
     narrowing: Narrowing | None = None
 
 
@@ -80,15 +85,17 @@ def parse_get_actions(request: Request) -> GetActions:
     limit = _LIMITS.get(query.get("limit", "10"))
     allow_repeats = _BOOLEANS.get(query.get("allow_repeats", "true"))
     explain = _BOOLEANS.get(query.get("explain", "false"))
+    objective = query.get("objective", GROWTH)
     if (
         program_id is not None
         and 0 < len(user_id) <= MAX_USER_ID_CHARACTERS
         and limit is not None
         and allow_repeats is not None
         and explain is not None
+        and objective in OBJECTIVES
     ):
         narrowing = None if query.keys().isdisjoint(NARROWING) else _narrowing(query)
-        return GetActions(user_id, program_id, limit, allow_repeats, explain, narrowing)
+        return GetActions(user_id, program_id, limit, allow_repeats, explain, objective, narrowing)
     from nextbest.actionhub.hot_routes import read_get_actions
 
     return read_get_actions(request)

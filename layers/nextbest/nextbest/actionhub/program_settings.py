@@ -9,13 +9,15 @@ from collections.abc import Container
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from nextbest.actionhub.documentation import Cleaned, ContractModel, Id, example
 from nextbest.domain.programs import DEFAULT_HORIZON_DAYS, MAX_HORIZON_DAYS, Program
 
 MAX_EVENT_TYPES = 100
 """In each setting that names event types."""
+MAX_GOAL_VALUE = 1e9
 
 ProgramIdText = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ProgramName = Annotated[str, Field(min_length=1, max_length=256)]
@@ -80,6 +82,33 @@ EventTypeRules = Annotated[
     ),
 ]
 
+
+class GoalEntry(ContractModel):
+    """An event type that the program is for, and what reaching it is worth, in any unit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_type: EventTypeName
+    value: Annotated[float, Field(gt=0, le=MAX_GOAL_VALUE, allow_inf_nan=False)] = 1.0
+
+
+def _each_once(entries: list[GoalEntry]) -> list[GoalEntry]:
+    if len({entry.event_type for entry in entries}) < len(entries):
+        raise PydanticCustomError("value_error", "Every event type may be there only once")
+    return entries
+
+
+Goal = Annotated[
+    list[GoalEntry],
+    Field(
+        max_length=MAX_EVENT_TYPES,
+        description="What the program is for: event types with their values. A rebase then estimates what each action "
+        "is worth for it, and objective=goal ranks by that. An empty list removes the goal. An extension of the "
+        "contract; it takes effect with the next rebase.",
+    ),
+    AfterValidator(_each_once),
+]
+
 _SETTINGS = {
     "program_name": "program_name",
     "description": "description",
@@ -90,6 +119,7 @@ _SETTINGS = {
     "never_recommended": "never_recommended",
     "done_once": "done_once",
     "event_type_order": "event_type_order",
+    "goal": "goal",
 }
 """The program's settings by the API's names."""
 
@@ -114,6 +144,7 @@ class ProgramChanges(ContractModel):
     never_recommended: Annotated[NeverRecommended, Field(default_factory=list)]
     done_once: Annotated[DoneOnce, Field(default_factory=list)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list)]
+    goal: Annotated[Goal, Field(default_factory=list)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with the settings that were sent."""
@@ -137,6 +168,7 @@ class NewProgram(ContractModel):
     never_recommended: Annotated[NeverRecommended, Field(default_factory=list, exclude_if=_is_empty)]
     done_once: Annotated[DoneOnce, Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list, exclude_if=_is_empty)]
+    goal: Annotated[Goal, Field(default_factory=list, exclude_if=_is_empty)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with these settings; its id stays."""
@@ -166,11 +198,13 @@ class ProgramDetails(ProgramSettings):
     never_recommended: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
     done_once: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[list[EventTypeRule], Field(default_factory=list, exclude_if=_is_empty)]
+    goal: Annotated[list[GoalEntry], Field(default_factory=list, exclude_if=_is_empty)]
 
     @classmethod
     def of(cls, program: Program) -> ProgramDetails:
         values = {name: getattr(program, field) for name, field in _SETTINGS.items()}
-        values["event_type_order"] = [rule._asdict() for rule in program.event_type_order]
+        for name in ("event_type_order", "goal"):
+            values[name] = [entry._asdict() for entry in getattr(program, name)]
         return cls(program_id=program.program_id, **values)
 
 
@@ -178,4 +212,6 @@ def _applied(settings: NewProgram | ProgramChanges, names: Container[str], progr
     values = {field: getattr(settings, name) for name, field in _SETTINGS.items() if name in names}
     if "event_type_order" in values:
         values["event_type_order"] = [(rule.event_type, rule.after) for rule in settings.event_type_order]
+    if "goal" in values:
+        values["goal"] = [(entry.event_type, entry.value) for entry in settings.goal]
     return replace(program, **values)

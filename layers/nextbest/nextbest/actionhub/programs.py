@@ -12,7 +12,7 @@ from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, ProgramId, Result
 from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
-from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of, token_of
+from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of
 from nextbest.actionhub.program_settings import NewProgram, ProgramChanges, ProgramDetails
 from nextbest.actionhub.users import time_of
 from nextbest.domain.access_keys import ADMIN, READ
@@ -20,6 +20,7 @@ from nextbest.domain.events import to_microseconds
 from nextbest.domain.programs import Program
 from nextbest.logic import programs
 from nextbest.logic.authorization import require_operator
+from nextbest.web.page_tokens import token_of
 
 MAX_PROGRAM_ID_CHARACTERS = 63
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Sequence
-from io import StringIO
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
@@ -18,16 +15,11 @@ from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
 from nextbest.domain.events import MAX_USER_ID_CHARACTERS
-from nextbest.errors import InvalidInput, QuotaExceeded
-from nextbest.logic.segments import SegmentMember, members_of, refresh_segments, summaries_of
+from nextbest.errors import InvalidInput
+from nextbest.logic.segment_files import CSV_TYPE, MAX_USERS, PLAIN_TYPE, segment_text
+from nextbest.logic.segments import members_of, refresh_segments, summaries_of
 from nextbest.scoring.memberships import Segments
 from nextbest.web.request import Request
-
-MAX_ANSWER_BYTES = 5_500_000
-"""Lambda answers 6 MB at most."""
-
-MAX_USERS = 5000
-"""Of one page: ids of 256 characters of four bytes would just fit."""
 
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
@@ -119,14 +111,8 @@ def get_segment(
         members = sorted(rest, key=lambda member: member.user_id)[:limit]
     request: Request = router.context["request"]
     as_csv = format == "csv" or (format is None and prefers_csv(request.headers.get("accept", "")))
-    text = to_csv(members) if as_csv else "".join(f"{member.user_id}\n" for member in members)
-    # Lambda escapes line breaks and quotes.
-    if len(text.encode()) + text.count("\n") + text.count("\r") + text.count('"') > MAX_ANSWER_BYTES:
-        raise QuotaExceeded(
-            f"the segment has {len(members):,} users, more than one answer holds: ask for pages with limit={MAX_USERS} "
-            "or less, and send the last user of each page as after of the next until a page has fewer"
-        )
-    media_type = "text/csv; charset=utf-8; header=present" if as_csv else "text/plain; charset=utf-8"
+    text = segment_text(members, as_csv=as_csv)
+    media_type = CSV_TYPE if as_csv else PLAIN_TYPE
     return HttpResponse(200, media_type, text, {LARGEST_WEIGHT: repr(found.largest_weight)})
 
 
@@ -161,15 +147,6 @@ def get_segments(
     ]
     answer = SegmentPage(items=items, total=len(summaries), page=page, size=size)
     return HttpResponse(200, "application/json", answer, {LARGEST_WEIGHT: repr(largest_weight)})
-
-
-def to_csv(members: Sequence[SegmentMember]) -> str:
-    """The members with their weights as CSV (RFC 4180). Ids stay as they are, whatever spreadsheets make of them."""
-    text = StringIO()
-    rows = csv.writer(text)
-    rows.writerow(("user_id", "weight", "event_type", "asset_id"))
-    rows.writerows((member.user_id, repr(member.weight), *member.action) for member in members)
-    return text.getvalue()
 
 
 def prefers_csv(accept: str) -> bool:

@@ -20,7 +20,6 @@ from nextbest.actionhub.pages import (
     fitting,
     position_of,
     refused_token,
-    token_of,
 )
 from nextbest.actionhub.segments import SegmentType
 from nextbest.domain.access_keys import ADMIN, READ, WRITE
@@ -29,6 +28,7 @@ from nextbest.domain.events import Event
 from nextbest.errors import InvalidInput
 from nextbest.logic import users
 from nextbest.logic.users import USER_NOT_FOUND
+from nextbest.web.page_tokens import token_of
 
 router = ResourceRouter("users")
 
@@ -84,20 +84,6 @@ class ExportedEvent(ContractModel):
             description="The number that the client gave with the event, such as a price; there only where it did.",
         ),
     ] = None
-
-    @classmethod
-    def of(cls, event: Event) -> ExportedEvent:
-        return cls(
-            timestamp=time_of(event.timestamp_us),
-            event_type=event.event_type,
-            asset_id=event.asset_id,
-            event_id=event.event_id,
-            labels=list(event.labels),
-            source=event.source,
-            recommendation_id=event.recommendation_id,
-            session_id=event.session_id,
-            event_value=event.event_value,
-        )
 
 
 class SegmentMembership(ContractModel):
@@ -234,20 +220,8 @@ def export_user(
         export = users.export_user(deployment.store, deployment.artifacts, call.incarnation, user_id, after=position)
     except InvalidInput as error:
         raise refused_token(next_token) from error
-    return UserExport(
-        program_id=program_id,
-        user_id=user_id,
-        events=[ExportedEvent.of(event) for event in export.events],
-        attributes=dict(export.attributes) if export.attributes is not None else None,
-        memberships=[
-            SegmentMembership.model_validate(
-                {"segment_type": kind, "event_type": action.event_type, "asset_id": action.asset_id, "weight": weight}
-            )
-            for kind, memberships in export.memberships.items()
-            for action, weight in memberships
-        ],
-        next_token=token_of(export.next_position),
-    )
+    body = users.export_body(export, program_id, user_id, next_token=token_of(export.next_position))
+    return UserExport.model_validate(body)
 
 
 @router.endpoint(

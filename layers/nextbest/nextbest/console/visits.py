@@ -98,7 +98,7 @@ class Visit:
         """All values of a query parameter that are not empty."""
         return [value for parameter, value in self.request.query if parameter == name and value]
 
-    def link(self, page: str = "", **query: object) -> str:
+    def link(self, page: str = "", /, **query: object) -> str:
         """The address of a page of this program; parameters that are empty are left out."""
         return page_link(self.request, self.program_id, page, **query)
 
@@ -131,7 +131,7 @@ class Visit:
             "now": self.now,
         }
 
-    def see_other(self, page: str = "", **query: object) -> Response:
+    def see_other(self, page: str = "", /, **query: object) -> Response:
         """Send the browser to another page of this program, after a form was posted."""
         return redirect(self.request, self.link(page, **query))
 
@@ -158,7 +158,7 @@ def form_of(request: Request) -> dict[str, str]:
         raise InvalidInput("The form cannot be read") from error
 
 
-def page_link(request: Request, program_id: str, page: str = "", **query: object) -> str:
+def page_link(request: Request, program_id: str, page: str = "", /, **query: object) -> str:
     """The address of a page of a program."""
     written = urlencode({name: value for name, value in query.items() if value not in ("", None)}, doseq=True)
     path = f"{home(request)}/programs/{program_id}{'/' if page else ''}{page}"

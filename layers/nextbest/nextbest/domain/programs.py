@@ -27,6 +27,13 @@ class EventTypeOrder(NamedTuple):
     after: tuple[str, ...]
 
 
+class GoalEventType(NamedTuple):
+    """An event type that the program is for, and what reaching it is worth."""
+
+    event_type: str
+    value: float
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Settings of one program.
@@ -40,6 +47,8 @@ class Program:
     Three settings say which actions are candidates, and for whom; their events are evidence in any case. Actions of the
     types ``never_recommended`` are for nobody. Those of the types ``done_once`` are for users who did not do the same
     with that asset yet. ``event_type_order`` says what has to come before: every rule for a type has to hold.
+
+    ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
     """
 
     program_id: str
@@ -53,6 +62,7 @@ class Program:
     never_recommended: tuple[str, ...] = ()
     done_once: tuple[str, ...] = ()
     event_type_order: tuple[EventTypeOrder, ...] = ()
+    goal: tuple[GoalEventType, ...] = ()
     created_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -60,6 +70,8 @@ class Program:
         object.__setattr__(self, "never_recommended", tuple(dict.fromkeys(self.never_recommended)))
         object.__setattr__(self, "done_once", tuple(dict.fromkeys(self.done_once)))
         object.__setattr__(self, "event_type_order", event_type_order(self.event_type_order))
+        goal = tuple(GoalEventType(event_type, float(value)) for event_type, value in self.goal)
+        object.__setattr__(self, "goal", goal)
         if not self.incarnation:
             object.__setattr__(self, "incarnation", Incarnation(self.program_id))
 

@@ -16,7 +16,7 @@ UNFINISHED = frozenset({QUEUED, STARTED, LOADING, TRAINING, SEGMENTING, REFRESHI
 RUN_SECONDS = 900.0
 """Lambda ends a rebase after that time (Timeout in template.yaml)."""
 
-WAIT_SECONDS = 3600.0
+WAIT_SECONDS = 21_600.0
 """Lambda discards an invocation that could not start within that time (MaximumEventAgeInSeconds in template.yaml)."""
 
 _RETRY_SECONDS = 120.0

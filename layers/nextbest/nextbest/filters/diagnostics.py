@@ -16,7 +16,7 @@ def invalid_expression(problem: str, source: str, position: int) -> FilterSyntax
     """
     message = f"Could not create filter. Invalid Expression: {problem} (at character {position + 1})"
     if source:
-        message += f"\n{_excerpt(source, position)}"
+        message += f"\n{excerpt(source, position)}"
     return FilterSyntaxError(message, position=position)
 
 
@@ -33,7 +33,8 @@ def shown(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _excerpt(source: str, position: int) -> str:
+def excerpt(source: str, position: int) -> str:
+    """``source`` around ``position`` on one line, and under it a caret at the place."""
     start, end = max(0, position - _REACH), position + _REACH
     before = "..." if start else ""
     after = "..." if end < len(source) else ""

@@ -5,6 +5,7 @@ Hot path: standard library.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from nextbest.filters.bind import BoundFilter, bind
 from nextbest.filters.grammar import Dataset
 from nextbest.filters.parse import parse
 from nextbest.filters.schema import FieldType, Schema
+
+FILTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+"""The form of a filter's name; no filter can have another."""
 
 
 def schema_to_json(bound: BoundFilter) -> dict[str, dict[str, str]]:

@@ -128,6 +128,12 @@ def _event(row: Mapping[str, Any], now: float) -> Event:
     return event
 
 
+def event_now(user_id: str, event_type: str, asset_id: str, *, source: str, now: float) -> Event:
+    """An event that happens at ``now`` (seconds since 1970), held to the rules of all ways in. Raises InvalidInput."""
+    ids = {"user_id": user_id, "event_type": event_type, "asset_id": asset_id}
+    return _event({**ids, "timestamp_us": to_microseconds(now), "source": source}, now)
+
+
 def store_events(store: UserStore, program: Program, events: Sequence[Event], *, refresh_histories: bool) -> Appended:
     """Store events now; when this returns, the next read of their users shows them."""
     return store.append(program, events, refresh_histories=refresh_histories)

@@ -19,15 +19,13 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.history import History
 from nextbest.errors import InvalidInput
 from nextbest.filters import BoundFilter, FilterColumns, Interactions, Schema, bind, evaluate, parse
-from nextbest.filters.stored import bind_stored
+from nextbest.filters.stored import FILTER_NAME, bind_stored
 from nextbest.logic.event_types import require_known
 from nextbest.scoring import Model
 from nextbest.store.base import FILTER, ProgramState, UserRead
 from nextbest.store.cache import LruCache
 
 _EXPRESSION = re.compile(r"(?:INCLUDE|EXCLUDE)\s", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-"""The form of a filter's name; no filter can have another."""
 
 Mask = NDArray[np.bool_]
 
@@ -42,7 +40,7 @@ class Narrower:
     @staticmethod
     def resources_of(narrowing: Narrowing) -> list[tuple[str, str]]:
         """What has to be read of the program, by kind and name: the filter, where it is a named one."""
-        return [(FILTER, narrowing.filter)] if _NAME.fullmatch(narrowing.filter) else []
+        return [(FILTER, narrowing.filter)] if FILTER_NAME.fullmatch(narrowing.filter) else []
 
     def narrowed(
         self,

@@ -10,10 +10,12 @@ import numpy as np
 from nextbest.domain.actions import Action
 from nextbest.domain.events import DAY_US, to_microseconds
 from nextbest.domain.history import History
-from nextbest.logic.sentences import SIGNIFICANT_POINTS, Deed, sentence, sentence_without_model
+from nextbest.logic.sentences import Deed, phrase, sentence, sentence_without_model
 from nextbest.scoring.explain import Difference, Explanation
 
 _WEEK_DAYS = 7.0
+_LEAST_PART = 0.1
+"""A reason for less than a tenth of the difference is not worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class RecommendationReason:
     """What one action of the history does to a growth weight, in percentage ``points`` against the average user.
 
     ``amount`` is its part of the difference in scores. ``count`` are the events that are known one by one; ``more``
-    says that there are earlier ones. ``days_since_last`` is None where all are earlier.
+    says that there are earlier ones. ``days_since_last`` is None where all are earlier. ``phrase`` says it in words:
+    'ordered “Latte” twice in the last 7 days'.
     """
 
     action: Action
@@ -31,6 +34,7 @@ class RecommendationReason:
     count: int
     more: bool
     days_since_last: float | None
+    phrase: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Reasoner:
                 deed.count,
                 deed.more,
                 deed.days_since_last,
+                phrase(deed),
             )
             for difference, deed in zip(comparison.differences, facts, strict=True)
         )
@@ -85,9 +90,8 @@ class Reasoner:
         if not self._trained:
             return sentence_without_model(deeds[0])
         sign = 1.0 if points > 0 else -1.0
-        agreeing = [
-            deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points >= SIGNIFICANT_POINTS
-        ]
+        least = _LEAST_PART * abs(points)
+        agreeing = [deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points > least]
         strongest = max((sign * reason.points for reason in reasons), default=0.0)
         return sentence(
             agreeing,

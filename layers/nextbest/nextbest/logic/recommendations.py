@@ -21,7 +21,7 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program, out_of_order
-from nextbest.errors import Forbidden, NotFound
+from nextbest.errors import Forbidden, InvalidInput, NotFound
 from nextbest.logic.authorization import REFUSED, Credentials, Gate, present_state
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.scoring import Model, explain, recommend
@@ -32,6 +32,7 @@ from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, Remembere
 
 if TYPE_CHECKING:
     from nextbest.logic.narrowing import Narrowed, Narrower
+    from nextbest.scoring.goal_ranking import GoalImpact
 
     Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Narrowed]
 
@@ -42,12 +43,16 @@ _UNINFORMED_DAYS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class RecommendationList:
-    """What a user should do next, strongest first, and the version of the model."""
+    """What a user should do next, strongest first, and the version of the model.
+
+    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
+    """
 
     recommendations: list[Recommendation]
     explanations: list[Explanation] | None
     catalogue: Catalogue
     model_version: str
+    impacts: list[GoalImpact] | None = None
 
 
 class Recommender:
@@ -171,12 +176,17 @@ class Recommender:
         allow_repeats: bool,
         explained: bool,
         narrow: Narrow | None = None,
+        for_goal: bool = False,
     ) -> RecommendationList:
-        """The user's strongest actions, of those that ``narrow`` leaves. Raises InvalidInput as it does."""
+        """The user's strongest actions, of those that ``narrow`` leaves; ``for_goal`` those of the largest expected
+        impact on the program's goal. Raises InvalidInput as ``narrow`` does, and where nothing is known of the goal.
+        """
         catalogue, served = self.loaded(state, now=now)
         narrowed = narrow(catalogue, served) if narrow is not None else None
         allows = narrowed.of_actions if narrowed is not None else None
         if served is None:
+            if for_goal:
+                raise InvalidInput("There is no model yet: the program's first rebase makes it", field="objective")
             alone = from_history_alone(
                 state.program, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
             )
@@ -184,14 +194,32 @@ class Recommender:
             return RecommendationList(alone, explanations, catalogue, UNTRAINED)
         version, model = served
         allowed = narrowed.of_model(model) if narrowed is not None else None
-        recommendations = recommend(
-            model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
-        )
+        impacts = None
+        if for_goal:
+            # Imported here: few requests rank by the goal.
+            from nextbest.scoring.goal_ranking import effects_on, impacts_of, recommend_for_goal
+
+            effects = effects_on(state.program.goal, model)
+            recommendations = recommend_for_goal(
+                model,
+                effects,
+                history,
+                now=now,
+                limit=limit,
+                allow_repeats=allow_repeats,
+                allowed=allowed,
+                allows=allows,
+            )
+            impacts = impacts_of(model, effects, recommendations)
+        else:
+            recommendations = recommend(
+                model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
+            )
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
             explanations = explain(model, history, actions, now=now)
-        return RecommendationList(recommendations, explanations, catalogue, version)
+        return RecommendationList(recommendations, explanations, catalogue, version, impacts)
 
 
 def from_history_alone(

@@ -171,16 +171,21 @@ def refresh_segments(
 
     Raises NotFound before the first rebase, and Unavailable.
     """
-    if state.model is None:
-        raise NotFound(NO_SEGMENTS)
     incarnation = state.program.incarnation
     before = store.segments(incarnation)
-    start(incarnation)
+    start_refresh(state, start)
     for _ in range(_POLLS):
         if store.segments(incarnation) != before:
             return
         pause(_POLL_SECONDS)
     raise Unavailable("the segments are still being computed; ask again, without force_refresh")
+
+
+def start_refresh(state: ProgramState, start: Callable[[Incarnation], None]) -> None:
+    """Have ``start`` compute the segments again, and do not wait. Raises NotFound before the first rebase."""
+    if state.model is None:
+        raise NotFound(NO_SEGMENTS)
+    start(state.program.incarnation)
 
 
 def file_key(pointer: SegmentsPointer, kind: str) -> str:

@@ -12,9 +12,22 @@ from dataclasses import dataclass
 
 LIKELY = 0.5
 """From this probability on a sentence says "Likely"; below, it compares with the average."""
-SIGNIFICANT_POINTS = 0.05
-"""A smaller difference from the average user, in percentage points, is none."""
+_LEAST_SHARE, _MOST_POINTS, _LEAST_POINTS = 0.2, 2.0, 0.05
+"""Less than a fifth of the average probability, or of what it lacks to 1, is no difference from the average user unless
+it is two percentage points. Less than a twentieth of a point never is."""
 _REASONS_IN_A_SENTENCE = 2
+
+GOAL_NOTES = {
+    "GOAL": "This action reaches the goal itself: its effect is the value of the goal.",
+    "ASSOCIATION": "An association with the goal, not a cause, until an experiment has shown it.",
+    "UNCERTAIN": "The interval includes 0, so this may be chance. It counts in part, or not at all if it is small.",
+    "TOO_FEW_USERS": "Too few users took this action and were seen for the horizon afterwards: no effect is counted.",
+    "TOO_FEW_GOALS": "Too few users reached the goal, with this action or without it: no effect is counted.",
+    "NO_SIMILAR_USERS": "Nearly all similar users took this action, so there is nobody to compare with: no effect is "
+    "counted.",
+    "NOT_ESTIMATED": "The last rebase did not estimate this action, which is new or rare: no effect is counted.",
+}
+"""What is known of an action's effect on the goal, by the names of ``nextbest.scoring.goal_effects.Basis``."""
 
 _REGULAR_VERBS = """
 accept activate add approve archive assign attach attend bookmark book borrow cancel check claim click close collect
@@ -77,7 +90,7 @@ def sentence(deeds: Sequence[Deed], *, points: float, probability: float, others
     """
     if not has_reasons:
         return "Popular with everyone; nothing in their history speaks for or against it."
-    if abs(points) < SIGNIFICANT_POINTS:
+    if abs(points) < significant_points(probability - points / 100.0):
         return "As likely as average; what speaks for it and against it is in balance."
     reason = joined([phrase(deed) for deed in deeds[:_REASONS_IN_A_SENTENCE]])
     if points > 0:
@@ -89,6 +102,45 @@ def sentence(deeds: Sequence[Deed], *, points: float, probability: float, others
         if others_lead or not reason:
             reason = "did little of what usually leads to it"
     return f"{lead} because they {reason}."
+
+
+def significant_points(average: float) -> float:
+    """The smallest difference from the ``average`` user's probability worth a word, in percentage points."""
+    share = 100.0 * _LEAST_SHARE * min(average, 1.0 - average)
+    return max(_LEAST_POINTS, min(share, _MOST_POINTS))
+
+
+def goal_sentence(
+    basis: str,
+    event_type: str,
+    asset_name: str,
+    *,
+    effect: float | None,
+    low: float | None,
+    high: float | None,
+    users: int,
+    horizon_days: float,
+    only_value: float | None,
+) -> str:
+    """What an action is worth for the goal. ``basis`` is a name of ``GOAL_NOTES``. With the ``only_value`` of a goal of
+    one event type the effect is a difference in probability."""
+    if effect is None or low is None or high is None or basis == "GOAL":
+        return GOAL_NOTES[basis]
+    before, after = _around_name(event_type)
+    # Told as a size, so a negative effect turns the interval around.
+    sign = 1.0 if effect > 0 else -1.0
+    size, near, far = sign * effect, *sorted((sign * low, sign * high))
+    if only_value:
+        points = 100.0 / only_value
+        amount = f"the goal {points * size:.1f} percentage points {'more' if effect > 0 else 'less'} often"
+        interval = f"{points * near:.1f} to {points * far:.1f}"
+    else:
+        amount = f"{size:,.2f} {'more' if effect > 0 else 'less'} of the goal's value"
+        interval = f"{near:,.2f} to {far:,.2f}"
+    return (
+        f"Users who {before} “{asset_name}”{after} reached {amount} within {horizon_days:g} days than similar "
+        f"users who did not (95 % interval: {interval}; {users:,} users). {GOAL_NOTES[basis]}"
+    )
 
 
 def sentence_without_model(deed: Deed) -> str:
@@ -103,8 +155,13 @@ def joined(phrases: Sequence[str]) -> str:
 
 def phrase(deed: Deed) -> str:
     """What was done, how often and when: 'viewed “Pricing” 3 times in the last 7 days'."""
-    before, after = _around_name(deed.event_type)
-    return f"{before} “{deed.asset_name}”{after} {_how_often(deed)}"
+    return f"{past(deed.event_type, deed.asset_name)} {_how_often(deed)}"
+
+
+def past(event_type: str, asset_name: str) -> str:
+    """What somebody did: 'viewed “Pricing”'."""
+    before, after = _around_name(event_type)
+    return f"{before} “{asset_name}”{after}"
 
 
 def _around_name(event_type: str) -> tuple[str, str]:

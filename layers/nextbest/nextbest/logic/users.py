@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,6 +13,7 @@ from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.times import format_time
 from nextbest.errors import NotFound
 from nextbest.logic.segments import forget_users, memberships_of
 from nextbest.store.base import ArtifactStore, Erased, EventPage, ProgramState, Store
@@ -109,6 +111,13 @@ def rebuild_user(store: Store, program: Program, user_id: str) -> None:
         raise NotFound(USER_NOT_FOUND)
 
 
+def users_beginning_with(user_ids: Sequence[str], prefix: str, *, limit: int) -> tuple[Sequence[str], int]:
+    """The first ``limit`` of sorted ``user_ids`` that begin with ``prefix``, and how many there are."""
+    begin = bisect_left(user_ids, prefix)
+    end = bisect_right(user_ids, prefix, lo=begin, key=lambda user_id: user_id[: len(prefix)])
+    return user_ids[begin : min(end, begin + limit)], end - begin
+
+
 def random_user_id(store: Store, incarnation: Incarnation, *, random: Random) -> str:
     """Some user of the program, one of the first hundred that the store comes by. Raises NotFound."""
     users = list(islice(store.users(incarnation), _USERS_TO_CHOOSE_FROM))
@@ -135,6 +144,38 @@ def export_user(
     if not events and next_position is None and attributes is None and not any(memberships.values()):
         raise NotFound(USER_NOT_FOUND)
     return Export(events, attributes, memberships, next_position)
+
+
+def export_body(export: Export, program_id: str, user_id: str, *, next_token: str | None) -> dict[str, Any]:
+    """An export as JSON: the answer to GET /users/{user_id}/export."""
+    return {
+        "program_id": program_id,
+        "user_id": user_id,
+        "events": [exported_event(event) for event in export.events],
+        "attributes": dict(export.attributes) if export.attributes is not None else None,
+        "memberships": [
+            {"segment_type": kind, "event_type": action.event_type, "asset_id": action.asset_id, "weight": weight}
+            for kind, memberships in export.memberships.items()
+            for action, weight in memberships
+        ],
+        "next_token": next_token,
+    }
+
+
+def exported_event(event: Event) -> dict[str, Any]:
+    """An event as exports have it."""
+    value = {} if event.event_value is None else {"event_value": event.event_value}
+    return {
+        "timestamp": format_time(event.timestamp_us),
+        "event_type": event.event_type,
+        "asset_id": event.asset_id,
+        "event_id": event.event_id,
+        "labels": list(event.labels),
+        "source": event.source,
+        "recommendation_id": event.recommendation_id,
+        "session_id": event.session_id,
+        **value,
+    }
 
 
 def _within(events: Sequence[Event], most_bytes: int) -> Iterator[Event]:

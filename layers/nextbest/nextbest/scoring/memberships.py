@@ -78,8 +78,12 @@ class Segments:
 
     def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
         """How many users have at least ``min_weight`` for any of ``actions``, and the mean of their strongest."""
-        strongest = self.strongest_weights(actions, min_weight)
-        weights = strongest[~np.isnan(strongest)]
+        if len(actions) == 1:  # without a pass over all users for each of thousands of actions
+            of_action = self.weights[self.starts[actions[0]] : self.starts[actions[0] + 1]]
+            weights = of_action[of_action >= min_weight]
+        else:
+            strongest = self.strongest_weights(actions, min_weight)
+            weights = strongest[~np.isnan(strongest)]
         return weights.shape[0], float(weights.mean()) if weights.shape[0] else 0.0
 
     def users_of(self, groups: Sequence[Sequence[int]], min_weight: float, *, match_all: bool) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import EventTypeOrder, Program, event_type_order
+from nextbest.domain.programs import EventTypeOrder, GoalEventType, Program, event_type_order
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
 from nextbest.scoring.unknown import Pooled
+
+if TYPE_CHECKING:
+    from nextbest.scoring.goal_effects import GoalEffects
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class Model:
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
     from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
     program's settings of these names. ``leads_to_first`` (actions,) marks the actions that may lead to something with
-    their asset that nobody ever did; None in artifacts before version 3.
+    their asset that nobody ever did; None in artifacts before version 3. ``goal_effects`` are there where the program
+    had a goal.
     """
 
     actions: Sequence[Action]
@@ -118,6 +122,7 @@ class Model:
     done_once: tuple[str, ...] = ()
     event_type_order: tuple[EventTypeOrder, ...] = ()
     leads_to_first: NDArray[np.bool_] | None = None
+    goal_effects: GoalEffects | None = None
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
@@ -257,6 +262,10 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         arrays["values"] = model.values
     if model.leads_to_first is not None:
         arrays["leads_to_first"] = model.leads_to_first.astype(np.uint8)
+    goal = []
+    if model.goal_effects is not None:
+        arrays.update(model.goal_effects.to_arrays())
+        goal = [list(entry) for entry in model.goal_effects.goal]
     header = {
         "event_types": types,
         "half_life_days": model.half_life_days,
@@ -267,6 +276,7 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "never_recommended": list(model.never_recommended),
         "done_once": list(model.done_once),
         "event_type_order": [[event_type, list(after)] for event_type, after in model.event_type_order],
+        **({"goal": goal} if goal else {}),
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -345,7 +355,16 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         event_type_order=event_type_order(
             (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
         ),
+        goal_effects=_assemble_goal(header["goal"], arrays, count) if "goal" in header else None,
     )
+
+
+def _assemble_goal(entries: Any, arrays: Arrays, count: int) -> GoalEffects:
+    # Imported here: few programs have a goal.
+    from nextbest.scoring.goal_effects import GoalEffects
+
+    goal = tuple(GoalEventType(str(event_type), _above_zero(value)) for event_type, value in entries)
+    return GoalEffects.from_arrays(goal, arrays, count)
 
 
 def _marks(arrays: Arrays, name: str, count: int) -> NDArray[np.bool_] | None:

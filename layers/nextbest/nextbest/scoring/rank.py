@@ -45,7 +45,7 @@ def recommend(
     says. What the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises
     InvalidInput.
     """
-    _check(model, limit, allowed, values)
+    check_arguments(model, limit, allowed, values)
     ranking = rank(
         model,
         history,
@@ -56,6 +56,11 @@ def recommend(
         allows=allows,
         values=values,
     )
+    return listed(model, history, ranking, now)
+
+
+def listed(model: Model, history: History, ranking: Ranking, now: float) -> list[Recommendation]:
+    """A ranking as recommendations, without what is under the program's floor."""
     inputs = ranking.inputs
     base = history.base_weight_vector(model.half_life_days, now)
     base_weights = [float(base[inputs.seen[slot]]) if slot >= 0 else 0.0 for slot in ranking.slots.tolist()]
@@ -128,12 +133,15 @@ def choose(
     repeats = user.repeats if allow_repeats else user.repeats[:0]
     done = done[: repeats.shape[0]]
     values = model.values if values is None else values
+    if values is not None:
+        values = np.append(values, np.ones(eligible.shape[0] - values.shape[0]))
+        return by_value(
+            model, user, withheld, values, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
+        )
     allowed = _allowed(model, unknown, withheld, allowed, allows)
     if allowed is not None:
         eligible = np.where(allowed, eligible, -np.inf)
         repeats = np.where(allowed[done], repeats, -np.inf)
-    if values is not None:
-        return _by_value(model, user, eligible, repeats, values, limit)
     slots = strongest(limit, repeats, _ties_at(model, unknown, done))
     places = strongest(limit, eligible[: len(model.actions)], model.tie_breaks)
     if unknown is not None:
@@ -183,25 +191,34 @@ def _ties_at(model: Model, unknown: UnknownActions | None, places: NDArray[np.in
     return ties
 
 
-def _by_value(
+def by_value(
     model: Model,
     user: UserScores,
-    discoveries: NDArray[np.float64],
-    repeats: NDArray[np.float64],
+    withheld: NDArray[np.int64],
     values: NDArray[np.float64],
+    *,
     limit: int,
+    allow_repeats: bool,
+    allowed: NDArray[np.bool_] | None,
+    allows: Allows | None,
+    then_by_growth: bool = False,
 ) -> Ranking:
-    """The same by growth weight times value; unknown actions have a value of 1. Here the floor comes first: without
-    values, what is under it is last."""
+    """``choose`` by growth weight times ``values`` (actions + unknown actions,). Here the floor comes first: without
+    values, what is under it is last. ``then_by_growth`` orders equal products by growth weight, before their names."""
+    unknown = user.inputs.unknown
+    repeats = user.repeats if allow_repeats else user.repeats[:0]
     done = user.inputs.done[: repeats.shape[0]]
-    scores, slots = discoveries.copy(), np.full(discoveries.shape[0], -1)
+    scores, slots = user.discoveries.copy(), np.full(user.discoveries.shape[0], -1)
     growth = model.discoveries.calibration.growth(scores, user.activity)
     scores[done], slots[done] = repeats, np.arange(done.shape[0])
     growth[done] = model.repeats.calibration.growth(repeats, user.activity)
     possible = (scores > -np.inf) & (growth >= model.action_weight_floor)
-    values = np.append(values, np.ones(scores.shape[0] - values.shape[0]))
-    ties = _ties_at(model, user.inputs.unknown, np.arange(scores.shape[0]))
-    places = strongest(limit, np.where(possible, growth * values, -np.inf), ties)
+    mask = _allowed(model, unknown, withheld, allowed, allows)
+    if mask is not None:
+        possible &= mask
+    ties = _ties_at(model, unknown, np.arange(scores.shape[0]))
+    products = np.where(possible, growth * values, -np.inf)
+    places = strongest(limit, products, growth, ties) if then_by_growth else strongest(limit, products, ties)
     return Ranking(places, slots[places], growth[places], scores[places], user.inputs)
 
 
@@ -231,7 +248,10 @@ def recommend_many(
         )
 
 
-def _check(model: Model, limit: int, allowed: NDArray[np.bool_] | None, values: NDArray[np.float64] | None) -> None:
+def check_arguments(
+    model: Model, limit: int, allowed: NDArray[np.bool_] | None, values: NDArray[np.float64] | None = None
+) -> None:
+    """Raise InvalidInput for a limit below 1, and for arrays of another length than the model's actions."""
     if limit < 1:
         raise InvalidInput(f"limit is {limit}; it must be at least 1", field="limit")
     for name, array in (("allowed", allowed), ("values", values)):

@@ -30,6 +30,7 @@ from nextbest.training.blend import Blend, Part
 from nextbest.training.build import ModeDraft
 from nextbest.training.calibrate import NO_PAIRS, fit_calibration
 from nextbest.training.context import FitContext
+from nextbest.training.goal_effects import describe_goal, estimate_goal_effects
 from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
@@ -79,8 +80,19 @@ def train(
     cuts = tuning_cuts(table, moment, program.horizon_days)
     plan = Plan.of(len(table.actions), time_budget_seconds, len(cuts))
     trainer = _Trainer(table, program, moment, cuts, np.random.default_rng(seed), plan, learn_from)
+    goal_effects = None
     with threadpool_limits(1 if plan.effort.head < _SMALL_HEAD else None, user_api="blas"):
         modes, learned = trainer.run()
+        if program.goal:
+            goal_effects = estimate_goal_effects(
+                table,
+                program.goal,
+                now=moment,
+                horizon_days=program.horizon_days,
+                half_life_days=program.half_life_days,
+                time_budget_seconds=time_budget_seconds,
+                seed=seed,
+            )
     report = {
         "events": len(table.time),
         "users": table.user_count,
@@ -90,6 +102,7 @@ def train(
         "learn_from": learn_from,
         "events_a_day": events_a_day(table, moment),
         **learned,
+        **({"goal": describe_goal(goal_effects)} if goal_effects is not None else {}),
     }
     asset_values = None
     if values is not None:
@@ -109,6 +122,7 @@ def train(
         leads_to_first=leads_to_first(modes["discoveries"], trainer.groups),
         done_once=program.done_once,
         event_type_order=program.event_type_order,
+        goal_effects=goal_effects,
     )
 
 

@@ -124,7 +124,7 @@ def _fits(name: str, segment: str) -> bool:
 
 def _path_parameters(template: str, path: str) -> dict[str, str]:
     names, values = template.split("/"), path.split("/")
-    if len(names) != len(values):
+    if len(names) != len(values) or template.endswith("+}"):
         return {}
     return {name[1:-1]: value for name, value in zip(names, values, strict=True) if name.startswith("{")}
 

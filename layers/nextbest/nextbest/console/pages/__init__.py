@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import health, keys, model, program
+from nextbest.console.pages import actions, filters, health, keys, model, privacy, program, segments, users
 from nextbest.console.visits import Route
 
-ROUTES: tuple[Route, ...] = (*program.ROUTES, *model.ROUTES, *health.ROUTES, *keys.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *program.ROUTES,
+    *users.ROUTES,
+    *actions.ROUTES,
+    *filters.ROUTES,
+    *segments.ROUTES,
+    *model.ROUTES,
+    *health.ROUTES,
+    *keys.ROUTES,
+    *privacy.ROUTES,
+)
 """Every route below a program's own path."""

@@ -79,6 +79,7 @@ def _progress(visit: Visit) -> dict[str, Any]:
 def _settings(program: Program) -> list[tuple[str, str, str]]:
     """Name in the API, value and meaning of each setting."""
     order = "; ".join(f"{rule.event_type} after {' or '.join(rule.after)}" for rule in program.event_type_order)
+    goal = ", ".join(f"{entry.event_type} {entry.value:,g}" for entry in program.goal)
     return [
         ("program_name", program.program_name, "For people."),
         ("description", program.description, "For people."),
@@ -101,6 +102,7 @@ def _settings(program: Program) -> list[tuple[str, str, str]]:
         ("never_recommended", ", ".join(program.never_recommended), "Event types that are evidence alone."),
         ("done_once", ", ".join(program.done_once), "Event types that a user does once with an asset."),
         ("event_type_order", order, "What a user has to do first."),
+        ("goal", goal, "What the program is for, by value: to rank by with objective=goal."),
     ]
 
 

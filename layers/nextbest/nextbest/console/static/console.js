@@ -68,3 +68,19 @@ document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
 });
+// A part that says something of a field outside of it: data-sets is the field's id, data-name and data-value are an
+// attribute of it.
+document.addEventListener("htmx:afterSwap", (event) => {
+  event.target.querySelectorAll("[data-sets]").forEach((part) => {
+    document.getElementById(part.dataset.sets).setAttribute(part.dataset.name, part.dataset.value);
+  });
+});
+// A slider for a number field: data-slides is the field's id. Without this script there is the field alone.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("input[data-slides]").forEach((slider) => {
+    const field = document.getElementById(slider.dataset.slides);
+    slider.hidden = false;
+    slider.addEventListener("input", () => (field.value = Math.floor(slider.value * 1000) / 1000));
+    field.addEventListener("input", () => (slider.value = field.value));
+  });
+});

@@ -5,51 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nextbest.domain.programs import Program
-from nextbest.domain.resource_statuses import ACTIVE
-from nextbest.filters import Dataset, Schema, bind, check_dataset_group, parse
-from nextbest.filters.stored import bind_stored, schema_to_json
+from nextbest.logic import filters
 from nextbest.personalize.control.dataset_groups import group_named, list_of_group
-from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, ACTIONS, INTERACTIONS, ITEMS, USERS, DatasetSchema
-from nextbest.personalize.protocol.arns import DATASET, DATASET_GROUP, FILTER
-
-_DATASETS = {
-    ACTIONS: Dataset.ACTIONS,
-    ACTION_INTERACTIONS: Dataset.ACTION_INTERACTIONS,
-    ITEMS: Dataset.ITEMS,
-    INTERACTIONS: Dataset.INTERACTIONS,
-    USERS: Dataset.USERS,
-}
+from nextbest.personalize.control.resources import (
+    MOST_RESOURCES,
+    ControlCall,
+    Operation,
+    Resource,
+    dates,
+    tags_of,
+)
+from nextbest.personalize.datasets.filter_schema import filter_schema
+from nextbest.personalize.protocol.arns import DATASET_GROUP, FILTER, owner_of
 
 
 def create_filter(call: ControlCall) -> Mapping[str, Any]:
-    program, expression = group_named(call, call.request["datasetGroupArn"]), call.request["filterExpression"]
-    name = call.request["name"]
-    call.require_free(FILTER, name, [program.incarnation])
-    bound = bind(parse(expression), _schema_of(call, program))
-    check_dataset_group([bound, *(bind_stored(other) for other in call.resources(FILTER, of=program.incarnation))])
-    members = {"expression": expression, "schema": schema_to_json(bound), "status": ACTIVE}
-    call.add(FILTER, name, program.incarnation, members)
+    program, name = group_named(call, call.request["datasetGroupArn"]), call.request["name"]
+    with call.naming(FILTER, name):
+        filters.create_filter(
+            call.store,
+            call.key,
+            program.incarnation,
+            name,
+            call.request["filterExpression"],
+            lambda: filter_schema(call.store, program, call.store.assets(program.incarnation)),
+            tags=tags_of(call.request.get("tags", [])),
+            now=call.now,
+            most=MOST_RESOURCES[FILTER],
+        )
     return {"filterArn": call.arn(FILTER, name)}
-
-
-def _schema_of(call: ControlCall, program: Program) -> Schema:
-    """What a filter of the program may name: the datasets that were created.
-
-    A program that was not created as a dataset group implicitly has every dataset; its actions have the fields that
-    occur among its assets, or any where there are none yet.
-    """
-    declared = {
-        _DATASETS[dataset["dataset_type"]]: {
-            field.name: field.filter_type for field in DatasetSchema.from_json(dataset["fields"]).fields
-        }
-        for dataset in call.resources(DATASET, of=program.incarnation)
-    }
-    if call.store.resource(program.incarnation, DATASET_GROUP, program.program_id) is not None:
-        return Schema.declared(declared)
-    implicit = Schema.implicit(call.store.assets(program.incarnation))
-    return Schema({**implicit.datasets, **Schema.declared(declared).datasets})
 
 
 def describe_filter(call: ControlCall) -> Mapping[str, Any]:
@@ -63,7 +47,8 @@ def list_filters(call: ControlCall) -> Mapping[str, Any]:
 
 
 def delete_filter(call: ControlCall) -> None:
-    call.delete(FILTER, call.find(FILTER, "filterArn"))
+    resource = call.find(FILTER, "filterArn")
+    filters.delete_filter(call.store, owner_of(resource), resource["name"])
 
 
 def _summary(call: ControlCall, resource: Resource) -> dict[str, Any]:

@@ -19,8 +19,11 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.domain.resource_statuses import BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED, STOPPING
-from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
+from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound
 from nextbest.logic.authorization import open_program
+from nextbest.logic.filters import MOST_FILTERS
+from nextbest.logic.resources import Resource as Resource
+from nextbest.logic.resources import add_resource, require_free, resources_named
 from nextbest.personalize.control.implicit import (
     IMPLICIT,
     IMPLICIT_KINDS,
@@ -42,15 +45,13 @@ from nextbest.personalize.protocol.arns import (
 )
 from nextbest.personalize.protocol.errors import Refused
 from nextbest.personalize.protocol.wire import parse_json
-from nextbest.store.base import ArtifactStore, ProgramState, ResourceKey
+from nextbest.store.base import ArtifactStore, ProgramState
 from nextbest.store.bulk import BulkStore
 
 MAX_TAGS = 50
 DEFAULT_PAGE = 100
-MOST_RESOURCES = {SCHEMA: 500, SOLUTION: 100, CAMPAIGN: 100, FILTER: 30}
+MOST_RESOURCES = {SCHEMA: 500, SOLUTION: 100, CAMPAIGN: 100, FILTER: MOST_FILTERS}
 """How many resources of a kind a program may have: lists read them all."""
-
-Resource = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ class ControlCall:
 
     def resources_named(self, kind: str, name: str, owners: Iterable[Incarnation]) -> list[Resource]:
         """The resources of this kind and name that these owners have."""
-        return list(self.store.find_resources(ResourceKey(owner, kind, name) for owner in owners).values())
+        return resources_named(self.store, kind, name, owners)
 
     def resources(self, kind: str, *, of: Incarnation | None = None, **criteria: str) -> Iterator[Resource]:
         """All resources of ``kind`` that the caller administers, of one program or all, and that match ``criteria``.
@@ -207,34 +208,22 @@ class ControlCall:
 
         A name is also taken where another program has it that the key names: its holder could not tell the two apart.
         """
-        if self.resources_named(kind, name, [*owners, *self.key.programs]):
-            raise self._taken(kind, name)
-        most = MOST_RESOURCES.get(kind)
-        if most is None:
-            return
-        for owner in owners:
-            if sum(1 for _ in self.store.list_resources([owner], kind)) >= most:
-                raise QuotaExceeded(f"Cannot create a {kind}. A dataset group has at most {most} {kind}s.")
+        with self.naming(kind, name):
+            require_free(self.store, self.key, kind, name, owners, most=MOST_RESOURCES.get(kind))
 
     def add(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
         """Store a new resource, with the members of every resource. Raises AlreadyExists, Refused."""
-        resource = {
-            "name": name,
-            "program_id": program_id_of(owner),
-            "incarnation": owner,
-            "created": self.now,
-            "updated": self.now,
-            "tags": tags_of(self.request.get("tags", [])),
-            **members,
-        }
-        try:
-            self.store.create_resource(owner, kind, name, resource)
-        except AlreadyExists as error:
-            raise self._taken(kind, name) from error
-        return resource
+        tags = tags_of(self.request.get("tags", []))
+        with self.naming(kind, name):
+            return add_resource(self.store, kind, name, owner, members, tags=tags, now=self.now)
 
-    def _taken(self, kind: str, name: str) -> AlreadyExists:
-        return AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.")
+    @contextmanager
+    def naming(self, kind: str, name: str) -> Iterator[None]:
+        """Raise AlreadyExists of the body with the ARN of what has the name."""
+        try:
+            yield
+        except AlreadyExists as error:
+            raise AlreadyExists(f"Another resource with Arn {self.arn(kind, name)} already exists.") from error
 
     def change(self, kind: str, resource: Resource, **members: Any) -> Resource:
         """Store a resource with some members changed. Raises InUse for an implicit one."""

@@ -1,0 +1,33 @@
+"""Long lists in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from nextbest.console.visits import Visit
+
+ROWS_OF_A_PAGE = 100
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage(Generic[Row]):
+    """Some rows of a list: those of page ``number`` (from 1) of ``count``, of ``total`` rows in all."""
+
+    rows: Sequence[Row]
+    number: int
+    count: int
+    total: int
+
+
+def page_of(rows: Sequence[Row], visit: Visit) -> ListPage[Row]:
+    """The page of a list that the query parameter ``page`` names; the nearest where there is none."""
+    count = max(1, -(-len(rows) // ROWS_OF_A_PAGE))
+    text = visit.parameter("page")
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
+    number = min(max(number, 1), count)
+    first = (number - 1) * ROWS_OF_A_PAGE
+    return ListPage(rows[first : first + ROWS_OF_A_PAGE], number, count, len(rows))

@@ -1,0 +1,133 @@
+"""The main path of each page, as somebody takes it who sees the demo for the first time."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Console
+from tools.local.demo import USER_ID
+
+REBASE_MS = 240_000
+
+
+def test_picture_of_the_program_and_a_rebase_with_its_progress(console: Console) -> None:
+    page = console.open()
+    expect(page.get_by_text("better than the most popular list").first).to_be_visible()
+    expect(page.locator("figure.chart canvas").first).to_be_visible()
+    console.picture("program")
+
+    page.get_by_role("button", name="Rebase now").click()
+
+    expect(page.get_by_role("button", name="Rebase now")).to_have_count(0)
+    expect(page.get_by_role("button", name="Rebase now")).to_be_visible(timeout=REBASE_MS)
+    console.check()
+
+
+def test_picture_of_a_user_and_what_would_change(console: Console) -> None:
+    """Why Grace is recommended the coffee club, what changes if she joins it, and where to forget her."""
+    page = console.open("users")
+    page.get_by_label("Id, or how it begins").fill(USER_ID)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(USER_ID)
+    club = page.get_by_role("listitem").filter(has_text="Coffee club").first
+    expect(club).to_contain_text("because they")
+    console.picture("user")
+
+    club.get_by_role("button", name="What if").or_(club.get_by_role("link", name="What if")).first.click()
+
+    expect(page.get_by_text(re.compile("nothing (is|was) stored", re.IGNORECASE)).first).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="Free drink")).to_contain_text("new")
+    console.check()
+    console.picture("what-if")
+    page.goto(f"{console.url}/console/programs/demo/users?user_id={USER_ID}")
+    page.get_by_role("link", name="Forget this user").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Privacy")
+    console.check()
+
+
+def test_picture_of_forgetting_a_user(console: Console) -> None:
+    user_id = "guest-0175"
+    page = console.open(f"privacy?user_id={user_id}")
+    page.get_by_label("Type the id again").fill(user_id)
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    page.get_by_role("button", name="Forget them for good").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Receipt of a deletion")
+    console.check()
+    console.picture("privacy")
+
+
+def test_picture_of_an_action_and_what_leads_to_it(console: Console) -> None:
+    page = console.open("actions")
+    page.get_by_role("searchbox").fill("coffee club")
+    page.keyboard.press("Enter")
+    console.picture("actions")
+    page.get_by_role("link", name=re.compile("coffee.club", re.IGNORECASE)).first.click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile("coffee.club", re.IGNORECASE))
+    expect(page.get_by_text(re.compile("more likely")).first).to_be_visible()
+    console.check()
+    console.picture("action")
+
+
+def test_picture_of_a_filter_with_a_fault_then_without(console: Console) -> None:
+    page = console.open("filters")
+    expression = page.get_by_role("textbox", name="Expression")
+    expression.fill('INCLUDE ActionID WHERE Actions.LABELS INN ("club")')
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("pre", has_text="^")).to_be_visible()
+    console.picture("filter-fault")
+    console.troubles.clear()
+
+    expression.fill('INCLUDE ActionID WHERE Actions.LABELS IN ("club")')
+    page.get_by_label(re.compile("Preview for the user")).fill(USER_ID)
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("Coffee club").first).to_be_visible()
+    name = page.get_by_label("Name")
+    name.fill("club-only")
+    page.get_by_role("button", name=re.compile("Create")).click()
+    expect(page.get_by_role("cell", name="club-only").or_(page.get_by_text("club-only")).first).to_be_visible()
+    console.check()
+    console.picture("filters")
+
+
+def test_picture_of_a_segment_whose_size_follows_the_slider(console: Console) -> None:
+    page = console.open("segments?event_type=join&asset_id=coffee-club&min_weight=0.1")
+    size = page.locator("section", has_text="users have at least").last
+    before = size.inner_text()
+    console.picture("segments")
+
+    page.get_by_label(re.compile("Least weight")).first.fill("0.02")
+
+    expect(size).not_to_have_text(before)
+    expect(page.get_by_text("at least 0.02")).to_be_visible()
+    console.check()
+
+
+def test_picture_of_the_model(console: Console) -> None:
+    page = console.open("model")
+
+    expect(page.locator("figure.chart canvas")).to_have_count(2)
+    expect(page.get_by_role("row").filter(has_text="This model").first).to_be_visible()
+    console.check()
+    console.picture("model")
+
+
+def test_picture_of_keys_shown_once(console: Console) -> None:
+    page = console.open("health")
+    console.picture("health")
+    page.get_by_role("link", name=re.compile("keys of this program")).click()
+    page.get_by_label("Name").fill("for the campaign tool")
+    page.get_by_role("button", name=re.compile("Create")).click()
+
+    secret = page.get_by_label(re.compile("The key for the campaign tool"))
+    expect(secret).to_have_value(re.compile(r"^NBK\w+\.\S{40,}$"))
+    text = secret.input_value()
+    assert text not in page.url
+    console.check()
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.get_by_text("for the campaign tool").first).to_be_visible()
+    assert text not in page.content()
