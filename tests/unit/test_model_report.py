@@ -21,8 +21,10 @@ REPORT = {
             },
             "parts": [
                 {"part": "prior", "setting": "prior (30 days)", "weight": 1.0, "timed": False, "ndcg_without": 0.4},
-                {"part": "personal", "setting": "personal", "weight": 2.0, "timed": True, "ndcg_without": 0.1},
+                {"part": "personal", "setting": "personal", "weight": 2.0, "timed": True, "ndcg_without": 0.5},
+                {"part": "personal", "setting": "personal (rank)", "weight": 3.0, "timed": False, "ndcg_without": 0.5},
             ],
+            "ndcg_without": {"prior": 0.4, "personal": 0.1},
             "calibration": {
                 "expected_calibration_error": 0.01,
                 "table": [{"pairs": 10, "predicted": 0.1, "observed": 0.2}],
@@ -36,10 +38,11 @@ def test_quality_is_said_against_the_most_popular_list_and_the_best_other_method
     quality = quality_of(REPORT, "repeats")
 
     assert quality.summary == (
-        "Its lists rank 50 % better than the most popular list, and 20 % better than what each user did last, "
-        "the best of the other classic methods."
+        "Its lists rank 50 % better than the most popular list, and 20 % better than the best other classic method, "
+        "what each user did last."
     )
     assert [round(part.loss or 0.0, 3) for part in quality.parts] == [0.2, 0.8]
+    assert [setting.weight for setting in quality.parts[1].settings] == [2.0, 3.0]
     assert quality.parts[1].part == "what the user did themselves, and when it is due"
     # Nothing is a share of zero better.
     assert {comparison.method for comparison in quality.comparisons if comparison.gain is None} == {

@@ -58,6 +58,9 @@ def test_the_report_has_both_and_is_the_same_for_the_same_seed() -> None:
     }
     assert set(modes["discoveries"]["classic_ndcg_at_10"]) == {"most_popular", "popular_lately", "similar_actions"}
     assert all(0.0 <= value <= 1.0 for mode in modes.values() for value in mode["classic_ndcg_at_10"].values())
+    for mode in modes.values():
+        assert mode["ndcg_without"].keys() == {part["part"] for part in mode["parts"]}
+        assert all(0.0 <= value <= 1.0 for value in mode["ndcg_without"].values())
     # Everyone orders one drink for 20 days: what they had last ranks before what most people have.
     ranked = modes["repeats"]["classic_ndcg_at_10"]
     assert ranked["done_last"] > ranked["most_popular"]

@@ -89,7 +89,7 @@ def test_another_key_is_rotated_with_an_overlap_and_revoked(browser: Browser) ->
     assert new != old
     assert opens(browser.functions, old)
     assert opens(browser.functions, new)
-    assert "the secret before until" in browser.page("health/keys").text
+    assert "the previous secret until" in browser.page("health/keys").text
 
     assert browser.submit("health/keys/revoke", key_id=key_id).status == 303
     forget_remembered_keys(browser.functions)
@@ -115,7 +115,7 @@ def test_only_the_overlaps_that_are_offered_are_taken(browser: Browser, overlap:
 def test_who_rotates_their_own_key_is_told_that_the_session_manages_no_keys_any_more(browser: Browser) -> None:
     rotated = browser.submit("health/keys/rotate", key_id=OWN, overlap="86400")
 
-    assert "This session goes on until" in rotated.text
+    assert "This session works until" in rotated.text
     # It reads and writes on, and manages nothing.
     assert "program" in browser.page().text
     assert "only the new secret manages keys" in browser.page("health/keys").text

@@ -59,7 +59,8 @@ def test_the_page_says_what_the_report_says(learned: Browser) -> None:
         for comparison in quality.comparisons:
             assert f"{comparison.ndcg:.3f}" in text
         for part in quality.parts:
-            assert part.setting in text
+            assert part.loss is not None
+            assert all(setting.name in text for setting in part.settings)
         assert quality.calibration
     # A point of the chart: told, came true, and as told.
     point = quality_of(model.report, "repeats").calibration[-1]

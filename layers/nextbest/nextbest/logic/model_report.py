@@ -45,12 +45,19 @@ class MethodComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class PartSetting:
+    """One setting of a part, and its weight in the score."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class PartWorth:
-    """A part of the score in words, its setting, its weight, and what ranking without it would lose."""
+    """A part of the score in words, its settings, and what ranking without it would lose; None where not known."""
 
     part: str
-    setting: str
-    weight: float
+    settings: Sequence[PartSetting]
     loss: float | None
 
 
@@ -90,7 +97,7 @@ class ModeQuality:
         text = f"Its lists rank {better(popular)} than {CLASSIC_METHODS['most_popular']}"
         if known:
             method, gain = min(known.items(), key=lambda entry: entry[1])
-            text += f", and {better(gain)} than {method}, the best of the other classic methods"
+            text += f", and {better(gain)} than the best other classic method, {method}"
         return f"{text}."
 
 
@@ -108,7 +115,6 @@ def quality_of(report: Mapping[str, Any], mode: str) -> ModeQuality:
     entry: Mapping[str, Any] = report.get("modes", {}).get(mode, {})
     ndcg = entry.get("held_out", {}).get("ndcg_at_10")
     classics: Mapping[str, float] = entry.get("classic_ndcg_at_10", {})
-    value = entry.get("ndcg_at_10", 0.0)
     calibration = entry.get("calibration", {})
     return ModeQuality(
         mode=mode,
@@ -122,21 +128,29 @@ def quality_of(report: Mapping[str, Any], mode: str) -> ModeQuality:
             for name in CLASSIC_METHODS
             if ndcg is not None and name in classics
         ],
-        parts=[
-            PartWorth(
-                PARTS.get(part["part"], part["part"]) + (", and when it is due" if part.get("timed") else ""),
-                part["setting"],
-                part["weight"],
-                1 - part["ndcg_without"] / value if value and "ndcg_without" in part else None,
-            )
-            for part in entry.get("parts", ())
-        ],
+        parts=_parts(entry),
         calibration=[
             CalibrationPoint(row["predicted"], row["observed"], row["pairs"]) for row in calibration.get("table", ())
         ],
         calibration_error=calibration.get("expected_calibration_error"),
         measures=entry.get("held_out", {}),
     )
+
+
+def _parts(entry: Mapping[str, Any]) -> list[PartWorth]:
+    """The parts of a mode, the settings of one learner together: each alone can stand in for the others."""
+    value, without = entry.get("ndcg_at_10", 0.0), entry.get("ndcg_without", {})
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for part in entry.get("parts", ()):
+        by_name.setdefault(part["part"], []).append(part)
+    return [
+        PartWorth(
+            PARTS.get(name, name) + (", and when it is due" if any(part.get("timed") for part in parts) else ""),
+            [PartSetting(part["setting"], part["weight"]) for part in parts],
+            1 - without[name] / value if value and name in without else None,
+        )
+        for name, parts in by_name.items()
+    ]
 
 
 def daily_events(report: Mapping[str, Any]) -> DailyEvents | None:
@@ -172,11 +186,11 @@ def drift_of(report: Mapping[str, Any]) -> list[Drift]:
     ]
 
 
-def better(gain: float) -> str:
-    """A gain in words: ``12 % better``; of less than half a per cent ``no better``."""
+def better(gain: float, equal: str = "no better") -> str:
+    """A gain in words: ``12 % better``; of less than half a per cent ``equal``."""
     points = round(abs(gain) * 100)
     if not points:
-        return "no better"
+        return equal
     return f"{points:,} % {'better' if gain > 0 else 'worse'}"
 
 

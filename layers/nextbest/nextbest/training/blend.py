@@ -127,6 +127,19 @@ class Blend:
             for part, scores in zip(self.parts, self.scores, strict=True)
         ]
 
+    def without_learners(self) -> dict[str, float]:
+        """The same without all parts of each kind of learner: parts of one kind stand in for one another."""
+        if not len(self.validation.rows):
+            return {}
+        total, values = self.total, {}
+        for name in dict.fromkeys(part.learner.name for part in self.parts):
+            rest = total.copy()
+            for part, scores in zip(self.parts, self.scores, strict=True):
+                if part.learner.name == name:
+                    rest -= np.float32(part.weight) * scores
+            values[name] = self.validation(rest)
+        return values
+
     def _groups(self) -> list[list[int]]:
         """Places of the parts that are refined as one: settings of one learner of item weights keep their proportion,
         all other parts are on their own."""

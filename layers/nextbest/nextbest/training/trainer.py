@@ -276,6 +276,7 @@ class _Trainer:
                 {**part.to_json(), "ndcg_without": without}
                 for part, without in zip(blend.parts, blend.without(), strict=True)
             ],
+            "ndcg_without": blend.without_learners(),
             "search": draft.steps,
             "learners": refined.comparison,
         }

@@ -18,7 +18,7 @@ OVERLAPS = {
     str(_DAY_SECONDS): "works for a day more",
     str(7 * _DAY_SECONDS): "works for a week more",
 }
-"""Seconds that the secret before still works, and that in words."""
+"""Seconds that the previous secret works on, and that in words."""
 
 
 def show(visit: Visit) -> Response:
@@ -59,7 +59,7 @@ def rotate(visit: Visit) -> Response:
     """Give a key a new secret, and show it."""
     overlap = visit.form.get("overlap", "")
     if overlap not in OVERLAPS:
-        raise InvalidInput("Say how long the secret from before is to work", field="overlap")
+        raise InvalidInput("Say how long the previous secret is to work", field="overlap")
     key, text = _keyring(visit).rotate(visit.form.get("key_id", ""), overlap_seconds=float(overlap), now=visit.now)
     return _shown_once(visit, key, text, "rotated")
 

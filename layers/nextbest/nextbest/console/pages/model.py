@@ -50,14 +50,14 @@ def show(visit: Visit) -> Response:
 
 
 def roll_back(visit: Visit) -> Response:
-    """Serve the version before, and have the segments follow."""
+    """Serve the previous version, and have the segments follow."""
     serve_previous(visit.services.store, visit.services.artifacts, visit.state, visit.form.get("version", ""))
     visit.services.start_segments(visit.incarnation)
     return visit.see_other("model")
 
 
 def _in_percent(point: CalibrationPoint) -> tuple[float, float, float]:
-    """Told, came true, and told again: where points would lie if all came true as told."""
+    """Predicted, came true, and predicted again: where points would lie if all came true as predicted."""
     return point.predicted * 100, point.observed * 100, point.predicted * 100
 
 
