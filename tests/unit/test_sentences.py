@@ -86,7 +86,12 @@ def test_how_long_ago(days: float, expected: str) -> None:
          "Less likely than average because they did little of what usually leads to it."),
         ([], 4.0, 0.6, False, "Likely because they did little of what usually keeps others from it."),
         ([VIEWS], 0.01, 0.6, False,
-         "As likely as average; what speaks for it and against it is in balance."),
+         "As likely as average: that they viewed “Pricing” 3 times in the last 7 days speaks for it, what they did not "
+         "do against it."),
+        ([LATTE], -0.01, 0.6, False,
+         "As likely as average: what they did not do speaks for it, that they ordered “Latte” only once, 2 months ago "
+         "against it."),
+        ([], 0.01, 0.6, False, "As likely as average; what speaks for it and against it is in balance."),
     ],
 )  # fmt: skip
 def test_a_sentence_names_what_speaks_for_the_difference(
@@ -94,6 +99,15 @@ def test_a_sentence_names_what_speaks_for_the_difference(
 ) -> None:
     written = sentence(deeds, points=points, probability=probability, others_lead=others_lead, has_reasons=True)
     assert written == expected
+
+
+def test_where_nothing_prevails_both_sides_are_named() -> None:
+    written = sentence([VIEWS], [LATTE], points=0.01, probability=0.6, others_lead=False, has_reasons=True)
+
+    assert written == (
+        "As likely as average: that they viewed “Pricing” 3 times in the last 7 days speaks for it, that they ordered "
+        "“Latte” only once, 2 months ago against it."
+    )
 
 
 @pytest.mark.parametrize(

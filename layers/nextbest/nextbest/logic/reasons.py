@@ -92,9 +92,11 @@ class Reasoner:
         sign = 1.0 if points > 0 else -1.0
         least = _LEAST_PART * abs(points)
         agreeing = [deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points > least]
+        opposing = [deed for reason, deed in zip(reasons, deeds, strict=True) if sign * reason.points < -least]
         strongest = max((sign * reason.points for reason in reasons), default=0.0)
         return sentence(
             agreeing,
+            opposing,
             points=points,
             probability=explanation.comparison.growth_weight,
             others_lead=sign * other_points > strongest,

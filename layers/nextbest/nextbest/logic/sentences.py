@@ -81,17 +81,25 @@ class Deed:
     is_little: bool = False
 
 
-def sentence(deeds: Sequence[Deed], *, points: float, probability: float, others_lead: bool, has_reasons: bool) -> str:
+def sentence(
+    deeds: Sequence[Deed],
+    opposing: Sequence[Deed] = (),
+    *,
+    points: float,
+    probability: float,
+    others_lead: bool,
+    has_reasons: bool,
+) -> str:
     """Why an action is likelier, or less likely, than for the average user.
 
     ``points`` is the difference in percentage points, ``deeds`` what speaks for it where that is positive, and against
-    it where it is negative, strongest first. With ``others_lead`` the strongest reason is what the user did not do.
-    Without ``has_reasons`` nothing in the history speaks either way.
+    it where it is negative, strongest first; ``opposing`` is the other way around. With ``others_lead`` the strongest
+    reason is what the user did not do. Without ``has_reasons`` nothing in the history speaks either way.
     """
     if not has_reasons:
         return "Popular with everyone; nothing in their history speaks for or against it."
     if abs(points) < significant_points(probability - points / 100.0):
-        return "As likely as average; what speaks for it and against it is in balance."
+        return _balance(*(deeds, opposing) if points > 0 else (opposing, deeds))
     reason = joined([phrase(deed) for deed in deeds[:_REASONS_IN_A_SENTENCE]])
     if points > 0:
         lead = "Likely" if probability >= LIKELY else "More likely than average"
@@ -102,6 +110,15 @@ def sentence(deeds: Sequence[Deed], *, points: float, probability: float, others
         if others_lead or not reason:
             reason = "did little of what usually leads to it"
     return f"{lead} because they {reason}."
+
+
+def _balance(speaking_for: Sequence[Deed], speaking_against: Sequence[Deed]) -> str:
+    """Why the difference from the average user is none: the strongest on each side."""
+    pro = f"that they {phrase(speaking_for[0])}" if speaking_for else "what they did not do"
+    contra = f"that they {phrase(speaking_against[0])}" if speaking_against else "what they did not do"
+    if speaking_for or speaking_against:
+        return f"As likely as average: {pro} speaks for it, {contra} against it."
+    return "As likely as average; what speaks for it and against it is in balance."
 
 
 def significant_points(average: float) -> float:
