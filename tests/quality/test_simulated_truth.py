@@ -67,7 +67,7 @@ def test_weights_rise_with_the_horizon_beyond_what_was_seen_of_it() -> None:
         estimated.append(float(np.mean(weights)))
         true.append(float(truth[:, columns_of_model].mean()))
     assert model.report["modes"]["repeats"]["calibration_window_days"] < 50.0
-    # Then what is told for the longer horizon is higher on average, and true within a fifth, though nobody saw it
+    # Then the mean for the longer horizon is higher, and true within a fifth, though nobody saw it
     assert estimated[0] < estimated[1]
     assert estimated == pytest.approx(true, rel=0.2)
 
