@@ -48,6 +48,30 @@ def test_growth_weights_agree_with_the_true_probabilities(population: Population
     assert guess.mean() == pytest.approx(fact.mean(), rel=0.1)
 
 
+def test_weights_rise_with_the_horizon_beyond_what_was_seen_of_it() -> None:
+    # Given half a year of events, so that no more than a quarter of them, about 37 days, can be held out
+    population = demo_population(seed=3, now=NOW, customers=300)
+    columns, histories = columns_of_events(population.events), histories_of(population.events)
+    row = {user_id: place for place, user_id in enumerate(population.user_ids)}
+    estimated, true = [], []
+    for horizon_days in (28, 84):
+        program = Program("simulated", horizon_days=horizon_days)
+        model = train(columns, program=program, now=NOW, seed=1, time_budget_seconds=2.0)
+        weights = [
+            item.growth_weight
+            for history in histories.values()
+            for item in recommend(model, history, now=NOW, limit=len(model.actions), allow_repeats=True)
+        ]
+        columns_of_model = [population.actions.index(action) for action in model.actions]
+        truth = population.true_probabilities(horizon_days)[[row[user_id] for user_id in histories]]
+        estimated.append(float(np.mean(weights)))
+        true.append(float(truth[:, columns_of_model].mean()))
+    assert model.report["modes"]["repeats"]["calibration_window_days"] < 50.0
+    # Then what is told for the longer horizon is higher on average, and true within a fifth, though nobody saw it
+    assert estimated[0] < estimated[1]
+    assert estimated == pytest.approx(true, rel=0.2)
+
+
 @pytest.mark.parametrize(("allow_repeats", "most_regret"), [(True, 0.12), (False, 0.30)])
 def test_regret_against_the_best_possible_ranking(
     population: Population, model: Model, allow_repeats: bool, most_regret: float

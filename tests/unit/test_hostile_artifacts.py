@@ -24,9 +24,10 @@ from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import MAX_CONTENT_BYTES, Catalogue
 from nextbest.domain.history import History
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import GoalEventType, Program
 from nextbest.errors import ArtifactError
 from nextbest.scoring import Model, artifact, recommend
+from nextbest.scoring.goal_ranking import impacts_of, recommend_for_goal
 from nextbest.scoring.memberships import Segments
 from nextbest.training import train
 from tests.factories import columns_of_events, drink_events
@@ -41,7 +42,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @cache
 def model_bytes() -> bytes:
-    program = Program("coffee", half_life_days=30)
+    program = Program("coffee", half_life_days=30, goal=(GoalEventType("order", 2.0),))
     return train(columns_of_events(drink_events(now=NOW)), program=program, now=NOW, seed=0).to_bytes()
 
 
@@ -130,6 +131,10 @@ def use(value: Any) -> None:
         for allow_repeats in (True, False):
             with np.errstate(all="ignore"):  # weights may be any numbers
                 recommend(value, history, now=NOW, limit=10, allow_repeats=allow_repeats)
+                if value.goal_effects is not None:
+                    effects = value.goal_effects
+                    listed = recommend_for_goal(value, effects, history, now=NOW, limit=10, allow_repeats=allow_repeats)
+                    impacts_of(value, effects, listed)
     else:
         value.users_of([range(len(value.actions))], 0.0, match_all=False)
         for user in value.users:

@@ -130,3 +130,18 @@ def test_before_the_first_rebase_growth_weights_are_in_the_order_of_base_weights
     ranked = from_history_alone(Program("new"), history, now=NOW, limit=5, allow_repeats=True)
     assert [item.asset_id for item in ranked] == ["burst", "habit"]
     assert ranked[0].growth_weight >= ranked[1].growth_weight
+
+
+@pytest.mark.parametrize(("taken_soon", "share"), [(200, 0.2), (100, 0.36)])
+def test_a_horizon_beyond_the_window_goes_on_as_its_second_half_did(taken_soon: int, share: float) -> None:
+    # Given that a fifth was taken, all of it or half of it in the first half of the window
+    score, taken = np.tile([0.0, 1.0], 500), np.arange(1000) % 5 == 0
+    window = CalibrationPairs(score, taken, np.ones((1000, ACTIVITIES)), np.ones(1000), 1000, taken_soon)
+    # When the horizon is as long as the window, and twice as long
+    scores, activity = np.array([0.0, 0.5, 1.0]), np.ones(ACTIVITIES)
+    once, twice, far, farther = (fit_calibration(window, times).growth(scores, activity) for times in (1, 2, 4, 400))
+    # Then nothing is added where nothing came later, and as much again where it came at any time
+    assert once == pytest.approx(0.2, abs=0.01)
+    assert twice == pytest.approx(share, abs=0.01)
+    # And nobody says how it goes on beyond four windows
+    assert farther == pytest.approx(far)

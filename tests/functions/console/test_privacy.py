@@ -12,6 +12,7 @@ import pytest
 from nextbest.domain.access_keys import READ, WRITE
 from nextbest.domain.events import Event
 from nextbest.logic import users
+from nextbest.store.base import SegmentsPointer
 from tests.factories import http_event
 from tests.functions.conftest import PROGRAM
 from tests.functions.console.conftest import Browser, key_with
@@ -101,6 +102,20 @@ def test_forgetting_takes_the_id_typed_again_and_gives_a_receipt(learned: Browse
     ):
         assert gone.status == 404
         assert "Nothing is held on “ user-1 ”" in gone.text
+
+
+def test_segments_that_cannot_be_read_stop_the_copy_and_not_the_deletion(browser: Browser) -> None:
+    store = browser.functions.store
+    store.append(PROGRAM, [Event("ann", 1_000_000, "order", "tea")])
+    assert store.point_to_segments(PROGRAM.incarnation, SegmentsPointer("1", "segments/missing/", 1.0))
+
+    page = browser.page("privacy", user_id="ann")
+
+    assert "The segments cannot be read" in page.text
+    assert "Download" not in page.text
+    assert "Forget them for good" in page.text
+    assert browser.submit("privacy/delete", user_id="ann", confirmation="ann").status == 200
+    assert not list(store.events_of(PROGRAM.incarnation, "ann"))
 
 
 def test_it_takes_the_scope_admin(learned: Browser) -> None:

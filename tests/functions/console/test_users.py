@@ -179,6 +179,9 @@ def test_a_filter_asks_for_its_values_and_narrows_as_in_the_api(learned: Browser
     shown = learned.page("users", user_id="user-3", filter="kinds", **{"value.KIND": "hot", "value.OTHER": "x"})
     assert recommended(shown) == headings(expected) == ["order “Tea”"]
     assert quote('{"KIND": "hot"}', safe="").replace("%20", "+") in html.unescape(shown.body)
+    trial = {"user_id": "user-3", "filter": "kinds", "event_type": "join", "asset_id": "club"}
+    untried = learned.get(users_path("what-if", **trial), headers={"hx-request": "true"})
+    assert "The filter lacks a value" in untried.text
     assert "no filter 'missing'" in learned.page("users", user_id="user-3", filter="missing").text
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from nextbest.console.visits import Visit
@@ -226,8 +225,3 @@ def _sum(parts: Sequence[tuple[str, str, float, float]], total: tuple[float, flo
     scale = max(abs(row[3]) for row in rounded) or 1.0
     for kind, text, points, amount in rounded:
         yield Addend(kind, text, points, amount, amount / scale)
-
-
-def query_with(settings: Settings, **more: str) -> dict[str, Any]:
-    """The settings and more parameters, for ``Visit.link``."""
-    return {**settings.query, **more}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,8 +149,8 @@ def score_done(mode: Mode, inputs: Inputs, size: int) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[: known.shape[0]] += self_shares(term, inputs, x)
         if term.influence is not None:
-            targets, amounts, _ = influence_shares(term.influence, known, x, is_done)
-            np.add.at(scores, slot_of[targets], amounts)
+            columns, amounts, _ = _influences(term.influence, known, x, is_done)
+            np.add.at(scores, slot_of[columns], amounts)
     return scores
 
 
@@ -172,8 +173,8 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
-            targets, amounts, _ = influence_shares(term.influence, inputs.known, x)
-            np.add.at(scores, targets, amounts)
+            columns, amounts, _ = _influences(term.influence, inputs.known, x)
+            np.add.at(scores, columns, amounts)
     return scores
 
 
@@ -188,25 +189,28 @@ def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[n
 
 
 def influence_shares(
-    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64], chosen: NDArray[np.bool_] | None = None
+    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from.
+    """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from."""
+    columns, shares, counts = _influences(influence, known, x)
+    return columns.astype(np.int64), shares, np.arange(known.shape[0]).repeat(counts)
 
-    ``chosen`` (actions or more,) leaves out other targets.
-    """
+
+def _influences(
+    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64], chosen: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.float64], NDArray[np.int64]]:
+    """Targets and shares of every influence, and how many each known action has; ``chosen`` (actions or more,) leaves
+    out other targets."""
     if not known.shape[0]:
-        return known, np.zeros(0), known
+        return influence.columns[:0], np.zeros(0), known
     begins = influence.starts.take(known)
     counts = influence.starts.take(known + 1) - begins
     ends = counts.cumsum()
     entries = np.arange(ends[-1])
     entries += (begins - (ends - counts)).repeat(counts)
     columns = influence.columns.take(entries)  # a third of the time of columns[entries]
-    if chosen is None:
-        source = np.arange(known.shape[0]).repeat(counts)
-    else:
+    amounts = (x * influence.scale).repeat(counts)
+    if chosen is not None:
         inside = chosen.take(columns).nonzero()[0]
-        columns, entries = columns.take(inside), entries.take(inside)
-        source = ends.searchsorted(inside, side="right")
-    shares = influence.weights.take(entries) * (x * influence.scale).take(source)
-    return columns.astype(np.int64), shares, source
+        columns, entries, amounts = columns.take(inside), entries.take(inside), amounts.take(inside)
+    return columns, influence.weights.take(entries) * amounts, counts

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 _SLICED_FROM = 16_384
 """With fewer values a bound costs more than it saves."""
-_MOST_VALUES_PER_SLICE = 256
+_MOST_VALUES_PER_SLICE = 64
 
 Key = NDArray[np.float64]
 
@@ -28,11 +28,27 @@ def strongest(limit: int, *keys: Key) -> NDArray[np.int64]:
     if limit >= first.shape[0]:
         places = (first > -np.inf).nonzero()[0]
     else:
-        threshold = kth_largest(first, limit)
+        maxima = _maxima(first, limit)
+        bound = -np.inf if maxima is None else kth_largest(maxima, limit)
+        if maxima is not None and (candidates := _candidates(first, maxima, bound, 2 * limit)) is not None:
+            return candidates[strongest(limit, *(key[candidates] for key in keys))]
+        threshold = _kth_above(bound, first, limit)
         reaching = first >= threshold if threshold > -np.inf else first > threshold
         tied = np.count_nonzero(reaching) > limit
         places = _tied(limit, first, threshold, keys[1:]) if tied else reaching.nonzero()[0]
     return places[np.lexsort([-key[places] for key in reversed(keys)])]
+
+
+def _candidates(values: Key, maxima: Key, bound: float, most_slices: int) -> NDArray[np.int64] | None:
+    """Places of all ``values`` in slices with ``maxima`` that reach ``bound``, and of the last ones, ascending; None
+    where the slices are more than ``most_slices``: many values are equal."""
+    strong = (maxima >= bound).nonzero()[0]
+    if strong.shape[0] > most_slices:
+        return None
+    slices = maxima.shape[0]
+    per_slice = values.shape[0] // slices
+    rest = np.arange(slices * per_slice, values.shape[0])
+    return np.concatenate([(np.arange(per_slice)[:, None] * slices + strong).ravel(), rest])
 
 
 def _tied(limit: int, first: Key, threshold: float, others: tuple[Key, ...]) -> NDArray[np.int64]:
@@ -51,14 +67,26 @@ def _tied(limit: int, first: Key, threshold: float, others: tuple[Key, ...]) -> 
 
 def kth_largest(values: Key, k: int) -> float:
     """The ``k``-th largest of ``values`` (n,), counted from 1 up to n."""
-    size = values.shape[0]
-    per_slice = min(_MOST_VALUES_PER_SLICE, size // (4 * k))
-    if size >= _SLICED_FROM and per_slice > 1:
-        slices = size // per_slice
-        maxima = values[: slices * per_slice].reshape(per_slice, slices).max(axis=0)
-        bound = kth_largest(maxima, k)
-        # At least k values reach the bound, and fewer than k slices hold one above it.
+    maxima = _maxima(values, k)
+    return _kth_above(-np.inf if maxima is None else kth_largest(maxima, k), values, k)
+
+
+def _kth_above(bound: float, values: Key, k: int) -> float:
+    """The same, where at least ``k`` of ``values`` reach ``bound``, and few are above it."""
+    if bound > -np.inf:
         values = values[values > bound]
         if values.shape[0] < k:
             return bound
     return float(-np.partition(-values, k - 1)[k - 1])
+
+
+def _maxima(values: Key, k: int) -> Key | None:
+    """The maxima of strided slices of ``values``, several times ``k`` of them: slice s holds all places s + i · slices.
+    The last places, too few for all slices, are in none. None where there are not enough values."""
+    size = values.shape[0]
+    per_slice = min(_MOST_VALUES_PER_SLICE, size // (4 * k))
+    if size < _SLICED_FROM or per_slice < 2:
+        return None
+    slices = size // per_slice
+    maxima: Key = values[: slices * per_slice].reshape(per_slice, slices).max(axis=0)
+    return maxima

@@ -43,6 +43,8 @@ _PENALTY = np.array([5.0, 1.0, 1.0, 1.0, 1e-3])
 _SMOOTH_PENALTY = 1e-2
 _LARGEST_LOGIT = 40.0
 """Beyond it the exponential adds nothing but overflow."""
+_MOST_TIMES_LONGER = 4.0
+"""How many times the window a horizon may be: beyond it nobody can say how takings go on."""
 _LEAST_RATE = 1e-9
 _LEAST_STEP = 1e-12
 _NEWTON_STEPS, _NEWTON_TOLERANCE, _LARGEST_STEP = 50, 1e-8, 2.0
@@ -52,13 +54,14 @@ _NEWTON_STEPS, _NEWTON_TOLERANCE, _LARGEST_STEP = 50, 1e-8, 2.0
 @dataclass(frozen=True, slots=True)
 class CalibrationPairs:
     """User-action pairs of the held-out window, thinned: ``weight`` says how many pairs each stands for. They are those
-    of ``users`` users."""
+    of ``users`` users, and ``taken_soon`` of them were taken within its first half."""
 
     score: NDArray[np.float64]
     taken: NDArray[np.bool_]
     activity: NDArray[np.float64]
     weight: NDArray[np.float64]
     users: int = 0
+    taken_soon: int = 0
 
     @classmethod
     def join(cls, parts: Iterable[CalibrationPairs]) -> CalibrationPairs:
@@ -70,6 +73,7 @@ class CalibrationPairs:
             np.concatenate([part.activity for part in listed]),
             np.concatenate([part.weight for part in listed]),
             sum(part.users for part in listed),
+            sum(part.taken_soon for part in listed),
         )
 
 
@@ -85,11 +89,13 @@ def pairs_of(
     top: int = _PAIRS_PER_ROW,
     others: int = _PAIRS_PER_ROW,
     users: int | None = None,
+    soon: NDArray[np.bool_] | None = None,
 ) -> CalibrationPairs:
     """Thin the ``possible`` pairs of each row (all arrays (rows, actions); ``activity`` (rows, activities)).
 
     A row is a user at a moment; the rows are those of ``users`` users (None: one each). What is left of each are all
-    that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up.
+    that were taken, the ``top`` best scored, and ``others`` drawn at random, weighted up. ``soon`` says what was taken
+    within the first half of the window.
     """
     rows, actions = scores.shape
     keep = taken & possible
@@ -108,12 +114,15 @@ def pairs_of(
     drawn_weight = np.where(drawn_counts > 0, rest_counts / np.maximum(drawn_counts, 1), 1.0)
     weight = np.where(drawn[row, column], drawn_weight[row], 1.0)
     score = scores[row, column].astype(np.float64)
-    return CalibrationPairs(score, taken[row, column], activity[row], weight, rows if users is None else users)
+    taken_soon = 0 if soon is None else int((soon & possible).sum())
+    users = rows if users is None else users
+    return CalibrationPairs(score, taken[row, column], activity[row], weight, users, taken_soon)
 
 
-def fit_calibration(pairs: CalibrationPairs) -> Calibration:
+def fit_calibration(pairs: CalibrationPairs, times_longer: float = 1.0) -> Calibration:
     """The map for ``pairs``; with no pair, or none taken, a nearly constant one at the (shrunk) base rate.
 
+    It is for a horizon so many times as long as the window of the pairs (``_within_horizon``).
     Weights above the uninformed rate are shrunk to it where users are few: pairs of one user are no independent
     evidence, however many there are.
     """
@@ -133,7 +142,25 @@ def fit_calibration(pairs: CalibrationPairs) -> Calibration:
     tilt = Calibration(knots, levels, slope, solution[1:-1], float(solution[-1]), *_IDENTITY, seen)
     tilted = tilt.tilted(pairs.score[:, None], pairs.activity)[:, 0]
     tilted_knots, logits = _monotone_levels(tilted, pairs.taken, pairs.weight, base)
+    logits = _within_horizon(logits, pairs, times_longer)
     return replace(tilt, tilted_knots=tilted_knots, logits=_shrunk(logits, pairs.users))
+
+
+def _within_horizon(logits: NDArray[np.float64], pairs: CalibrationPairs, times_longer: float) -> NDArray[np.float64]:
+    """Logits of being taken within the window, as those within a horizon that is longer.
+
+    The cumulated hazard, -log(1 - probability), grows with a power of time, between 0 (all is taken at once) and 1 (as
+    much at any time). The power is that of the window: its whole against its first half, as if one more pair had been
+    taken in each half.
+    """
+    if times_longer <= 1.0:
+        return logits
+    total = float(pairs.weight.sum()) + 2.0
+    whole = -math.log1p(-(float(pairs.weight[pairs.taken].sum()) + 2.0) / (total + 1.0))
+    half = -math.log1p(-(pairs.taken_soon + 1.0) / (total + 1.0))
+    power = float(np.clip(math.log2(whole / half), 0.0, 1.0))
+    hazard = np.logaddexp(0.0, logits) * min(times_longer, _MOST_TIMES_LONGER) ** power
+    return np.asarray(hazard + np.log(-np.expm1(-hazard)), np.float64)
 
 
 def _shrunk(logits: NDArray[np.float64], users: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _CACHED_ACTIONS = 4096
 _ROUNDING = 1e-9
 """Added before rounding down, so that a sum of fractions that should be whole is."""
 
-Products = tuple[Dense, ...]
+Products = TypeVar("Products")
 
 
 class FitContext:
@@ -62,7 +63,7 @@ class FitContext:
         self._reader_now = InputReader(table, self.users_now)
         self._example_reader = InputReader(table, self.examples.moments)
         self._cached_key: Hashable = None
-        self._cached: Products = ()
+        self._cached: Any = None
 
     def head(self, limit: int) -> NDArray[np.int64]:
         """The ``limit`` most frequent actions, ascending."""
@@ -70,9 +71,13 @@ class FitContext:
         order = np.argsort(-counts, kind="stable")
         return np.sort(order[:limit])
 
+    def inputs_now(self, kernel: Kernel, columns: NDArray[np.int64]) -> sparse.csr_array:
+        """The inputs of all users now over ``columns``, shape (users, columns)."""
+        return sparse.csr_array(self._reader_now.inputs(kernel)[:, columns])
+
     def gram(self, kernel: Kernel, columns: NDArray[np.int64]) -> Dense:
         """XᵀX over ``columns``, where X are the inputs of all users now."""
-        return gram_of(sparse.csr_array(self._reader_now.inputs(kernel)[:, columns]))
+        return gram_of(self.inputs_now(kernel, columns))
 
     def example_matrices(self, kernel: Kernel, allow_repeats: bool) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Inputs of the examples and what came next (for discoveries only what was new), over all actions."""
@@ -80,20 +85,20 @@ class FitContext:
         targets = self.examples.targets
         return inputs, targets if allow_repeats else without_seen(targets, inputs)
 
-    def ridge_scale(self, gram: Dense) -> float:
-        """The mean of the diagonal of ``gram`` over the most frequent actions, which ridges are relative to."""
-        squares = np.sort(np.diag(gram))
+    def ridge_scale(self, squares: NDArray[np.float32]) -> float:
+        """The mean of the diagonal of XᵀX over the most frequent actions, which ridges are relative to."""
+        squares = np.sort(squares)
         return float(squares[-self.ridge_head :].mean() if self.ridge_head else squares.mean()) or 1.0
 
-    def cached(self, key: Hashable, compute: Callable[[], Products]) -> Products:
-        """``compute()``, or its last result where the last ``key`` was the same: a search tries many ridges in turn."""
-        if key != self._cached_key:
-            products = compute()
-            if products[0].shape[0] > _CACHED_ACTIONS:
-                self._cached_key, self._cached = None, ()
-                return products
-            self._cached_key, self._cached = key, products
-        return self._cached
+    def cached(self, key: Hashable, actions: int, compute: Callable[[], Products]) -> Products:
+        """``compute()``, or its last result where the last ``key`` was the same: a search tries many ridges in turn.
+        The result is for so many ``actions``."""
+        if key == self._cached_key:
+            last: Products = self._cached
+            return last
+        products = compute()
+        self._cached_key, self._cached = (key, products) if actions <= _CACHED_ACTIONS else (None, None)
+        return products
 
 
 def _thinned(table: EventTable, examples: Examples, learn_from: NDArray[np.bool_], cells: int) -> Examples:

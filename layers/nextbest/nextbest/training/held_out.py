@@ -36,16 +36,27 @@ off on average, and what is taken within a visit is not."""
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Groups of pairs of one kind, each group of other users: at the cut, and right after events."""
+    """Groups of pairs of one kind, each group of other users: at the cut, and right after events. The horizon is so
+    many times as long as what was seen of it."""
 
+    times_longer: float = 1.0
     at_cut: list[CalibrationPairs] = field(default_factory=list)
     after_events: list[CalibrationPairs] = field(default_factory=list)
 
-    def fit(self, groups: slice = slice(None)) -> Calibration:
-        """The maps of some of the groups."""
-        calibration = fit_calibration(CalibrationPairs.join(self.at_cut[groups]))
+    def fit(self) -> Calibration:
+        """The maps of all groups, for the horizon."""
+        return self._fit(slice(None), self.times_longer)
+
+    def fit_window(self, groups: slice) -> Calibration:
+        """The maps of some of the groups, for what was seen of the horizon."""
+        return self._fit(groups, 1.0)
+
+    def _fit(self, groups: slice, times_longer: float) -> Calibration:
+        calibration = fit_calibration(CalibrationPairs.join(self.at_cut[groups]), times_longer)
         after = CalibrationPairs.join(self.after_events[groups])
-        return replace(calibration, after_event=fit_calibration(after)) if after.taken.any() else calibration
+        if not after.taken.any():
+            return calibration
+        return replace(calibration, after_event=fit_calibration(after, times_longer))
 
     def all_pairs(self, groups: slice) -> CalibrationPairs:
         """Some of the groups, at the cut and after events."""
@@ -54,7 +65,8 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPairs:
-    """Pairs of users and what they had done, and of users and everything else, with what was taken in ``days``."""
+    """Pairs of users and what they had done, and of users and everything else, with what was taken in ``days``: the
+    horizon, or the window where that is shorter."""
 
     repeats: _Kind
     discoveries: _Kind
@@ -79,21 +91,26 @@ class HeldOutPairs:
         at_cut = _at_cut(table, cut, limit, random)
         latest = max(end - horizon_seconds, cut + _CUT_OFF * (end - cut))
         after_events = _after_events(table, cut, latest, min(limit, max(len(at_cut), _LEAST_MOMENTS)), random)
-        pairs = cls(_Kind(), _Kind(), horizon_seconds / DAY_SECONDS)
+        times_longer = horizon_days * DAY_SECONDS / horizon_seconds
+        pairs = cls(_Kind(times_longer), _Kind(times_longer), horizon_seconds / DAY_SECONDS)
         users = np.union1d(at_cut.users, after_events.users)
         size = int(np.clip(len(users) // _LEAST_GROUPS, 1, _GROUP))
         for begin in range(0, len(users), size):
             for moments, name in ((at_cut, "at_cut"), (after_events, "after_events")):
                 chunk = moments[np.flatnonzero(np.isin(moments.users, users[begin : begin + size]))]
-                ends = _ends_before(table, chunk, np.minimum(chunk.nows + horizon_seconds, end))
-                taken = targets_of(table, chunk.ends, ends).toarray() > 0
+                taken, soon = (
+                    targets_of(table, chunk.ends, _ends_before(table, chunk, np.minimum(chunk.nows + seconds, end)))
+                    .toarray()
+                    .astype(np.bool_)
+                    for seconds in (horizon_seconds, horizon_seconds / 2.0)
+                )
                 seen = seen_of(table, chunk)
                 activity = _activity(table, chunk, horizon_days)
                 count = len(np.unique(chunk.users))
                 for kind, mode, possible in ((pairs.repeats, repeats, seen), (pairs.discoveries, discoveries, ~seen)):
                     scores = score_matrix(mode, table, chunk)
                     groups: list[CalibrationPairs] = getattr(kind, name)
-                    groups.append(pairs_of(scores, taken, possible, activity, random, users=count))
+                    groups.append(pairs_of(scores, taken, possible, activity, random, users=count, soon=soon))
         return pairs
 
     def reliability(self, *, allow_repeats: bool) -> dict[str, Any]:
@@ -105,7 +122,7 @@ class HeldOutPairs:
         for kind in kinds:
             for fitted, other in (halves, halves[::-1]):
                 pairs = kind.all_pairs(other)
-                growth.append(kind.fit(fitted).growth(pairs.score[:, None], pairs.activity)[:, 0])
+                growth.append(kind.fit_window(fitted).growth(pairs.score[:, None], pairs.activity)[:, 0])
                 measured.append(pairs)
         everything = CalibrationPairs.join(measured)
         return reliability(np.concatenate(growth), everything.taken, everything.weight)

@@ -18,8 +18,8 @@ _OPERATIONS_PER_CELL = 4
 """A closed form over n actions costs about 4 n³ operations."""
 _TUNING_SHARE, _TUNING_SOLUTIONS = 0.3, 120
 """Share of the budget for closed forms in the search, and about how many it solves on each window."""
-_FITTING_SHARE, _FITTING_SOLUTIONS = 0.6, 8
-"""The same for those at full size: both modes, before the window and from all events, up to two of each."""
+_FITTING_SHARE, _FITTING_SOLUTIONS = 0.6, 4
+"""The same for those at full size, before each window and from all events: both modes, up to two of each."""
 _SECONDS_FOR_ALL_KERNELS = 120.0
 _LEAST_KERNELS = 2
 _LEAST_TUNING_HEAD, _LEAST_DENSE_LIMIT = 200, 500
@@ -48,11 +48,12 @@ class Plan:
 
     @classmethod
     def of(cls, actions: int, time_budget_seconds: float, windows: int = 1) -> Plan:
-        """Solve the cost of the closed forms for the number of actions; the search solves them on each of
+        """Solve the cost of the closed forms for the number of actions; they are solved on each of
         ``windows``."""
         operations = time_budget_seconds * _OPERATIONS_PER_SECOND
         tuning = (_TUNING_SHARE * operations / (_OPERATIONS_PER_CELL * _TUNING_SOLUTIONS * windows)) ** (1 / 3)
-        fitting = (_FITTING_SHARE * operations / (_OPERATIONS_PER_CELL * _FITTING_SOLUTIONS)) ** (1 / 3)
+        solutions = _FITTING_SOLUTIONS * (windows + 1)
+        fitting = (_FITTING_SHARE * operations / (_OPERATIONS_PER_CELL * solutions)) ** (1 / 3)
         all_kernels = len(LEARNED_KERNELS)
         affordable = all_kernels * time_budget_seconds / _SECONDS_FOR_ALL_KERNELS
         return cls(

@@ -1,18 +1,134 @@
-"""Closed-form item weights over a dense block of actions (up to about 15,000)."""
+"""Closed-form item weights over a dense block of actions (up to about 15,000).
+
+The ridges are solved for the actions (XᵀX + λI) or, where X has far fewer rows than actions, for the rows (XXᵀ + λI):
+a system of n actions that only r users did anything with has no more than r things to learn.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 Dense = NDArray[np.float32]
+Float = TypeVar("Float", np.float32, np.float64)
 
 _BLOCK_ROWS = 4096
 """Rows handled at a time; it bounds the memory of dense blocks."""
 _SPARSE_COST = 200.0
 """One multiply-add of a sparse product costs about this many of a dense one (measured: 2 cores, float32)."""
 _RIDGE_RETRY_FACTOR = 4.0
+_LEAST_SHARE, _MOST_TIMES = 6, 3
+"""One action has at least a sixth of the average number of weights, and at most three times it: that bounds the time of
+scoring (measured: ``docs/scoring.md``)."""
+_ROWS_PER_ACTION = 0.5
+"""With fewer rows for each action, the system of the rows is solved: it costs r³ + 2 n² r in place of n³."""
+
+
+class RidgeSystem(Protocol):
+    """(XᵀX + λI)⁻¹ for any ridge λ, computed once for all."""
+
+    @property
+    def squares(self) -> NDArray[np.float32]:
+        """The diagonal of XᵀX, shape (actions,)."""
+        ...
+
+    @property
+    def solved_size(self) -> int:
+        """How many unknowns each solution has: what it costs grows with the cube."""
+        ...
+
+    def ease(self, ridge: float) -> Dense:
+        """-P / diag P with a zero diagonal, where P = (XᵀX + ridge · I)⁻¹; shape (actions, actions)."""
+        ...
+
+    def regression(self, ridge: float) -> Dense:
+        """(XᵀX + ridge · I)⁻¹ XᵀY, shape (actions, targets)."""
+        ...
+
+
+def ridge_system(x: sparse.csr_array, y: sparse.csr_array | None = None) -> RidgeSystem:
+    """The system of the inputs ``x`` (rows, actions), with targets ``y`` of as many rows for a regression."""
+    rows = np.flatnonzero(np.diff(x.indptr))
+    if len(rows) >= _ROWS_PER_ACTION * x.shape[1]:
+        return ActionSystem(gram_of(x), None if y is None else product_of(x, y))
+    return RowSystem.of(x[rows], None if y is None else y[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSystem:
+    """The system of the actions, of XᵀX and XᵀY."""
+
+    gram: Dense
+    product: Dense | None = None
+
+    @property
+    def squares(self) -> NDArray[np.float32]:
+        """The diagonal of XᵀX."""
+        return np.diag(self.gram)
+
+    @property
+    def solved_size(self) -> int:
+        """As many unknowns as actions."""
+        return int(self.gram.shape[0])
+
+    def ease(self, ridge: float) -> Dense:
+        """By Cholesky of the actions."""
+        return ease_of(inverse(self.gram, ridge))
+
+    def regression(self, ridge: float) -> Dense:
+        """By Cholesky of the actions."""
+        assert self.product is not None, "a regression needs targets"
+        return inverse(self.gram, ridge) @ self.product
+
+
+@dataclass(frozen=True, slots=True)
+class RowSystem:
+    """The system of the rows, of XXᵀ: (XᵀX + λI)⁻¹ = (I - XᵀKX) / λ with K = (XXᵀ + λI)⁻¹.
+
+    K is computed in double precision: it is small, and 1 - diag XᵀKX cancels.
+    """
+
+    x: sparse.csr_array
+    y: sparse.csr_array | None
+    gram: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: sparse.csr_array, y: sparse.csr_array | None) -> RowSystem:
+        """The system of ``x`` (rows, actions), each with an entry, and targets ``y`` of as many rows."""
+        wide = x.astype(np.float64)
+        return cls(x, y, np.asarray((wide @ wide.T).toarray(), np.float64))
+
+    @property
+    def squares(self) -> NDArray[np.float32]:
+        """The diagonal of XᵀX."""
+        return squares_of(self.x)
+
+    @property
+    def solved_size(self) -> int:
+        """As many unknowns as rows."""
+        return int(self.gram.shape[0])
+
+    def ease(self, ridge: float) -> Dense:
+        """M / (1 - diag M) with a zero diagonal, where M = XᵀKX."""
+        towards = self._times_inverse(ridge, self.x)
+        own = np.asarray(self.x.multiply(towards).sum(axis=0), np.float64).ravel()
+        weights = self.x.T @ (towards / (1.0 - own)[None, :]).astype(np.float32)
+        np.fill_diagonal(weights, 0.0)
+        return np.asarray(weights, np.float32)
+
+    def regression(self, ridge: float) -> Dense:
+        """XᵀKY."""
+        assert self.y is not None, "a regression needs targets"
+        return np.asarray(self.x.T @ self._times_inverse(ridge, self.y).astype(np.float32), np.float32)
+
+    def _times_inverse(self, ridge: float, right: sparse.csr_array) -> NDArray[np.float64]:
+        """K times ``right`` (rows, n), dense."""
+        inverted = inverse(self.gram, ridge)
+        return np.asarray((right.T @ inverted).T, np.float64)  # K is symmetric
 
 
 def product_of(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
@@ -27,28 +143,35 @@ def product_of(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
     return total
 
 
+def squares_of(x: sparse.csr_array) -> NDArray[np.float32]:
+    """The diagonal of XᵀX, shape (actions,)."""
+    return np.asarray(x.multiply(x).sum(axis=0), np.float32).ravel()
+
+
 def gram_of(x: sparse.csr_array) -> Dense:
     """XᵀX, dense float32, shape (actions, actions)."""
     return product_of(x, x)
 
 
-def inverse(gram_matrix: Dense, ridge: float) -> Dense:
-    """(G + ridge · I)⁻¹ by Cholesky; ``gram_matrix`` is not changed. Symmetric, float32."""
+def inverse(gram_matrix: NDArray[Float], ridge: float) -> NDArray[Float]:
+    """(G + ridge · I)⁻¹ by Cholesky, symmetric, in the precision of ``gram_matrix``, which is not changed."""
+    lapack, single = linalg.lapack, gram_matrix.dtype == np.float32
+    potrf, potri = (lapack.spotrf, lapack.spotri) if single else (lapack.dpotrf, lapack.dpotri)
     while True:
         shifted = np.array(gram_matrix, order="F")
-        shifted[np.diag_indices_from(shifted)] += np.float32(ridge)
-        factor, failed = linalg.lapack.spotrf(shifted, lower=1, overwrite_a=1)
+        shifted[np.diag_indices_from(shifted)] += gram_matrix.dtype.type(ridge)
+        factor, failed = potrf(shifted, lower=1, overwrite_a=1)
         if not failed:
             break
-        ridge *= _RIDGE_RETRY_FACTOR  # float32 lost positive definiteness: solve a more regularised problem
-    inverted, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+        ridge *= _RIDGE_RETRY_FACTOR  # rounding lost positive definiteness: solve a more regularised problem
+    inverted, _ = potri(factor, lower=1, overwrite_c=1)
     size = inverted.shape[0]
     for begin in range(0, size, _BLOCK_ROWS):  # mirror the lower triangle in place, block by block
         end = min(begin + _BLOCK_ROWS, size)
         corner = inverted[begin:end, begin:end]
         corner[:] = np.tril(corner) + np.tril(corner, -1).T
         inverted[begin:end, end:] = inverted[end:, begin:end].T
-    return np.asarray(inverted, np.float32)
+    return np.asarray(inverted, gram_matrix.dtype)
 
 
 def ease_of(inverted: Dense) -> Dense:
@@ -58,18 +181,33 @@ def ease_of(inverted: Dense) -> Dense:
     return inverted
 
 
-def strongest(weights: Dense, per_row: int) -> sparse.csr_array:
-    """Each row's ``per_row`` entries of largest absolute value, as a sparse matrix."""
-    size = weights.shape[1]
+def strongest(weights: Dense, per_row: int, spread: NDArray[np.float32]) -> sparse.csr_array:
+    """The entries that move scores most, as a sparse matrix: by |w| times the ``spread`` (rows,) of their inputs.
+
+    They are ``per_row`` for each row on average, and from a sixth to three times as many in any. Frequent actions get
+    more: a weight of an action that hardly anybody did changes next to nothing.
+    """
+    rows, size = weights.shape
     if per_row >= size:
         return sparse.csr_array(weights)
+    least, most = per_row // _LEAST_SHARE, min(_MOST_TIMES * per_row, size)
     chosen = []
-    for begin in range(0, weights.shape[0], _BLOCK_ROWS):
+    for begin in range(0, rows, _BLOCK_ROWS):
         block = np.abs(weights[begin : begin + _BLOCK_ROWS])
-        chosen.append(np.sort(np.argpartition(block, size - per_row, axis=1)[:, size - per_row :], axis=1))
+        largest = np.sort(np.argpartition(block, size - most, axis=1)[:, size - most :], axis=1)
+        by_size = np.argsort(-np.take_along_axis(block, largest, axis=1), axis=1, kind="stable")
+        chosen.append(np.take_along_axis(largest, by_size, axis=1))
     columns = np.concatenate(chosen)
     values = np.take_along_axis(weights, columns, axis=1)
-    starts = np.arange(0, columns.size + 1, per_row)
-    truncated = sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=weights.shape)
+    keep = np.zeros(columns.shape, np.bool_)
+    keep[:, :least] = True
+    effects = (np.abs(values[:, least:]) * spread[:, None]).ravel()
+    count = rows * (per_row - least)
+    among = np.zeros(effects.size, np.bool_)
+    among[np.argpartition(effects, effects.size - count)[effects.size - count :]] = True
+    keep[:, least:] = among.reshape(rows, most - least)
+    row, place = np.nonzero(keep)
+    entries = (values[row, place], (row, columns[row, place]))
+    truncated = sparse.csr_array(sparse.coo_array(entries, shape=weights.shape))
     truncated.eliminate_zeros()
     return truncated

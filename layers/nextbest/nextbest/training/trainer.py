@@ -45,7 +45,7 @@ _PER_ACTION = (16, 200)
 """Fewest and most item weights of each action, whatever the artifact's size."""
 _TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
 """Events read at all examples together (``FitContext``): the search solves for many settings, the fit once each."""
-_SMALL_HEAD = 512
+_SMALL_SYSTEM = 512
 """Up to it one thread: threads that wait for one another cost small matrices more than they gain, and on busy cores a
 hundred times more."""
 _RIDGE_STEPS = 3
@@ -81,7 +81,7 @@ def train(
     plan = Plan.of(len(table.actions), time_budget_seconds, len(cuts))
     trainer = _Trainer(table, program, moment, cuts, np.random.default_rng(seed), plan, learn_from)
     goal_effects = None
-    with threadpool_limits(1 if plan.effort.head < _SMALL_HEAD else None, user_api="blas"):
+    with threadpool_limits(1 if trainer.largest_system < _SMALL_SYSTEM else None, user_api="blas"):
         modes, learned = trainer.run()
         if program.goal:
             goal_effects = estimate_goal_effects(
@@ -163,6 +163,12 @@ class _Trainer:
         self.groups = ActionGroups(table, cuts[-1])
         self.contexts = self._contexts(chosen, _TUNING_CELLS)
         self.other_contexts = self._contexts(other, _TUNING_CELLS)
+
+    @property
+    def largest_system(self) -> int:
+        """About how many unknowns the closed forms of the search have: no more than there are rows to learn from."""
+        rows = max(max(len(context.users_now), len(context.examples.moments)) for context in self.contexts)
+        return min(self.plan.effort.head, rows)
 
     def run(self) -> tuple[dict[str, Mode], dict[str, Any]]:
         """Both modes, and what the report says of them."""

@@ -10,12 +10,13 @@ from urllib.parse import quote
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.ids import clean_id
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.users import delete_user, export_body, export_user
 from nextbest.store.erasure import TOMBSTONE_DAYS
 from nextbest.web.page_tokens import position_in, token_of
 from nextbest.web.response import Response
 
+_UNREADABLE = "The segments cannot be read until the next rebase, so a copy would not be whole. Forgetting works."
 _UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -23,7 +24,7 @@ def show(visit: Visit, *, problem: str = "", http_status: int = 200) -> Response
     """The page; with a user's id, to those who may know it, what is held on them."""
     user_id = clean_id(visit.form.get("user_id", "") or visit.parameter("user_id"))
     values: dict[str, Any] = {"user_id": user_id, "problem": problem, "part": _part_number(visit)}
-    values |= {"export": None, "curls": None}
+    values |= {"export": None, "curls": None, "is_held": False}
     if user_id and visit.key.allows(ADMIN):
         path = f"/users/{quote(user_id, safe='')}"
         token = visit.parameter("next_token")
@@ -37,8 +38,11 @@ def show(visit: Visit, *, problem: str = "", http_status: int = 200) -> Response
             )
         except NotFound:
             http_status = 404 if http_status == 200 else http_status
+        except ArtifactError:  # deletion copes with it
+            values |= {"problem": problem or _UNREADABLE, "is_held": True}
         else:
             values |= {"export": export, "next_token": token_of(export.next_position), "token_of_part": token}
+            values["is_held"] = True
     return visit.page("privacy.html", title="Privacy", http_status=http_status, **values)
 
 

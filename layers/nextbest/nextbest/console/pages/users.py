@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from nextbest.console.next_actions import MAX_LIMIT, ActionRow, Settings, UserView, query_with, read_user, view_of
+from nextbest.console.next_actions import MAX_LIMIT, ActionRow, Settings, UserView, read_user, view_of
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ, WRITE
 from nextbest.domain.catalogue import Catalogue
@@ -20,10 +20,11 @@ from nextbest.errors import ArtifactError, InvalidInput, NotFound, Unavailable
 from nextbest.filters import Target
 from nextbest.filters.stored import bind_stored
 from nextbest.logic.events import event_now, store_events
+from nextbest.logic.filters import filters_of
 from nextbest.logic.users import events_of_user, label_weights, page_of_user, random_user_id, users_beginning_with
 from nextbest.logic.what_if import ChangedRecommendation, changes, with_event
 from nextbest.scoring.memberships import BASE
-from nextbest.store.base import FILTER, EventPage, ProgramState, UserRead
+from nextbest.store.base import EventPage, ProgramState, UserRead
 from nextbest.web.response import Response
 
 SOURCE = "console"
@@ -71,7 +72,7 @@ def _timeline(visit: Visit, settings: Settings) -> EventPage:
 
 def _filters(visit: Visit) -> list[str]:
     """The names of the program's filters that select actions."""
-    stored = visit.services.store.list_resources([visit.incarnation], FILTER)
+    stored = filters_of(visit.services.store, visit.incarnation)
     return [resource["name"] for resource in stored if bind_stored(resource).target is Target.ACTION]
 
 
@@ -97,7 +98,7 @@ def _next_actions(visit: Visit, settings: Settings, user: UserRead, state: Progr
     """What the parts about next actions and what-ifs show."""
     rows: list[ActionRow] = []
     values: dict[str, Any] = {
-        **{"view": None, "problem": "", "rows": rows, "what_if": None, "query_with": query_with},
+        **{"view": None, "problem": "", "rows": rows, "what_if": None},
         **{"known_event_types": [], "known_assets": []},
     }
     try:

@@ -28,7 +28,7 @@ from scipy import sparse
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.build import ModeDraft, rounded
 from nextbest.training.context import FitContext
-from nextbest.training.ridge import Dense, strongest
+from nextbest.training.ridge import Dense, squares_of, strongest
 from nextbest.training.table import EventTable, InputReader, Moments
 
 Scores = NDArray[np.float32]
@@ -178,7 +178,8 @@ class ItemLearner(Learner):
     def weights(self, task: FitTask) -> sparse.csr_array:
         """The strongest weights of each action over the whole catalogue, shape (actions, actions)."""
         size = len(task.context.table.actions)
-        solved = sparse.coo_array(strongest(np.asarray(self.solve(task)), task.per_action))
+        spread = np.sqrt(squares_of(task.context.inputs_now(self.kernel, task.columns)))
+        solved = sparse.coo_array(strongest(np.asarray(self.solve(task)), task.per_action, spread))
         entries = (solved.data, (task.columns[solved.row], task.columns[solved.col]))
         return sparse.csr_array(sparse.coo_array(entries, shape=(size, size)))
 

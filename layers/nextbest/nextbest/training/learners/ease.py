@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nextbest.training.learners.base import FitTask, ItemLearner
-from nextbest.training.ridge import Dense, ease_of, inverse
+from nextbest.training.ridge import Dense, ridge_system
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Ease(ItemLearner):
     def solve(self, task: FitTask) -> Dense:
         """The closed form over the columns."""
         context = task.context
-        key = (self.name, self.kernel, len(task.columns))
-        (gram,) = context.cached(key, lambda: (context.gram(self.kernel, task.columns),))
-        return ease_of(inverse(gram, self.ridge * context.ridge_scale(gram)))
+        size = len(task.columns)
+        system = context.cached(
+            (self.name, self.kernel, size), size, lambda: ridge_system(context.inputs_now(self.kernel, task.columns))
+        )
+        return system.ease(self.ridge * context.ridge_scale(system.squares))

@@ -34,8 +34,9 @@ class Neighbours(ItemLearner):
     def solve(self, task: FitTask) -> Dense:
         """All cosines among the columns."""
         context = task.context
-        key = (self.name, self.kernel, len(task.columns))
-        (gram,) = context.cached(key, lambda: (context.gram(self.kernel, task.columns),))
+        size = len(task.columns)
+        key = (self.name, self.kernel, size)
+        gram = context.cached(key, size, lambda: context.gram(self.kernel, task.columns))
         return dense_neighbours(gram, self.ridge)
 
     def weights(self, task: FitTask) -> sparse.csr_array:

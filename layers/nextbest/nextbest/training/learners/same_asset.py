@@ -44,6 +44,7 @@ class SameAsset(ItemLearner):
             return no_entries(size, size)
         gram, product = context.cached(
             (self.name, self.kernel, allow_repeats),
+            shared.type_count,
             lambda: shared.products(*context.example_matrices(self.kernel, allow_repeats)),
         )
         return shared.weights(gram, product, self.ridge, allow_repeats)

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from scipy import sparse
 
-from nextbest.training.context import Products
 from nextbest.training.learners.base import FitTask, ItemLearner
-from nextbest.training.ridge import Dense, gram_of, inverse, product_of
+from nextbest.training.ridge import Dense, RidgeSystem, ridge_system
 from nextbest.training.table import no_entries
 
 
@@ -30,14 +29,14 @@ class Transitions(ItemLearner):
         """The closed form over the columns."""
         context = task.context
 
-        def products() -> Products:
+        def compute() -> RidgeSystem:
             matrices = context.example_matrices(self.kernel, task.allow_repeats)
             inputs, targets = (sparse.csr_array(matrix[:, task.columns]) for matrix in matrices)
-            return gram_of(inputs), product_of(inputs, targets)
+            return ridge_system(inputs, targets)
 
-        key = (self.name, self.kernel, len(task.columns), task.allow_repeats)
-        gram, product = context.cached(key, products)
-        return inverse(gram, self.ridge * context.ridge_scale(gram)) @ product
+        size = len(task.columns)
+        system = context.cached((self.name, self.kernel, size, task.allow_repeats), size, compute)
+        return system.regression(self.ridge * context.ridge_scale(system.squares))
 
     def weights(self, task: FitTask) -> sparse.csr_array:
         """The strongest weights of each action; none where nobody came back."""
