@@ -17,8 +17,10 @@ import pytest
 from nextbest.domain.access_keys import ADMIN, READ, WRITE, issue_key
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
-from nextbest.logic.rebase import Rebase
+from nextbest.logic import rebase
+from nextbest.scoring import Model
 from nextbest.store.environment import open_artifacts
+from nextbest.training import train
 from tests.factories import drink_events, http_event
 from tests.functions.conftest import PROGRAM, Functions
 from tools.local.key import MASTER_SECRET
@@ -134,5 +136,17 @@ def learned(browser: Browser) -> Browser:
     functions.store.put_assets(PROGRAM.incarnation, [Asset(asset, asset_name=asset.title()) for asset in assets])
     for name, value in functions.application.function("rebase").variables.items():
         functions.patch.setenv(name, value)
-    Rebase(functions.store, open_artifacts(clock=time.time), PROGRAM.incarnation, clock=time.time).run()
+    with functions.patch.context() as patch:
+        patch.setattr(rebase, "train", train_once)
+        rebase.Rebase(functions.store, open_artifacts(clock=time.time), PROGRAM.incarnation, clock=time.time).run()
     return browser
+
+
+_LEARNED: list[Model] = []
+
+
+def train_once(events: Mapping[str, Any], **settings: Any) -> Model:
+    """What the first test learned: all of them have the same events, but for some minutes."""
+    if not _LEARNED:
+        _LEARNED.append(train(events, **settings))
+    return _LEARNED[0]
