@@ -76,13 +76,13 @@ def test_picture_of_an_action_and_what_leads_to_it(console: Console) -> None:
 def test_picture_of_a_filter_with_a_fault_then_without(console: Console) -> None:
     page = console.open("filters")
     expression = page.get_by_role("textbox", name="Expression")
-    expression.fill('INCLUDE ActionID WHERE Actions.LABELS INN ("club")')
+    expression.fill('INCLUDE ActionID WHERE Actions.LABELS INN ("loyalty")')
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("pre", has_text="^")).to_be_visible()
     console.picture("filter-fault")
     console.troubles.clear()
 
-    expression.fill('INCLUDE ActionID WHERE Actions.LABELS IN ("club")')
+    expression.fill('INCLUDE ActionID WHERE Actions.LABELS IN ("loyalty")')
     page.get_by_label(re.compile("Preview for the user")).fill(USER_ID)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_text("Coffee club").first).to_be_visible()

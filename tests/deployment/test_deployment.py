@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from tests.deployment.conftest import IMPORT_BUCKET, QUICKLY, STACK, Deployed
-from tests.infrastructure.cloudformation import HOT_FUNCTIONS, Document
+from tests.infrastructure.cloudformation import FUNCTIONS, HOT_FUNCTIONS, Document
 from tests.waiting import wait_until
 from tools.cli.__main__ import main
 from tools.cli.doctor import examine
@@ -44,7 +44,7 @@ def test_the_command_of_the_documentation_makes_every_resource(deployed: Deploye
 
     assert stack is not None
     assert stack.status == "CREATE_COMPLETE"
-    assert len(stack.physical_ids("AWS::Lambda::Function")) == 6
+    assert len(stack.physical_ids("AWS::Lambda::Function")) == len(FUNCTIONS)
     assert stack.physical_ids("AWS::Lambda::Version") and stack.physical_ids("AWS::Scheduler::Schedule")
     assert stack.parameters["Architecture"] == "arm64"
     assert deployed.client("lambda").get_function(FunctionName=f"{STACK}-manage")["Tags"]["application"] == "nextbest"

@@ -123,7 +123,7 @@ def test_a_program_that_cannot_be_started_stops_no_other_and_the_run_is_tried_ag
 
     functions.patch.setattr(BaseClient, "_make_api_call", refused)
 
-    with pytest.raises(Unavailable, match="1 of 2 programs could not be started, demo first"):
+    with pytest.raises(Unavailable, match="1 of 2 trainings could not be started, demo first"):
         functions.answer("rebase", SCHEDULE)
 
     assert [event["program_id"] for event in functions.started] == ["unlucky"]

@@ -80,6 +80,10 @@ class Gateway(LocalApigwService):  # type: ignore[misc]  # SAM CLI is not typed
             # To Flask a route of GET is one of HEAD as well; an HTTP API sends HEAD to the default route.
             if rule.methods is not None and self._route_key("HEAD", rule.rule) not in self._dict_of_routes:
                 rule.methods.discard("HEAD")
+        # For the same reason SAM CLI leaves HEAD out of the default route where there is a route "GET /".
+        default = next((route for route in self.api.routes if route.path == "$default"), None)
+        if default is not None and self._route_key("HEAD", "/") not in self._dict_of_routes:
+            self._add_catch_all_path(["HEAD"], "/", default)
         self.app.config["MAX_CONTENT_LENGTH"] = _REQUEST_LIMIT_BYTES
 
     def _construct_error_handling(self) -> None:

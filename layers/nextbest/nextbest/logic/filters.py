@@ -35,6 +35,7 @@ def create_filter(
     tags: Mapping[str, str],
     now: float,
     most: int = MOST_FILTERS,
+    owner_noun: str = "program",
 ) -> Resource:
     """Store a new filter of the program. ``schema`` gives what it may name.
 
@@ -45,7 +46,7 @@ def create_filter(
             "A name has 1 to 63 letters, digits, hyphens and underscores, and begins with a letter or digit",
             field="name",
         )
-    require_free(store, key, FILTER, name, [incarnation], most=most)
+    require_free(store, key, FILTER, name, [incarnation], most=most, owner_noun=owner_noun)
     bound = bind(parse(expression), schema())
     check_dataset_group([bound, *map(bind_stored, filters_of(store, incarnation))])
     return add_resource(store, FILTER, name, incarnation, filter_members(expression, bound), tags=tags, now=now)

@@ -19,11 +19,19 @@ def resources_named(store: ResourceStore, kind: str, name: str, owners: Iterable
 
 
 def require_free(
-    store: ResourceStore, key: AccessKey, kind: str, name: str, owners: Sequence[Incarnation], *, most: int | None
+    store: ResourceStore,
+    key: AccessKey,
+    kind: str,
+    name: str,
+    owners: Sequence[Incarnation],
+    *,
+    most: int | None,
+    owner_noun: str = "program",
 ) -> None:
     """Raise AlreadyExists for a name that is taken, QuotaExceeded where an owner has ``most`` of the kind already.
 
-    A name is also taken where another program has it that the key names: its holder could not tell the two apart.
+    A name is also taken where another program has it that the key names: its holder could not tell the two apart. An
+    owner is called ``owner_noun`` in the caller's own words.
     """
     if resources_named(store, kind, name, [*owners, *key.programs]):
         raise AlreadyExists(f"There is a {kind} {name} already")
@@ -31,7 +39,7 @@ def require_free(
         return
     for owner in owners:
         if sum(1 for _ in store.list_resources([owner], kind)) >= most:
-            raise QuotaExceeded(f"Cannot create a {kind}. A dataset group has at most {most} {kind}s.")
+            raise QuotaExceeded(f"Cannot create a {kind}. A {owner_noun} has at most {most} {kind}s.")
 
 
 def add_resource(

@@ -26,8 +26,8 @@ VALUE_PREFIX = "value."
 """What the name of a field for a parameter's value begins with."""
 
 EXAMPLES = (
-    ("Only what has a label", 'INCLUDE ActionID WHERE Actions.LABELS IN ("club")'),
-    ("Nothing that has one of several labels", 'EXCLUDE ActionID WHERE Actions.LABELS IN ("club", "gift")'),
+    ("Only what has a label", 'INCLUDE ActionID WHERE Actions.LABELS IN ("loyalty")'),
+    ("Nothing that has one of several labels", 'EXCLUDE ActionID WHERE Actions.LABELS IN ("loyalty", "retail")'),
     ("A label that each request chooses", "INCLUDE ActionID WHERE Actions.LABELS IN ($LABEL)"),
     ("All but one action", 'EXCLUDE ActionID WHERE Actions.ACTION_ID = "latte"'),
     ("Nothing that they took already", 'EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("taken")'),

@@ -32,6 +32,7 @@ def create_filter(call: ControlCall) -> Mapping[str, Any]:
             tags=tags_of(call.request.get("tags", [])),
             now=call.now,
             most=MOST_RESOURCES[FILTER],
+            owner_noun="dataset group",
         )
     return {"filterArn": call.arn(FILTER, name)}
 

@@ -209,7 +209,8 @@ class ControlCall:
         A name is also taken where another program has it that the key names: its holder could not tell the two apart.
         """
         with self.naming(kind, name):
-            require_free(self.store, self.key, kind, name, owners, most=MOST_RESOURCES.get(kind))
+            most = MOST_RESOURCES.get(kind)
+            require_free(self.store, self.key, kind, name, owners, most=most, owner_noun="dataset group")
 
     def add(self, kind: str, name: str, owner: Incarnation, members: Mapping[str, Any]) -> Resource:
         """Store a new resource, with the members of every resource. Raises AlreadyExists, Refused."""

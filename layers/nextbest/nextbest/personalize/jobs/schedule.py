@@ -32,7 +32,7 @@ def start_scheduled(store: Store, start: Callable[[Incarnation], None], *, now: 
             logger.error("a rebase could not be started", program_id=program_id, reason=str(error))
             failed.append(program_id)
     if failed:
-        raise Unavailable(f"{len(failed)} of {len(states)} programs could not be started, {failed[0]} first")
+        raise Unavailable(f"{len(failed)} of {len(states)} trainings could not be started, {failed[0]} first")
     return started
 
 
