@@ -51,12 +51,14 @@ class Console:
         assert width <= window, f"{width} pixels wide in a window of {window}"
         assert self.troubles == []
 
-    def picture(self, name: str) -> None:
-        """A picture for the documentation, where they are made."""
+    def picture(self, name: str, *, whole: bool = True) -> None:
+        """A picture for the documentation, where they are made: of the whole page, or of the window."""
         if SCREENSHOTS:
             folder = ROOT / SCREENSHOTS
             folder.mkdir(exist_ok=True)
-            self.page.screenshot(path=folder / f"{name}.png", full_page=True)
+            before = len(self.troubles)
+            self.page.screenshot(path=folder / f"{name}.png", full_page=whole)
+            del self.troubles[before:]  # Playwright hides the caret with a style, which the page's policy blocks
 
 
 def executable() -> str | None:
