@@ -51,14 +51,17 @@ class Console:
         assert width <= window, f"{width} pixels wide in a window of {window}"
         assert self.troubles == []
 
+    def note(self, error: str) -> None:
+        """Note an error, but for that of a picture: Playwright hides the caret by a style, which the policy blocks."""
+        if not (SCREENSHOTS and error.startswith("Applying inline style")):
+            self.troubles.append(error)
+
     def picture(self, name: str, *, whole: bool = True) -> None:
         """A picture for the documentation, where they are made: of the whole page, or of the window."""
         if SCREENSHOTS:
             folder = ROOT / SCREENSHOTS
             folder.mkdir(exist_ok=True)
-            before = len(self.troubles)
             self.page.screenshot(path=folder / f"{name}.png", full_page=whole)
-            del self.troubles[before:]  # Playwright hides the caret with a style, which the page's policy blocks
 
 
 def executable() -> str | None:
@@ -122,7 +125,7 @@ def console_in(context: BrowserContext, url: str) -> Console:
     page = context.new_page()
     console = Console(page, url)
     page.on("pageerror", lambda error: console.troubles.append(str(error)))
-    page.on("console", lambda message: console.troubles.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: console.note(message.text) if message.type == "error" else None)
     page.on("request", lambda request: None if request.url.startswith(url) else console.troubles.append(request.url))
     return console
 
