@@ -12,8 +12,8 @@ from nextbest.aws.functions import AsynchronousFunction
 from nextbest.aws.queue import SqsQueue
 from nextbest.console.endpoints import ConsoleEndpoints
 from nextbest.console.visits import ConsoleServices
-from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.health import longest_age_days
+from nextbest.logic.programs import rebase_event
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.segments import SegmentCache
 from nextbest.store.dead_letters import SqsDeadLetters
@@ -31,19 +31,14 @@ SQS = lazily(sqs_client)
 TRAFFIC = None if is_local() else CloudWatchTraffic(lazily(cloudwatch_client), os.environ["METRICS_NAMESPACE"])
 
 
-def about(incarnation: Incarnation) -> dict[str, str]:
-    """What an event for the function ``rebase`` says of the program."""
-    return {"program_id": program_id_of(incarnation), "incarnation": incarnation}
-
-
 CONSOLE = ConsoleEndpoints(
     ConsoleServices(
         store=STORE,
         artifacts=ARTIFACTS,
         recommender=Recommender(STORE, ARTIFACTS),
         segments=SegmentCache(STORE, ARTIFACTS),
-        start_rebase=lambda incarnation: REBASE.start(about(incarnation)),
-        start_segments=lambda incarnation: REBASE.start({**about(incarnation), "only": "segments"}),
+        start_rebase=lambda incarnation: REBASE.start(rebase_event(incarnation)),
+        start_segments=lambda incarnation: REBASE.start(rebase_event(incarnation, only="segments")),
         master_secret=open_master_secret(clock=time.time),
         queue=SqsQueue(SQS, os.environ["QUEUE_URL"]),
         dead_letters=SqsDeadLetters(SQS, os.environ["DEAD_LETTERS_URL"]),

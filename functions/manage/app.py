@@ -13,8 +13,8 @@ from nextbest.actionhub.manage import Deployment, ManageEndpoints
 from nextbest.aws.clients import dynamodb_client, lambda_client, lazily
 from nextbest.aws.functions import AsynchronousFunction
 from nextbest.domain.import_locations import ImportRules
-from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.authorization import Gate
+from nextbest.logic.programs import rebase_event
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache
@@ -35,11 +35,6 @@ QUOTA = RequestQuota(float(os.environ["PROGRAM_REQUESTS_PER_SECOND"]))
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
-def about(incarnation: Incarnation) -> dict[str, str]:
-    """What an event for the function ``rebase`` says of the program."""
-    return {"program_id": program_id_of(incarnation), "incarnation": incarnation}
-
-
 @cache
 def actions() -> ActionsEndpoint:
     """The endpoint of the function ``actions``, for users whom only the default route reaches."""
@@ -53,8 +48,8 @@ ACTIONHUB = ManageEndpoints(
         catalogues=CatalogueCache(STORE, ARTIFACTS),
         segments=SegmentCache(STORE, ARTIFACTS),
         gate=Gate(STORE),
-        start_rebase=lambda incarnation: REBASE.start(about(incarnation)),
-        start_segments=lambda incarnation: REBASE.start({**about(incarnation), "only": "segments"}),
+        start_rebase=lambda incarnation: REBASE.start(rebase_event(incarnation)),
+        start_segments=lambda incarnation: REBASE.start(rebase_event(incarnation, only="segments")),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
         import_rules=IMPORT_RULES,
@@ -69,8 +64,8 @@ CONTROL_PLANE = ControlPlaneEndpoints(
     lambda arns: ControlPlane(
         STORE,
         arns,
-        lambda incarnation, version: REBASE.start({**about(incarnation), "solution_version": version}),
-        lambda incarnation, job: REBASE.start({**about(incarnation), "import_job": job}),
+        lambda incarnation, version: REBASE.start(rebase_event(incarnation, solution_version=version)),
+        lambda incarnation, job: REBASE.start(rebase_event(incarnation, import_job=job)),
         RANDOM,
         ARTIFACTS,
         IMPORT_RULES,

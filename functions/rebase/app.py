@@ -15,7 +15,7 @@ from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NotFound
-from nextbest.logic.programs import present_incarnation, present_program
+from nextbest.logic.programs import present_incarnation, present_program, rebase_event
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
 from nextbest.observability import MetricUnit, logger, program_metrics
@@ -104,4 +104,4 @@ def train_scheduled(incarnation: Incarnation) -> list[str]:
 
 def start_one(incarnation: Incarnation) -> None:
     """Have this function train the scheduled solutions of one program, in an invocation of its own."""
-    THIS_FUNCTION.start({"program_id": program_id_of(incarnation), "incarnation": incarnation, "scheduled": "yes"})
+    THIS_FUNCTION.start(rebase_event(incarnation, scheduled="yes"))

@@ -90,6 +90,11 @@ def present_program(store: ConfigurationStore, incarnation: Incarnation) -> Prog
     return state.program
 
 
+def rebase_event(incarnation: Incarnation, **job: str) -> dict[str, str]:
+    """What the function ``rebase`` is invoked with for one program; ``job`` is what to do other than to rebase it."""
+    return {"program_id": program_id_of(incarnation), "incarnation": incarnation, **job}
+
+
 def start_rebase(store: Store, start: Callable[[Incarnation], None], incarnation: Incarnation, *, now: float) -> None:
     """Have ``start`` begin a rebase, and record that it is queued, or that it could not be started. Raises NotFound."""
     # Recorded before the function starts, so a client that polls at once does not see the last rebase's end.
