@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -194,27 +194,18 @@ class Recommender:
             return RecommendationList(alone, explanations, catalogue, UNTRAINED)
         version, model = served
         allowed = narrowed.of_model(model) if narrowed is not None else None
-        impacts = None
+        ranked, impacts_of = partial(recommend, model), None
         if for_goal:
             # Imported here: few requests rank by the goal.
-            from nextbest.scoring.goal_ranking import effects_on, impacts_of, recommend_for_goal
+            from nextbest.scoring import goal_ranking
 
-            effects = effects_on(state.program.goal, model)
-            recommendations = recommend_for_goal(
-                model,
-                effects,
-                history,
-                now=now,
-                limit=limit,
-                allow_repeats=allow_repeats,
-                allowed=allowed,
-                allows=allows,
-            )
-            impacts = impacts_of(model, effects, recommendations)
-        else:
-            recommendations = recommend(
-                model, history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
-            )
+            effects = goal_ranking.effects_on(state.program.goal, model)
+            ranked = partial(goal_ranking.recommend_for_goal, model, effects)
+            impacts_of = partial(goal_ranking.impacts_of, model, effects)
+        recommendations = ranked(
+            history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows
+        )
+        impacts = impacts_of(recommendations) if impacts_of is not None else None
         explanations = None
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
