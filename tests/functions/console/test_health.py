@@ -41,8 +41,10 @@ def put_dead_letter(browser: Browser, body: str, queue: str = "DEAD_LETTERS_URL"
 
 
 def test_the_page_says_what_the_checks_of_the_program_say(learned: Browser) -> None:
+    state = learned.functions.store.program_state(PROGRAM.program_id)
+    assert state is not None
     findings = check_program(
-        learned.functions.store, open_artifacts(clock=time.time), PROGRAM, now=time.time(), longest_age_days=2.0
+        learned.functions.store, open_artifacts(clock=time.time), state, now=time.time(), longest_age_days=2.0
     )
     text = learned.page("health").text
 

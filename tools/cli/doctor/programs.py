@@ -11,10 +11,11 @@ from tools.cli.deployment import Deployment
 def check_programs(deployment: Deployment, now: float, *, longest_age_days: float) -> Iterator[Finding]:
     """Whether each program was rebased, and has a model that can be read and is not older than it should be."""
     store, artifacts = deployment.store(), deployment.artifacts()
-    programs = store.list_programs()
-    yield Finding("programs", f"{len(programs)}")
-    for program_id in store.program_ids():
+    program_ids = store.program_ids()
+    states = store.program_states(program_ids)
+    yield Finding("programs", f"{len(states)}")
+    for program_id in program_ids:
         if store.unfinished_removal(program_id) is not None:
             yield Finding(f"program {program_id}", "its deletion was not finished", "call DeleteDatasetGroup again")
-    for program in programs:
-        yield from check_program(store, artifacts, program, now=now, longest_age_days=longest_age_days)
+    for state in states:
+        yield from check_program(store, artifacts, state, now=now, longest_age_days=longest_age_days)

@@ -9,7 +9,17 @@ from urllib.parse import urlencode, urlsplit
 
 from nextbest.console import assets, rendering, sessions
 from nextbest.console.pages import ROUTES
-from nextbest.console.visits import CONSOLE, ConsoleServices, Route, Visit, form_of, frame_values, home, redirect
+from nextbest.console.visits import (
+    CONSOLE,
+    ConsoleServices,
+    Route,
+    Visit,
+    form_of,
+    frame_values,
+    home,
+    is_partial,
+    redirect,
+)
 from nextbest.domain.access_keys import AccessKey
 from nextbest.errors import (
     AlreadyExists,
@@ -145,8 +155,8 @@ class ConsoleEndpoints:
         status, heading = _status_of(error)
         message = error.message if status < 500 else "A service that this page needs did not answer. Please try again."
         values = {**frame_values(request), "title": heading, "heading": heading, "message": message}
-        is_partial = request.headers.get("hx-request") == "true"
-        return rendering.html(request, "problem.html" if is_partial else "error.html", values, status=status)
+        template = "problem.html" if is_partial(request) else "error.html"
+        return rendering.html(request, template, values, status=status)
 
 
 def _status_of(error: NextbestError) -> tuple[int, str]:

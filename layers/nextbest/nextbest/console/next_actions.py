@@ -25,7 +25,7 @@ from nextbest.store.base import FILTER, ProgramState, UserRead
 DEFAULT_LIMIT = 10
 MAX_LIMIT = RECOMMENDED_ACTIONS
 _DISCOVERIES = "discoveries"
-_VALUE = "value."
+VALUE_PREFIX = "value."
 """What the names of fields for a filter's values begin with."""
 
 
@@ -48,9 +48,9 @@ class Settings:
         if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_LIMIT):
             raise InvalidInput(f"How many actions: a whole number from 1 to {MAX_LIMIT}")
         values = {
-            name.removeprefix(_VALUE): value
+            name.removeprefix(VALUE_PREFIX): value
             for name, value in visit.request.query
-            if name.startswith(_VALUE) and value.strip()
+            if name.startswith(VALUE_PREFIX) and value.strip()
         }
         event_types = tuple(dict.fromkeys(visit.parameters("event_types")))
         narrowing = Narrowing(event_types, filter=visit.parameter("filter").strip(), filter_values=values)
@@ -67,7 +67,7 @@ class Settings:
         listed += [("event_types", event_type) for event_type in self.narrowing.event_types]
         if self.narrowing.filter:
             listed.append(("filter", self.narrowing.filter))
-        return listed + [(f"{_VALUE}{name}", value) for name, value in self.narrowing.filter_values.items()]
+        return listed + [(f"{VALUE_PREFIX}{name}", value) for name, value in self.narrowing.filter_values.items()]
 
     @property
     def query(self) -> dict[str, list[str]]:

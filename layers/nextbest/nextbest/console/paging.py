@@ -26,8 +26,6 @@ class ListPage(Generic[Row]):
 def page_of(rows: Sequence[Row], visit: Visit) -> ListPage[Row]:
     """The page of a list that the query parameter ``page`` names; the nearest where there is none."""
     count = max(1, -(-len(rows) // ROWS_OF_A_PAGE))
-    text = visit.parameter("page")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
-    number = min(max(number, 1), count)
+    number = min(max(visit.whole_number("page", most_digits=8) or 1, 1), count)
     first = (number - 1) * ROWS_OF_A_PAGE
     return ListPage(rows[first : first + ROWS_OF_A_PAGE], number, count, len(rows))

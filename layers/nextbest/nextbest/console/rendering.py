@@ -42,6 +42,17 @@ def html(request: Request, template: str, values: Mapping[str, Any], *, status: 
     return Response(status, gzip.compress(body, 6, mtime=0), {**_HEADERS, "content-encoding": "gzip"})
 
 
+def attachment(body: bytes, content_type: str, *, filename: str) -> Response:
+    """A file to be saved; ``filename`` has no quotes."""
+    headers = {
+        "content-type": content_type,
+        "content-disposition": f'attachment; filename="{filename}"',
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+    }
+    return Response(200, body, headers)
+
+
 def curl(method: str, url: str, *, headers: Mapping[str, str], body: str = "") -> str:
     """The command line that sends a request with the key in ``$NEXTBEST_KEY``, quoted for a shell."""
     method_option = "" if method == "GET" else f" -X {method}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nextbest.console.visits import Visit
@@ -22,7 +22,11 @@ class ServedModel:
     model: Model | None = None
     assets: int = 0
     problem: str = ""
-    report: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the model's training reported; empty without a model."""
+        return self.model.report if self.model is not None else {}
 
 
 def served_model(visit: Visit) -> ServedModel:
@@ -41,4 +45,4 @@ def served_model(visit: Visit) -> ServedModel:
     problem = ""
     if state.model is not None and version != state.model.version:
         problem = f"The newest model ({state.model.version}) cannot be read: the one before answers, {version}."
-    return ServedModel(version, model, len(catalogue.assets), problem, model.report)
+    return ServedModel(version, model, len(catalogue.assets), problem)

@@ -88,11 +88,16 @@ class Visit:
     @property
     def is_partial(self) -> bool:
         """Whether a part of the page is asked for, to be put into it in place."""
-        return self.request.headers.get("hx-request") == "true"
+        return is_partial(self.request)
 
     def parameter(self, name: str, default: str = "") -> str:
         """The last value of a query parameter."""
         return dict(self.request.query).get(name, default)
+
+    def whole_number(self, name: str, *, most_digits: int) -> int | None:
+        """A query parameter that is a whole number of at most so many digits; None where it is none."""
+        text = self.parameter(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= most_digits else None
 
     def parameters(self, name: str) -> list[str]:
         """All values of a query parameter that are not empty."""
@@ -104,8 +109,7 @@ class Visit:
 
     def curl(self, method: str, path: str, *, body: str = "", **query: object) -> str:
         """The command line that gives by the API what the page shows. ``path`` is percent-encoded."""
-        written = urlencode({name: value for name, value in query.items() if value not in ("", None)}, doseq=True)
-        url = f"{origin(self.request)}{self.request.path_prefix}{path}{'?' if written else ''}{written}"
+        url = with_query(f"{origin(self.request)}{self.request.path_prefix}{path}", query)
         headers = {"program-id": self.program_id}
         if body:
             headers["content-type"] = "application/json"
@@ -160,9 +164,13 @@ def form_of(request: Request) -> dict[str, str]:
 
 def page_link(request: Request, program_id: str, page: str = "", /, **query: object) -> str:
     """The address of a page of a program."""
+    return with_query(f"{home(request)}/programs/{program_id}{'/' if page else ''}{page}", query)
+
+
+def with_query(address: str, query: Mapping[str, object]) -> str:
+    """The address with these parameters; those that are empty are left out."""
     written = urlencode({name: value for name, value in query.items() if value not in ("", None)}, doseq=True)
-    path = f"{home(request)}/programs/{program_id}{'/' if page else ''}{page}"
-    return f"{path}?{written}" if written else path
+    return f"{address}?{written}" if written else address
 
 
 def home(request: Request) -> str:
@@ -181,8 +189,13 @@ def frame_values(request: Request) -> dict[str, Any]:
     return {"home": home(request), "request": request}
 
 
+def is_partial(request: Request) -> bool:
+    """Whether a part of a page is asked for, to be put into it in place."""
+    return request.headers.get("hx-request") == "true"
+
+
 def redirect(request: Request, address: str, *, cookies: tuple[str, ...] = ()) -> Response:
     """Send the browser elsewhere, with GET. What asked for a part of a page has the whole page replaced."""
-    if request.headers.get("hx-request") == "true":
+    if is_partial(request):
         return Response(204, b"", {"hx-redirect": address}, cookies=cookies)
     return Response(303, b"", {"location": address, "cache-control": "no-store"}, cookies=cookies)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from math import inf
 
 from nextbest.domain.events import DAY_SECONDS
-from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.errors import ArtifactError
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import training_period_days
 from nextbest.scoring import Model
-from nextbest.store.base import ArtifactStore, DeadLetterQueue, EventQueue, Store
+from nextbest.store.base import ArtifactStore, DeadLetterQueue, EventQueue, ProgramState, Store
 
 DEFAULT_SCHEDULE = "rate(1 day)"
 _DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1.0}
@@ -40,15 +39,15 @@ class Finding:
 
 
 def check_program(
-    store: Store, artifacts: ArtifactStore, program: Program, *, now: float, longest_age_days: float
+    store: Store, artifacts: ArtifactStore, state: ProgramState, *, now: float, longest_age_days: float
 ) -> Iterator[Finding]:
     """Whether a program was rebased, and has a model that can be read and is not older than it should be."""
+    program = state.program
     name = f"program {program.program_id}"
     status = rebase_status(store, program.incarnation, now=now)
     if status.status_id == FAILED:
         yield Finding(name, f"the last rebase failed: {status.message}", "remove the cause, then PUT /program/rebase")
-    state = store.program_state(program.program_id)
-    if state is None or state.model is None:
+    if state.model is None:
         yield Finding(name, "no model yet", "post events, then PUT /program/rebase")
         return
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from nextbest.console.next_actions import VALUE_PREFIX
 from nextbest.console.visits import Route, Visit, origin
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.events import MAX_USER_ID_CHARACTERS
@@ -22,8 +23,6 @@ from nextbest.store.base import UserRead
 from nextbest.web.response import Response
 
 PREVIEWED_ACTIONS = 10
-VALUE_PREFIX = "value."
-"""What the name of a field for a parameter's value begins with."""
 
 EXAMPLES = (
     ("Only what has a label", 'INCLUDE ActionID WHERE Actions.LABELS IN ("loyalty")'),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.dead_letters import FailedInvocation
@@ -14,7 +12,6 @@ from nextbest.logic.quotas import quotas_of
 from nextbest.logic.trainings import trainings_of
 from nextbest.web.response import Response
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _SHOWN_LETTERS = 50
 _SENT_AT_ONCE = 300
 """Messages that are sent again by one click: each takes two calls, and the gateway waits for half a minute."""
@@ -31,14 +28,14 @@ def show(visit: Visit) -> Response:
             check_program(
                 services.store,
                 services.artifacts,
-                program,
+                visit.state,
                 now=visit.now,
                 longest_age_days=services.longest_age_days,
             )
         ),
         deployment_findings=_deployment_findings(visit),
         quotas=quotas_of(services.store, program, trainings, requests_per_second=services.program_requests_per_second),
-        sent=int(sent) if _NUMBER.fullmatch(sent := visit.parameter("sent")) else None,
+        sent=visit.whole_number("sent", most_digits=9),
     )
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from nextbest.console.rendering import attachment
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.ids import clean_id
@@ -56,8 +57,8 @@ def _position(token: str) -> str | None:
 
 def _part_number(visit: Visit) -> int:
     """Which part of an export it is, from 1: for the file's name alone, since the token says where the part begins."""
-    number = visit.parameter("part")
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+    number = visit.whole_number("part", most_digits=5)
+    return 1 if number is None else number
 
 
 def export(visit: Visit) -> Response:
@@ -70,13 +71,8 @@ def export(visit: Visit) -> Response:
     name = _UNSAFE_IN_NAMES.sub("-", user_id)[:80].strip("-.") or "user"
     number = _part_number(visit)
     suffix = f"-part-{number}" if number > 1 else ""
-    headers = {
-        "content-type": "application/json",
-        "content-disposition": f'attachment; filename="{name}{suffix}.json"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
-    return Response(200, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), headers)
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return attachment(content, "application/json", filename=f"{name}{suffix}.json")
 
 
 def forget(visit: Visit) -> Response:

@@ -8,6 +8,7 @@ from heapq import nlargest
 from typing import Any
 
 from nextbest.console.paging import ROWS_OF_A_PAGE, page_of
+from nextbest.console.rendering import attachment
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
@@ -91,13 +92,10 @@ def download(visit: Visit) -> Response:
     """The users of a segment as a file: what GET /segment answers."""
     choice, as_csv = _choice_of(visit), visit.parameter("format") == "csv"
     found = _members(visit, choice, _segments(visit, choice))
-    headers = {
-        "content-type": CSV_TYPE if as_csv else PLAIN_TYPE,
-        "content-disposition": f'attachment; filename="segment.{"csv" if as_csv else "txt"}"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
-    return Response(200, segment_text(found.members, as_csv=as_csv).encode(), headers)
+    content = segment_text(found.members, as_csv=as_csv).encode()
+    if as_csv:
+        return attachment(content, CSV_TYPE, filename="segment.csv")
+    return attachment(content, PLAIN_TYPE, filename="segment.txt")
 
 
 def show_all(visit: Visit) -> Response:

@@ -18,7 +18,7 @@ def start_scheduled(store: Store, start: Callable[[Incarnation], None], *, now: 
 
     The oldest models come first. One that cannot be started stops no other. Raises Unavailable in the end for those.
     """
-    states = list(store.program_states(program.program_id for program in store.list_programs()))
+    states = store.program_states(store.program_ids())
     started, failed = [], []
     for state in sorted(states, key=_age_order):
         program_id = state.program.program_id
