@@ -108,6 +108,18 @@ def test_the_clients_of_personalize_find_their_service(deployed: Deployed, opera
     assert [group["name"] for group in client.list_dataset_groups()["datasetGroups"]] == ["coffee"]
 
 
+def test_the_console_signs_in(api: httpx.Client, operator_key: str) -> None:
+    """Its package has what it imports, and its role what this takes. The emulator's gateway passes no cookies on, so
+    what is behind the sign-in is not seen here."""
+    assert "<h1>Sign in</h1>" in api.get("/console/sign-in").text
+    assert api.post("/console/sign-in", data={"key": "no key", "next": ""}).status_code == 403
+
+    entered = api.post("/console/sign-in", data={"key": operator_key, "next": ""})
+
+    assert (entered.status_code, entered.headers["location"]) == (303, "/console")
+    assert "Secure; SameSite=Strict" in entered.headers["set-cookie"]
+
+
 def test_the_rights_of_the_roles_are_in_force(deployed: Deployed, api: httpx.Client) -> None:
     """Else all that is tested here would say nothing about them."""
     iam = deployed.client("iam")
