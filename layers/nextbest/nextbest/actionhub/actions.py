@@ -13,7 +13,7 @@ from nextbest.domain.actions import Action, Narrowing, Recommendation
 from nextbest.domain.decisions import ACTIONHUB, DecidedAction
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.authorization import SecretCredentials
-from nextbest.logic.decisions import HEADER, decision_of, recommendation_id_of
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -103,7 +103,7 @@ def _decision(
         allow_repeats=query.allow_repeats,
         limit=query.limit,
     )
-    return {"decision": decision.members()} if decision is not None else {}
+    return decision_fields(decision, program)
 
 
 def _why_empty(actions: RecommendationList, query: GetActions, program: Program) -> str:

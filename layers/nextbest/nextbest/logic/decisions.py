@@ -6,6 +6,7 @@ Hot path: no call, no write. A subscription delivers the lines (``functions/deci
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
@@ -70,6 +71,11 @@ def decision_of(
         pool=pool,
         sampling=program.decision_share,
     )
+
+
+def decision_fields(decision: Decision | None, program: Program) -> dict[str, Any]:
+    """The record as fields of the log line, which ``decision_files`` reads; none where there is no record."""
+    return {"decision": decision.members(), "incarnation": program.incarnation} if decision is not None else {}
 
 
 def _is_recorded(recommendation_id: str, share: float) -> bool:

@@ -28,7 +28,7 @@ from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, evaluate
 from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
-from nextbest.logic.decisions import HEADER, decision_of, recommendation_id_of
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.datasets.sources import TAKEN
@@ -76,7 +76,7 @@ class ActionList:
     ``decision`` is the record of it; None where it is not recorded.
     """
 
-    program_id: str
+    program: Program
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
@@ -93,12 +93,12 @@ class ActionList:
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
-            "program": self.program_id,
+            "program": self.program.program_id,
             "model": self.model_version,
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
             **({"exploration": exploration} if self.explored.pool else {}),
-            **({"decision": self.decision.members()} if self.decision is not None else {}),
+            **decision_fields(self.decision, self.program),
         }
 
 
@@ -247,7 +247,7 @@ class ActionRecommender:
             limit=query.limit,
             pool=explored.pool if explored.propensity else 0,
         )
-        return ActionList(program.program_id, shown, recommendation_id, version, explored, decision)
+        return ActionList(program, shown, recommendation_id, version, explored, decision)
 
     def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
         try:
