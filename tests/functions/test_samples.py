@@ -6,6 +6,7 @@ would show only after a deployment.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from hashlib import md5
@@ -15,6 +16,7 @@ import boto3
 import pytest
 
 from nextbest.domain.access_keys import READ, issue_key
+from nextbest.domain.decisions import Decision
 from tests.functions.conftest import PROGRAM, Functions
 from tests.infrastructure.permissions import ALLOWED
 from tests.infrastructure.test_events import names_of_kind, sample
@@ -224,6 +226,28 @@ def test_the_file_of_the_inbox_sample_is_stored_and_reported_on(functions: Funct
     new = sample("ingest/inbox-files")["detail"]
     written = bucket.get_object(Bucket=new["bucket"]["name"], Key=f"{new['object']['key']}.report.json")["Body"].read()
     assert (json.loads(written)["status"], json.loads(written)["stored"]) == ("done", 2)
+
+
+@pytest.mark.parametrize("name", names_of_kind("CloudWatchLogs"))
+def test_decisions_of_the_log_samples_are_written_by_day_and_once(functions: Functions, name: str) -> None:
+    bucket: Any = boto3.client("s3", region_name=REGION)
+
+    def files() -> dict[str, bytes]:
+        listed = bucket.list_objects_v2(Bucket="artifacts-local", Prefix="decisions/")["Contents"]
+        names = [entry["Key"] for entry in listed]
+        return {key: bucket.get_object(Bucket="artifacts-local", Key=key)["Body"].read() for key in names}
+
+    assert run(functions, name) == {}
+    assert functions.permissions() <= ALLOWED["decisions"]
+    written = files()
+    assert sorted(key.rpartition("/")[0] for key in written) == [
+        f"decisions/{PROGRAM.incarnation}/{day}" for day in ("2026-10-01", "2026-10-02")
+    ]
+    lines = [line for content in written.values() for line in gzip.decompress(content).splitlines()]
+    assert len({Decision.from_json(line).recommendation_id for line in lines}) == 3
+    # Delivered again, they make the same files
+    run(functions, name)
+    assert files() == written
 
 
 def test_a_file_that_cannot_be_read_moves_with_what_the_role_allows(functions: Functions) -> None:

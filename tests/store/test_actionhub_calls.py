@@ -356,6 +356,7 @@ SETTINGS = {
     "done_once": ["sign_up"],
     "event_type_order": [{"event_type": "upgrade", "after": ["sign_up", "invite"]}],
     "goal": [{"event_type": "upgrade", "value": 100.0}, {"event_type": "invite", "value": 2.5}],
+    "decision_share": 0.25,
 }
 
 
@@ -365,7 +366,7 @@ def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) 
     assert call("PUT", "/program", SETTINGS)[0] == 200
     other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
         "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
-        "done_once": [], "event_type_order": [], "goal": [],
+        "done_once": [], "event_type_order": [], "goal": [], "decision_share": 0.5,
     }  # fmt: skip
     sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
     # When some are sent, beside the name
