@@ -1,4 +1,8 @@
 """Lift: what an experiment, a policy or a growth weight was worth, from decisions and outcomes. Pure; needs scipy.
 
-attribution   outcomes credited to decisions, and each user's window for intention to treat
+- attribution: outcomes credited to decisions, to the last and to any
+- windows: each user's window for intention to treat
+- intervals: those that stay valid while one looks every day, and those that do not
+- comparison: variants of an experiment: rates, difference, ratio, adjusted by what was before; sample ratio
+- power: how many more days until an effect shows
 """
