@@ -5,4 +5,6 @@
 - intervals: those that stay valid while one looks every day, and those that do not
 - comparison: variants of an experiment: rates, difference, ratio, adjusted by what was before; sample ratio
 - power: how many more days until an effect shows
+- off_policy: the value of a policy that never served
+- calibration: growth weights against what came true, by week
 """
