@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from nextbest.lift.attribution import Attribution, DecisionColumns
 from nextbest.lift.intervals import ALPHA, Interval
 from nextbest.lift.windows import seconds_of
 from nextbest.scoring.kernels import DAY_SECONDS
@@ -121,6 +122,29 @@ def agreement_by_week(
         )
         weeks.append(WeekAgreement(_FIRST_MONDAY + number * _WEEK, agreement(rows), bins))
     return tuple(weeks)
+
+
+def agreement_of_decisions(
+    decisions: DecisionColumns,
+    growth_weight: Floats,
+    attribution: Attribution,
+    *,
+    horizon_days: float,
+    now: float,
+    alpha: float = ALPHA,
+) -> tuple[WeekAgreement, ...]:
+    """The same for what ``decisions`` showed, with one ``growth_weight`` a shown action, (shown,), and an
+    ``attribution`` with the same horizon."""
+    row = np.repeat(np.arange(len(decisions)), np.diff(decisions.starts))
+    return agreement_by_week(
+        decisions.user[row],
+        decisions.time[row],
+        growth_weight,
+        attribution.shown_count > 0,
+        horizon_days=horizon_days,
+        now=now,
+        alpha=alpha,
+    )
 
 
 def _agreement(user: Integers, growth_weight: Floats, came_true: NDArray[np.bool_], alpha: float) -> Agreement:

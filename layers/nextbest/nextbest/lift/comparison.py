@@ -40,6 +40,10 @@ Where outcomes differ in value, the effective number of users counts (Kish 1965)
 MISMATCH = 0.001
 """Shares of variants are wrong below this probability (Fabijan et al. 2019, "Diagnosing sample ratio mismatch")."""
 _LEAST_EXPECTED = 5.0
+_CLEAR = 2.0
+"""Standard errors that means are above 0 if their logarithms are anything like normal."""
+_NO_SPREAD = 1e-12
+"""Of squares: what is left by rounding where all values are equal."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -211,13 +215,13 @@ def _compare(
     is_rate = all(_is_rate(mine) for mine in outcomes)
     plain = _contrast(outcomes, reason, is_rate, planned_users, alpha)
     adjusted, removed = None, None
-    if before is not None and not reason and (spread := _within(before, before)) > 0.0:
-        slope = _within(outcomes, before) / spread
+    if before is not None and not reason and _varies(before):
+        slope = _within(outcomes, before) / _within(before, before)
         middle = (before[0].sum() + before[1].sum()) / users
         rest = (outcomes[0] - slope * (before[0] - middle), outcomes[1] - slope * (before[1] - middle))
-        adjusted = _contrast(rest, "", is_rate, planned_users, alpha)
-        if plain.variance and adjusted.variance is not None:
-            removed = 1.0 - adjusted.variance / plain.variance
+        contrast = _contrast(rest, "", is_rate, planned_users, alpha)
+        if plain.variance and contrast.variance is not None:
+            adjusted, removed = contrast, 1.0 - contrast.variance / plain.variance
     return VariantComparison(baseline, name, users, plain, adjusted, removed)
 
 
@@ -261,8 +265,8 @@ def _contrast(outcomes: _Columns, reason: str, is_rate: bool, planned_users: int
         Interval(difference - always, difference + always),
         Interval(difference - fixed, difference + fixed),
     )
-    if ratio is None or ratio <= 0.0:
-        return Contrast(of_difference, Estimate(ratio, reason="a mean is not above 0"), variance * users)
+    if ratio is None or any(mean <= _CLEAR * sqrt(error) for mean, error in zip(means, errors, strict=True)):
+        return Contrast(of_difference, Estimate(ratio, reason="a mean is not clearly above 0"), variance * users)
     relative = sqrt(sum(error / mean**2 for error, mean in zip(errors, means, strict=True)))
     always, fixed = (width * relative for width in widths)
     of_ratio = Estimate(
@@ -271,6 +275,11 @@ def _contrast(outcomes: _Columns, reason: str, is_rate: bool, planned_users: int
         Interval(exp(log(ratio) - fixed), exp(log(ratio) + fixed)),
     )
     return Contrast(of_difference, of_ratio, variance * users)
+
+
+def _varies(columns: _Columns) -> bool:
+    squares = sum(float(np.square(mine).sum()) for mine in columns)
+    return _within(columns, columns) > _NO_SPREAD * squares
 
 
 def _variances(outcomes: _Columns, is_rate: bool) -> list[float]:
