@@ -54,6 +54,7 @@ class ActionsEndpoint(ActionHubEndpoints):
                 explained=query.explain,
                 narrow=narrow,
                 for_goal=query.objective == GOAL,
+                user_id=query.user_id,
             )
         except InvalidInput as error:
             if narrowing is None and query.objective != GOAL:
@@ -62,14 +63,16 @@ class ActionsEndpoint(ActionHubEndpoints):
 
             raise in_query(error, query) from error
         headers = {"x-nextbest-model": actions.model_version}
-        if not actions.recommendations:
-            headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
-        return Response(
-            200,
-            render(_body(actions, user.history, now)),
-            headers,
-            {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
-        )
+        if actions.note or not actions.recommendations:
+            headers["x-nextbest-note"] = actions.note or _why_empty(actions, query, state.program)
+        fields: dict[str, Any] = {
+            "program": query.program_id,
+            "model": actions.model_version,
+            "actions": len(actions.recommendations),
+        }
+        if actions.experiments:
+            fields["experiments"] = actions.experiments
+        return Response(200, render(_body(actions, user.history, now)), headers, fields)
 
 
 def _why_empty(actions: RecommendationList, query: GetActions, program: Program) -> str:

@@ -7,10 +7,10 @@ explored actions follow with score 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -52,6 +52,9 @@ from nextbest.store.cache import LruCache, RememberedKey
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
+if TYPE_CHECKING:
+    from nextbest.domain.experiments import Assignment
+
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
 
@@ -69,18 +72,28 @@ GET_ACTION_RECOMMENDATIONS = Members(
 
 @dataclass(frozen=True, slots=True)
 class ActionList:
-    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how.
+
+    ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know.
+    """
 
     program_id: str
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
     explored: Explored
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     def members(self) -> dict[str, Any]:
         """The members of the response: the list is present even when it is empty (section 1.2)."""
         actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
         return {"actionList": actions, "recommendationId": self.recommendation_id}
+
+    def headers(self) -> dict[str, str]:
+        """Headers that are not AWS's own."""
+        note = {"x-nextbest-note": self.note} if self.note else {}
+        return {"x-nextbest-model": self.model_version, **note}
 
     def log_fields(self) -> dict[str, Any]:
         """For the log line; exploration is evaluated by which actions were drawn, from how many, how likely."""
@@ -92,6 +105,7 @@ class ActionList:
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
             **({"exploration": exploration} if self.explored.pool else {}),
+            **({"experiments": self.experiments} if self.experiments else {}),
         }
 
 
@@ -127,8 +141,8 @@ class _Query:
 
 
 @dataclass(frozen=True, slots=True)
-class _Context:
-    """Everything that was read from the store for one request."""
+class Context:
+    """Everything that was read from the store for one request, and what experiments make of it."""
 
     state: ProgramState
     history: History
@@ -137,6 +151,13 @@ class _Context:
     filter: BoundFilter | None
     item_types: frozenset[str] | None
     """None where they are already part of cached candidates."""
+    assignment: Assignment | None = None
+    """What experiments that run change for the user; None where none runs."""
+
+    @property
+    def event_types(self) -> Collection[str] | None:
+        """The only event types that are recommended; None: all that may be."""
+        return self.assignment.settings.event_types if self.assignment is not None else None
 
 
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
@@ -154,7 +175,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
             actions.members(),
             protocol=self.protocol,
             request_id=request.request_id,
-            headers={"x-nextbest-model": actions.model_version},
+            headers=actions.headers(),
             fields=actions.log_fields(),
         )
 
@@ -180,6 +201,11 @@ class ActionRecommender:
         identified = self._gate.identify(caller, now=now)
         query = self._query(body, identified, caller, now=now)
         context = self._context(query, identified, caller, now=now)
+        if context.state.experiments:
+            # Imported here: few programs run experiments.
+            from nextbest.personalize.runtime.variants import in_variant
+
+            context = in_variant(context, query.user_id)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         candidates = self._candidates_of(context, version, model, catalogue)
@@ -201,8 +227,22 @@ class ActionRecommender:
                 interactions=_interactions(context),
                 user=context.attributes,
             )
+        if context.assignment is not None:
+            from nextbest.personalize.runtime.variants import held_out, without_repeats
+
+            if context.assignment.holdout_list is not None:
+                return held_out(context, candidates, allowed, served, limit=query.limit, request_id=request_id)
+            allowed = without_repeats(context, candidates, allowed)
         if model is not None:
-            ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=query.limit)
+            ranked = rank_by_model(
+                model,
+                context.history,
+                candidates,
+                allowed,
+                now=now,
+                limit=query.limit,
+                event_types=context.event_types,
+            )
         else:
             ranked = rank_by_history(
                 context.state.program,
@@ -212,6 +252,7 @@ class ActionRecommender:
                 candidates.item_event_types,
                 now=now,
                 limit=query.limit,
+                event_types=context.event_types,
             )
         explored = explore(
             _unlearned(context, candidates, allowed, ranked, now),
@@ -225,9 +266,10 @@ class ActionRecommender:
         return ActionList(
             context.state.program.program_id,
             {candidates.asset_ids[row]: score for row, score in scores.items()},
-            f"RID-{uuid5(NAMESPACE_OID, request_id)}",
+            recommendation_id(request_id),
             version,
             explored,
+            context.assignment.variants if context.assignment is not None else {},
         )
 
     def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
@@ -238,7 +280,7 @@ class ActionRecommender:
                 self._gate.authenticate(caller, now=now)
             raise
 
-    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> _Context:
+    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> Context:
         key, incarnation, read = self._opened(query, identified, caller, now=now)
         hidden = missing(query.campaign_arn)
         state = self._recommender.present(key, read.state, hidden=hidden)
@@ -250,7 +292,7 @@ class ActionRecommender:
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
         bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
-        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+        return Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
     def _opened(
         self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
@@ -320,29 +362,35 @@ class ActionRecommender:
             return InvalidInput(problem, field="filterArn")
         return missing(query.filter_arn)
 
-    def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
+    def _candidates_of(self, context: Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
         incarnation, types = context.state.program.incarnation, context.item_types
-        cached = self._candidates.get(incarnation)
+        place = context.state.model_place
+        cached = self._candidates.get(place)
         if cached is None or cached[:2] != (version, catalogue.revision) or cached[2].is_outdated_by(types):
             if types is None:
                 types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(incarnation, cached)
+            self._candidates.put(place, cached)
         return cached[2]
+
+
+def recommendation_id(request_id: str) -> str:
+    """The id of the answer to a request."""
+    return f"RID-{uuid5(NAMESPACE_OID, request_id)}"
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:
     return any(event_type not in model.type_index for event_type, _ in history.actions)
 
 
-def _interactions(context: _Context) -> Interactions:
+def _interactions(context: Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
     return Interactions.of(context.history)
 
 
 def _unlearned(
-    context: _Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
+    context: Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
 ) -> list[int]:
     """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
 
@@ -350,7 +398,7 @@ def _unlearned(
     for those to whom the program does not recommend what is TAKEN.
     """
     program, age_days = context.state.program, context.settings.exploration_age_days
-    if TAKEN in program.never_recommended:
+    if TAKEN in program.never_recommended or (context.event_types is not None and TAKEN not in context.event_types):
         return []
     if program.event_type_order:
         done = {event_type for event_type, _ in context.history.actions}
