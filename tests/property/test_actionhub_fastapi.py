@@ -322,6 +322,7 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "description": st.sampled_from(["", "tab\t", "d" * 4096, "d" * 4097]),
     "horizon_days": st.sampled_from([0, 1, 14, 365, 366, 7.0, 7.5, "30", "x", True, None]),
     "decay": st.integers(),
+    "decision_share": st.sampled_from([0, 0.25, 1, 1.0, 1.5, -0.1, "0.5", "x", True, None]),
     "never_recommended": st.sampled_from(
         [[], ["return"], [" a ", "b\x85"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]
     ),

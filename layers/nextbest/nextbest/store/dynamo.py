@@ -21,6 +21,7 @@ from nextbest.store.erasure import Erasure
 from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.resources import Resources, decode_resource
+from nextbest.store.salts import salt_in
 
 
 class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
@@ -78,4 +79,5 @@ class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRe
             state,
             access_key,
             {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
+            salt_in(tail),
         )

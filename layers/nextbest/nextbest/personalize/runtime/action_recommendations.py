@@ -7,26 +7,28 @@ explored actions follow with score 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
-from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.access_keys import READ, AccessKey
+from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.decisions import PERSONALIZE, DecidedAction, Decision
 from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation, out_of_order
+from nextbest.domain.programs import Incarnation, Program, out_of_order
 from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, evaluate
 from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.datasets.sources import TAKEN
@@ -69,13 +71,17 @@ GET_ACTION_RECOMMENDATIONS = Members(
 
 @dataclass(frozen=True, slots=True)
 class ActionList:
-    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how.
 
-    program_id: str
+    ``decision`` is the record of it; None where it is not recorded.
+    """
+
+    program: Program
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
     explored: Explored
+    decision: Decision | None
 
     def members(self) -> dict[str, Any]:
         """The members of the response: the list is present even when it is empty (section 1.2)."""
@@ -87,11 +93,12 @@ class ActionList:
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
-            "program": self.program_id,
+            "program": self.program.program_id,
             "model": self.model_version,
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
             **({"exploration": exploration} if self.explored.pool else {}),
+            **decision_fields(self.decision, self.program),
         }
 
 
@@ -130,6 +137,7 @@ class _Query:
 class _Context:
     """Everything that was read from the store for one request."""
 
+    user: UserRead
     state: ProgramState
     history: History
     attributes: Mapping[str, Any] | None
@@ -154,7 +162,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
             actions.members(),
             protocol=self.protocol,
             request_id=request.request_id,
-            headers={"x-nextbest-model": actions.model_version},
+            headers={"x-nextbest-model": actions.model_version, HEADER: actions.recommendation_id},
             fields=actions.log_fields(),
         )
 
@@ -222,13 +230,24 @@ class ActionRecommender:
         )
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))
-        return ActionList(
-            context.state.program.program_id,
-            {candidates.asset_ids[row]: score for row, score in scores.items()},
-            f"RID-{uuid5(NAMESPACE_OID, request_id)}",
-            version,
-            explored,
+        shown = {candidates.asset_ids[row]: score for row, score in scores.items()}
+        recommendation_id, program = recommendation_id_of(request_id), context.state.program
+        decision = decision_of(
+            program,
+            query.user_id,
+            context.user,
+            _decided(shown, explored, context.history, program, now),
+            recommendation_id=recommendation_id,
+            now=now,
+            dialect=PERSONALIZE,
+            model=version,
+            filter=query.filter,
+            filter_values=query.filter_values,
+            allow_repeats=True,  # settings and filters say what not to repeat
+            limit=query.limit,
+            pool=explored.pool if explored.propensity else 0,
         )
+        return ActionList(program, shown, recommendation_id, version, explored, decision)
 
     def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
         try:
@@ -250,7 +269,7 @@ class ActionRecommender:
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
         bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
-        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+        return _Context(read, state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
     def _opened(
         self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
@@ -329,6 +348,15 @@ class ActionRecommender:
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
             self._candidates.put(incarnation, cached)
         return cached[2]
+
+
+def _decided(
+    shown: Mapping[str, float], explored: Explored, history: History, program: Program, now: float
+) -> Iterator[DecidedAction]:
+    """The actions of an answer as its record has them: to be TAKEN, each with the weight of having been."""
+    base_weights = history.base_weights(program.half_life_days, now)
+    for (asset_id, score), propensity in zip(shown.items(), explored.propensities(), strict=True):
+        yield DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:
