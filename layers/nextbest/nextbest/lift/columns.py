@@ -37,7 +37,9 @@ class ColumnsBuilder:
     _actions: dict[tuple[str, str], int] = field(default_factory=dict)
     _recommendations: dict[str, int] = field(default_factory=dict)
     _decisions: _Rows = field(default_factory=lambda: _Rows("qdqq"))
-    _shown: _Rows = field(default_factory=lambda: _Rows("qdd"))
+    _shown: array[int] = field(default_factory=lambda: array("q"))
+    _growth_weight: array[float] = field(default_factory=lambda: array("d"))
+    _propensity: array[float] = field(default_factory=lambda: array("d"))
     _ends: array[int] = field(default_factory=lambda: array("q", [0]))
     _outcomes: _Rows = field(default_factory=lambda: _Rows("qdqdq"))
 
@@ -57,8 +59,9 @@ class ColumnsBuilder:
         if variant not in self.variants:
             raise ValueError(f"variant {variant!r}: the experiment has {', '.join(self.variants)}")
         for event_type, asset_id, growth_weight, _, propensity in actions:
-            action = self._actions.setdefault((event_type, asset_id), len(self._actions))
-            self._shown.add(action, growth_weight, propensity)
+            self._shown.append(self._actions.setdefault((event_type, asset_id), len(self._actions)))
+            self._growth_weight.append(growth_weight)
+            self._propensity.append(propensity)
         self._ends.append(len(self._shown))
         self._decisions.add(
             self._users.setdefault(user, len(self._users)),
@@ -87,11 +90,13 @@ class ColumnsBuilder:
     def build(self) -> ExperimentColumns:
         """The columns of everything that was added."""
         user, time, recommendation, variant = self._decisions.columns()
-        shown, growth_weight, propensity = self._shown.columns()
-        starts = np.array(self._ends, np.int64)
-        outcomes = OutcomeColumns(*self._outcomes.columns())
-        decisions = DecisionColumns(user, time, recommendation, starts, shown)
-        return ExperimentColumns(decisions, variant, outcomes, growth_weight, propensity)
+        return ExperimentColumns(
+            DecisionColumns(user, time, recommendation, np.array(self._ends), np.array(self._shown)),
+            variant,
+            OutcomeColumns(*self._outcomes.columns()),
+            np.array(self._growth_weight),
+            np.array(self._propensity),
+        )
 
 
 class _Rows:
@@ -103,9 +108,6 @@ class _Rows:
     def add(self, *values: float) -> None:
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
 
     def columns(self) -> list[NDArray[Any]]:
         return [np.array(column) for column in self._columns]
