@@ -53,6 +53,7 @@ class Event(BaseModel):
     event_type: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE), WITHOUT_BLANKS]
     asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)
+    recommendation_id: Annotated[str, Field(min_length=1, max_length=40, pattern=PRINTABLE), WITHOUT_BLANKS] = ""
 
 
 class Events(BaseModel):

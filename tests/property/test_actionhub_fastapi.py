@@ -259,6 +259,7 @@ TEMPLATES: dict[str, tuple[str, str, dict[str, Any], dict[str, st.SearchStrategy
             "event_type": names,
             "asset_id": names,
             "labels": st.lists(names, max_size=3),
+            "recommendation_id": st.one_of(names, st.sampled_from(["", "r" * 40, "r" * 41, None, 7])),
         },
     ),
     "assets": (
