@@ -114,6 +114,7 @@ def test_what_was_before_is_not_used_where_it_says_nothing() -> None:
         (((9, 20), (200, 500)), "fewer than 30 users in a variant"),
         (((0, 500), (0, 500)), "no outcomes yet"),
         (((3, 500), (4, 500)), f"fewer than {LEAST_REACHED} users with an outcome to be expected in a variant"),
+        (((496, 500), (497, 500)), f"fewer than {LEAST_REACHED} users without an outcome to be expected in a variant"),
         (((500, 500), (500, 500)), "all outcomes are equal: they do not say how much others vary"),
     ],
 )

@@ -57,6 +57,7 @@ class ActionsEndpoint(ActionHubEndpoints):
                 explained=query.explain,
                 narrow=narrow,
                 for_goal=query.objective == GOAL,
+                user_id=query.user_id,
             )
         except InvalidInput as error:
             if narrowing is None and query.objective != GOAL:
@@ -66,8 +67,8 @@ class ActionsEndpoint(ActionHubEndpoints):
             raise in_query(error, query) from error
         recommendation_id = recommendation_id_of(request.request_id)
         headers = {"x-nextbest-model": actions.model_version, HEADER: recommendation_id}
-        if not actions.recommendations:
-            headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
+        if actions.note or not actions.recommendations:
+            headers["x-nextbest-note"] = actions.note or _why_empty(actions, query, state.program)
         return Response(
             200,
             render(_body(actions, user.history, now)),
@@ -102,6 +103,7 @@ def _decision(
         filter_values=narrowing.filter_values if narrowing is not None else {},
         allow_repeats=query.allow_repeats,
         limit=query.limit,
+        experiments=actions.experiments,
     )
     return decision_fields(decision, program)
 

@@ -35,7 +35,8 @@ from nextbest.lift.intervals import (
 LEAST_USERS = 30
 """Of each variant, for an interval of their difference."""
 LEAST_REACHED = 10
-"""Users with an outcome to be expected in each variant if variants did not differ: with fewer, normal theory fails.
+"""Users with an outcome to be expected in each variant if variants did not differ, and users without one in case of a
+rate: with fewer, normal theory fails.
 Where outcomes differ in value, the effective number of users counts (Kish 1965): a few large ones are few users."""
 MISMATCH = 0.001
 """Shares of variants are wrong below this probability (Fabijan et al. 2019, "Diagnosing sample ratio mismatch")."""
@@ -211,8 +212,8 @@ def _compare(
     baseline: str, name: str, outcomes: _Columns, before: _Columns | None, planned_users: int, alpha: float
 ) -> VariantComparison:
     users = len(outcomes[0]) + len(outcomes[1])
-    reason = _too_few((baseline, name), outcomes)
     is_rate = all(_is_rate(mine) for mine in outcomes)
+    reason = _too_few((baseline, name), outcomes, is_rate)
     plain = _contrast(outcomes, reason, is_rate, planned_users, alpha)
     adjusted, removed = None, None
     if before is not None and not reason and _varies(before):
@@ -225,7 +226,7 @@ def _compare(
     return VariantComparison(baseline, name, users, plain, adjusted, removed)
 
 
-def _too_few(names: tuple[str, str], outcomes: _Columns) -> str:
+def _too_few(names: tuple[str, str], outcomes: _Columns, is_rate: bool) -> str:
     """Why there can be no interval, or nothing."""
     for name, mine in zip(names, outcomes, strict=True):
         if not len(mine):
@@ -237,6 +238,9 @@ def _too_few(names: tuple[str, str], outcomes: _Columns) -> str:
     if not sizes.any():
         return "no outcomes yet"
     share = fewest / len(sizes)
+    missed = len(sizes) - np.count_nonzero(sizes)
+    if is_rate and 0 < missed * share < LEAST_REACHED:
+        return f"fewer than {LEAST_REACHED} users without an outcome to be expected in a variant"
     if np.count_nonzero(sizes) * share < LEAST_REACHED:
         return f"fewer than {LEAST_REACHED} users with an outcome to be expected in a variant"
     if float(sizes.sum()) ** 2 / float(np.square(sizes).sum()) * share < LEAST_REACHED:

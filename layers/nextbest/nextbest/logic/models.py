@@ -1,14 +1,20 @@
-"""Which model a program serves: the one of its last rebase, or the one before."""
+"""Which models a program has, and which it serves: the one of its last rebase, or the one before."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, InUse, NotFound
 from nextbest.logic.trainings import Training, trainings_of
 from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
+
+
+def pointer_to(incarnation: Incarnation, version: str) -> ModelPointer:
+    """Where the model of a version is. All versions stay until the program is reset or deleted."""
+    return ModelPointer(version, f"models/{incarnation}/{version}.nbm")
 
 
 @dataclass(frozen=True, slots=True)

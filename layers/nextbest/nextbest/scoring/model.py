@@ -105,7 +105,8 @@ class Model:
     from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
     program's settings of these names. ``leads_to_first`` (actions,) marks the actions that may lead to something with
     their asset that nobody ever did; None in artifacts before version 3. ``goal_effects`` are there where the program
-    had a goal.
+    had a goal. ``base_rates`` (actions,) say how many of all users took each action within the last horizon, and are no
+    part of the scores (``nextbest.scoring.popular``); None in artifacts of before.
     """
 
     actions: Sequence[Action]
@@ -123,6 +124,7 @@ class Model:
     event_type_order: tuple[EventTypeOrder, ...] = ()
     leads_to_first: NDArray[np.bool_] | None = None
     goal_effects: GoalEffects | None = None
+    base_rates: NDArray[np.float32] | None = None
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
@@ -262,6 +264,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         arrays["values"] = model.values
     if model.leads_to_first is not None:
         arrays["leads_to_first"] = model.leads_to_first.astype(np.uint8)
+    if model.base_rates is not None:
+        arrays["base_rates"] = model.base_rates
     goal = []
     if model.goal_effects is not None:
         arrays.update(model.goal_effects.to_arrays())
@@ -356,6 +360,7 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
             (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
         ),
         goal_effects=_assemble_goal(header["goal"], arrays, count) if "goal" in header else None,
+        base_rates=artifact.vector(arrays, "base_rates", "f", count) if "base_rates" in arrays else None,
     )
 
 

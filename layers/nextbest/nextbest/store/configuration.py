@@ -10,8 +10,10 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, text, to_json
@@ -26,12 +28,17 @@ from nextbest.store.staged import CurrentVersions
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
+    from nextbest.domain.experiments import Experiment
+
 ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
 _ATTEMPTS = 20
 
 REMOVAL = "removal"
 """The attribute that marks a program which is being removed."""
+
+EXPERIMENTS = "experiments_json"
+"""The attribute with the experiments that run; absent where none does."""
 
 
 class Configuration:
@@ -52,7 +59,7 @@ class Configuration:
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
             attributes: Item = {
-                "body_json": {"S": _settings_json(program)},
+                "body_json": {"S": settings_json(program)},
                 "incarnation": {"S": program.incarnation},
                 "created_at": {"N": repr(program.created_at)},
                 DECISION_KEY: new_decision_key(),
@@ -65,7 +72,7 @@ class Configuration:
 
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
-        values: Item = {":body": {"S": _settings_json(program)}, ":key": new_decision_key()}
+        values: Item = {":body": {"S": settings_json(program)}, ":key": new_decision_key()}
         self._update_program(program.incarnation, f"SET body_json = :body, {KEY_IF_NONE}", values)
 
     def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program:
@@ -80,7 +87,7 @@ class Configuration:
                 raise _gone(incarnation)
             program = change(state.program)
             values: Item = {
-                ":body": {"S": _settings_json(program)},
+                ":body": {"S": settings_json(program)},
                 ":old": item["body_json"],
                 ":key": new_decision_key(),
             }
@@ -355,7 +362,8 @@ def _gone(incarnation: Incarnation) -> NotFound:
     return ProgramNotFound(program_id_of(incarnation))
 
 
-def _settings_json(program: Program) -> str:
+def settings_json(program: Program) -> str:
+    """The settings of a program as its item holds them."""
     settings = asdict(program)
     del settings["incarnation"]  # an attribute of its own, which conditions can name
     del settings["created_at"]  # likewise: it never changes
@@ -389,7 +397,17 @@ def decode_program(item: Item | None) -> ProgramState | None:
         number(item, "catalogue_revision"),
         data(item, "label_weights_json") if "label_weights_json" in item else {},
         _model_pointer(item, "previous_model_json"),
+        running_experiments(item[EXPERIMENTS]["S"]) if EXPERIMENTS in item else (),
     )
+
+
+@lru_cache(maxsize=64)
+def running_experiments(text: str) -> tuple[Experiment, ...]:
+    """The experiments that a program item holds; requests of one program read the same text again and again."""
+    # Imported here: few programs run experiments.
+    from nextbest.domain.experiments import Experiment
+
+    return tuple(map(Experiment.from_json, json.loads(text)))
 
 
 def _model_pointer(item: Item, name: str) -> ModelPointer | None:

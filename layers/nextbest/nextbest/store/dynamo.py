@@ -18,13 +18,14 @@ from nextbest.store.configuration import (
     program_key,
 )
 from nextbest.store.erasure import Erasure
+from nextbest.store.experiments import Experiments
 from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.resources import Resources, decode_resource
 from nextbest.store.salts import salt_in
 
 
-class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
+class DynamoStore(Imports, Configuration, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:

@@ -35,6 +35,7 @@ from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
 from nextbest.training.pooled import ActionGroups, leads_to_first, with_pooled
+from nextbest.training.popularity import UserActionPairs
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable
 from nextbest.training.tune import Tuner
@@ -123,6 +124,7 @@ def train(
         done_once=program.done_once,
         event_type_order=program.event_type_order,
         goal_effects=goal_effects,
+        base_rates=UserActionPairs.of(table).base_rates(program.horizon_days, moment, users=table.user_count),
     )
 
 
