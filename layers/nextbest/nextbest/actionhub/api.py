@@ -15,7 +15,17 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 import nextbest
-from nextbest.actionhub import assets, hot_routes, import_locations, keys, labels, programs, segments, users
+from nextbest.actionhub import (
+    assets,
+    experiments,
+    hot_routes,
+    import_locations,
+    keys,
+    labels,
+    programs,
+    segments,
+    users,
+)
 from nextbest.actionhub.manage import DOCUMENT_PATH, PAGE_PATH
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.actionhub.resolver import ActionHubResolver
@@ -29,6 +39,7 @@ ROUTERS = (
     programs.router,
     import_locations.router,
     segments.router,
+    experiments.router,
     keys.router,
 )
 
@@ -39,6 +50,7 @@ _TAGS = {
     "labels": "Labels and their weights.",
     "programs": "Tenants: one program, one goal.",
     "segments": "Groups of users, for campaigns.",
+    "experiments": "Holdouts and challengers: an extension of the ActionHub API.",
     "keys": "Access keys: an extension of the ActionHub API.",
 }
 _DESCRIPTION = """\
