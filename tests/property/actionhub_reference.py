@@ -53,6 +53,7 @@ class Event(BaseModel):
     event_type: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE), WITHOUT_BLANKS]
     asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)
+    recommendation_id: Annotated[str, Field(min_length=1, max_length=40, pattern=PRINTABLE), WITHOUT_BLANKS] = ""
 
 
 class Events(BaseModel):
@@ -121,6 +122,7 @@ class NewProgram(BaseModel):
         default_factory=list, exclude_if=lambda rules: not rules, max_length=100
     )
     goal: Goal = Field(default_factory=list, exclude_if=lambda entries: not entries)
+    decision_share: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
 
 
 class ProgramChanges(BaseModel):
@@ -138,6 +140,7 @@ class ProgramChanges(BaseModel):
     done_once: list[EventTypeName] = Field(default_factory=list, max_length=100)
     event_type_order: list[EventTypeRule] = Field(default_factory=list, max_length=100)
     goal: Goal = Field(default_factory=list)
+    decision_share: float = Field(default_factory=float, ge=0, le=1, allow_inf_nan=False)
 
 
 class ImportLocations(BaseModel):

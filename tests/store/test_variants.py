@@ -149,8 +149,7 @@ def test_who_is_held_out_gets_the_same_popular_assets_in_the_other_dialect(trial
         answer = trial.personalize(user)
         assert dict(answer.scores) == {"espresso": rate(7), "mocha": rate(6), "latte": rate(5), "tea": rate(3)}
         assert list(answer.scores) == ["espresso", "mocha", "latte", "tea"]
-        assert answer.experiments == {"holdout": "holdout"}
-        assert answer.log_fields()["experiments"] == {"holdout": "holdout"}
+        assert answer.log_fields()["decision"]["experiments"] == {"holdout": "holdout"}
         assert "exploration" not in answer.log_fields()
         assert answer.headers()["x-nextbest-note"] == "the experiment holdout holds this user out: the popular list"
 
@@ -160,7 +159,9 @@ def test_everybody_else_is_served_as_without_the_experiment(trial: Trial) -> Non
     trial.run(HOLDOUT)
     for user, (actions, answer) in before.items():
         assert trial.body(user) == actions
-        assert trial.personalize(user) == replace(answer, experiments={"holdout": "model"})
+        assert answer.decision is not None
+        decision = replace(answer.decision, experiments={"holdout": "model"})
+        assert trial.personalize(user) == replace(answer, decision=decision)
 
 
 def test_nothing_that_was_learned_reaches_who_is_held_out(trial: Trial) -> None:
@@ -181,11 +182,11 @@ def test_nothing_that_was_learned_reaches_who_is_held_out(trial: Trial) -> None:
     assert trial.rates(HELD_OUT[0]) == before
 
 
-def test_logs_name_the_variants(trial: Trial) -> None:
-    assert "experiments" not in trial.respond(HELD_OUT[0]).fields
+def test_the_records_of_answers_name_the_variants(trial: Trial) -> None:
+    assert trial.respond(HELD_OUT[0]).fields["decision"]["experiments"] == {}
     trial.run(HOLDOUT)
-    assert trial.respond(HELD_OUT[0]).fields["experiments"] == {"holdout": "holdout"}
-    assert trial.respond(OTHERS[0]).fields["experiments"] == {"holdout": "model"}
+    assert trial.respond(HELD_OUT[0]).fields["decision"]["experiments"] == {"holdout": "holdout"}
+    assert trial.respond(OTHERS[0]).fields["decision"]["experiments"] == {"holdout": "model"}
 
 
 def test_settings_of_the_program_hold_for_the_popular_list(trial: Trial) -> None:

@@ -46,6 +46,8 @@ EXTENSIONS = {
     "PUT /experiments/{experiment_id}/start",
     "PUT /experiments/{experiment_id}/stop",
     "PUT /experiments/{experiment_id}/promote",
+    "GET /program/model",
+    "PUT /program/model",
     "GET /program/import_locations",
     "PUT /program/import_locations",
     "GET /users/{user_id}/export",

@@ -108,6 +108,16 @@ Goal = Annotated[
     ),
     AfterValidator(_each_once),
 ]
+DecisionShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of the answers with recommendations that are recorded as decisions; 0 records none. An "
+        "extension of the contract; it takes effect at once.",
+    ),
+]
 
 _SETTINGS = {
     "program_name": "program_name",
@@ -120,6 +130,7 @@ _SETTINGS = {
     "done_once": "done_once",
     "event_type_order": "event_type_order",
     "goal": "goal",
+    "decision_share": "decision_share",
 }
 """The program's settings by the API's names."""
 
@@ -145,6 +156,7 @@ class ProgramChanges(ContractModel):
     done_once: Annotated[DoneOnce, Field(default_factory=list)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list)]
     goal: Annotated[Goal, Field(default_factory=list)]
+    decision_share: Annotated[DecisionShare, Field(default_factory=float)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with the settings that were sent."""
@@ -169,6 +181,7 @@ class NewProgram(ContractModel):
     done_once: Annotated[DoneOnce, Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list, exclude_if=_is_empty)]
     goal: Annotated[Goal, Field(default_factory=list, exclude_if=_is_empty)]
+    decision_share: DecisionShare = 1.0
 
     def applied_to(self, program: Program) -> Program:
         """The program with these settings; its id stays."""
@@ -199,6 +212,9 @@ class ProgramDetails(ProgramSettings):
     done_once: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[list[EventTypeRule], Field(default_factory=list, exclude_if=_is_empty)]
     goal: Annotated[list[GoalEntry], Field(default_factory=list, exclude_if=_is_empty)]
+    decision_share: Annotated[
+        float, Field(default=1.0, exclude_if=lambda share: share == 1.0, description="There where it is not 1.")
+    ]
 
     @classmethod
     def of(cls, program: Program) -> ProgramDetails:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, NewType
 
@@ -49,6 +49,9 @@ class Program:
     with that asset yet. ``event_type_order`` says what has to come before: every rule for a type has to hold.
 
     ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
+
+    ``decision_share`` (0..1) of the answers with recommendations are recorded. ``decision_key`` is the secret that
+    hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were any.
     """
 
     program_id: str
@@ -64,6 +67,8 @@ class Program:
     event_type_order: tuple[EventTypeOrder, ...] = ()
     goal: tuple[GoalEventType, ...] = ()
     created_at: float = 0.0
+    decision_share: float = 1.0
+    decision_key: bytes = field(default=b"", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # JSON has lists

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.logic.decision_files import folder_of
 from nextbest.logic.segments import files_of
 from nextbest.store.base import ArtifactStore
 from nextbest.store.bulk import BulkStore
@@ -54,5 +55,5 @@ def remove_program(store: BulkStore, artifacts: ArtifactStore, incarnation: Inca
 
 
 def _remove_files(artifacts: ArtifactStore, incarnation: Incarnation) -> int:
-    prefixes = (f"models/{incarnation}/", f"catalogues/{incarnation}/", files_of(incarnation))
+    prefixes = (f"models/{incarnation}/", f"catalogues/{incarnation}/", files_of(incarnation), folder_of(incarnation))
     return sum(artifacts.delete_all(prefix) for prefix in prefixes)

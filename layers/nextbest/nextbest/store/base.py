@@ -147,13 +147,17 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class UserRead:
-    """The result of one read of a user. ``history`` is None for an unknown user."""
+    """The result of one read of a user. ``history`` is None for an unknown user.
+
+    ``salt`` is what the user's hash in decisions is made with; None where none was stored yet.
+    """
 
     history: History | None
     attributes: Mapping[str, Any] | None
     state: ProgramState | None
     access_key: AccessKey | None
     resources: Mapping[tuple[str, str], Mapping[str, Any] | None]
+    salt: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

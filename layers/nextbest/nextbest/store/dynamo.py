@@ -22,6 +22,7 @@ from nextbest.store.experiments import Experiments
 from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.resources import Resources, decode_resource
+from nextbest.store.salts import salt_in
 
 
 class DynamoStore(Imports, Configuration, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
@@ -79,4 +80,5 @@ class DynamoStore(Imports, Configuration, Experiments, AccessKeys, Resources, Er
             state,
             access_key,
             {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
+            salt_in(tail),
         )

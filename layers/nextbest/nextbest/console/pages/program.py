@@ -103,6 +103,7 @@ def _settings(program: Program) -> list[tuple[str, str, str]]:
         ("done_once", ", ".join(program.done_once), "Event types that a user does once with an asset."),
         ("event_type_order", order, "What a user has to do first."),
         ("goal", goal, "What the program is for, by value: to rank by with objective=goal."),
+        ("decision_share", f"{program.decision_share:g}", "The share of the answers that are recorded as decisions."),
     ]
 
 

@@ -8,25 +8,27 @@ explored actions follow with score 0.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.access_keys import READ, AccessKey
+from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.decisions import PERSONALIZE, DecidedAction, Decision
 from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation, out_of_order
+from nextbest.domain.programs import Incarnation, Program, out_of_order
 from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, evaluate
 from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.datasets.sources import TAKEN
@@ -74,15 +76,15 @@ GET_ACTION_RECOMMENDATIONS = Members(
 class ActionList:
     """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how.
 
-    ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know.
+    ``decision`` is the record of it, None where it is not recorded; ``note`` says what else the caller should know.
     """
 
-    program_id: str
+    program: Program
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
     explored: Explored
-    experiments: Mapping[str, str] = field(default_factory=dict)
+    decision: Decision | None
     note: str = ""
 
     def members(self) -> dict[str, Any]:
@@ -93,24 +95,24 @@ class ActionList:
     def headers(self) -> dict[str, str]:
         """Headers that are not AWS's own."""
         note = {"x-nextbest-note": self.note} if self.note else {}
-        return {"x-nextbest-model": self.model_version, **note}
+        return {"x-nextbest-model": self.model_version, HEADER: self.recommendation_id, **note}
 
     def log_fields(self) -> dict[str, Any]:
         """For the log line; exploration is evaluated by which actions were drawn, from how many, how likely."""
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
-            "program": self.program_id,
+            "program": self.program.program_id,
             "model": self.model_version,
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
             **({"exploration": exploration} if self.explored.pool else {}),
-            **({"experiments": self.experiments} if self.experiments else {}),
+            **decision_fields(self.decision, self.program),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
+class Query:
     """A checked request."""
 
     campaign: str
@@ -122,7 +124,7 @@ class _Query:
     filter_values: Mapping[str, str]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> _Query:
+    def read(cls, body: Mapping[str, Any]) -> Query:
         members = GET_ACTION_RECOMMENDATIONS.check(body)
         filter_arn = members.get("filterArn", "")
         return cls(
@@ -144,6 +146,7 @@ class _Query:
 class Context:
     """Everything that was read from the store for one request, and what experiments make of it."""
 
+    user: UserRead
     state: ProgramState
     history: History
     attributes: Mapping[str, Any] | None
@@ -231,7 +234,7 @@ class ActionRecommender:
             from nextbest.personalize.runtime.variants import held_out, without_repeats
 
             if context.assignment.holdout_list is not None:
-                return held_out(context, candidates, allowed, served, limit=query.limit, request_id=request_id)
+                return held_out(context, query, candidates, allowed, served, request_id=request_id, now=now)
             allowed = without_repeats(context, candidates, allowed)
         if model is not None:
             ranked = rank_by_model(
@@ -263,24 +266,18 @@ class ActionRecommender:
         )
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))
-        return ActionList(
-            context.state.program.program_id,
-            {candidates.asset_ids[row]: score for row, score in scores.items()},
-            recommendation_id(request_id),
-            version,
-            explored,
-            context.assignment.variants if context.assignment is not None else {},
-        )
+        shown = {candidates.asset_ids[row]: score for row, score in scores.items()}
+        return answered(context, query, shown, explored, version, request_id=request_id, now=now)
 
-    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
+    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> Query:
         try:
-            return _Query.read(read_body(body))
+            return Query.read(read_body(body))
         except InvalidInput:
             if not identified.current:  # only callers with a key of now learn what is wrong
                 self._gate.authenticate(caller, now=now)
             raise
 
-    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> Context:
+    def _context(self, query: Query, identified: RememberedKey, caller: Credentials, *, now: float) -> Context:
         key, incarnation, read = self._opened(query, identified, caller, now=now)
         hidden = missing(query.campaign_arn)
         state = self._recommender.present(key, read.state, hidden=hidden)
@@ -292,10 +289,10 @@ class ActionRecommender:
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
         bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
-        return Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+        return Context(read, state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
     def _opened(
-        self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
+        self, query: Query, identified: RememberedKey, caller: Credentials, *, now: float
     ) -> tuple[AccessKey, Incarnation, UserRead]:
         """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
 
@@ -315,7 +312,7 @@ class ActionRecommender:
         return len(key.programs) == 1 or has_campaign(read, incarnation, campaign)
 
     def _read(
-        self, incarnation: Incarnation, query: _Query, caller: Credentials, identified: RememberedKey, *, now: float
+        self, incarnation: Incarnation, query: Query, caller: Credentials, identified: RememberedKey, *, now: float
     ) -> UserRead:
         """What is stored of the user, the program and the campaign; and the key, where its copy is not current."""
         hidden = missing(query.campaign_arn)
@@ -340,7 +337,7 @@ class ActionRecommender:
             admit=lambda stored: admit(self._gate.confirm(identified, stored, caller, now=now)),
         )
 
-    def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
+    def _bound_filter(self, query: Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
         """The filter of the request. Raises NotFound, InvalidInput."""
         assert query.filter is not None
         resource = read.resources[FILTER, query.filter]
@@ -355,7 +352,7 @@ class ActionRecommender:
             self._filters.put(place, cached)
         return cached[1]
 
-    def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
+    def _no_such_filter(self, query: Query, key: AccessKey) -> NextbestError:
         """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
         if len(key.programs) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
             problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
@@ -374,9 +371,42 @@ class ActionRecommender:
         return cached[2]
 
 
-def recommendation_id(request_id: str) -> str:
-    """The id of the answer to a request."""
-    return f"RID-{uuid5(NAMESPACE_OID, request_id)}"
+def answered(
+    context: Context,
+    query: Query,
+    scores: Mapping[str, float],
+    explored: Explored,
+    version: str,
+    *,
+    request_id: str,
+    now: float,
+    note: str = "",
+) -> ActionList:
+    """The response with these ``scores`` by action id, and the record of it."""
+    program, history = context.state.program, context.history
+    base_weights = history.base_weights(program.half_life_days, now)
+    recommendation_id = recommendation_id_of(request_id)
+    decision = decision_of(
+        program,
+        query.user_id,
+        context.user,
+        # Actions are to be TAKEN, and have the weight of having been.
+        (
+            DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
+            for (asset_id, score), propensity in zip(scores.items(), explored.propensities(), strict=True)
+        ),
+        recommendation_id=recommendation_id,
+        now=now,
+        dialect=PERSONALIZE,
+        model=version,
+        filter=query.filter,
+        filter_values=query.filter_values,
+        allow_repeats=True,  # settings and filters say what not to repeat
+        limit=query.limit,
+        pool=explored.pool if explored.propensity else 0,
+        experiments=context.assignment.variants if context.assignment is not None else {},
+    )
+    return ActionList(program, scores, recommendation_id, version, explored, decision, note)
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:

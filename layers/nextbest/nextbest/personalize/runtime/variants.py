@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nextbest.domain.experiments import HoldoutList, assignment_of
 from nextbest.logic.recommendations import UNTRAINED
 from nextbest.logic.variants import challenged, note_on_holdout
-from nextbest.personalize.runtime.action_recommendations import ActionList, Context, recommendation_id
+from nextbest.personalize.runtime.action_recommendations import ActionList, Context, Query, answered
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored
 from nextbest.scoring import Model
@@ -44,12 +44,13 @@ def without_repeats(context: Context, candidates: Candidates, allowed: NDArray[n
 
 def held_out(
     context: Context,
+    query: Query,
     candidates: Candidates,
     allowed: NDArray[np.bool_],
     served: tuple[str, Model] | None,
     *,
-    limit: int,
     request_id: str,
+    now: float,
 ) -> ActionList:
     """The popular list of what is ``allowed`` (assets,), or an empty one; nothing is explored.
 
@@ -59,17 +60,11 @@ def held_out(
     version, model = served if served is not None else (UNTRAINED, None)
     scores: Mapping[str, float] = {}
     if model is not None and context.assignment.holdout_list is HoldoutList.POPULAR:
-        scores = _most_popular(model, context, candidates, allowed, limit)
+        scores = _most_popular(model, context, candidates, allowed, query.limit)
     has_list = model is not None and model.base_rates is not None
-    return ActionList(
-        context.state.program.program_id,
-        scores,
-        recommendation_id(request_id),
-        version,
-        Explored((), len(scores), 0.0, 0),
-        context.assignment.variants,
-        note_on_holdout(context.assignment, has_list=has_list),
-    )
+    explored = Explored((), len(scores), 0.0, 0)
+    note = note_on_holdout(context.assignment, has_list=has_list)
+    return answered(context, query, scores, explored, version, request_id=request_id, now=now, note=note)
 
 
 def _most_popular(
