@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import md5
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 
 from nextbest.domain.access_keys import READ, issue_key
 from nextbest.domain.decisions import Decision
+from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, ExperimentState
+from nextbest.store.base import ExperimentChange
 from tests.functions.conftest import PROGRAM, Functions
 from tests.infrastructure.permissions import ALLOWED
 from tests.infrastructure.test_events import names_of_kind, sample
@@ -31,6 +34,11 @@ PROGRAM_SETTINGS = {
 }
 KEY = {"key_id", "name", "programs", "scopes", "generation", "active"}
 KEY |= {"ts_created", "ts_previous_expires", "ts_expires"}
+EXPERIMENT = {
+    *("experiment_id", "name", "kind", "state", "share", "variants", "horizon_days"),
+    *("ts_created", "ts_started", "ts_stopped", "ts_promoted"),
+}
+HOLDOUT, CHALLENGER = EXPERIMENT | {"holdout_list"}, EXPERIMENT | {"challenger"}
 MEMBERS = {
     "actions/get-actions": {"actions"},
     "collect/post-events": {"result", "accepted", "duplicates"},
@@ -39,10 +47,13 @@ MEMBERS = {
     "collect/put-events": set[str](),
     "collect/put-items": set[str](),
     "collect/put-users": set[str](),
+    "manage/delete-experiment": {"result"},
     "manage/delete-key": KEY,
     "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
     "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_token"},
     "manage/get-assets": PAGE,
+    "manage/get-experiment": HOLDOUT,
+    "manage/get-experiments": {"experiments"},
     "manage/get-import-locations": {"program_id", "import_locations"},
     "manage/get-keys": {"keys"},
     "manage/get-labels": PAGE,
@@ -59,8 +70,11 @@ MEMBERS = {
     "manage/otherwise": {"detail"},
     "manage/personalize-control-plane": {"filterArn"},
     "manage/post-assets": {"result"},
+    "manage/post-experiments": HOLDOUT,
     "manage/post-keys": KEY | {"api_key"},
     "manage/post-programs": {"program_id", "api_key"},
+    "manage/promote-experiment": CHALLENGER,
+    "manage/put-experiment": HOLDOUT,
     "manage/put-import-locations": {"program_id", "import_locations"},
     "manage/put-key": KEY | {"api_key"},
     "manage/put-labels": {"result"},
@@ -69,6 +83,8 @@ MEMBERS = {
     "manage/rebase-program": {"result"},
     "manage/rebase-user": {"result"},
     "manage/reset-program": {"result"},
+    "manage/start-experiment": HOLDOUT,
+    "manage/stop-experiment": CHALLENGER,
     "recommendations/get-action-recommendations": {"actionList", "recommendationId"},
 }
 """The members of the JSON object that answers each sample."""
@@ -93,6 +109,7 @@ REBASES_BEFORE = {
     "manage/get-segments": 1,
     "manage/put-program-model": 2,
     "manage/reset-program": 1,
+    "manage/start-experiment": 1,
 }
 
 
@@ -106,12 +123,22 @@ def run(functions: Functions, name: str, change: Change = lambda event: event) -
 
 @pytest.fixture
 def used(functions: Functions) -> Functions:
-    """The functions, when the user of the samples has events, and the asset and the key of the samples are there."""
+    """The functions, when the user of the samples has events, and what else the samples name is there."""
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
     key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
+    draft = Experiment("sample", "Sample", ExperimentKind.HOLDOUT, 0.1, 14, 1.0)
+    functions.store.create_experiment(PROGRAM.incarnation, draft)
+    rival = ChallengerSettings(never_recommended=("return",))
+    running = Experiment("sample-running", "Rival", ExperimentKind.CHALLENGER, 0.5, 14, 1.0, challenger=rival)
+    functions.store.create_experiment(PROGRAM.incarnation, running)
+    functions.store.change_experiment(
+        PROGRAM.incarnation,
+        running.experiment_id,
+        lambda _, before: ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=2.0)),
+    )
     return functions
 
 
