@@ -69,7 +69,7 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
 
 
 def report(incarnation: Incarnation, experiment_id: str) -> str:
-    """Compute the report of an experiment; its verdict. Raises NotFound, InvalidInput."""
+    """Compute the report of an experiment; its verdict. Raises NotFound, InUse."""
     # Imported here: it is another part of scipy than a rebase uses.
     from nextbest.logic.experiment_reports import compute_report
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import md5
@@ -53,6 +54,10 @@ MEMBERS = {
     "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_token"},
     "manage/get-assets": PAGE,
     "manage/get-experiment": HOLDOUT,
+    "manage/get-experiment-report": {
+        *("program_id", "experiment_id", "now", "users", "complete_users", "moved_users", "sample_ratio"),
+        *("headline", "verdict", "is_decided", "measures", "credited"),
+    },
     "manage/get-experiments": {"experiments"},
     "manage/get-import-locations": {"program_id", "import_locations"},
     "manage/get-keys": {"keys"},
@@ -75,6 +80,7 @@ MEMBERS = {
     "manage/post-programs": {"program_id", "api_key"},
     "manage/promote-experiment": CHALLENGER,
     "manage/put-experiment": HOLDOUT,
+    "manage/put-experiment-report": {"result"},
     "manage/put-import-locations": {"program_id", "import_locations"},
     "manage/put-key": KEY | {"api_key"},
     "manage/put-labels": {"result"},
@@ -121,6 +127,15 @@ def run(functions: Functions, name: str, change: Change = lambda event: event) -
     return functions.answer(name.split("/")[0], sign_again(change(sample(name))))
 
 
+def prepare(functions: Functions, name: str) -> None:
+    """Have done by the function ``rebase`` what the sample needs."""
+    for _ in range(REBASES_BEFORE.get(name, 0)):
+        run(functions, "rebase/program")
+    if name == "manage/get-experiment-report":
+        run(functions, "rebase/program", lambda event: {**event, "experiment": "sample-running"})
+        assert functions.permissions() <= ALLOWED["rebase"]
+
+
 @pytest.fixture
 def used(functions: Functions) -> Functions:
     """The functions, when the user of the samples has events, and what else the samples name is there."""
@@ -137,15 +152,14 @@ def used(functions: Functions) -> Functions:
     functions.store.change_experiment(
         PROGRAM.incarnation,
         running.experiment_id,
-        lambda _, before: ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=2.0)),
+        lambda _, before: ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=time.time() - 60)),
     )
     return functions
 
 
 @pytest.mark.parametrize("name", names_of_kind("HttpApi"))
 def test_an_http_sample_is_answered_with_what_the_role_allows(used: Functions, name: str) -> None:
-    for _ in range(REBASES_BEFORE.get(name, 0)):
-        run(used, "rebase/program")
+    prepare(used, name)
 
     answer = run(used, name)
 

@@ -12,7 +12,7 @@ from nextbest.domain.decisions import ACTIONHUB, DecidedAction, Decision, derive
 from nextbest.domain.events import DAY_SECONDS, Event
 from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
 from nextbest.domain.programs import GoalEventType, Program
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import InUse, NotFound
 from nextbest.logic.decision_files import decision_files
 from nextbest.logic.experiment_reports import columns_of, compute_report
 from nextbest.logic.report_files import stored_report
@@ -116,7 +116,7 @@ def test_there_is_nothing_to_report_before_the_start(store: DynamoStore) -> None
     artifacts = MemoryArtifacts()
     store.create_experiment(INCARNATION, replace(RUNNING, state=ExperimentState.DRAFT, started_at=None))
 
-    with pytest.raises(InvalidInput, match="was not started"):
+    with pytest.raises(InUse, match="was not started"):
         compute_report(store, artifacts, INCARNATION, "lift", now=NOW)
     with pytest.raises(NotFound):
         compute_report(store, artifacts, INCARNATION, "none", now=NOW)

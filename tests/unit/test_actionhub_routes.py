@@ -46,6 +46,8 @@ EXTENSIONS = {
     "PUT /experiments/{experiment_id}/start",
     "PUT /experiments/{experiment_id}/stop",
     "PUT /experiments/{experiment_id}/promote",
+    "GET /experiments/{experiment_id}/report",
+    "PUT /experiments/{experiment_id}/report",
     "GET /program/model",
     "PUT /program/model",
     "GET /program/import_locations",

@@ -76,3 +76,41 @@ def test_wrong_options_end_with_the_usage(calls: list[tuple[str, str, Any]], wro
     with pytest.raises(SystemExit):
         run("create", "Hold", "--share", "0.1", *wrong)
     assert calls == []
+
+
+def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made: list[tuple[str, str]] = []
+    mean = {"value": 0.4, "always_valid": {"low": 0.3, "high": 0.5}, "fixed": None, "reason": ""}
+    unknown = {"value": None, "always_valid": None, "fixed": None, "reason": "no users"}
+    variants = [
+        {"name": "holdout", "users": 0, "reached": 0, "mean": unknown},
+        {"name": "model", "users": 1200, "reached": 480, "mean": mean},
+    ]
+    report = {"now": 2.0, "verdict": "model sells more", "users": 1300, "complete_users": 1200, "headline": "rate"}
+    measures = [{"measure": "value", "variants": []}, {"measure": "rate", "variants": variants}]
+
+    def call(_: Server, method: str, path: str, __: bytes | None = None) -> tuple[int, Any]:
+        made.append((method, path))
+        if made.count(("GET", "/experiments/h/report")) == 1:
+            return (404, {"detail": "no report"}) if method == "GET" else (200, {})
+        return 200, {**report, "measures": measures}
+
+    monkeypatch.setattr(Server, "call", call)
+
+    assert run("report", "h") == 0
+
+    assert [method for method, _ in made] == ["GET", "PUT", "GET"]
+    assert capsys.readouterr().out.splitlines() == [
+        "model sells more",
+        "1,300 users entered, of 1,200 the horizon is over",
+        "holdout: rate not known yet, 0 users",
+        "model: rate 0.4 (0.3 to 0.5), 1,200 users",
+    ]
+
+
+def test_a_report_that_is_refused_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = {"GET": (404, {"detail": "no report"}), "PUT": (409, {"detail": "it was not started yet"})}
+    monkeypatch.setattr(Server, "call", lambda _, method, *__: refused[method])
+
+    assert run("report", "h") == 1
+    assert "it was not started yet" in capsys.readouterr().err

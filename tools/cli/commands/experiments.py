@@ -1,4 +1,4 @@
-"""The command ``experiments``: list, create, start, stop and promote those of one program, through its API."""
+"""The command ``experiments``: list, create, start, stop, promote and report those of one program, through its API."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from tools.cli.commands.options import add_command, add_program, check_program
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
+    from tools.cli.load_client import Server
+
+_REPORT_SECONDS = 300.0
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,6 +35,7 @@ def add_commands(commands: Commands) -> None:
         ("start", "run a draft from now on"),
         ("stop", "end an experiment"),
         ("promote", "make what a challenger changes the program's own"),
+        ("report", "compute what an experiment shows: the lift, with its interval"),
     ):
         call = add_command(calls, name, text)
         add_program(call, "the program")
@@ -51,6 +55,8 @@ def _run(options: argparse.Namespace) -> int:
         options.url.rstrip("/"), options.program, options.key, urllib3.PoolManager(), random.Random(0), time.sleep
     )
     try:
+        if options.call == "report":
+            return _report(server, path, options.program)
         status, answer = server.call(method, path, json.dumps(body).encode() if body is not None else None)
     except LoadError as error:
         print(f"experiments: {error}", file=sys.stderr)
@@ -61,6 +67,44 @@ def _run(options: argparse.Namespace) -> int:
     for experiment in answer["experiments"] if options.call == "list" else [answer]:
         print(_line(experiment))
     return 0
+
+
+def _report(server: Server, path: str, program_id: str) -> int:
+    """Have a report computed, wait for it, and print it."""
+    from tools.cli.load_client import refusal
+
+    status, before = server.call("GET", path, None)
+    previous = before["now"] if status == 200 else 0.0
+    status, answer = server.call("PUT", path, None)
+    deadline = time.monotonic() + _REPORT_SECONDS
+    while status == 200:
+        found, report = server.call("GET", path, None)
+        if found == 200 and report["now"] > previous:
+            print("\n".join(_report_lines(report)))
+            return 0
+        if time.monotonic() > deadline:
+            print("experiments: there is no report after five minutes; see the log of rebase", file=sys.stderr)
+            return 1
+        time.sleep(1.0)
+    print(f"experiments: program {program_id}: {refusal(status, answer)}", file=sys.stderr)
+    return 1
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    """The verdict, then each variant by the measure of the headline."""
+    users = f"{report['users']:,} users entered, of {report['complete_users']:,} the horizon is over"
+    lines = [report["verdict"], users]
+    for measure in report["measures"]:
+        if measure["measure"] == report["headline"]:
+            lines += [_variant_line(variant, measure["measure"]) for variant in measure["variants"]]
+    return lines
+
+
+def _variant_line(variant: dict[str, Any], measure: str) -> str:
+    mean, interval = variant["mean"]["value"], variant["mean"]["always_valid"]
+    if mean is None or interval is None:
+        return f"{variant['name']}: {measure} not known yet, {variant['users']:,} users"
+    return f"{variant['name']}: {measure} {mean:.4g} ({interval['low']:.4g} to {interval['high']:.4g}), {variant['users']:,} users"
 
 
 def _request(options: argparse.Namespace) -> tuple[str, str, dict[str, Any] | None]:

@@ -24,6 +24,7 @@ from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.events import to_microseconds
 from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList
 from nextbest.logic import experiments
+from nextbest.logic.report_files import stored_report
 
 EXPERIMENT_NOT_FOUND = "Experiment or program not found"
 MAX_ID_CHARACTERS = 63
@@ -165,6 +166,27 @@ class ExperimentDetails(ContractModel):
         )
 
 
+class ExperimentReport(ContractModel):
+    """What an experiment shows at the time ``now`` (seconds since 1970), as docs/experiments.md explains it.
+
+    Of the ``users`` who entered, ``complete_users`` were followed for the whole horizon and are compared;
+    ``moved_users`` had decisions of more than one variant.
+    """
+
+    program_id: str
+    experiment_id: str
+    now: float
+    users: int
+    complete_users: int
+    moved_users: int
+    sample_ratio: Annotated[dict[str, Any], Field(description="Whether users came in the shares that were set.")]
+    headline: Literal["rate", "value"]
+    verdict: str
+    is_decided: bool
+    measures: Annotated[list[dict[str, Any]], Field(description="Variants, comparisons and forecasts by measure.")]
+    credited: Annotated[list[dict[str, Any]], Field(description="Outcomes after decisions: no effect by itself.")]
+
+
 class ExperimentList(ContractModel):
     """In order of their ids."""
 
@@ -291,6 +313,36 @@ def promote_experiment(program_id: ProgramId, experiment_id: ExperimentId) -> Ex
         deployment.store, deployment.artifacts, call.incarnation, experiment_id, now=call.now
     )
     return _current(experiment_id)
+
+
+@router.endpoint(
+    "PUT",
+    "/experiments/{experiment_id}/report",
+    ADMIN,
+    "Have the report of an experiment computed",
+    is_extension=True,
+    not_found=EXPERIMENT_NOT_FOUND,
+    conflict="The experiment was not started yet",
+)
+def put_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> Result:
+    call, deployment = router.call, router.call.deployment
+    experiments.require_started(deployment.store.experiment(call.incarnation, experiment_id))
+    deployment.start_report(call.incarnation, experiment_id)
+    return Result(result="the report is being computed; GET answers it once its now is after this call")
+
+
+@router.endpoint(
+    "GET",
+    "/experiments/{experiment_id}/report",
+    READ,
+    "The newest report of an experiment: the lift, with its interval and a verdict",
+    is_extension=True,
+    not_found="Experiment, program or report not found",
+)
+def get_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> ExperimentReport:
+    call, deployment = router.call, router.call.deployment
+    deployment.store.experiment(call.incarnation, experiment_id)
+    return ExperimentReport(**stored_report(deployment.artifacts, call.incarnation, experiment_id))
 
 
 def _current(experiment_id: str) -> ExperimentDetails:

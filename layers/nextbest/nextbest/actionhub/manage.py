@@ -36,7 +36,8 @@ PAGE_PATH = "/docs"
 class Deployment:
     """What the endpoints act on.
 
-    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once; ``pause`` waits for some
+    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` an experiment's id too, and all
+    return at once; ``pause`` waits for some
     seconds; ``idempotency`` opens the records of calls that may be repeated.
     """
 
@@ -48,6 +49,7 @@ class Deployment:
     gate: Gate
     start_rebase: Callable[[Incarnation], None]
     start_segments: Callable[[Incarnation], None]
+    start_report: Callable[[Incarnation, str], None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
     import_rules: ImportRules

@@ -19,6 +19,7 @@ from nextbest.errors import InvalidInput
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
 from nextbest.lift.report import ExperimentReport, report_experiment
 from nextbest.logic.decision_files import folder_of
+from nextbest.logic.experiments import require_started
 from nextbest.logic.programs import present_program
 from nextbest.logic.report_files import put_report
 from nextbest.observability import logger
@@ -30,11 +31,11 @@ def compute_report(
 ) -> ExperimentReport:
     """Compute the report of an experiment at ``now`` (seconds since 1970) and keep it.
 
-    Raises NotFound, and InvalidInput for an experiment that was never started.
+    Raises NotFound, and InUse for an experiment that was never started.
     """
     program, experiment = present_program(store, incarnation), store.experiment(incarnation, experiment_id)
-    if experiment.started_at is None:
-        raise InvalidInput(f"experiment {experiment_id} was not started yet, so there is nothing to report")
+    require_started(experiment)
+    assert experiment.started_at is not None
     names, shares = _variants(experiment)
     report = report_experiment(
         columns_of(store, artifacts, program, experiment, now=now),

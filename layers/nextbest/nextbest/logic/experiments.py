@@ -126,6 +126,12 @@ def start_experiment(
     logger.info("an experiment runs", program_id=program_id_of(incarnation), experiment=experiment_id)
 
 
+def require_started(experiment: Experiment) -> None:
+    """Raise InUse for an experiment of which nothing can be reported yet."""
+    if experiment.started_at is None:
+        raise InUse(f"experiment {experiment.experiment_id} was not started yet, so there is nothing to report")
+
+
 def stop_experiment(store: ExperimentStore, incarnation: Incarnation, experiment_id: str, *, now: float) -> None:
     """End an experiment; everybody is served as without it from now on. Raises NotFound, InUse."""
 
