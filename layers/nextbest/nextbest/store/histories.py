@@ -43,7 +43,7 @@ from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
 from nextbest.store.configuration import incarnation_in, program_key
 from nextbest.store.log_rows import history_events, log_row, logged_events
-from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_values
+from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 if TYPE_CHECKING:
@@ -393,6 +393,13 @@ class Histories:
         """The users of a program who have a history, in no particular order."""
         for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk"):
             yield keys.parse_user_pk(item["pk"]["S"])
+
+    def user_salts(self, incarnation: Incarnation) -> Iterator[tuple[str, bytes]]:
+        """The users of a program and what their hashes in decisions are made with; those without are left out."""
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection=f"pk, {SALT}"):
+            salt = salt_in(item)
+            if salt is not None:
+                yield keys.parse_user_pk(item["pk"]["S"]), salt
 
     def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
