@@ -141,6 +141,12 @@ def used(functions: Functions) -> Functions:
     """The functions, when the user of the samples has events, and what else the samples name is there."""
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
+    put_named_resources(functions)
+    return functions
+
+
+def put_named_resources(functions: Functions) -> None:
+    """The key and the experiments that samples name."""
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
     key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
@@ -154,7 +160,6 @@ def used(functions: Functions) -> Functions:
         running.experiment_id,
         lambda _, before: ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=time.time() - 60)),
     )
-    return functions
 
 
 @pytest.mark.parametrize("name", names_of_kind("HttpApi"))

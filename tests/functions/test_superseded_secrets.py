@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nextbest.domain.access_keys import READ, issue_key, key_text, rotate_key
-from tests.functions.conftest import PROGRAM, Functions
-from tests.functions.test_samples import STATUSES, prepare
+from nextbest.domain.access_keys import key_text, rotate_key
+from tests.functions.conftest import Functions
+from tests.functions.test_samples import STATUSES, prepare, put_named_resources
 from tests.infrastructure.test_events import names_of_kind, sample
 from tools.local.key import MASTER_SECRET, operator_key
 from tools.local.samples import sign_again
@@ -57,9 +57,7 @@ class Clients:
 @pytest.fixture
 def clients(functions: Functions) -> Clients:
     """A key that was not rotated yet, and data for the samples."""
-    key_id = sample("manage/put-key")["pathParameters"]["key_id"]
-    key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
-    functions.store.put_access_key(key)
+    put_named_resources(functions)
     text = operator_key()[1]
     clients = Clients(functions, text, text)
     clients.send(text, "collect/post-events")

@@ -80,7 +80,7 @@ def test_wrong_options_end_with_the_usage(calls: list[tuple[str, str, Any]], wro
 
 def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made: list[tuple[str, str]] = []
-    mean = {"value": 0.4, "always_valid": {"low": 0.3, "high": 0.5}, "fixed": None, "reason": ""}
+    mean = {"value": 0.4, "always_valid": [0.3, 0.5], "fixed": None, "reason": ""}
     unknown = {"value": None, "always_valid": None, "fixed": None, "reason": "no users"}
     variants = [
         {"name": "holdout", "users": 0, "reached": 0, "mean": unknown},

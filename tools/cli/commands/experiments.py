@@ -104,7 +104,8 @@ def _variant_line(variant: dict[str, Any], measure: str) -> str:
     mean, interval = variant["mean"]["value"], variant["mean"]["always_valid"]
     if mean is None or interval is None:
         return f"{variant['name']}: {measure} not known yet, {variant['users']:,} users"
-    return f"{variant['name']}: {measure} {mean:.4g} ({interval['low']:.4g} to {interval['high']:.4g}), {variant['users']:,} users"
+    low, high = interval
+    return f"{variant['name']}: {measure} {mean:.4g} ({low:.4g} to {high:.4g}), {variant['users']:,} users"
 
 
 def _request(options: argparse.Namespace) -> tuple[str, str, dict[str, Any] | None]:

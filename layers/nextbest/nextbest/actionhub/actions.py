@@ -101,7 +101,7 @@ def _decision(
         model=actions.model_version,
         filter=(narrowing.filter or None) if narrowing is not None else None,
         filter_values=narrowing.filter_values if narrowing is not None else {},
-        allow_repeats=query.allow_repeats,
+        allow_repeats=query.allow_repeats if actions.allow_repeats is None else actions.allow_repeats,
         limit=query.limit,
         experiments=actions.experiments,
     )

@@ -36,9 +36,8 @@ PAGE_PATH = "/docs"
 class Deployment:
     """What the endpoints act on.
 
-    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` an experiment's id too, and all
-    return at once; ``pause`` waits for some
-    seconds; ``idempotency`` opens the records of calls that may be repeated.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` an experiment's id too; all
+    return at once. ``pause`` waits for some seconds; ``idempotency`` opens the records of calls that may be repeated.
     """
 
     store: Store

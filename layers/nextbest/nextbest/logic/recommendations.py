@@ -46,7 +46,8 @@ class RecommendationList:
     """What a user should do next, strongest first, and the version of the model.
 
     ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
-    ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know.
+    ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know;
+    ``allow_repeats`` is what a challenger has in place of what the request says.
     """
 
     recommendations: list[Recommendation]
@@ -56,6 +57,7 @@ class RecommendationList:
     impacts: list[GoalImpact] | None = None
     experiments: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    allow_repeats: bool | None = None
 
 
 class Recommender:

@@ -69,7 +69,7 @@ def recommend_in_variant(
     if settings.names and not served.recommendations and served.model_version != UNTRAINED:
         changed = ", ".join(sorted(settings.names))
         note = f"nothing is left by {changed} of the challenger, or by limits that all users have"
-    return replace(served, experiments=assignment.variants, note=note)
+    return replace(served, experiments=assignment.variants, note=note, allow_repeats=settings.allow_repeats)
 
 
 def challenged(state: ProgramState, assignment: Assignment) -> ProgramState:

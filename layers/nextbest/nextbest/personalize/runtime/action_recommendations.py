@@ -383,7 +383,7 @@ def answered(
     note: str = "",
 ) -> ActionList:
     """The response with these ``scores`` by action id, and the record of it."""
-    program, history = context.state.program, context.history
+    program, history, assignment = context.state.program, context.history, context.assignment
     base_weights = history.base_weights(program.half_life_days, now)
     recommendation_id = recommendation_id_of(request_id)
     decision = decision_of(
@@ -401,10 +401,11 @@ def answered(
         model=version,
         filter=query.filter,
         filter_values=query.filter_values,
-        allow_repeats=True,  # settings and filters say what not to repeat
+        # Settings and filters say what not to repeat, or a challenger says that nothing is to be.
+        allow_repeats=assignment is None or assignment.settings.allow_repeats is not False,
         limit=query.limit,
         pool=explored.pool if explored.propensity else 0,
-        experiments=context.assignment.variants if context.assignment is not None else {},
+        experiments=assignment.variants if assignment is not None else {},
     )
     return ActionList(program, scores, recommendation_id, version, explored, decision, note)
 
