@@ -240,8 +240,20 @@ def from_history_alone(
         types = [history.actions[place].event_type for place in order.tolist()]
         withheld = out_of_order(program.event_type_order, types).union(program.never_recommended, program.done_once)
         order = order[~np.isin(types, list(withheld))]
+    if program.rest_rules:
+        # Imported here: few programs have rest rules, or caps.
+        from nextbest.scoring.rests import Rests
+
+        rests = Rests.of(program.rest_rules, history, now=now)
+        is_ready = [rests.rest_of(history.actions[place]) is None for place in order.tolist()]
+        order = order[np.array(is_ready, np.bool_)]
     if allows is not None:
         order = order[allows(history.actions)[order]]
+    if program.most_per_list:
+        from nextbest.scoring.list_caps import event_types_within
+
+        types = [history.actions[place].event_type for place in order.tolist()]
+        order = order[event_types_within(types, program.most_per_list)]
     order = order[:limit]
     # The order is that of the base weights, and no growth weight may contradict it.
     growth = np.minimum.accumulate(growth[order])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.access_keys import READ, AccessKey
+from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import BLANKS, DAY_SECONDS
@@ -193,6 +194,8 @@ class ActionRecommender:
             assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
             candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
+        if context.state.program.rest_rules:
+            allowed &= ~_resting(context, candidates, now)
         if context.filter is not None:
             allowed &= evaluate(
                 context.filter,
@@ -213,10 +216,11 @@ class ActionRecommender:
                 now=now,
                 limit=query.limit,
             )
+        places = ranked.places_with_explored(context.state.program.most_per_list, limit=query.limit)
         explored = explore(
-            _unlearned(context, candidates, allowed, ranked, now),
+            _unlearned(context, candidates, allowed, ranked, now) if places is not None else (),
             learned=len(ranked.rows),
-            limit=query.limit,
+            limit=query.limit if places is None else places,
             weight=context.settings.exploration_weight,
             random=Random(request_id),
         )
@@ -339,6 +343,20 @@ def _interactions(context: _Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
     return Interactions.of(context.history)
+
+
+def _resting(context: _Context, candidates: Candidates, now: float) -> NDArray[np.bool_]:
+    """Which assets rest for the user, shape (assets,): what is listed, or explored, is to be TAKEN."""
+    # Imported here: few programs have rest rules.
+    from nextbest.scoring.rests import Rests
+
+    rests = Rests.of(context.state.program.rest_rules, context.history, now=now)
+    resting = np.zeros(len(candidates.asset_ids), np.bool_)
+    for asset_id in rests.asset_ids:
+        row = candidates.columns.rows.get(asset_id)
+        if row is not None:
+            resting[row] = rests.rest_of(Action(TAKEN, asset_id)) is not None
+    return resting
 
 
 def _unlearned(
