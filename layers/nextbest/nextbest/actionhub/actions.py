@@ -86,6 +86,7 @@ def _why_empty(actions: RecommendationList, query: GetActions, program: Program)
         "never_recommended": program.never_recommended,
         "done_once": program.done_once,
         "event_type_order": program.event_type_order,
+        "rest_rules": program.rest_rules,
     }
     named = ", ".join(name for name, limit in limits.items() if limit)
     return f"nothing is left by {named}" if named else "the model knows no action"
