@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, Remembere
 
 if TYPE_CHECKING:
     from nextbest.logic.narrowing import Narrowed, Narrower
+    from nextbest.logic.resting import RestingAction
     from nextbest.scoring.goal_ranking import GoalImpact
 
     Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Narrowed]
@@ -45,7 +46,8 @@ _UNINFORMED_DAYS = 3.0
 class RecommendationList:
     """What a user should do next, strongest first, and the version of the model.
 
-    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
+    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by. ``resting``
+    is what would be listed if it did not rest; None where the program has no rest rules, or nothing is explained.
     """
 
     recommendations: list[Recommendation]
@@ -53,6 +55,7 @@ class RecommendationList:
     catalogue: Catalogue
     model_version: str
     impacts: list[GoalImpact] | None = None
+    resting: list[RestingAction] | None = None
 
 
 class Recommender:
@@ -191,7 +194,16 @@ class Recommender:
                 state.program, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
             )
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None
-            return RecommendationList(alone, explanations, catalogue, UNTRAINED)
+            resting = None
+            if explained and state.program.rest_rules:
+                from nextbest.logic.resting import resting_actions
+
+                restless = replace(state.program, rest_rules=())
+                otherwise = from_history_alone(
+                    restless, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
+                )
+                resting = resting_actions(state.program.rest_rules, history, otherwise, now=now)
+            return RecommendationList(alone, explanations, catalogue, UNTRAINED, resting=resting)
         version, model = served
         allowed = narrowed.of_model(model) if narrowed is not None else None
         ranked, impacts_of = partial(recommend, model), None
@@ -210,7 +222,16 @@ class Recommender:
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
             explanations = explain(model, history, actions, now=now)
-        return RecommendationList(recommendations, explanations, catalogue, version, impacts)
+        resting = None
+        if explained and state.program.rest_rules:
+            # Imported here: few requests are explained.
+            from nextbest.logic.resting import resting_actions
+
+            otherwise = ranked(
+                history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows, resting=True
+            )
+            resting = resting_actions(state.program.rest_rules, history, otherwise, now=now)
+        return RecommendationList(recommendations, explanations, catalogue, version, impacts, resting)
 
 
 def from_history_alone(
