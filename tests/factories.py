@@ -114,6 +114,9 @@ class MemoryArtifacts:
             raise ArtifactError(f"artifact {key} does not exist")
         return self.files[key]
 
+    def names(self, prefix: str) -> list[str]:
+        return sorted(key for key in self.files if key.startswith(prefix))
+
     def delete_all(self, prefix: str, *, before: str | None = None) -> int:
         doomed = [key for key in self.files if key.startswith(prefix) and (before is None or key < before)]
         for key in doomed:

@@ -20,7 +20,8 @@ from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
-from nextbest.store.cache import CatalogueCache
+from nextbest.scoring import Model
+from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.store.environment import open_artifacts, open_master_secret, open_store
 from nextbest.store.idempotency import idempotency_records
 from nextbest.web.frame import respond
@@ -46,6 +47,7 @@ ACTIONHUB = ManageEndpoints(
         store=STORE,
         artifacts=ARTIFACTS,
         catalogues=CatalogueCache(STORE, ARTIFACTS),
+        models=ModelCache(ARTIFACTS, Model.from_bytes),
         segments=SegmentCache(STORE, ARTIFACTS),
         gate=Gate(STORE),
         start_rebase=lambda incarnation: REBASE.start(rebase_event(incarnation)),

@@ -34,7 +34,8 @@ IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FO
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Lambda's entry point: an import job, one program (its segments alone, or as a solution version), or all."""
+    """Lambda's entry point: an import job, one program (its segments or an experiment's
+    report alone, or as a solution version), or all."""
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
@@ -53,6 +54,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
     if "import_job" in event:
         run_import(STORE, S3Files(s3_client()), IMPORT_RULES, incarnation, event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
+    if "experiment" in event:
+        return {"verdict": report(incarnation, event["experiment"])}
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:
@@ -63,6 +66,14 @@ def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
         return {"models": train_scheduled(incarnation)}
     solution = solution_in_service(STORE, present_program(STORE, incarnation))
     return {"model": train(incarnation, solution, MANUAL).version}
+
+
+def report(incarnation: Incarnation, experiment_id: str) -> str:
+    """Compute the report of an experiment; its verdict. Raises NotFound, InvalidInput."""
+    # Imported here: it is another part of scipy than a rebase uses.
+    from nextbest.logic.experiment_reports import compute_report
+
+    return compute_report(STORE, ARTIFACTS, incarnation, experiment_id, now=time.time()).verdict
 
 
 def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:

@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "put_program": {"program_name": "stolen"},
     "post_programs": {"program_name": "stolen"},
     "put_import_locations": {"import_locations": ["s3://stolen/"]},
+    "post_experiments": {"name": "stolen", "kind": "holdout", "share": 0.5},
+    "put_experiment": {"name": "stolen"},
 }
 
 
@@ -105,7 +107,7 @@ def world(stack: RunningStack, operator: httpx.Client) -> Iterator[World]:
 def test_calls_about_another_program_are_refused_as_if_it_did_not_exist(
     world: World, route: Route, key: int, user_id: str, query: str
 ) -> None:
-    path = route.template.replace("{user_id}", user_id)
+    path = route.template.replace("{user_id}", user_id).replace("{experiment_id}", "e")
     body = BODIES.get(route.name)
 
     told = [world.send(route.method, path, world.keys[key], program_id, body, query) for program_id in (OTHER, MISSING)]

@@ -6,8 +6,10 @@ would show only after a deployment.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import md5
 from typing import Any
 
@@ -15,6 +17,9 @@ import boto3
 import pytest
 
 from nextbest.domain.access_keys import READ, issue_key
+from nextbest.domain.decisions import Decision
+from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, ExperimentState
+from nextbest.store.base import ExperimentChange
 from tests.functions.conftest import PROGRAM, Functions
 from tests.infrastructure.permissions import ALLOWED
 from tests.infrastructure.test_events import names_of_kind, sample
@@ -27,7 +32,13 @@ PROGRAM_SETTINGS = {
     *("program_id", "program_name", "description"),
     *("high_engagement_threshold", "event_relevance_decay", "action_weight_floor"),
 }
-KEY = {"key_id", "name", "programs", "scopes", "generation", "active", "ts_created", "ts_previous_expires"}
+KEY = {"key_id", "name", "programs", "scopes", "generation", "active"}
+KEY |= {"ts_created", "ts_previous_expires", "ts_expires"}
+EXPERIMENT = {
+    *("experiment_id", "name", "kind", "state", "share", "variants", "horizon_days"),
+    *("ts_created", "ts_started", "ts_stopped", "ts_promoted"),
+}
+HOLDOUT, CHALLENGER = EXPERIMENT | {"holdout_list"}, EXPERIMENT | {"challenger"}
 MEMBERS = {
     "actions/get-actions": {"actions"},
     "collect/post-events": {"result", "accepted", "duplicates"},
@@ -36,15 +47,22 @@ MEMBERS = {
     "collect/put-events": set[str](),
     "collect/put-items": set[str](),
     "collect/put-users": set[str](),
+    "manage/delete-experiment": {"result"},
     "manage/delete-key": KEY,
     "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
     "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_token"},
     "manage/get-assets": PAGE,
+    "manage/get-experiment": HOLDOUT,
+    "manage/get-experiments": {"experiments"},
     "manage/get-import-locations": {"program_id", "import_locations"},
     "manage/get-keys": {"keys"},
     "manage/get-labels": PAGE,
     "manage/get-program": PROGRAM_SETTINGS,
     "manage/get-program-status": {"program_id", "status_id", "message", "ts_logged"},
+    "manage/get-program-model": {
+        *("program_id", "version", "ts_trained", "horizon_days", "events", "users", "actions"),
+        *("modes", "drift", "notes", "versions"),
+    },
     "manage/get-programs": {"programs"},
     "manage/get-segments": PAGE,
     "manage/get-user-events": {"history"},
@@ -52,15 +70,21 @@ MEMBERS = {
     "manage/otherwise": {"detail"},
     "manage/personalize-control-plane": {"filterArn"},
     "manage/post-assets": {"result"},
+    "manage/post-experiments": HOLDOUT,
     "manage/post-keys": KEY | {"api_key"},
     "manage/post-programs": {"program_id", "api_key"},
+    "manage/promote-experiment": CHALLENGER,
+    "manage/put-experiment": HOLDOUT,
     "manage/put-import-locations": {"program_id", "import_locations"},
     "manage/put-key": KEY | {"api_key"},
     "manage/put-labels": {"result"},
     "manage/put-program": {"result"},
+    "manage/put-program-model": {"result"},
     "manage/rebase-program": {"result"},
     "manage/rebase-user": {"result"},
     "manage/reset-program": {"result"},
+    "manage/start-experiment": HOLDOUT,
+    "manage/stop-experiment": CHALLENGER,
     "recommendations/get-action-recommendations": {"actionList", "recommendationId"},
 }
 """The members of the JSON object that answers each sample."""
@@ -78,7 +102,15 @@ OTHER_BODIES = {
 """Content type and beginning of the answers that are documents or no JSON object."""
 
 STATUSES = {"manage/otherwise": 404, "console/get-console": 303, "console/get-root": 303, "console/post-form": 303}
-AFTER_A_REBASE = {"manage/get-program-status", "manage/get-segment", "manage/get-segments", "manage/reset-program"}
+REBASES_BEFORE = {
+    "manage/get-program-model": 1,
+    "manage/get-program-status": 1,
+    "manage/get-segment": 1,
+    "manage/get-segments": 1,
+    "manage/put-program-model": 2,
+    "manage/reset-program": 1,
+    "manage/start-experiment": 1,
+}
 
 
 Change = Callable[[Any], Any]
@@ -91,18 +123,28 @@ def run(functions: Functions, name: str, change: Change = lambda event: event) -
 
 @pytest.fixture
 def used(functions: Functions) -> Functions:
-    """The functions, when the user of the samples has events, and the asset and the key of the samples are there."""
+    """The functions, when the user of the samples has events, and what else the samples name is there."""
     run(functions, "collect/post-events")
     run(functions, "manage/post-assets")
     key_id = sample("manage/put-key")["pathParameters"]["key_id"]
     key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
+    draft = Experiment("sample", "Sample", ExperimentKind.HOLDOUT, 0.1, 14, 1.0)
+    functions.store.create_experiment(PROGRAM.incarnation, draft)
+    rival = ChallengerSettings(never_recommended=("return",))
+    running = Experiment("sample-running", "Rival", ExperimentKind.CHALLENGER, 0.5, 14, 1.0, challenger=rival)
+    functions.store.create_experiment(PROGRAM.incarnation, running)
+    functions.store.change_experiment(
+        PROGRAM.incarnation,
+        running.experiment_id,
+        lambda _, before: ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=2.0)),
+    )
     return functions
 
 
 @pytest.mark.parametrize("name", names_of_kind("HttpApi"))
 def test_an_http_sample_is_answered_with_what_the_role_allows(used: Functions, name: str) -> None:
-    if name in AFTER_A_REBASE:
+    for _ in range(REBASES_BEFORE.get(name, 0)):
         run(used, "rebase/program")
 
     answer = run(used, name)
@@ -211,6 +253,28 @@ def test_the_file_of_the_inbox_sample_is_stored_and_reported_on(functions: Funct
     new = sample("ingest/inbox-files")["detail"]
     written = bucket.get_object(Bucket=new["bucket"]["name"], Key=f"{new['object']['key']}.report.json")["Body"].read()
     assert (json.loads(written)["status"], json.loads(written)["stored"]) == ("done", 2)
+
+
+@pytest.mark.parametrize("name", names_of_kind("CloudWatchLogs"))
+def test_decisions_of_the_log_samples_are_written_by_day_and_once(functions: Functions, name: str) -> None:
+    bucket: Any = boto3.client("s3", region_name=REGION)
+
+    def files() -> dict[str, bytes]:
+        listed = bucket.list_objects_v2(Bucket="artifacts-local", Prefix="decisions/")["Contents"]
+        names = [entry["Key"] for entry in listed]
+        return {key: bucket.get_object(Bucket="artifacts-local", Key=key)["Body"].read() for key in names}
+
+    assert run(functions, name) == {}
+    assert functions.permissions() <= ALLOWED["decisions"]
+    written = files()
+    assert sorted(key.rpartition("/")[0] for key in written) == [
+        f"decisions/{PROGRAM.incarnation}/{day}" for day in ("2026-10-01", "2026-10-02")
+    ]
+    lines = [line for content in written.values() for line in gzip.decompress(content).splitlines()]
+    assert len({Decision.from_json(line).recommendation_id for line in lines}) == 3
+    # Delivered again, they make the same files
+    run(functions, name)
+    assert files() == written
 
 
 def test_a_file_that_cannot_be_read_moves_with_what_the_role_allows(functions: Functions) -> None:

@@ -15,7 +15,7 @@ from samtranslator.translator.translator import Translator
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 REGION = "us-east-1"
-FUNCTIONS = ("actions", "collect", "console", "ingest", "manage", "rebase", "recommendations")
+FUNCTIONS = ("actions", "collect", "console", "decisions", "ingest", "manage", "rebase", "recommendations")
 HOT_FUNCTIONS = ("actions", "recommendations")
 
 Document = dict[str, Any]

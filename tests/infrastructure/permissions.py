@@ -47,6 +47,7 @@ ALLOWED = {
     | {"s3:PutObject", "sqs:SendMessage"}
     # A run of the schedule starts one invocation a program.
     | {"lambda:InvokeFunction"},
+    "decisions": LOG | {"s3:PutObject", "sqs:SendMessage"},
     "manage": MANAGE,
     # What people do in a browser is what the API does.
     "console": MANAGE

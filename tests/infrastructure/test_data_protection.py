@@ -66,9 +66,10 @@ def test_bucket_forgets_old_versions_and_broken_uploads_but_nothing_current(temp
     assert all(rule["Status"] == "Enabled" for rule in rules)
     assert any("NoncurrentVersionExpiration" in rule for rule in rules)
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
-    # The model that serves may be of any age. Files that were dropped are stored or rejected by then.
+    # The model that serves may be of any age. Files that were dropped are stored or rejected by then; decisions name
+    # users by hashes alone, but filter values are as clients sent them.
     expiring = {"ExpirationInDays", "ExpirationDate", "Transitions"}
-    assert {rule["Prefix"] for rule in rules if expiring & rule.keys()} == {"inbox/", "rejected/"}
+    assert {rule["Prefix"] for rule in rules if expiring & rule.keys()} == {*("inbox/", "rejected/", "decisions/")}
     assert not any("Prefix" in rule for rule in rules if not expiring & rule.keys())
 
 

@@ -10,7 +10,9 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
 
+from nextbest.domain.decisions import Decision
 from nextbest.logic.events import EventMessage
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, logical_id, read_template, the_only
 from tools.local.key import operator_key
@@ -134,6 +136,22 @@ def test_inbox_sample_matches_the_rule_and_is_of_the_file_that_is_dropped(templa
     assert new["key"].startswith("inbox/demo/")
     assert new["etag"] == hashlib.md5(DROPPED_FILE, usedforsecurity=False).hexdigest()
     assert new["size"] == len(DROPPED_FILE)
+
+
+@pytest.mark.parametrize("name", names_of_kind("CloudWatchLogs"))
+def test_log_sample_has_the_form_of_a_subscription_and_holds_decisions(name: str) -> None:
+    of_aws = CloudWatchLogsEvent(sample_of_aws("cloudwatch/CloudwatchLogs.json")).parse_logs_data()
+    data = CloudWatchLogsEvent(sample(name)).parse_logs_data()
+
+    assert data.raw_event.keys() == of_aws.raw_event.keys()
+    assert data.message_type == of_aws.message_type
+    for line, line_of_aws in zip(data.log_events, of_aws.log_events, strict=False):
+        assert line.raw_event.keys() == line_of_aws.raw_event.keys()
+    decisions = [Decision.from_members(json.loads(line.message)["decision"]) for line in data.log_events]
+    assert {decision.program for decision in decisions} == {"demo"}
+    assert {f"{decision.dialect}" for decision in decisions} == {
+        {"decisions/actions-answers": "actionhub", "decisions/recommendations-answers": "personalize"}[name]
+    }
 
 
 def test_schedule_sample_is_what_the_schedule_sends(template: Document) -> None:

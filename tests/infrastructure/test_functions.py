@@ -208,7 +208,7 @@ def test_files_of_the_inbox_reach_ingest_and_none_is_lost(template: Document) ->
     assert target["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
 
 
-@pytest.mark.parametrize("function", ["ingest", "rebase"])
+@pytest.mark.parametrize("function", ["decisions", "ingest", "rebase"])
 def test_asynchronous_failures_are_kept(template: Document, function: str) -> None:
     (config,) = [
         resource["Properties"]
@@ -217,6 +217,19 @@ def test_asynchronous_failures_are_kept(template: Document, function: str) -> No
     ]
 
     assert config["DestinationConfig"] == {"OnFailure": {"Destination": FAILED_INVOCATIONS}}
+
+
+def test_decisions_are_delivered_from_the_logs_of_the_hot_functions_alone(template: Document) -> None:
+    """A subscription to the log of ``decisions`` itself would never end."""
+    filters = [filter_["Properties"] for filter_ in of_type(template, "AWS::Logs::SubscriptionFilter").values()]
+
+    assert {filter_["LogGroupName"]["Ref"] for filter_ in filters} == {
+        f"{name.capitalize()}LogGroup" for name in HOT_FUNCTIONS
+    }
+    for filter_ in filters:
+        assert filter_["DestinationArn"] == {"Fn::GetAtt": ["DecisionsFunction", "Arn"]}
+        assert filter_["FilterPattern"] == '{ $.decision.recommendation_id = "RID-*" }'
+    assert template["Resources"]["DecisionsLogGroup"]["Type"] == "AWS::Logs::LogGroup"
 
 
 def test_schedule_rebases_with_all_the_time_there_is(template: Document) -> None:

@@ -151,8 +151,17 @@ def test_each_function_writes_only_its_own_log(template: Document) -> None:
 def test_whoever_calls_a_function_is_named_with_its_source(template: Document) -> None:
     for permission in of_type(template, "AWS::Lambda::Permission").values():
         properties = permission["Properties"]
-        assert properties["Principal"] in ("apigateway.amazonaws.com", "events.amazonaws.com")
+        assert properties["Principal"] in (*("apigateway.amazonaws.com", "events.amazonaws.com", "logs.amazonaws.com"),)
         assert "SourceArn" in properties
+
+
+def test_decisions_are_written_into_their_folder_and_nowhere_else(template: Document) -> None:
+    (statement,) = [
+        statement
+        for role, statement in statements(template)
+        if role == "DecisionsRole" and "s3:PutObject" in as_list(statement["Action"])
+    ]
+    assert statement["Resource"] == {"Fn::Sub": "${Artifacts.Arn}/decisions/*"}
 
 
 def test_files_of_the_inbox_are_read_there_and_written_beside_and_among_the_rejected(template: Document) -> None:

@@ -62,6 +62,7 @@ class Event(BaseModel):
     event_type: Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTABLE), WITHOUT_BLANKS]
     asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)
+    recommendation_id: Annotated[str, Field(min_length=1, max_length=40, pattern=PRINTABLE), WITHOUT_BLANKS] = ""
 
 
 class Events(BaseModel):
@@ -152,6 +153,7 @@ class NewProgram(BaseModel):
     goal: Goal = Field(default_factory=list, exclude_if=lambda entries: not entries)
     rest_rules: list[RestRuleEntry] = Field(default_factory=list, exclude_if=lambda rules: not rules, max_length=20)
     most_per_list: MostPerList = Field(default_factory=dict, exclude_if=lambda caps: not caps, max_length=100)
+    decision_share: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
 
 
 class ProgramChanges(BaseModel):
@@ -171,6 +173,7 @@ class ProgramChanges(BaseModel):
     goal: Goal = Field(default_factory=list)
     rest_rules: list[RestRuleEntry] = Field(default_factory=list, max_length=20)
     most_per_list: MostPerList = Field(default_factory=dict, max_length=100)
+    decision_share: float = Field(default_factory=float, ge=0, le=1, allow_inf_nan=False)
 
 
 class ImportLocations(BaseModel):

@@ -259,6 +259,7 @@ TEMPLATES: dict[str, tuple[str, str, dict[str, Any], dict[str, st.SearchStrategy
             "event_type": names,
             "asset_id": names,
             "labels": st.lists(names, max_size=3),
+            "recommendation_id": st.one_of(names, st.sampled_from(["", "r" * 40, "r" * 41, None, 7])),
         },
     ),
     "assets": (
@@ -322,6 +323,7 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "description": st.sampled_from(["", "tab\t", "d" * 4096, "d" * 4097]),
     "horizon_days": st.sampled_from([0, 1, 14, 365, 366, 7.0, 7.5, "30", "x", True, None]),
     "decay": st.integers(),
+    "decision_share": st.sampled_from([0, 0.25, 1, 1.0, 1.5, -0.1, "0.5", "x", True, None]),
     "never_recommended": st.sampled_from(
         [[], ["return"], [" a ", "b\x85"], ["", "x"], ["r" * 257], ["r"] * 101, "return", [1], None]
     ),

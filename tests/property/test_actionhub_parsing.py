@@ -41,22 +41,24 @@ texts = st.one_of(
 
 
 @settings(max_examples=2000, deadline=None)
-@given(times, texts, texts, texts, st.lists(texts, max_size=2))
-@example("2026-03-02T12:00:00Z", "a", "b", "c", [])
-@example("2026-03-02T12:00:00.000001Z", "a", "b", "c", [])
-@example("1970-01-01T00:00:00+00:01", "a", "b", "c", [])
-@example("2024-02-29T00:00:00", "a", "b", "c", [])
-@example("2025-02-29T00:00:00", "a", "b", "c", [])
+@given(times, texts, texts, texts, st.lists(texts, max_size=2), st.none() | texts)
+@example("2026-03-02T12:00:00Z", "a", "b", "c", [], None)
+@example("2026-03-02T12:00:00.000001Z", "a", "b", "c", [], None)
+@example("1970-01-01T00:00:00+00:01", "a", "b", "c", [], None)
+@example("2024-02-29T00:00:00", "a", "b", "c", [], None)
+@example("2025-02-29T00:00:00", "a", "b", "c", [], None)
 def test_any_event_read_by_hand_is_what_pydantic_reads(
-    time: str, user_id: str, event_type: str, asset_id: str, labels: list[str]
+    time: str, user_id: str, event_type: str, asset_id: str, labels: list[str], recommendation_id: str | None
 ) -> None:
-    row = {
+    row: dict[str, Any] = {
         "user_id": user_id or "ann",
         "event_timestamp": time,
         "event_type": event_type or "order",
         "asset_id": asset_id or "latte",
         "labels": labels,
     }
+    if recommendation_id is not None:
+        row["recommendation_id"] = recommendation_id
     assert outcome_by_hand(row) == outcome_by_pydantic(row)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from random import Random
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,8 +28,9 @@ from nextbest.logic.authorization import Gate
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache, publish
+from nextbest.scoring import Model
 from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
-from nextbest.store.cache import CatalogueCache
+from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.idempotency import idempotency_records
 from nextbest.store.keys import IDEMPOTENCY
@@ -53,6 +55,7 @@ class Caller:
                 store=store,
                 artifacts=artifacts,
                 catalogues=CatalogueCache(store, artifacts),
+                models=ModelCache(artifacts, Model.from_bytes),
                 segments=SegmentCache(store, artifacts),
                 gate=Gate(store),
                 start_rebase=lambda _: None,
@@ -175,6 +178,31 @@ def test_a_call_that_failed_may_be_made_again(call: Caller) -> None:
 
 
 DAY, HOUR = 86_400.0, 3_600.0
+
+
+def test_a_key_ends_when_it_was_said_to(call: Caller) -> None:
+    ends = "2026-10-01T02:00:00+02:00"
+    assert datetime.fromisoformat(ends).timestamp() > NOW
+
+    _, created = call("POST", "/keys", {**NEW_KEY, "ts_expires": ends})
+
+    assert created["ts_expires"] == "2026-10-01T00:00:00Z"
+    key = call.store.access_key(created["key_id"])
+    assert key is not None
+    assert key.is_active(now=datetime.fromisoformat(ends).timestamp() - 1)
+    assert not key.is_active(now=datetime.fromisoformat(ends).timestamp())
+    _, rotated = call("PUT", f"/keys/{created['key_id']}")
+    assert rotated["ts_expires"] == created["ts_expires"]
+    assert call("POST", "/keys", NEW_KEY)[1]["ts_expires"] is None
+
+
+@pytest.mark.parametrize(
+    "ends", ["2020-01-01T00:00:00Z", "2027-01-31T00:00:00", "never", 5, "9999-12-31T23:59:59-12:00", True, 1e300]
+)
+def test_a_key_cannot_end_before_it_begins_or_at_no_time_at_all(call: Caller, ends: object) -> None:
+    status, answer = call("POST", "/keys", {**NEW_KEY, "ts_expires": ends})
+
+    assert (status, answer["detail"][0]["loc"]) == (422, ["body", "ts_expires"])
 
 
 @pytest.mark.parametrize(
@@ -330,6 +358,7 @@ SETTINGS = {
     "goal": [{"event_type": "upgrade", "value": 100.0}, {"event_type": "invite", "value": 2.5}],
     "rest_rules": [{"event_types": ["view", "decline"], "after": 3, "within_days": 7, "rest_days": 14}],
     "most_per_list": {"invite": 2},
+    "decision_share": 0.25,
 }
 
 
@@ -340,6 +369,7 @@ def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) 
     other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
         "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
         "done_once": [], "event_type_order": [], "goal": [], "rest_rules": [], "most_per_list": {},
+        "decision_share": 0.5,
     }  # fmt: skip
     sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
     # When some are sent, beside the name

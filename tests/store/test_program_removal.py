@@ -17,6 +17,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import AlreadyExists, Forbidden, NotFound
 from nextbest.logic.access_keys import Keyring
+from nextbest.logic.decision_files import folder_of
 from nextbest.logic.program_removal import remove_program
 from nextbest.logic.rebase import Rebase
 from nextbest.personalize.events.interactions import put_events
@@ -44,6 +45,7 @@ def fill(store: DynamoStore, artifacts: MemoryArtifacts, program: Program) -> No
     store.put_assets(program.incarnation, [Asset("tea", "Tea"), Asset("cake", "Cake", ("sweet",))])
     store.put_label_weights(program.incarnation, {"sweet": 2.0})
     Rebase(store, artifacts, program.incarnation, clock=ticking_clock(NOW)).run()
+    artifacts.put(f"{folder_of(program.incarnation)}2026-11-01/0123.jsonl.gz", b"what was recommended")
     # Item events of a visitor who is known later
     row = {"eventType": "watch", "itemId": "film", "sentAt": NOW}
     call: dict[str, Any] = {"trackingId": program.program_id, "sessionId": "session", "eventList": [row]}
@@ -95,7 +97,8 @@ def test_nothing_of_a_deleted_program_is_left_and_nothing_else_is_missing(store:
     events = len(drink_events(6, now=NOW)) + 1 + 1
     assert removed["events"] == events
     assert (removed["assets"], removed["keys"], removed["shared_keys"]) == (2, 2, 1)
-    assert removed["files"] == sum(text.startswith(("models/v", "catalogues/v", "segments/v")) for text in held) == 5
+    folders = tuple(f"{name}/v" for name in ("models", "catalogues", "segments", "decisions"))
+    assert removed["files"] == sum(text.startswith(folders) for text in held) == 6
     assert removed["items"] > events + removed["histories"]
 
 

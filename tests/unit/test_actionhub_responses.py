@@ -227,13 +227,16 @@ def test_settings_beyond_the_contract_are_named_only_where_they_were_set() -> No
     }
     order = (EventTypeOrder("upgrade", ("sign_up",)),)
     goal = (GoalEventType("upgrade", 20),)
-    once = Program("shop", done_once=("sign_up",), event_type_order=order, horizon_days=30, goal=goal)
+    once = Program(
+        "shop", done_once=("sign_up",), event_type_order=order, horizon_days=30, goal=goal, decision_share=0.5
+    )
     assert ProgramDetails.of(once).model_dump() == {
         **plain,
         "horizon_days": 30,
         "done_once": ["sign_up"],
         "event_type_order": [{"event_type": "upgrade", "after": ["sign_up"]}],
         "goal": [{"event_type": "upgrade", "value": 20.0}],
+        "decision_share": 0.5,
     }
     rules = (RestRule(("view",), 3, 7, 14), RestRule(("decline",), 1, 1, 30, ("order",)))
     rested = Program("shop", rest_rules=rules, most_per_list=(ListCap("order", 2), ListCap("invite", 1)))

@@ -38,6 +38,16 @@ CONTRACT = {
     "GET /segments",
 }
 EXTENSIONS = {
+    "GET /experiments",
+    "POST /experiments",
+    "GET /experiments/{experiment_id}",
+    "PUT /experiments/{experiment_id}",
+    "DELETE /experiments/{experiment_id}",
+    "PUT /experiments/{experiment_id}/start",
+    "PUT /experiments/{experiment_id}/stop",
+    "PUT /experiments/{experiment_id}/promote",
+    "GET /program/model",
+    "PUT /program/model",
     "GET /program/import_locations",
     "PUT /program/import_locations",
     "GET /users/{user_id}/export",

@@ -56,3 +56,29 @@ def test_the_same_request_id_draws_the_same() -> None:
 
     assert draws("request") == draws("request")
     assert draws("request") != draws("another")
+
+
+@pytest.mark.parametrize(
+    ("pool", "learned", "weight", "propensities"),
+    [
+        ([10, 11, 12, 13], 3, 0.3, [1.0, 1.0, 1.0, 0.5, 0.5]),
+        ([], 5, 0.3, [1.0] * 5),
+        ([10, 11], 5, 0.0, [1.0] * 5),
+        ([10], 5, 1.0, [1.0] * 5),
+    ],
+    ids=["free places", "nothing to explore", "no exploration", "always explored"],
+)
+def test_each_place_has_the_probability_of_what_it_shows(
+    pool: list[int], learned: int, weight: float, propensities: list[float]
+) -> None:
+    explored = explore(pool, learned=learned, limit=5, weight=weight, random=Random("request"))
+
+    assert explored.propensities() == propensities
+
+
+def test_the_last_place_of_a_full_list_is_as_likely_as_not_being_displaced() -> None:
+    # Given a full list of 2 and a pool of 4, of which one takes the last place with probability 0.3
+    drawn = [explore([10, 11, 12, 13], learned=2, limit=2, weight=0.3, random=Random(f"{n}")) for n in range(100)]
+
+    assert {tuple(explored.propensities()) for explored in drawn if explored.rows} == {(1.0, 0.075)}
+    assert {tuple(explored.propensities()) for explored in drawn if not explored.rows} == {(1.0, 0.7)}

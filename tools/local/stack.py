@@ -21,6 +21,7 @@ from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
 from tools.local.inbox import ObjectWatcher
 from tools.local.invocations import LambdaApi
 from tools.local.key import PARAMETERS, operator_key
+from tools.local.log_subscriptions import LogReader
 from tools.local.poller import QueuePoller
 from tools.local.private_network import Listeners, listen, unguessable_address
 from tools.local.processes import ProcessDied, Processes, tail
@@ -190,6 +191,12 @@ class Stack:
             watcher = ObjectWatcher(files, function, s3=s3_client(self._engines), invoker=self._environments)
             watcher.start()
             self._cleanup.callback(watcher.close)
+        for log in self._application.log_sources:
+            writer, function = map(self._application.function, (log.function, log.destination))
+            path = self._logs / f"{writer.name}.log"
+            reader = LogReader(log, function, log=path, invoker=self._environments)
+            reader.start()
+            self._cleanup.callback(reader.close)
 
     def _code_version(self) -> int:
         """A number that changes whenever a source file of a function or layer does."""

@@ -60,6 +60,15 @@ class ObjectSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSource:
+    """A subscription to a log: which function is told of the lines of ``function`` that match ``pattern``."""
+
+    function: str
+    pattern: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The parts of the template that run locally. Tables, buckets and queues are keyed by their names."""
 
@@ -69,6 +78,7 @@ class Application:
     queues: Mapping[str, Properties]
     queue_sources: tuple[QueueSource, ...]
     object_sources: tuple[ObjectSource, ...] = ()
+    log_sources: tuple[LogSource, ...] = ()
 
     def function(self, name: str) -> Function:
         """The function with this folder name, logical id or ARN (with or without an alias); KeyError if none."""
@@ -102,6 +112,11 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
             if resource["Type"] == kind
         }
 
+    writers = {
+        properties["LoggingConfig"]["LogGroup"]: logical_id
+        for logical_id, properties in of_type("AWS::Lambda::Function").items()
+        if "LogGroup" in properties.get("LoggingConfig", {})
+    }
     layers = {
         logical_id: _folder(template, properties["Content"])
         for logical_id, properties in of_type("AWS::Lambda::LayerVersion").items()
@@ -131,6 +146,10 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
             for bucket in properties["EventPattern"]["detail"]["bucket"]["name"]
             for key in properties["EventPattern"]["detail"]["object"]["key"]
             for target in properties["Targets"]
+        ),
+        log_sources=tuple(
+            LogSource(writers[properties["LogGroupName"]], properties["FilterPattern"], properties["DestinationArn"])
+            for properties in of_type("AWS::Logs::SubscriptionFilter").values()
         ),
     )
 

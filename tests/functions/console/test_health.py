@@ -10,6 +10,7 @@ import pytest
 from botocore.session import get_session
 
 from nextbest.domain.access_keys import READ
+from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import FAILED
 from nextbest.logic.health import check_program
 from nextbest.store.base import ModelPointer, Status
@@ -84,6 +85,8 @@ def test_quotas_are_shown_with_how_far_they_are_used(browser: Browser) -> None:
     text = browser.page("health").text
 
     assert "Access keys 1 1,000" in text
+    assert "Filters 0 30" in text
+    assert "Weights of labels 0 5,000" in text
     assert "Requests a second" not in text  # a local stack has no quota of them
 
 
@@ -97,6 +100,37 @@ def test_queues_and_dead_letters_are_the_operator_s_alone(browser: Browser) -> N
 
     assert browser.get(LETTERS).status == 403
     assert browser.submit("health/dead-letters").status == 403
+
+
+def test_an_operator_checks_all_programs(operator: Browser) -> None:
+    store = operator.functions.store
+    store.create_program(Program("tea"))
+    store.put_status(Status(Program("tea").incarnation, FAILED, HOSTILE, time.time()))
+    store.create_program(Program("milk"))
+    store.begin_removal(Program("milk").incarnation)
+
+    shown = operator.page("health/programs")
+
+    assert f"To fix program tea : the last rebase failed: {HOSTILE}" in shown.text
+    assert "To fix program milk : its deletion was not finished" in shown.text
+    assert "program demo : no model yet" in shown.text
+    assert HOSTILE not in shown.body
+    assert operator.functions.permissions() <= ALLOWED["console"]
+    assert 'href="/console/programs/demo/health/programs"' in operator.page("health").body
+
+
+def test_programs_are_checked_a_page_at_a_time(operator: Browser) -> None:
+    for number in range(30):
+        operator.functions.store.create_program(Program(f"tea-{number:02}"))
+
+    assert "Page 1 of 2" in operator.page("health/programs").text
+    assert "program tea-29" not in operator.page("health/programs").text
+    assert "program tea-29 : no model yet" in operator.page("health/programs", page=2).text
+
+
+def test_all_programs_are_the_operator_s_alone(browser: Browser) -> None:
+    assert browser.get(f"/console/programs/{PROGRAM.program_id}/health/programs").status == 403
+    assert "health/programs" not in browser.page("health").body
 
 
 def test_an_operator_sees_what_failed_and_sends_it_again(operator: Browser) -> None:

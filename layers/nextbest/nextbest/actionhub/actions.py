@@ -10,8 +10,10 @@ from nextbest.actionhub.errors import USER_HISTORY_NOT_FOUND, render
 from nextbest.actionhub.parsing import GOAL, parse_get_actions
 from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.actions import Action, Narrowing, Recommendation
+from nextbest.domain.decisions import ACTIONHUB, DecidedAction
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.logic.authorization import SecretCredentials
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nextbest.logic.reasons import Reasons
     from nextbest.logic.recommendations import RecommendationList
     from nextbest.scoring import Explanation
+    from nextbest.store.base import UserRead
 
 NO_MODEL_YET = "no model yet: until the program's first rebase only what the user did is recommended"
 
@@ -54,6 +57,7 @@ class ActionsEndpoint(ActionHubEndpoints):
                 explained=query.explain,
                 narrow=narrow,
                 for_goal=query.objective == GOAL,
+                user_id=query.user_id,
             )
         except InvalidInput as error:
             if narrowing is None and query.objective != GOAL:
@@ -61,15 +65,47 @@ class ActionsEndpoint(ActionHubEndpoints):
             from nextbest.actionhub.narrowing import in_query
 
             raise in_query(error, query) from error
-        headers = {"x-nextbest-model": actions.model_version}
-        if not actions.recommendations:
-            headers["x-nextbest-note"] = _why_empty(actions, query, state.program)
+        recommendation_id = recommendation_id_of(request.request_id)
+        headers = {"x-nextbest-model": actions.model_version, HEADER: recommendation_id}
+        if actions.note or not actions.recommendations:
+            headers["x-nextbest-note"] = actions.note or _why_empty(actions, query, state.program)
         return Response(
             200,
             render(_body(actions, user.history, now)),
             headers,
-            {"program": query.program_id, "model": actions.model_version, "actions": len(actions.recommendations)},
+            {
+                "program": query.program_id,
+                "model": actions.model_version,
+                "actions": len(actions.recommendations),
+                **_decision(actions, query, user, state.program, recommendation_id, now),
+            },
         )
+
+
+def _decision(
+    actions: RecommendationList, query: GetActions, user: UserRead, program: Program, recommendation_id: str, now: float
+) -> dict[str, Any]:
+    """The record of the answer, as a field of the log line; none where it is not recorded."""
+    narrowing = query.narrowing
+    decision = decision_of(
+        program,
+        query.user_id,
+        user,
+        (
+            DecidedAction(entry.event_type, entry.asset_id, float(entry.growth_weight), float(entry.base_weight))
+            for entry in actions.recommendations
+        ),
+        recommendation_id=recommendation_id,
+        now=now,
+        dialect=ACTIONHUB,
+        model=actions.model_version,
+        filter=(narrowing.filter or None) if narrowing is not None else None,
+        filter_values=narrowing.filter_values if narrowing is not None else {},
+        allow_repeats=query.allow_repeats,
+        limit=query.limit,
+        experiments=actions.experiments,
+    )
+    return decision_fields(decision, program)
 
 
 def _why_empty(actions: RecommendationList, query: GetActions, program: Program) -> str:

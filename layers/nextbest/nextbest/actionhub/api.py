@@ -15,7 +15,18 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 import nextbest
-from nextbest.actionhub import assets, hot_routes, import_locations, keys, labels, programs, segments, users
+from nextbest.actionhub import (
+    assets,
+    experiments,
+    hot_routes,
+    import_locations,
+    keys,
+    labels,
+    models,
+    programs,
+    segments,
+    users,
+)
 from nextbest.actionhub.manage import DOCUMENT_PATH, PAGE_PATH
 from nextbest.actionhub.protocol import KEY_HEADER
 from nextbest.actionhub.resolver import ActionHubResolver
@@ -27,8 +38,10 @@ ROUTERS = (
     assets.router,
     labels.router,
     programs.router,
+    models.router,
     import_locations.router,
     segments.router,
+    experiments.router,
     keys.router,
 )
 
@@ -38,7 +51,9 @@ _TAGS = {
     "assets": "The things acted on.",
     "labels": "Labels and their weights.",
     "programs": "Tenants: one program, one goal.",
+    "models": "How good the model is, and which version serves: an extension of the ActionHub API.",
     "segments": "Groups of users, for campaigns.",
+    "experiments": "Holdouts and challengers: an extension of the ActionHub API.",
     "keys": "Access keys: an extension of the ActionHub API.",
 }
 _DESCRIPTION = """\

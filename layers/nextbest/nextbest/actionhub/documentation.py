@@ -14,6 +14,7 @@ from nextbest.domain.events import (
     MAX_ASSET_ID_CHARACTERS,
     MAX_EVENT_TYPE_CHARACTERS,
     MAX_LABEL_CHARACTERS,
+    MAX_RECOMMENDATION_ID_CHARACTERS,
     MAX_USER_ID_CHARACTERS,
 )
 from nextbest.domain.ids import NO_CONTROL_CHARACTERS, clean_id
@@ -29,6 +30,7 @@ Cleaned = BeforeValidator(lambda value: clean_id(value) if isinstance(value, str
 UserIdText = Annotated[Id, Field(max_length=MAX_USER_ID_CHARACTERS), Cleaned]
 EventType = Annotated[Id, Field(max_length=MAX_EVENT_TYPE_CHARACTERS), Cleaned]
 AssetId = Annotated[Id, Field(max_length=MAX_ASSET_ID_CHARACTERS), Cleaned]
+RecommendationId = Annotated[Id, Field(max_length=MAX_RECOMMENDATION_ID_CHARACTERS), Cleaned]
 LabelName = Annotated[Id, Field(max_length=MAX_LABEL_CHARACTERS), Cleaned]
 
 ProgramId = Annotated[str, Header(alias="program-id", description="The program that the call is about.")]

@@ -25,6 +25,7 @@ from nextbest.actionhub.documentation import (
     EventType,
     LabelName,
     ProgramId,
+    RecommendationId,
     Result,
     UserId,
     UserIdText,
@@ -261,9 +262,20 @@ class UserEvent(ContractModel):
     event_type: EventType
     asset_id: AssetId
     labels: Annotated[list[LabelName], Field(max_length=MAX_LABELS)]
+    recommendation_id: Annotated[
+        RecommendationId,
+        Field(description="The answer that led to it: its header x-nextbest-decision. An extension."),
+    ] = ""
 
     def to_domain(self) -> Event:
-        return Event(self.user_id, self.event_timestamp, self.event_type, self.asset_id, labels=tuple(self.labels))
+        return Event(
+            self.user_id,
+            self.event_timestamp,
+            self.event_type,
+            self.asset_id,
+            labels=tuple(self.labels),
+            recommendation_id=self.recommendation_id,
+        )
 
 
 class UserEventList(ContractModel):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, example
@@ -57,6 +57,9 @@ class NewKey(ContractModel):
     name: Annotated[
         str, Field(max_length=256, pattern=NO_CONTROL_CHARACTERS, description="For people; it need not be unique.")
     ] = ""
+    ts_expires: Annotated[
+        AwareDatetime | None, Field(description="When the key ends, with an offset from UTC. None: only when revoked.")
+    ] = None
 
 
 class Rotation(ContractModel):
@@ -80,6 +83,7 @@ class KeyDetails(ContractModel):
     ts_previous_expires: Annotated[
         datetime | None, Field(description="Until when the secret from before the last rotation still works.")
     ]
+    ts_expires: Annotated[datetime | None, Field(description="When the key ends. Null: only when it is revoked.")]
 
 
 class KeyList(ContractModel):
@@ -107,6 +111,7 @@ def _details(key: AccessKey) -> KeyDetails:
         active=key.is_active(now=now),
         ts_created=time_of(to_microseconds(key.created_at)) if key.created_at else None,
         ts_previous_expires=time_of(to_microseconds(key.previous_expires_at)) if overlaps else None,
+        ts_expires=time_of(to_microseconds(key.expires_at)) if key.expires_at is not None else None,
     )
 
 
@@ -163,6 +168,7 @@ def _create_key(body: NewKey) -> KeyWithSecret:
         name=body.name,
         now=call.now,
         random=call.deployment.random,
+        expires_at=body.ts_expires.timestamp() if body.ts_expires is not None else None,
     )
     return _with_secret(key, text)
 

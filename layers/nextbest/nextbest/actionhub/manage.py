@@ -14,8 +14,9 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import Gate, SecretCredentials
 from nextbest.logic.segments import SegmentCache
+from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, MasterSecret, Store
-from nextbest.store.cache import CatalogueCache
+from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.web.request import USERS, Request
 from nextbest.web.response import Response
 
@@ -42,6 +43,7 @@ class Deployment:
     store: Store
     artifacts: ArtifactStore
     catalogues: CatalogueCache
+    models: ModelCache[Model]
     segments: SegmentCache
     gate: Gate
     start_rebase: Callable[[Incarnation], None]

@@ -21,6 +21,7 @@ from nextbest.domain.events import (
     MAX_EVENT_TYPE_CHARACTERS,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
+    MAX_RECOMMENDATION_ID_CHARACTERS,
     MAX_USER_ID_CHARACTERS,
     Event,
 )
@@ -182,6 +183,7 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         return None
     user_id, event_type, asset_id = row.get("user_id"), row.get("event_type"), row.get("asset_id")
     labels, timestamp = row.get("labels"), row.get("event_timestamp")
+    recommendation_id = row.get("recommendation_id", "")
     if not (
         _is_plain(user_id, MAX_USER_ID_CHARACTERS)
         and _is_plain(event_type, MAX_EVENT_TYPE_CHARACTERS)
@@ -191,6 +193,7 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         and all(_is_plain(label, MAX_LABEL_CHARACTERS) for label in labels)
         and type(timestamp) is str
         and _TIMESTAMP.fullmatch(timestamp)
+        and ("recommendation_id" not in row or _is_plain(recommendation_id, MAX_RECOMMENDATION_ID_CHARACTERS))
     ):
         return None
     try:
@@ -201,7 +204,14 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         time = time.replace(tzinfo=UTC)
     if not _EPOCH <= time <= latest:
         return None
-    return Event(user_id, (time - _EPOCH) // _MICROSECOND, event_type, asset_id, labels=tuple(labels))
+    return Event(
+        user_id,
+        (time - _EPOCH) // _MICROSECOND,
+        event_type,
+        asset_id,
+        labels=tuple(labels),
+        recommendation_id=recommendation_id,
+    )
 
 
 def _is_plain(value: Any, max_characters: int) -> TypeGuard[str]:

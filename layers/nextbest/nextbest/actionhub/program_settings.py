@@ -163,6 +163,16 @@ Goal = Annotated[
     ),
     AfterValidator(_each_once),
 ]
+DecisionShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of the answers with recommendations that are recorded as decisions; 0 records none. An "
+        "extension of the contract; it takes effect at once.",
+    ),
+]
 
 _SETTINGS = {
     "program_name": "program_name",
@@ -177,6 +187,7 @@ _SETTINGS = {
     "goal": "goal",
     "rest_rules": "rest_rules",
     "most_per_list": "most_per_list",
+    "decision_share": "decision_share",
 }
 """The program's settings by the API's names."""
 
@@ -200,6 +211,7 @@ class ProgramChanges(ContractModel):
     goal: Annotated[Goal, Field(default_factory=list)]
     rest_rules: Annotated[RestRules, Field(default_factory=list)]
     most_per_list: Annotated[MostPerList, Field(default_factory=dict)]
+    decision_share: Annotated[DecisionShare, Field(default_factory=float)]
 
     def applied_to(self, program: Program) -> Program:
         """The program with the settings that were sent."""
@@ -226,6 +238,7 @@ class NewProgram(ContractModel):
     goal: Annotated[Goal, Field(default_factory=list, exclude_if=_is_empty)]
     rest_rules: Annotated[RestRules, Field(default_factory=list, exclude_if=_is_empty)]
     most_per_list: Annotated[MostPerList, Field(default_factory=dict, exclude_if=_is_empty)]
+    decision_share: DecisionShare = 1.0
 
     def applied_to(self, program: Program) -> Program:
         """The program with these settings; its id stays."""
@@ -258,6 +271,9 @@ class ProgramDetails(ProgramSettings):
     goal: Annotated[list[GoalEntry], Field(default_factory=list, exclude_if=_is_empty)]
     rest_rules: Annotated[list[RestRuleEntry], Field(default_factory=list, exclude_if=_is_empty)]
     most_per_list: Annotated[dict[str, int], Field(default_factory=dict, exclude_if=_is_empty)]
+    decision_share: Annotated[
+        float, Field(default=1.0, exclude_if=lambda share: share == 1.0, description="There where it is not 1.")
+    ]
 
     @classmethod
     def of(cls, program: Program) -> ProgramDetails:

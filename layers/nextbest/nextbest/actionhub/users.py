@@ -33,6 +33,17 @@ from nextbest.web.page_tokens import token_of
 router = ResourceRouter("users")
 
 
+Impression = Annotated[
+    list[str],
+    Field(
+        default_factory=list,
+        exclude_if=lambda shown: not shown,
+        description="The ids that were shown when it was done, in order; there only where the client gave them. An "
+        "extension.",
+    ),
+]
+
+
 class UserLabelWeights(ContractModel):
     """Highest first. ``next_token`` is there only in a page that is not the last."""
 
@@ -47,6 +58,14 @@ class UserHistoryEvent(ContractModel):
     asset_name: str
     event_labels: list[str]
     asset_labels: list[str]
+    recommendation_id: Annotated[
+        str,
+        Field(
+            exclude_if=lambda recommendation_id: not recommendation_id,
+            description="The answer that led to it; there only where the client named one. An extension.",
+        ),
+    ] = ""
+    impression: Impression
 
     @classmethod
     def of(cls, event: Event, catalogue: Catalogue) -> UserHistoryEvent:
@@ -58,6 +77,8 @@ class UserHistoryEvent(ContractModel):
             asset_name=catalogue.name_of(event.asset_id),
             event_labels=list(event.labels),
             asset_labels=list(asset.labels) if asset else [],
+            recommendation_id=event.recommendation_id,
+            impression=list(event.impression),
         )
 
 
@@ -84,6 +105,7 @@ class ExportedEvent(ContractModel):
             description="The number that the client gave with the event, such as a price; there only where it did.",
         ),
     ] = None
+    impression: Impression
 
 
 class SegmentMembership(ContractModel):

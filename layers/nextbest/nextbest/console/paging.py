@@ -23,9 +23,9 @@ class ListPage(Generic[Row]):
     total: int
 
 
-def page_of(rows: Sequence[Row], visit: Visit) -> ListPage[Row]:
+def page_of(rows: Sequence[Row], visit: Visit, *, rows_of_a_page: int = ROWS_OF_A_PAGE) -> ListPage[Row]:
     """The page of a list that the query parameter ``page`` names; the nearest where there is none."""
-    count = max(1, -(-len(rows) // ROWS_OF_A_PAGE))
+    count = max(1, -(-len(rows) // rows_of_a_page))
     number = min(max(visit.whole_number("page", most_digits=8) or 1, 1), count)
-    first = (number - 1) * ROWS_OF_A_PAGE
-    return ListPage(rows[first : first + ROWS_OF_A_PAGE], number, count, len(rows))
+    first = (number - 1) * rows_of_a_page
+    return ListPage(rows[first : first + rows_of_a_page], number, count, len(rows))

@@ -21,9 +21,9 @@ from nextbest.store.base import (
     EventQueue,
     MasterSecret,
     ProgramState,
-    Store,
     TrafficReader,
 )
+from nextbest.store.bulk import BulkStore
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
@@ -42,7 +42,7 @@ class ConsoleServices:
     where tickets sign in.
     """
 
-    store: Store
+    store: BulkStore
     artifacts: ArtifactStore
     recommender: Recommender
     segments: SegmentCache

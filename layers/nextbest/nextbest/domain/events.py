@@ -22,6 +22,9 @@ MAX_EVENT_TYPE_CHARACTERS = 128
 MAX_ASSET_ID_CHARACTERS = 64
 MAX_LABEL_CHARACTERS = 64
 MAX_LABELS = 100
+# Personalize's bounds.
+MAX_RECOMMENDATION_ID_CHARACTERS = 40
+MAX_IMPRESSION = 25
 MAX_LABEL_WEIGHT = 1_000_000
 """Either side of zero: sums over any history stay finite."""
 
@@ -38,7 +41,8 @@ class Event:
     ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
     recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
     in which it was done, where one was named: deleting the user deletes what the session did anonymously.
-    ``event_value`` is a number that the client gave with it, such as a price; nothing is learned from it.
+    ``event_value`` is a number that the client gave with it, such as a price, and ``impression`` the ids that were
+    shown when it was done, in order; nothing is learned from either.
     """
 
     user_id: str
@@ -51,6 +55,7 @@ class Event:
     recommendation_id: str = ""
     session_id: str = ""
     event_value: float | None = field(default=None, compare=False)
+    impression: tuple[str, ...] = ()
 
     @property
     def timestamp(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, NewType
 
@@ -84,6 +84,9 @@ class Program:
     recent events of a history; ``most_per_list`` how many actions of an event type a list has at most.
 
     ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
+
+    ``decision_share`` (0..1) of the answers with recommendations are recorded. ``decision_key`` is the secret that
+    hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were any.
     """
 
     program_id: str
@@ -101,6 +104,8 @@ class Program:
     created_at: float = 0.0
     rest_rules: tuple[RestRule, ...] = ()
     most_per_list: tuple[ListCap, ...] = ()
+    decision_share: float = 1.0
+    decision_key: bytes = field(default=b"", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # JSON has lists

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, SCOPES, AccessKey, issue_key, key_text, rotate_key
+from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.ids import is_storable
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import Forbidden, InUse, InvalidInput, NotFound, QuotaExceeded, SupersededSecret
@@ -20,6 +21,7 @@ from nextbest.store.base import Store
 
 MAX_KEYS_OF_A_PROGRAM = 1000
 MAX_NAME_CHARACTERS = 256
+MAX_KEY_DAYS = 3650
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,11 @@ class Keyring:
         if len(name) > MAX_NAME_CHARACTERS or not is_storable(name):
             problem = f"a name has at most {MAX_NAME_CHARACTERS} characters, and no control characters"
             raise InvalidInput(problem, field="name")
+        if expires_at is not None and expires_at - now > MAX_KEY_DAYS * DAY_SECONDS:
+            problem = f"a key lasts {MAX_KEY_DAYS:,} days at most; without an end it lasts until it is revoked"
+            raise InvalidInput(problem, field="ts_expires")
         if expires_at is not None and expires_at <= now:
-            raise InvalidInput("the key would have expired already", field="expires_at")
+            raise InvalidInput("the key would have expired already", field="ts_expires")
         programs = tuple(map(self._incarnation, program_ids))
         for incarnation in programs:
             self._make_room(incarnation)

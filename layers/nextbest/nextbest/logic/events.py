@@ -13,6 +13,7 @@ from nextbest.domain.events import (
     FUTURE_SKEW_SECONDS,
     MAX_ASSET_ID_CHARACTERS,
     MAX_EVENT_TYPE_CHARACTERS,
+    MAX_IMPRESSION,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
     MAX_USER_ID_CHARACTERS,
@@ -88,8 +89,8 @@ class EventMessage:
 
 
 def _row(event: Event) -> dict[str, Any]:
-    """The fields of an event without those that are empty text, which are so by default."""
-    return {name: value for name, value in asdict(event).items() if value != ""}
+    """The fields of an event without empty ones that are so by default."""
+    return {name: value for name, value in asdict(event).items() if value != "" and (name != "impression" or value)}
 
 
 def _events(rows: Sequence[Mapping[str, Any]], now: float) -> tuple[tuple[Event, ...], dict[int, str]]:
@@ -117,7 +118,11 @@ def _event(row: Mapping[str, Any], now: float) -> Event:
     if isinstance(labels, str) or len(labels) > MAX_LABELS:
         raise ValueError(f"labels must be a list of at most {MAX_LABELS}")
     checked = (check_id(label, max_characters=MAX_LABEL_CHARACTERS, field="a label") for label in labels)
-    event = Event(**{**row, **ids, "labels": tuple(checked)})
+    impression = row.get("impression", ())
+    if isinstance(impression, str) or len(impression) > MAX_IMPRESSION:
+        raise ValueError(f"impression must be a list of at most {MAX_IMPRESSION}")
+    shown = (check_id(each, max_characters=_MAX_OPTIONAL_ID_CHARACTERS, field="impression") for each in impression)
+    event = Event(**{**row, **ids, "labels": tuple(checked), "impression": tuple(shown)})
     if isinstance(event.timestamp_us, bool) or not isinstance(event.timestamp_us, int):
         raise ValueError("timestamp_us must be whole microseconds since 1970")
     if event.timestamp_us < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -15,6 +15,7 @@ from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import training_period_days
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, DeadLetterQueue, EventQueue, ProgramState, Store
+from nextbest.store.bulk import BulkStore
 
 DEFAULT_SCHEDULE = "rate(1 day)"
 _DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1.0}
@@ -64,6 +65,17 @@ def check_program(
     if drifted:
         fix = "a season, a campaign or a faulty import: see docs/operations.md, Drift; the next rebase learns from it"
         yield Finding(name, drifted, fix)
+
+
+def check_programs(
+    store: BulkStore, artifacts: ArtifactStore, program_ids: Sequence[str], *, now: float, longest_age_days: float
+) -> Iterator[Finding]:
+    """The same of many programs, and which of them are not deleted to the end."""
+    for program_id in program_ids:
+        if store.unfinished_removal(program_id) is not None:
+            yield Finding(f"program {program_id}", "its deletion was not finished", "call DeleteDatasetGroup again")
+    for state in store.program_states(program_ids):
+        yield from check_program(store, artifacts, state, now=now, longest_age_days=longest_age_days)
 
 
 def check_queues(queue: EventQueue, dead_letters: DeadLetterQueue, failures: DeadLetterQueue) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,18 @@ from nextbest.store.cache import LruCache
 _EXPRESSION = re.compile(r"(?:INCLUDE|EXCLUDE)\s", re.IGNORECASE)
 
 Mask = NDArray[np.bool_]
+
+
+class Masks(Protocol):
+    """The actions that an answer may hold, as masks."""
+
+    def of_model(self, model: Model) -> Mask:
+        """Which actions of the model, shape (actions,)."""
+        ...
+
+    def of_actions(self, actions: Sequence[tuple[str, str]]) -> Mask:
+        """Which of these actions, shape (actions,)."""
+        ...
 
 
 class Narrower:
@@ -93,11 +105,11 @@ class Narrower:
         return bound
 
     def _columns_of(self, state: ProgramState, served: tuple[str, Model], catalogue: Catalogue) -> _ModelColumns:
-        incarnation, (version, model) = state.program.incarnation, served
-        cached = self._columns.get(incarnation)
+        version, model = served
+        cached = self._columns.get(state.model_place)
         if cached is None or cached[:2] != (version, catalogue.revision):
             cached = version, catalogue.revision, _ModelColumns.of(model, catalogue)
-            self._columns.put(incarnation, cached)
+            self._columns.put(state.model_place, cached)
         return cached[2]
 
 

@@ -10,7 +10,7 @@ from random import Random
 from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
 from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, RESET, UNFINISHED, is_lost
-from nextbest.errors import InvalidInput, NotFound, ProgramNotFound
+from nextbest.errors import InUse, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.segments import files_of
 from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
 
@@ -122,7 +122,15 @@ def rebase_status(store: Store, incarnation: Incarnation, *, now: float) -> Stat
 
 
 def reset_program(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, now: float) -> int:
-    """Forget all that rebases computed; events and assets stay. How many models were removed. Raises NotFound."""
+    """Forget all that rebases computed; events and assets stay. How many models were removed.
+
+    Raises NotFound, and InUse while an experiment runs whose challenger names one of the models.
+    """
+    state = store.program_state(program_id_of(incarnation))
+    for experiment in state.experiments if state is not None else ():
+        if experiment.challenger.model_version is not None:
+            name, version = experiment.experiment_id, experiment.challenger.model_version
+            raise InUse(f"The experiment {name} runs with the model {version}, which a reset removes: stop it first")
     store.forget_model(incarnation)
     store.forget_segments(incarnation)
     removed = artifacts.delete_all(f"models/{incarnation}/")

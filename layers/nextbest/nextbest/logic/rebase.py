@@ -19,6 +19,7 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.model_report import describe_drift
+from nextbest.logic.models import pointer_to
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -156,7 +157,7 @@ class Rebase:
         data = model.to_bytes()
         # Versions sort by the time a rebase began; the digest distinguishes equal times.
         version = f"{round(self._began * 1000):013d}-{sha256(data).hexdigest()[:12]}"
-        pointer = ModelPointer(version, f"models/{self._incarnation}/{version}.nbm")
+        pointer = pointer_to(self._incarnation, version)
         self._state()
         self._artifacts.put(pointer.key, data)
         self._store.point_to_model(self._incarnation, pointer)

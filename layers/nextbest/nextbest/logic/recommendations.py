@@ -6,9 +6,9 @@ A request costs one round trip to the store, then arithmetic on a model that is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,11 @@ from nextbest.store.base import ArtifactStore, ProgramState, Store, UserRead
 from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, RememberedKey
 
 if TYPE_CHECKING:
-    from nextbest.logic.narrowing import Narrowed, Narrower
+    from nextbest.logic.narrowing import Masks, Narrower
     from nextbest.logic.resting import RestingAction
     from nextbest.scoring.goal_ranking import GoalImpact
 
-    Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Narrowed]
+    Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Masks]
 
 UNTRAINED = "untrained"
 
@@ -48,6 +48,8 @@ class RecommendationList:
 
     ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by. ``resting``
     is what would be listed if it did not rest; None where the program has no rest rules, or nothing is explained.
+    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
+    ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know.
     """
 
     recommendations: list[Recommendation]
@@ -56,6 +58,8 @@ class RecommendationList:
     model_version: str
     impacts: list[GoalImpact] | None = None
     resting: list[RestingAction] | None = None
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 class Recommender:
@@ -161,12 +165,12 @@ class Recommender:
         if served is None:
             return None
         version, model = served
-        program = state.program
-        adapted = self._adapted.get(program.incarnation)
+        place = state.model_place + state.variant
+        adapted = self._adapted.get(place)
         if adapted is not None and adapted[0] == version:
             model = adapted[1]
-        model = model.under(program)
-        self._adapted.put(program.incarnation, (version, model))
+        model = model.under(state.program)
+        self._adapted.put(place, (version, model))
         return version, model
 
     def recommend(
@@ -180,10 +184,28 @@ class Recommender:
         explained: bool,
         narrow: Narrow | None = None,
         for_goal: bool = False,
+        user_id: str | None = None,
     ) -> RecommendationList:
         """The user's strongest actions, of those that ``narrow`` leaves; ``for_goal`` those of the largest expected
-        impact on the program's goal. Raises InvalidInput as ``narrow`` does, and where nothing is known of the goal.
+        impact on the program's goal. With a ``user_id`` the experiments that run decide what serves that user. Raises
+        InvalidInput as ``narrow`` does, and where nothing is known of the goal.
         """
+        if state.experiments and user_id is not None:
+            # Imported here: few programs run experiments.
+            from nextbest.logic.variants import recommend_in_variant
+
+            return recommend_in_variant(
+                self,
+                state,
+                history,
+                user_id,
+                now=now,
+                limit=limit,
+                allow_repeats=allow_repeats,
+                explained=explained,
+                narrow=narrow,
+                for_goal=for_goal,
+            )
         catalogue, served = self.loaded(state, now=now)
         narrowed = narrow(catalogue, served) if narrow is not None else None
         allows = narrowed.of_actions if narrowed is not None else None

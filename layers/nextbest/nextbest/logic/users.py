@@ -175,6 +175,7 @@ def exported_event(event: Event) -> dict[str, Any]:
         "recommendation_id": event.recommendation_id,
         "session_id": event.session_id,
         **value,
+        **({"impression": list(event.impression)} if event.impression else {}),
     }
 
 
@@ -183,7 +184,7 @@ def _within(events: Sequence[Event], most_bytes: int) -> Iterator[Event]:
     size = 0
     for place, event in enumerate(events):
         names = (event.event_type, event.asset_id, event.event_id, event.source, event.recommendation_id)
-        texts = (*names, event.session_id, *event.labels)
+        texts = (*names, event.session_id, *event.labels, *event.impression)
         size += _EVENT_BYTES + sum(len(text.encode()) + 4 for text in texts)
         if place and size > most_bytes:
             return

@@ -114,7 +114,9 @@ class Model:
     from, infinite where that does not matter. ``never_recommended``, ``done_once``, ``event_type_order``,
     ``rest_rules`` and ``most_per_list`` are the program's settings of these names. ``leads_to_first`` (actions,) marks
     the actions that may lead to something with their asset that nobody ever did; None in artifacts before version 3.
-    ``goal_effects`` are there where the program had a goal.
+    ``goal_effects`` are there where the program had a goal. ``base_rates`` (actions,) say how many of all users took
+    each action within the last horizon, and are no part of the scores (``nextbest.scoring.popular``); None in artifacts
+    of before.
     """
 
     actions: Sequence[Action]
@@ -134,6 +136,7 @@ class Model:
     goal_effects: GoalEffects | None = None
     rest_rules: tuple[RestRule, ...] = ()
     most_per_list: tuple[ListCap, ...] = ()
+    base_rates: NDArray[np.float32] | None = None
 
     @property
     def withholds_by_history(self) -> bool:
@@ -285,6 +288,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         arrays["values"] = model.values
     if model.leads_to_first is not None:
         arrays["leads_to_first"] = model.leads_to_first.astype(np.uint8)
+    if model.base_rates is not None:
+        arrays["base_rates"] = model.base_rates
     goal = []
     if model.goal_effects is not None:
         arrays.update(model.goal_effects.to_arrays())
@@ -383,6 +388,7 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
         goal_effects=_assemble_goal(header["goal"], arrays, count) if "goal" in header else None,
         rest_rules=rest_rules(header.get("rest_rules", ())),
         most_per_list=list_caps(header.get("most_per_list", ())),
+        base_rates=artifact.vector(arrays, "base_rates", "f", count) if "base_rates" in arrays else None,
     )
 
 

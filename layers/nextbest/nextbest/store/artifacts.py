@@ -35,6 +35,11 @@ class S3Artifacts:
                 raise ArtifactError(f"artifact {key} does not exist") from error
             raise
 
+    def names(self, prefix: str) -> list[str]:
+        """The keys that begin with ``prefix``, in their order."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
     def delete_all(self, prefix: str, *, before: str | None = None) -> int:
         """Delete every artifact whose key begins with ``prefix``, with all its versions; the number deleted.
 

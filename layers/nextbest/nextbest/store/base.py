@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
@@ -14,10 +14,15 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored
 
+if TYPE_CHECKING:
+    from nextbest.domain.experiments import Experiment
+
 DEPLOYMENT = Incarnation("")
 """The owner of resources that belong to no program. No incarnation of a program is spelled so."""
 
 
+EXPERIMENT = "experiment"
+"""The kind of the items that are a program's experiments."""
 FILTER = "filter"
 """The kind of resources that are a program's named filters; both dialects read them."""
 SOLUTION, VERSION, CAMPAIGN = "solution", "solution-version", "campaign"
@@ -59,7 +64,11 @@ class CataloguePointer:
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """A program's settings and current artifacts. ``previous_model`` is used where ``model`` cannot be read."""
+    """A program's settings and current artifacts. ``previous_model`` is used where ``model`` cannot be read.
+
+    ``experiments`` are those that run. For a user whom a challenger serves, ``variant`` tells its settings from the
+    program's own, and with ``is_pinned`` the model is one that the challenger names.
+    """
 
     program: Program
     model: ModelPointer | None = None
@@ -67,6 +76,25 @@ class ProgramState:
     catalogue_revision: int = 0
     label_weights: Mapping[str, float] = field(default_factory=dict)
     previous_model: ModelPointer | None = None
+    experiments: tuple[Experiment, ...] = ()
+    variant: str = ""
+    is_pinned: bool = False
+
+    @property
+    def model_place(self) -> str:
+        """What the model, and what is made of it alone, are cached under: a model of a challenger by its version."""
+        if self.is_pinned and self.model is not None:
+            return f"{self.program.incarnation}/{self.model.version}"
+        return self.program.incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentChange:
+    """What a change makes of an experiment, None to delete it; and of its program's settings and model, None: as is."""
+
+    experiment: Experiment | None
+    program: Program | None = None
+    model: ModelPointer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +147,17 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class UserRead:
-    """The result of one read of a user. ``history`` is None for an unknown user."""
+    """The result of one read of a user. ``history`` is None for an unknown user.
+
+    ``salt`` is what the user's hash in decisions is made with; None where none was stored yet.
+    """
 
     history: History | None
     attributes: Mapping[str, Any] | None
     state: ProgramState | None
     access_key: AccessKey | None
     resources: Mapping[tuple[str, str], Mapping[str, Any] | None]
+    salt: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +239,10 @@ class UserStore(Protocol):
         """The users of a program who have a history, in no particular order."""
         ...
 
+    def user_salts(self, incarnation: Incarnation) -> Iterator[tuple[str, bytes]]:
+        """The users of a program and what their hashes in decisions are made with; without a salt they are left out."""
+        ...
+
     def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
@@ -273,7 +309,24 @@ class ResourceStore(Protocol):
     def list_resources(self, owners: Sequence[Incarnation], kind: str) -> Iterator[Mapping[str, Any]]: ...
 
 
-class ConfigurationStore(ResourceStore, Protocol):
+class ExperimentStore(Protocol):
+    """The experiments of programs."""
+
+    def create_experiment(self, incarnation: Incarnation, experiment: Experiment) -> None: ...
+
+    def experiment(self, incarnation: Incarnation, experiment_id: str) -> Experiment: ...
+
+    def experiments(self, incarnation: Incarnation) -> Iterator[Experiment]: ...
+
+    def change_experiment(
+        self,
+        incarnation: Incarnation,
+        experiment_id: str,
+        change: Callable[[ProgramState, Experiment], ExperimentChange],
+    ) -> None: ...
+
+
+class ConfigurationStore(ResourceStore, ExperimentStore, Protocol):
     """Programs, keys, labels, assets and named resources."""
 
     def program_state(self, program_id: str) -> ProgramState | None: ...
@@ -355,6 +408,8 @@ class ArtifactStore(Protocol):
     def put(self, key: str, data: bytes) -> None: ...
 
     def get(self, key: str) -> bytes: ...
+
+    def names(self, prefix: str) -> list[str]: ...
 
     def delete_all(self, prefix: str, *, before: str | None = None) -> int: ...
 

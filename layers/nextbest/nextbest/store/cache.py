@@ -59,7 +59,10 @@ class LruCache(Generic[T]):
 
 
 class ModelCache(Generic[T]):
-    """The models of recently used programs. ``load`` makes one from an artifact's bytes."""
+    """The models of recently used programs, and those that their challengers name, each in a place of its own.
+
+    ``load`` makes one from an artifact's bytes.
+    """
 
     def __init__(self, artifacts: ArtifactStore, load: Callable[[bytes], T], *, capacity: int = 16) -> None:
         self._artifacts = artifacts
@@ -69,7 +72,7 @@ class ModelCache(Generic[T]):
 
     def holds(self, state: ProgramState) -> bool:
         """Whether the program's model needs no fetching."""
-        cached = self._cache.get(state.program.incarnation)
+        cached = self._cache.get(state.model_place)
         return state.model is None or (cached is not None and cached[0] == state.model.version)
 
     def model_of(self, state: ProgramState, *, now: float) -> tuple[str, T] | None:
@@ -79,26 +82,26 @@ class ModelCache(Generic[T]):
         program's previous one. The artifact is tried again after ``RETRY_SECONDS``. Raises Unavailable where there is
         no good model at all.
         """
-        incarnation = state.program.incarnation
+        place = state.model_place
         pointer = state.model
         if pointer is None:
             return None
-        cached = self._cache.get(incarnation)
-        if cached is not None and (cached[0] == pointer.version or self._tried_lately(incarnation, pointer, now)):
+        cached = self._cache.get(place)
+        if cached is not None and (cached[0] == pointer.version or self._tried_lately(place, pointer, now)):
             return cached
         # Recorded first, because reading may be interrupted by the deadline (nextbest.web.deadline).
-        self._tried.put(incarnation, (pointer.version, now))
+        self._tried.put(place, (pointer.version, now))
         for candidate in (pointer, state.previous_model):
             loaded = self._read(state.program.program_id, candidate) if candidate is not None else None
             if loaded is not None:
-                self._cache.put(incarnation, loaded)
+                self._cache.put(place, loaded)
                 return loaded
             if cached is not None:
                 return cached
         raise Unavailable("The model cannot be read just now; please try again")
 
-    def _tried_lately(self, incarnation: Incarnation, pointer: ModelPointer, now: float) -> bool:
-        version, tried_at = self._tried.get(incarnation) or ("", 0.0)
+    def _tried_lately(self, place: str, pointer: ModelPointer, now: float) -> bool:
+        version, tried_at = self._tried.get(place) or ("", 0.0)
         return version == pointer.version and now - tried_at < RETRY_SECONDS
 
     def _read(self, program_id: str, pointer: ModelPointer) -> tuple[str, T] | None:

@@ -10,8 +10,10 @@ readers), and from time to time a written catalogue (for cold readers).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, data, key_of, number, text, to_json
@@ -20,10 +22,13 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import AlreadyExists, InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
+from nextbest.store.salts import DECISION_KEY, KEY_IF_NONE, decision_key_in, new_decision_key
 from nextbest.store.staged import CurrentVersions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
+
+    from nextbest.domain.experiments import Experiment
 
 ASSETS_PER_CHANGE = 90  # DynamoDB takes 100 items a transaction; some are ours
 _CHANGE_BYTES = 300_000  # DynamoDB takes 400 KB an item
@@ -31,6 +36,9 @@ _ATTEMPTS = 20
 
 REMOVAL = "removal"
 """The attribute that marks a program which is being removed."""
+
+EXPERIMENTS = "experiments_json"
+"""The attribute with the experiments that run; absent where none does."""
 
 
 class Configuration:
@@ -51,9 +59,10 @@ class Configuration:
         self._table.put(ItemKey(keys.PROGRAMS, keys.escape(program.program_id)), {})
         try:
             attributes: Item = {
-                "body_json": {"S": _settings_json(program)},
+                "body_json": {"S": settings_json(program)},
                 "incarnation": {"S": program.incarnation},
                 "created_at": {"N": repr(program.created_at)},
+                DECISION_KEY: new_decision_key(),
             }
             self._table.put(program_key(program.program_id), attributes, only_new=True)
         except WriteRefused as refused:
@@ -63,7 +72,8 @@ class Configuration:
 
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
-        self._update_program(program.incarnation, "SET body_json = :body", {":body": {"S": _settings_json(program)}})
+        values: Item = {":body": {"S": settings_json(program)}, ":key": new_decision_key()}
+        self._update_program(program.incarnation, f"SET body_json = :body, {KEY_IF_NONE}", values)
 
     def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program:
         """Replace the settings of a program by what ``change`` makes of them, without losing another writer's change.
@@ -76,8 +86,12 @@ class Configuration:
             if item is None or state is None or state.program.incarnation != incarnation:
                 raise _gone(incarnation)
             program = change(state.program)
-            values: Item = {":body": {"S": _settings_json(program)}, ":old": item["body_json"]}
-            if self._update_program(incarnation, "SET body_json = :body", values, "body_json = :old"):
+            values: Item = {
+                ":body": {"S": settings_json(program)},
+                ":old": item["body_json"],
+                ":key": new_decision_key(),
+            }
+            if self._update_program(incarnation, f"SET body_json = :body, {KEY_IF_NONE}", values, "body_json = :old"):
                 return program
         raise InUse(f"the settings of {program_id_of(incarnation)} are being changed by too many writers at once")
 
@@ -150,8 +164,10 @@ class Configuration:
         """Make ``pointer`` the program's model unless a newer one is in use; whether it was changed."""
         return self._update_program(
             incarnation,
-            "SET previous_model_json = if_not_exists(model_json, :none), model_json = :model, model_version = :version",
+            "SET previous_model_json = if_not_exists(model_json, :none), model_json = :model, "
+            f"model_version = :version, {KEY_IF_NONE}",
             {
+                ":key": new_decision_key(),
                 ":model": {"S": to_json(asdict(pointer))},
                 ":version": {"S": pointer.version},
                 ":none": {"S": "null"},
@@ -346,10 +362,12 @@ def _gone(incarnation: Incarnation) -> NotFound:
     return ProgramNotFound(program_id_of(incarnation))
 
 
-def _settings_json(program: Program) -> str:
+def settings_json(program: Program) -> str:
+    """The settings of a program as its item holds them."""
     settings = asdict(program)
     del settings["incarnation"]  # an attribute of its own, which conditions can name
     del settings["created_at"]  # likewise: it never changes
+    del settings["decision_key"]  # likewise: deleting a user replaces it
     return to_json(settings)
 
 
@@ -371,14 +389,25 @@ def decode_program(item: Item | None) -> ProgramState | None:
         return None
     settings = data(item)
     created_at = float(item["created_at"]["N"]) if "created_at" in item else 0.0
+    incarnation, decision_key = incarnation_in(item, settings["program_id"]), decision_key_in(item)
     return ProgramState(
-        Program(**settings, incarnation=incarnation_in(item, settings["program_id"]), created_at=created_at),
+        Program(**settings, incarnation=incarnation, created_at=created_at, decision_key=decision_key),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),
         data(item, "label_weights_json") if "label_weights_json" in item else {},
         _model_pointer(item, "previous_model_json"),
+        running_experiments(item[EXPERIMENTS]["S"]) if EXPERIMENTS in item else (),
     )
+
+
+@lru_cache(maxsize=64)
+def running_experiments(text: str) -> tuple[Experiment, ...]:
+    """The experiments that a program item holds; requests of one program read the same text again and again."""
+    # Imported here: few programs run experiments.
+    from nextbest.domain.experiments import Experiment
+
+    return tuple(map(Experiment.from_json, json.loads(text)))
 
 
 def _model_pointer(item: Item, name: str) -> ModelPointer | None:

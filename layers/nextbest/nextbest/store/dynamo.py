@@ -18,12 +18,14 @@ from nextbest.store.configuration import (
     program_key,
 )
 from nextbest.store.erasure import Erasure
+from nextbest.store.experiments import Experiments
 from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.resources import Resources, decode_resource
+from nextbest.store.salts import salt_in
 
 
-class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRemoval):
+class DynamoStore(Imports, Configuration, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:
@@ -78,4 +80,5 @@ class DynamoStore(Imports, Configuration, AccessKeys, Resources, Erasure, BulkRe
             state,
             access_key,
             {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
+            salt_in(tail),
         )

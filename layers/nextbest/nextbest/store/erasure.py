@@ -4,12 +4,16 @@ Events that were queued before a deletion may arrive after it. So a deletion lea
 events that were sent before it; events sent later are stored as those of a new user. A tombstone holds a digest instead
 of the user's id, and DynamoDB removes it once no queue can hold messages as old (its TTL attribute, ``ttl``).
 
+Decisions name a user by a hash (``domain/decisions.py``). The user's salt goes with the history, and the program gets
+another decision key, so that what was decided for a deleted user cannot be tied to them any more.
+
 A session without a known user is a user whose id is the session's. It belongs to the first user it is joined to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 from nextbest.aws.table import Item, ItemKey, WriteRefused, number, text
@@ -17,9 +21,14 @@ from nextbest.domain.events import DAY_SECONDS, Event, to_microseconds
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.store import keys
 from nextbest.store.base import Erased
-from nextbest.store.configuration import decode_program, program_key
+from nextbest.store.configuration import (
+    decode_program,
+    program_key,
+    while_it_lives,
+)
 from nextbest.store.event_removal import EventRemoval
 from nextbest.store.log_rows import logged_events
+from nextbest.store.salts import DECISION_KEY, new_decision_key
 
 TOMBSTONE_DAYS = 35
 """The queue keeps messages for 14 days and the dead-letter queue for as many; a week is left to redrive the last."""
@@ -38,6 +47,7 @@ class Erasure(EventRemoval):
         name them, so that a deletion which was interrupted can be repeated.
         """
         self._put_tombstone(incarnation, user_id, now)
+        self._replace_decision_key(incarnation)
         events = histories = attributes = 0
         sessions: set[str] = set()
         for _ in range(_SWEEPS):
@@ -94,6 +104,13 @@ class Erasure(EventRemoval):
                 continue  # somebody else was first
             return True
         return False
+
+    def _replace_decision_key(self, incarnation: Incarnation) -> None:
+        """Let nobody derive the salts of before again; those of other users are stored with their histories."""
+        condition, values = while_it_lives(incarnation)
+        key, expression = program_key(program_id_of(incarnation)), f"SET {DECISION_KEY} = :key"
+        with suppress(WriteRefused):  # the program is gone, and the key with it
+            self._table.update(key, expression, {":key": new_decision_key(), **values}, condition=condition)
 
     def _put_tombstone(self, incarnation: Incarnation, user_id: str, now: float) -> None:
         tombstone: Item = {

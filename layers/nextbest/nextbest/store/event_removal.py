@@ -14,6 +14,8 @@ from nextbest.store import keys
 from nextbest.store.log_rows import history_events
 from nextbest.store.staged import CurrentVersions
 
+_NO_EVENTS = "attribute_not_exists(tail_events) AND attribute_not_exists(backfilled)"
+
 
 class EventRemoval:
     """Removes events from one table."""
@@ -34,10 +36,13 @@ class EventRemoval:
     def _rebuild_without_tail(self, program: Program, user_id: str, unwanted: Set[str] = frozenset()) -> None:
         """Rebuild a history from the log, but for the rows with the ``unwanted`` sort keys.
 
-        The tail is deleted first: for a moment the user's newest events may be missing, but none is counted twice.
+        The tail is emptied first: for a moment the user's newest events may be missing, but none is counted twice.
         """
         pk = keys.user_pk(program.incarnation, user_id)
-        self._table.delete(ItemKey(pk, keys.TAIL))
+        tail_key = ItemKey(pk, keys.TAIL)
+        with suppress(WriteRefused):
+            expression = "REMOVE tail_events, folded_until_us, backfilled"  # the user's salt stays
+            self._table.update(tail_key, expression, {}, condition="attribute_exists(pk)")
         # After the tail: whatever is added to it from now on was logged before, or is not in it yet.
         versions = CurrentVersions(self._table, program.incarnation)
         rows = filter(None, map(versions.of, self._table.query(pk, prefix=keys.EVENT_PREFIX)))
@@ -47,6 +52,8 @@ class EventRemoval:
             values: Item = {":packed": {"B": packed}, ":version": {"N": "1"}}
             self._table.update(ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :version", values)
             return
+        with suppress(WriteRefused):  # events came in meanwhile
+            self._table.delete(tail_key, condition=_NO_EVENTS)
         try:
             self._table.delete(ItemKey(pk, keys.HISTORY), condition="attribute_not_exists(attributes_json)")
         except WriteRefused:

@@ -14,6 +14,9 @@ The writer that finds a long tail folds it into the snapshot. The snapshot is re
 its events are removed from the tail. A crash in between leaves events in both places; reading merges them. An event
 that is too old to be distinguished from folded ones causes a rebuild from the log. So no event is ever counted twice.
 
+The tail also has the user's salt (``domain/decisions.py``): the first write of a history stores it, and whatever
+rebuilds a history leaves it alone.
+
 One user harms nobody. A tail that has no room is folded first. What the database refuses for good of one event or one
 history stops no other of the same call: such a history is marked, and lacks events until a rebase; a row of the log
 that cannot be read is left out.
@@ -33,12 +36,14 @@ from nextbest.aws.parallel import in_parallel
 from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
-from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, InvalidInput, Unavailable
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
+from nextbest.store.configuration import incarnation_in, program_key
 from nextbest.store.log_rows import history_events, log_row, logged_events
+from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 if TYPE_CHECKING:
@@ -174,7 +179,7 @@ class Histories:
             self._fold(program, user_id, packed)
             return
         try:
-            tail = self._add_to_tail(program.incarnation, user_id, packed)
+            tail = self._add_to_tail(program.incarnation, user_id, packed, program.decision_key)
         except CannotBeStored:  # the tail is full: many write at once, and the one who folds it is not done
             self._fold(program, user_id, packed)
             return
@@ -183,15 +188,18 @@ class Histories:
         if len(members) >= FOLD_AT or oldest_us <= number(tail, "folded_until_us", -1):
             self._fold(program, user_id, [])
 
-    def _add_to_tail(self, incarnation: Incarnation, user_id: str, events: Sequence[HistoryEvent]) -> Item:
+    def _add_to_tail(
+        self, incarnation: Incarnation, user_id: str, events: Sequence[HistoryEvent], decision_key: bytes
+    ) -> Item:
         """Add events to the tail; the tail as it is then. Raises CannotBeStored where it has no room for them."""
         members = sorted({pack_event(event) for event in events})
         if sum(map(len, members)) > _TAIL_BYTES:
             raise CannotBeStored("these are more events than a tail holds")
+        expression, values = "ADD tail_events :events", salt_values(decision_key, user_id)
         return self._table.update(
             ItemKey(keys.user_pk(incarnation, user_id), keys.TAIL),
-            "ADD tail_events :events",
-            {":events": {"BS": members}},
+            f"{expression} SET {SALT_IF_NONE}" if values else expression,
+            {":events": {"BS": members}, **values},
             returns="ALL_NEW",
         )
 
@@ -208,10 +216,13 @@ class Histories:
 
         Where others always do so first, ``extra`` is added to the tail. Raises CannotBeStored where that has no room.
         """
-        pk = keys.user_pk(program.incarnation, user_id)
+        pk, program_item_key = keys.user_pk(program.incarnation, user_id), program_key(program.program_id)
         rebuilds = 0
+        decision_key = b""
         for _ in self._table.backoff.tries():
-            items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL)])
+            # The key is read again: a long rebase must not bring back one that a deletion has replaced.
+            items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL), program_item_key])
+            decision_key = _decision_key_of(program.incarnation, items.get(program_item_key))
             snapshot, tail = (items.get(ItemKey(pk, sk), {}) for sk in (keys.HISTORY, keys.TAIL))
             members = list(tail.get("tail_events", {}).get("BS", []))
             encoded = b""
@@ -222,14 +233,15 @@ class Histories:
                 encoded = self.history_from_log(program.incarnation, user_id).encode(program.half_life_days)
             if self._replace_snapshot(pk, number(snapshot, "history_version"), encoded):
                 mark = tail.get("backfilled") if rebuilt else None
-                self._shorten_tail(pk, members, History.decode(encoded).folded_until_us, mark)
+                salt = {} if SALT in tail else salt_values(decision_key, user_id)
+                self._shorten_tail(pk, members, History.decode(encoded).folded_until_us, mark, salt)
                 return
             rebuilds += rebuilt
             if rebuilds == _REBUILD_ATTEMPTS:
                 break
         # Other writers keep folding this user's tail, so only ``extra`` is left to store.
         if extra:
-            self._add_to_tail(program.incarnation, user_id, extra)
+            self._add_to_tail(program.incarnation, user_id, extra, decision_key)
 
     def _replace_snapshot(self, pk: str, version: int, encoded: bytes) -> bool:
         condition = "history_version = :old" if version else "attribute_not_exists(history_version)"
@@ -245,11 +257,14 @@ class Histories:
         return True
 
     def _shorten_tail(
-        self, pk: str, members: Sequence[bytes], folded_until_us: int, mark: AttributeValueTypeDef | None
+        self, pk: str, members: Sequence[bytes], folded_until_us: int, mark: AttributeValueTypeDef | None, salt: Item
     ) -> None:
-        """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now."""
-        values: dict[str, Any] = {":until": {"N": str(folded_until_us)}}
-        expression = "SET folded_until_us = :until"
+        """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now.
+
+        ``salt`` has the values of ``SALT_IF_NONE`` where the tail had no salt.
+        """
+        values: dict[str, Any] = {":until": {"N": str(folded_until_us)}, **salt}
+        expression = f"SET folded_until_us = :until, {SALT_IF_NONE}" if salt else "SET folded_until_us = :until"
         if members:
             values[":members"] = {"BS": list(members)}
         shorten = " DELETE tail_events :members" if members else ""
@@ -379,6 +394,13 @@ class Histories:
         for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk"):
             yield keys.parse_user_pk(item["pk"]["S"])
 
+    def user_salts(self, incarnation: Incarnation) -> Iterator[tuple[str, bytes]]:
+        """The users of a program and what their hashes in decisions are made with; those without are left out."""
+        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection=f"pk, {SALT}"):
+            salt = salt_in(item)
+            if salt is not None:
+                yield keys.parse_user_pk(item["pk"]["S"]), salt
+
     def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk, backfilled"):
@@ -407,6 +429,13 @@ class Histories:
                 yield user_id
         yield from (user_id for user_id, items in halves.items() if _is_outdated(items, logged.get(user_id, ())))
         yield from (user_id for user_id in logged if user_id not in seen)
+
+
+def _decision_key_of(incarnation: Incarnation, item: Item | None) -> bytes:
+    """The decision key of a program by its item; empty where another incarnation has the id, or none."""
+    if item is None or incarnation_in(item, program_id_of(incarnation)) != incarnation:
+        return b""
+    return decision_key_in(item)
 
 
 def _moved(event: Event, sk: str) -> Event:

@@ -13,9 +13,10 @@
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
     <incarnation>#T             <digest of a user id>           tombstone of a deleted user
-    <incarnation>#R             <kind>#<name>                   Personalize resource, e.g. a filter
+    <incarnation>#R             <kind>#<name>                   Personalize resource, e.g. a filter; experiment
     <incarnation>#K             <key id>                        index of the access keys that open the program
-    <program>                   P                               incarnation, settings, pointers, catalogue revision
+    <program>                   P                               incarnation, settings, pointers, catalogue revision,
+                                                                experiments that run
     #R                          <kind>#<name>                   Personalize resource of the deployment itself
     key                         <key id>                        access key
     programs                    <program>                       index of programs

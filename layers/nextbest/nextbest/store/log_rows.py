@@ -21,6 +21,7 @@ def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
         "source": event.source,
         "recommendation_id": event.recommendation_id,
         "session_id": event.session_id,
+        "impression": list(event.impression),
     }
     body: dict[str, object] = {name: value for name, value in extras.items() if value}
     if event.event_value is not None:
@@ -45,6 +46,7 @@ def logged_event(user_id: str, row: Item) -> Event:
             extras.get("recommendation_id", ""),
             extras.get("session_id", ""),
             extras.get("event_value"),
+            tuple(extras.get("impression", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EventCorrupt(f"a row of the event log cannot be read ({type(error).__name__})") from error

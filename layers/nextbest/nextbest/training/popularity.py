@@ -1,4 +1,4 @@
-"""Popularity: how many users take each action, each counted once and by the age of their event."""
+"""Popularity: how many users take each action, each counted once; by the age of their event, or lately."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.scoring.calibration import UNINFORMED_RATE
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training.table import EventTable
 
@@ -41,3 +42,13 @@ class UserActionPairs:
         ages_days = np.maximum(now - (self.first if newcomers else self.last), 0.0) / DAY_SECONDS
         users = np.bincount(self.action, np.exp2(-ages_days / half_life_days), minlength=self.action_count)
         return np.asarray(users / (users.max(initial=0.0) or 1.0), np.float64)
+
+    def base_rates(self, horizon_days: float, now: float, *, users: int) -> NDArray[np.float32]:
+        """How likely any of all ``users`` takes each action within the horizon, shape (actions,).
+
+        The share who did within the last horizon, with one more user who takes everything at the uninformed rate:
+        nothing is impossible only because few users were seen.
+        """
+        lately = self.last > now - horizon_days * DAY_SECONDS
+        takers = np.bincount(self.action[lately], minlength=self.action_count)
+        return np.asarray((takers + UNINFORMED_RATE) / (users + 1.0), np.float32)

@@ -35,6 +35,7 @@ from nextbest.training.held_out import HeldOutPairs
 from nextbest.training.learners import FitTask, Fitted, Learner
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
 from nextbest.training.pooled import ActionGroups, leads_to_first, with_pooled
+from nextbest.training.popularity import UserActionPairs
 from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
 from nextbest.training.table import Columns, EventTable
 from nextbest.training.tune import Tuner
@@ -125,6 +126,7 @@ def train(
         goal_effects=goal_effects,
         rest_rules=program.rest_rules,
         most_per_list=program.most_per_list,
+        base_rates=UserActionPairs.of(table).base_rates(program.horizon_days, moment, users=table.user_count),
     )
 
 

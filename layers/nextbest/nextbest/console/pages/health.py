@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from nextbest.console.paging import page_of
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.dead_letters import FailedInvocation
 from nextbest.logic.authorization import require_operator
 from nextbest.logic.dead_letters import list_dead_letters, redrive
-from nextbest.logic.health import Finding, check_program, check_queues
+from nextbest.logic.health import Finding, check_program, check_programs, check_queues
 from nextbest.logic.quotas import quotas_of
 from nextbest.logic.trainings import trainings_of
 from nextbest.web.response import Response
 
 _SHOWN_LETTERS = 50
+_CHECKED_PROGRAMS = 25
+"""Programs of a page: the model of each is read."""
 _SENT_AT_ONCE = 300
 """Messages that are sent again by one click: each takes two calls, and the gateway waits for half a minute."""
 
@@ -34,9 +37,22 @@ def show(visit: Visit) -> Response:
             )
         ),
         deployment_findings=_deployment_findings(visit),
-        quotas=quotas_of(services.store, program, trainings, requests_per_second=services.program_requests_per_second),
+        quotas=quotas_of(
+            services.store, visit.state, trainings, requests_per_second=services.program_requests_per_second
+        ),
         sent=visit.whole_number("sent", most_digits=9),
     )
+
+
+def show_programs(visit: Visit) -> Response:
+    """What is wrong with any program of the deployment, some of them a page."""
+    require_operator(visit.key)
+    services = visit.services
+    page = page_of(services.store.program_ids(), visit, rows_of_a_page=_CHECKED_PROGRAMS)
+    findings = check_programs(
+        services.store, services.artifacts, page.rows, now=visit.now, longest_age_days=services.longest_age_days
+    )
+    return visit.page("health_programs.html", title="All programs", page=page, findings=list(findings))
 
 
 def look(visit: Visit) -> Response:
@@ -74,6 +90,7 @@ def _deployment_findings(visit: Visit) -> list[Finding]:
 
 ROUTES = (
     Route("GET", "health", READ, show),
+    Route("GET", "health/programs", ADMIN, show_programs),
     Route("GET", "health/dead-letters", ADMIN, look),
     Route("POST", "health/dead-letters", ADMIN, send_again),
 )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
-from nextbest.domain.events import Event
+from nextbest.domain.events import MAX_IMPRESSION, MAX_RECOMMENDATION_ID_CHARACTERS, Event
+from nextbest.domain.ids import check_id
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
@@ -28,8 +29,8 @@ from nextbest.store.base import Appended, Store
 
 ID = Text(1, MAX_ID_CHARACTERS)
 PROPERTIES = Text(1, 1024)
-_RECOMMENDATION_ID = Text(1, 40)
-_IMPRESSION = Listing(ID, 1, 25)
+_RECOMMENDATION_ID = Text(1, MAX_RECOMMENDATION_ID_CHARACTERS)
+_IMPRESSION = Listing(ID, 1, MAX_IMPRESSION)
 _IDS = ("userId", "sessionId", "actionId", "itemId", "eventType", "eventId", "recommendationId")
 
 PUT_ACTION_INTERACTIONS = Members(
@@ -113,6 +114,7 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
             source=SOURCE if "userId" in row else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(row.get("userId"), row["sessionId"]),
+            impression=tuple(row.get("impression", ())),
         )
         for place, row in enumerate(rows, 1)
     ]
@@ -148,6 +150,7 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(user_id, request["sessionId"]),
             event_value=row.get("eventValue"),
+            impression=tuple(row.get("impression", ())),
         )
         for row, time_us in zip(rows, times_us, strict=True)
         if "itemId" in row
@@ -178,7 +181,12 @@ def _checked(
         _ITEM_ID.check(members, within)
         # Checked and not stored: this recipe does not use contextual columns (section 7.2).
         check_event_properties(properties, tracker.schema, path=within)
-        checked.append(with_clean_ids(members | row, _IDS, member))
+        clean = with_clean_ids(members | row, _IDS, member)
+        if "impression" in row:
+            field = f"{member}.impression"
+            shown = [check_id(each, max_characters=MAX_ID_CHARACTERS, field=field) for each in row["impression"]]
+            clean["impression"] = shown
+        checked.append(clean)
     return checked
 
 

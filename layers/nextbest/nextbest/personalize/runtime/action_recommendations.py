@@ -7,11 +7,10 @@ explored actions follow with score 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
-from uuid import NAMESPACE_OID, uuid5
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,16 @@ from nextbest.domain.access_keys import READ, AccessKey
 from nextbest.domain.actions import Action
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.decisions import PERSONALIZE, DecidedAction, Decision
 from nextbest.domain.events import BLANKS, DAY_SECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import Incarnation, out_of_order
+from nextbest.domain.programs import Incarnation, Program, out_of_order
 from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import InvalidInput, NextbestError
 from nextbest.filters import BoundFilter, Interactions, evaluate
 from nextbest.filters.stored import bind_stored
 from nextbest.logic.authorization import Credentials, Gate
+from nextbest.logic.decisions import HEADER, decision_fields, decision_of, recommendation_id_of
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.personalize.datasets.item_event_types import ITEM_EVENTS, item_event_types, types_in
 from nextbest.personalize.datasets.sources import TAKEN
@@ -53,6 +54,9 @@ from nextbest.store.cache import LruCache, RememberedKey
 from nextbest.web.request import Request
 from nextbest.web.response import Response
 
+if TYPE_CHECKING:
+    from nextbest.domain.experiments import Assignment
+
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
 
@@ -70,34 +74,45 @@ GET_ACTION_RECOMMENDATIONS = Members(
 
 @dataclass(frozen=True, slots=True)
 class ActionList:
-    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how."""
+    """A response. ``scores`` by action id, strongest first; ``explored`` says which of them were drawn, and how.
 
-    program_id: str
+    ``decision`` is the record of it, None where it is not recorded; ``note`` says what else the caller should know.
+    """
+
+    program: Program
     scores: Mapping[str, float]
     recommendation_id: str
     model_version: str
     explored: Explored
+    decision: Decision | None
+    note: str = ""
 
     def members(self) -> dict[str, Any]:
         """The members of the response: the list is present even when it is empty (section 1.2)."""
         actions = [{"actionId": action_id, "score": score} for action_id, score in self.scores.items()]
         return {"actionList": actions, "recommendationId": self.recommendation_id}
 
+    def headers(self) -> dict[str, str]:
+        """Headers that are not AWS's own."""
+        note = {"x-nextbest-note": self.note} if self.note else {}
+        return {"x-nextbest-model": self.model_version, HEADER: self.recommendation_id, **note}
+
     def log_fields(self) -> dict[str, Any]:
         """For the log line; exploration is evaluated by which actions were drawn, from how many, how likely."""
         drawn = list(self.scores)[self.explored.learned :]
         exploration = {"actions": drawn, "propensity": self.explored.propensity, "pool": self.explored.pool}
         return {
-            "program": self.program_id,
+            "program": self.program.program_id,
             "model": self.model_version,
             "actions": len(self.scores),
             "recommendation_id": self.recommendation_id,
             **({"exploration": exploration} if self.explored.pool else {}),
+            **decision_fields(self.decision, self.program),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
+class Query:
     """A checked request."""
 
     campaign: str
@@ -109,7 +124,7 @@ class _Query:
     filter_values: Mapping[str, str]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> _Query:
+    def read(cls, body: Mapping[str, Any]) -> Query:
         members = GET_ACTION_RECOMMENDATIONS.check(body)
         filter_arn = members.get("filterArn", "")
         return cls(
@@ -128,9 +143,10 @@ class _Query:
 
 
 @dataclass(frozen=True, slots=True)
-class _Context:
-    """Everything that was read from the store for one request."""
+class Context:
+    """Everything that was read from the store for one request, and what experiments make of it."""
 
+    user: UserRead
     state: ProgramState
     history: History
     attributes: Mapping[str, Any] | None
@@ -138,6 +154,13 @@ class _Context:
     filter: BoundFilter | None
     item_types: frozenset[str] | None
     """None where they are already part of cached candidates."""
+    assignment: Assignment | None = None
+    """What experiments that run change for the user; None where none runs."""
+
+    @property
+    def event_types(self) -> Collection[str] | None:
+        """The only event types that are recommended; None: all that may be."""
+        return self.assignment.settings.event_types if self.assignment is not None else None
 
 
 class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
@@ -155,7 +178,7 @@ class PersonalizeRuntimeEndpoints(PersonalizeEndpoints):
             actions.members(),
             protocol=self.protocol,
             request_id=request.request_id,
-            headers={"x-nextbest-model": actions.model_version},
+            headers=actions.headers(),
             fields=actions.log_fields(),
         )
 
@@ -181,6 +204,11 @@ class ActionRecommender:
         identified = self._gate.identify(caller, now=now)
         query = self._query(body, identified, caller, now=now)
         context = self._context(query, identified, caller, now=now)
+        if context.state.experiments:
+            # Imported here: few programs run experiments.
+            from nextbest.personalize.runtime.variants import in_variant
+
+            context = in_variant(context, query.user_id)
         catalogue, served = self._recommender.loaded(context.state, now=now)
         version, model = served if served is not None else (UNTRAINED, None)
         candidates = self._candidates_of(context, version, model, catalogue)
@@ -204,8 +232,22 @@ class ActionRecommender:
                 interactions=_interactions(context),
                 user=context.attributes,
             )
+        if context.assignment is not None:
+            from nextbest.personalize.runtime.variants import held_out, without_repeats
+
+            if context.assignment.holdout_list is not None:
+                return held_out(context, query, candidates, allowed, served, request_id=request_id, now=now)
+            allowed = without_repeats(context, candidates, allowed)
         if model is not None:
-            ranked = rank_by_model(model, context.history, candidates, allowed, now=now, limit=query.limit)
+            ranked = rank_by_model(
+                model,
+                context.history,
+                candidates,
+                allowed,
+                now=now,
+                limit=query.limit,
+                event_types=context.event_types,
+            )
         else:
             ranked = rank_by_history(
                 context.state.program,
@@ -215,6 +257,7 @@ class ActionRecommender:
                 candidates.item_event_types,
                 now=now,
                 limit=query.limit,
+                event_types=context.event_types,
             )
         places = ranked.places_with_explored(context.state.program.most_per_list, limit=query.limit)
         explored = explore(
@@ -226,23 +269,18 @@ class ActionRecommender:
         )
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))
-        return ActionList(
-            context.state.program.program_id,
-            {candidates.asset_ids[row]: score for row, score in scores.items()},
-            f"RID-{uuid5(NAMESPACE_OID, request_id)}",
-            version,
-            explored,
-        )
+        shown = {candidates.asset_ids[row]: score for row, score in scores.items()}
+        return answered(context, query, shown, explored, version, request_id=request_id, now=now)
 
-    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> _Query:
+    def _query(self, body: bytes, identified: RememberedKey, caller: Credentials, *, now: float) -> Query:
         try:
-            return _Query.read(read_body(body))
+            return Query.read(read_body(body))
         except InvalidInput:
             if not identified.current:  # only callers with a key of now learn what is wrong
                 self._gate.authenticate(caller, now=now)
             raise
 
-    def _context(self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float) -> _Context:
+    def _context(self, query: Query, identified: RememberedKey, caller: Credentials, *, now: float) -> Context:
         key, incarnation, read = self._opened(query, identified, caller, now=now)
         hidden = missing(query.campaign_arn)
         state = self._recommender.present(key, read.state, hidden=hidden)
@@ -254,10 +292,10 @@ class ActionRecommender:
         settings = CampaignSettings.read(campaign.get("config", {})) if campaign is not None else CampaignSettings()
         bound = self._bound_filter(query, key, incarnation, read) if query.filter is not None else None
         item_types = types_in(read.resources[ITEM_EVENTS]) if ITEM_EVENTS in read.resources else None
-        return _Context(state, read.history or History.empty(), read.attributes, settings, bound, item_types)
+        return Context(read, state, read.history or History.empty(), read.attributes, settings, bound, item_types)
 
     def _opened(
-        self, query: _Query, identified: RememberedKey, caller: Credentials, *, now: float
+        self, query: Query, identified: RememberedKey, caller: Credentials, *, now: float
     ) -> tuple[AccessKey, Incarnation, UserRead]:
         """The caller's key, the campaign's program and what was read of it: all in one read, where it is as expected.
 
@@ -277,7 +315,7 @@ class ActionRecommender:
         return len(key.programs) == 1 or has_campaign(read, incarnation, campaign)
 
     def _read(
-        self, incarnation: Incarnation, query: _Query, caller: Credentials, identified: RememberedKey, *, now: float
+        self, incarnation: Incarnation, query: Query, caller: Credentials, identified: RememberedKey, *, now: float
     ) -> UserRead:
         """What is stored of the user, the program and the campaign; and the key, where its copy is not current."""
         hidden = missing(query.campaign_arn)
@@ -302,7 +340,7 @@ class ActionRecommender:
             admit=lambda stored: admit(self._gate.confirm(identified, stored, caller, now=now)),
         )
 
-    def _bound_filter(self, query: _Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
+    def _bound_filter(self, query: Query, key: AccessKey, incarnation: Incarnation, read: UserRead) -> BoundFilter:
         """The filter of the request. Raises NotFound, InvalidInput."""
         assert query.filter is not None
         resource = read.resources[FILTER, query.filter]
@@ -317,35 +355,74 @@ class ActionRecommender:
             self._filters.put(place, cached)
         return cached[1]
 
-    def _no_such_filter(self, query: _Query, key: AccessKey) -> NextbestError:
+    def _no_such_filter(self, query: Query, key: AccessKey) -> NextbestError:
         """The error for a filter that the campaign's program does not have; others that the key opens may have it."""
         if len(key.programs) != 1 and self._programs.that_have(key, FILTER, query.filter or ""):
             problem = f"The filter {query.filter_arn} belongs to another dataset group than the campaign"
             return InvalidInput(problem, field="filterArn")
         return missing(query.filter_arn)
 
-    def _candidates_of(self, context: _Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
+    def _candidates_of(self, context: Context, version: str, model: Model | None, catalogue: Catalogue) -> Candidates:
         incarnation, types = context.state.program.incarnation, context.item_types
-        cached = self._candidates.get(incarnation)
+        place = context.state.model_place
+        cached = self._candidates.get(place)
         if cached is None or cached[:2] != (version, catalogue.revision) or cached[2].is_outdated_by(types):
             if types is None:
                 types = item_event_types(self._recommender.store, incarnation)
             cached = (version, catalogue.revision, Candidates.of(model, catalogue, types))
-            self._candidates.put(incarnation, cached)
+            self._candidates.put(place, cached)
         return cached[2]
+
+
+def answered(
+    context: Context,
+    query: Query,
+    scores: Mapping[str, float],
+    explored: Explored,
+    version: str,
+    *,
+    request_id: str,
+    now: float,
+    note: str = "",
+) -> ActionList:
+    """The response with these ``scores`` by action id, and the record of it."""
+    program, history = context.state.program, context.history
+    base_weights = history.base_weights(program.half_life_days, now)
+    recommendation_id = recommendation_id_of(request_id)
+    decision = decision_of(
+        program,
+        query.user_id,
+        context.user,
+        # Actions are to be TAKEN, and have the weight of having been.
+        (
+            DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
+            for (asset_id, score), propensity in zip(scores.items(), explored.propensities(), strict=True)
+        ),
+        recommendation_id=recommendation_id,
+        now=now,
+        dialect=PERSONALIZE,
+        model=version,
+        filter=query.filter,
+        filter_values=query.filter_values,
+        allow_repeats=True,  # settings and filters say what not to repeat
+        limit=query.limit,
+        pool=explored.pool if explored.propensity else 0,
+        experiments=context.assignment.variants if context.assignment is not None else {},
+    )
+    return ActionList(program, scores, recommendation_id, version, explored, decision, note)
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:
     return any(event_type not in model.type_index for event_type, _ in history.actions)
 
 
-def _interactions(context: _Context) -> Interactions:
+def _interactions(context: Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
     return Interactions.of(context.history)
 
 
-def _resting(context: _Context, candidates: Candidates, now: float) -> NDArray[np.bool_]:
+def _resting(context: Context, candidates: Candidates, now: float) -> NDArray[np.bool_]:
     """Which assets rest for the user, shape (assets,): what is listed, or explored, is to be TAKEN."""
     # Imported here: few programs have rest rules.
     from nextbest.scoring.rests import Rests
@@ -360,7 +437,7 @@ def _resting(context: _Context, candidates: Candidates, now: float) -> NDArray[n
 
 
 def _unlearned(
-    context: _Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
+    context: Context, candidates: Candidates, allowed: NDArray[np.bool_], ranked: Ranked, now: float
 ) -> list[int]:
     """Rows that may be explored: allowed, unknown to the model, and young enough (section 7.6).
 
@@ -368,7 +445,7 @@ def _unlearned(
     for those to whom the program does not recommend what is TAKEN.
     """
     program, age_days = context.state.program, context.settings.exploration_age_days
-    if TAKEN in program.never_recommended:
+    if TAKEN in program.never_recommended or (context.event_types is not None and TAKEN not in context.event_types):
         return []
     if program.event_type_order:
         done = {event_type for event_type, _ in context.history.actions}

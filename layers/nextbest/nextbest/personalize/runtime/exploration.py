@@ -15,13 +15,22 @@ from random import Random
 class Explored:
     """Rows that were drawn, the number of learned actions they leave room for, and each one's propensity.
 
-    ``pool`` is how many could have been drawn.
+    ``pool`` is how many could have been drawn; ``displaced`` the probability that one of them takes the last place of a
+    full list.
     """
 
     rows: tuple[int, ...]
     learned: int
     propensity: float
     pool: int
+    displaced: float = 0.0
+
+    def propensities(self) -> list[float]:
+        """The probability that an action was shown in its place, for the learned ones and then for the drawn ones."""
+        learned = [1.0] * self.learned
+        if learned and not self.rows and self.displaced:
+            learned[-1] = 1.0 - self.displaced
+        return learned + [self.propensity] * len(self.rows)
 
 
 def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, random: Random) -> Explored:
@@ -41,5 +50,5 @@ def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, ran
     # Drawn before the decision whether to use it, so that the decision does not change which one it would be.
     drawn_row = pool[random.randrange(size)]
     if random.random() < weight:
-        return Explored((drawn_row,), limit - 1, weight / size, size)
-    return Explored((), limit, weight / size, size)
+        return Explored((drawn_row,), limit - 1, weight / size, size, weight)
+    return Explored((), limit, weight / size, size, weight)

@@ -5,7 +5,7 @@ Hot path: standard library and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -48,15 +48,25 @@ class Ranked:
 
 
 def rank_by_model(
-    model: Model, history: History, candidates: Candidates, allowed: NDArray[np.bool_], *, now: float, limit: int
+    model: Model,
+    history: History,
+    candidates: Candidates,
+    allowed: NDArray[np.bool_],
+    *,
+    now: float,
+    limit: int,
+    event_types: Collection[str] | None = None,
 ) -> Ranked:
     """The ``limit`` likeliest of the ``allowed`` assets that have a score.
 
-    An asset is as likely as the likeliest of its actions. Assets under the program's floor are left out.
+    An asset is as likely as the likeliest of its actions, of those of ``event_types`` where they are given. Assets
+    under the program's floor are left out.
     """
     # Repeats are allowed: in this dialect REPEAT_FREQUENCY and filters say what not to repeat.
     user = UserScores.of(model, history, now=now)
     withheld = withheld_from_all(model, user.inputs)
+    if event_types is not None:
+        withheld = np.concatenate([withheld, _places_of_others(model, user, event_types)])
     again, new = _best_scores(user, withheld, candidates)
     scored = (again > -np.inf) | (new > -np.inf)
     if model.withholds_by_history:
@@ -97,8 +107,9 @@ def rank_by_history(
     *,
     now: float,
     limit: int,
+    event_types: Collection[str] | None = None,
 ) -> Ranked:
-    """Before the first rebase: what the user did, with likelihoods from past rates."""
+    """Before the first rebase: what the user did, with likelihoods from past rates; of ``event_types`` where given."""
     likelihoods, weights = np.zeros((2, len(candidates.asset_ids)))
     types: dict[int, str] = {}
     caps = program.most_per_list
@@ -106,6 +117,8 @@ def rank_by_history(
     alone = from_history_alone(uncapped, history, now=now, limit=len(history.actions), allow_repeats=True)
     for entry in alone:
         row = candidates.columns.rows.get(entry.asset_id)
+        if event_types is not None and entry.event_type not in event_types:
+            continue
         if row is not None and is_recommended(entry.event_type, item_event_types):
             types.setdefault(row, entry.event_type)  # the likeliest comes first
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
@@ -163,6 +176,16 @@ def _event_types(
         again, new = _best_scores(user, np.concatenate([withheld, np.delete(places, of_type)]), candidates)
         event_types[np.where(is_repeat, again[rows], new[rows]) == scores] = cap.event_type
     return event_types.tolist()
+
+
+def _places_of_others(model: Model, user: UserScores, event_types: Collection[str]) -> NDArray[np.int64]:
+    """Places in the scores of actions of other types than ``event_types``."""
+    places = model.places_of(name for name in model.type_index if name not in event_types)
+    unknown = user.inputs.unknown
+    if unknown is None:
+        return places
+    others = {event_type for event_type, _ in unknown.actions}.difference(event_types)
+    return np.concatenate([places, unknown.places_of(others)])
 
 
 def _best_scores(

@@ -1,0 +1,88 @@
+"""Recording decisions: what was recommended to whom becomes part of the line that a request logs anyway.
+
+Hot path: no call, no write. A subscription delivers the lines (``functions/decisions``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.programs import Program
+from nextbest.store.base import UserRead
+
+HEADER = "x-nextbest-decision"
+"""The header that has the recommendation id, in both dialects."""
+
+_PREFIX = "RID-"
+_ID_BITS = 128
+_NO_EXPERIMENTS: Mapping[str, str] = {}
+
+
+def recommendation_id_of(request_id: str) -> str:
+    """The id of the answer to a request: the same for the same request, and unlike any other."""
+    return f"{_PREFIX}{uuid5(NAMESPACE_OID, request_id)}"
+
+
+def decision_of(
+    program: Program,
+    user_id: str,
+    user: UserRead,
+    actions: Iterable[DecidedAction],
+    *,
+    recommendation_id: str,
+    now: float,
+    dialect: str,
+    model: str,
+    filter: str | None,
+    filter_values: Mapping[str, str],
+    allow_repeats: bool,
+    limit: int,
+    pool: int = 0,
+    experiments: Mapping[str, str] = _NO_EXPERIMENTS,
+) -> Decision | None:
+    """The record of an answer at ``now``; None where it is not one of the share that the program records.
+
+    None, too, as long as neither the user has a salt nor the program a decision key. ``experiments`` has the user's
+    variants by experiment id.
+    """
+    if not _is_recorded(recommendation_id, program.decision_share):
+        return None
+    salt = user.salt
+    if salt is None:
+        if not program.decision_key:
+            return None
+        salt = derived_salt(program.decision_key, user_id)
+    return Decision(
+        recommendation_id=recommendation_id,
+        time=now,
+        program=program.program_id,
+        dialect=dialect,
+        user=user_hash(salt, user_id),
+        experiments=experiments,
+        model=model,
+        filter=_encodable(filter) if filter is not None else None,
+        filter_values={_encodable(name): _encodable(value) for name, value in filter_values.items()},
+        allow_repeats=allow_repeats,
+        limit=limit,
+        actions=tuple(actions),
+        pool=pool,
+        sampling=program.decision_share,
+    )
+
+
+def decision_fields(decision: Decision | None, program: Program) -> dict[str, Any]:
+    """The record as fields of the log line, which ``decision_files`` reads; none where there is no record."""
+    return {"decision": decision.members(), "incarnation": program.incarnation} if decision is not None else {}
+
+
+def _is_recorded(recommendation_id: str, share: float) -> bool:
+    """Whether an answer is one of the ``share`` that is recorded: decided by its id, so that it can be repeated."""
+    return share >= 1.0 or UUID(recommendation_id.removeprefix(_PREFIX)).int / 2**_ID_BITS < share
+
+
+def _encodable(text: str) -> str:
+    """``text`` with halves of surrogate pairs, which no log line can hold, spelled as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

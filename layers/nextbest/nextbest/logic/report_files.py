@@ -1,0 +1,36 @@
+"""Files of experiments' reports: one an experiment, the newest. Without what computing them needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from nextbest.domain.programs import Incarnation
+from nextbest.errors import ArtifactError, NotFound
+from nextbest.store.base import ArtifactStore
+
+
+def reports_of(incarnation: Incarnation) -> str:
+    """The folder of a program's reports."""
+    return f"experiment-reports/{incarnation}/"
+
+
+def put_report(
+    artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str, report: Mapping[str, Any]
+) -> None:
+    """Keep a report in place of the one before."""
+    artifacts.put(_name(incarnation, experiment_id), json.dumps(report).encode())
+
+
+def stored_report(artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str) -> Mapping[str, Any]:
+    """The newest report of an experiment. Raises NotFound where none was computed yet."""
+    try:
+        report: Mapping[str, Any] = json.loads(artifacts.get(_name(incarnation, experiment_id)))
+    except ArtifactError as error:
+        raise NotFound("There is no report of this experiment yet: PUT has one computed") from error
+    return report
+
+
+def _name(incarnation: Incarnation, experiment_id: str) -> str:
+    return f"{reports_of(incarnation)}{experiment_id}.json"

@@ -1,0 +1,132 @@
+"""Reports of experiments, from files of decisions and the log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nextbest.domain.decisions import ACTIONHUB, DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.events import DAY_SECONDS, Event
+from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
+from nextbest.domain.programs import GoalEventType, Program
+from nextbest.errors import InvalidInput, NotFound
+from nextbest.logic.decision_files import decision_files
+from nextbest.logic.experiment_reports import columns_of, compute_report
+from nextbest.logic.report_files import stored_report
+from nextbest.logic.users import delete_user
+from nextbest.store.dynamo import DynamoStore
+from tests.factories import MemoryArtifacts
+from tests.store.conftest import PROGRAM
+
+START = 1_790_000_000.0
+NOW = START + 20 * DAY_SECONDS
+USERS = [f"user-{number:04d}" for number in range(400)]
+INCARNATION = PROGRAM.incarnation
+RUNNING = Experiment(
+    "lift", "Lift", ExperimentKind.HOLDOUT, 0.5, 7, START, state=ExperimentState.RUNNING, started_at=START
+)
+
+
+def program_of(store: DynamoStore) -> Program:
+    """The program as it is now, with its decision key."""
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    return state.program
+
+
+def orders_of(store: DynamoStore, user_id: str) -> int:
+    return sum(event.event_type == "order" for event in store.events_of(INCARNATION, user_id))
+
+
+@pytest.fixture
+def artifacts(store: DynamoStore) -> MemoryArtifacts:
+    """A program of which half of the users are held out: 10 % of them order, and 40 % of the others."""
+    store.change_program(INCARNATION, lambda program: replace(program, goal=(GoalEventType("order", 3.0),)))
+    program = program_of(store)
+    random = np.random.default_rng(1)
+    decisions, events = [], []
+    for number, user in enumerate(USERS):
+        variant = RUNNING.variant_of(user).name
+        time = START + float(random.uniform(0, 10)) * DAY_SECONDS
+        decisions.append(
+            Decision(
+                recommendation_id=f"RID-{number}",
+                time=time,
+                program=PROGRAM.program_id,
+                dialect=ACTIONHUB,
+                user=user_hash(derived_salt(program.decision_key, user), user),
+                experiments={"lift": variant},
+                model="m",
+                filter=None,
+                filter_values={},
+                allow_repeats=True,
+                limit=1,
+                actions=(DecidedAction("order", "tea", 0.1, 0.0),),
+            )
+        )
+        # Everybody has events, and with them a salt; an order is the goal.
+        events.append(Event(user, round((START - DAY_SECONDS) * 1e6), "view", "tea"))
+        if random.random() < (0.1 if variant == "holdout" else 0.4):
+            events.append(Event(user, round((time + 3600) * 1e6), "order", "tea"))
+    store.append(program, events)
+    made = MemoryArtifacts()
+    lines = [
+        (str(place), json.dumps({"incarnation": INCARNATION, "decision": decision.members()}))
+        for place, decision in enumerate(decisions)
+    ]
+    for name, content in {**decision_files(lines[:300]), **decision_files(lines[250:])}.items():  # 50 come twice
+        made.put(name, content)
+    store.create_experiment(INCARNATION, RUNNING)
+    return made
+
+
+def test_a_planted_effect_is_found_with_its_interval(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
+    report = compute_report(store, artifacts, INCARNATION, "lift", now=NOW)
+
+    assert (report.users, report.complete_users, report.moved_users) == (400, 400, 0)
+    assert report.headline == "value"
+    assert report.is_decided
+    assert report.verdict.startswith("model sells more: +0.")
+    value = next(each for each in report.measures if each.measure == "value")
+    interval = value.comparisons[0].decisive.difference.always_valid
+    assert interval is not None
+    assert interval.low < 0.9 < interval.high  # .3 more orders a user, worth 3 each
+    stored = stored_report(artifacts, INCARNATION, "lift")
+    assert stored["verdict"] == report.verdict
+    assert (stored["program_id"], stored["experiment_id"]) == (PROGRAM.program_id, "lift")
+
+
+def test_outcomes_of_a_deleted_user_are_nobody_s(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
+    before = columns_of(store, artifacts, program_of(store), RUNNING, now=NOW)
+    user = next(user for user in USERS if orders_of(store, user))
+
+    delete_user(store, artifacts, INCARNATION, user, now=NOW)
+    store.append(program_of(store), [Event(user, round((NOW - 60) * 1e6), "order", "tea")])  # they come back
+    after = columns_of(store, artifacts, program_of(store), RUNNING, now=NOW)
+
+    assert orders_of(store, user) == 1
+    assert len(after.outcomes.user) == len(before.outcomes.user) - 1
+    assert len(after.decisions.user) == len(before.decisions.user)
+
+
+def test_there_is_nothing_to_report_before_the_start(store: DynamoStore) -> None:
+    artifacts = MemoryArtifacts()
+    store.create_experiment(INCARNATION, replace(RUNNING, state=ExperimentState.DRAFT, started_at=None))
+
+    with pytest.raises(InvalidInput, match="was not started"):
+        compute_report(store, artifacts, INCARNATION, "lift", now=NOW)
+    with pytest.raises(NotFound):
+        compute_report(store, artifacts, INCARNATION, "none", now=NOW)
+    with pytest.raises(NotFound):
+        stored_report(artifacts, INCARNATION, "lift")
+
+
+def test_without_decisions_it_is_too_early(store: DynamoStore) -> None:
+    store.create_experiment(INCARNATION, RUNNING)
+
+    assert (
+        compute_report(store, MemoryArtifacts(), INCARNATION, "lift", now=NOW).verdict == "no users in variant holdout"
+    )
