@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -103,6 +112,26 @@ def each_once(entries: list[GoalEntry]) -> list[GoalEntry]:
 Goal = Annotated[list[GoalEntry], Field(max_length=100), AfterValidator(each_once)]
 
 
+class RestRuleEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    event_types: list[EventTypeName] = Field(min_length=1, max_length=100)
+    after: int = Field(ge=1, le=100)
+    within_days: int = Field(ge=1, le=365)
+    rest_days: int = Field(ge=1, le=365)
+    for_event_types: list[EventTypeName] = Field(
+        default_factory=list, exclude_if=lambda event_types: not event_types, max_length=100
+    )
+
+    @model_validator(mode="after")
+    def counts_other_types(self) -> RestRuleEntry:
+        if set(self.event_types) & set(self.for_event_types):
+            raise PydanticCustomError("value_error", "No event type may be in event_types and in for_event_types")
+        return self
+
+
+MostPerList = dict[EventTypeName, Annotated[int, Field(ge=1, le=100)]]
+
+
 class NewProgram(BaseModel):
     model_config = ConfigDict(extra="forbid")
     program_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
@@ -122,6 +151,8 @@ class NewProgram(BaseModel):
         default_factory=list, exclude_if=lambda rules: not rules, max_length=100
     )
     goal: Goal = Field(default_factory=list, exclude_if=lambda entries: not entries)
+    rest_rules: list[RestRuleEntry] = Field(default_factory=list, exclude_if=lambda rules: not rules, max_length=20)
+    most_per_list: MostPerList = Field(default_factory=dict, exclude_if=lambda caps: not caps, max_length=100)
     decision_share: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
 
 
@@ -140,6 +171,8 @@ class ProgramChanges(BaseModel):
     done_once: list[EventTypeName] = Field(default_factory=list, max_length=100)
     event_type_order: list[EventTypeRule] = Field(default_factory=list, max_length=100)
     goal: Goal = Field(default_factory=list)
+    rest_rules: list[RestRuleEntry] = Field(default_factory=list, max_length=20)
+    most_per_list: MostPerList = Field(default_factory=dict, max_length=100)
     decision_share: float = Field(default_factory=float, ge=0, le=1, allow_inf_nan=False)
 
 

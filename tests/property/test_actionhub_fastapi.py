@@ -341,6 +341,35 @@ PROGRAM_FIELDS: dict[str, st.SearchStrategy[Any]] = {
             None,
         ]
     ),
+    "rest_rules": st.sampled_from(
+        [
+            [],
+            [{"event_types": ["view", " decline "], "after": 3, "within_days": 7, "rest_days": 14}],
+            [{"event_types": ["view"], "after": 1, "within_days": 1, "rest_days": 365, "for_event_types": ["buy"]}],
+            [{"event_types": ["view"], "after": 1, "within_days": 1, "rest_days": 3, "for_event_types": ["view"]}],
+            [{"event_types": [], "after": 1, "within_days": 1, "rest_days": 3}],
+            [{"event_types": ["view"], "after": 0, "within_days": 366, "rest_days": 0}],
+            [{"event_types": ["view"], "after": 1.5, "within_days": "7", "rest_days": None}],
+            [{"event_types": ["view"], "after": 1, "within_days": 1, "rest_days": 3, "for": ["buy"]}],
+            [["view"]],
+            {"view": 3},
+            None,
+        ]
+    ),
+    "most_per_list": st.sampled_from(
+        [
+            {},
+            {"view": 2, " buy ": 100},
+            {"view": 0},
+            {"view": 101, "": 1},
+            {"view": "2", "buy": 1.5},
+            {"view": None},
+            {"r" * 257: 1},
+            {f"type {number}": 1 for number in range(101)},
+            [["view", 2]],
+            None,
+        ]
+    ),
     "goal": st.sampled_from(
         [
             [],

@@ -357,6 +357,8 @@ SETTINGS = {
     "done_once": ["sign_up"],
     "event_type_order": [{"event_type": "upgrade", "after": ["sign_up", "invite"]}],
     "goal": [{"event_type": "upgrade", "value": 100.0}, {"event_type": "invite", "value": 2.5}],
+    "rest_rules": [{"event_types": ["view", "decline"], "after": 3, "within_days": 7, "rest_days": 14}],
+    "most_per_list": {"invite": 2},
     "decision_share": 0.25,
 }
 
@@ -367,14 +369,15 @@ def test_settings_that_are_not_sent_stay(call: Caller, changed: dict[str, Any]) 
     assert call("PUT", "/program", SETTINGS)[0] == 200
     other = {**SETTINGS, "program_name": "Tea", "horizon_days": 7, "event_relevance_decay": 7} | {
         "high_engagement_threshold": 5, "action_weight_floor": 0.5, "description": "", "never_recommended": [],
-        "done_once": [], "event_type_order": [], "goal": [], "decision_share": 0.5,
+        "done_once": [], "event_type_order": [], "goal": [], "rest_rules": [], "most_per_list": {},
+        "decision_share": 0.5,
     }  # fmt: skip
     sent = {"program_name": "Tea", **{name: other[name] for name in changed}}
     # When some are sent, beside the name
     assert call("PUT", "/program", sent)[0] == 200
     # Then the others are as before
     expected = {"program_id": PROGRAM.program_id, **SETTINGS, **sent}
-    assert call("GET", "/program") == (200, {name: value for name, value in expected.items() if value != []})
+    assert call("GET", "/program") == (200, {name: value for name, value in expected.items() if value not in ([], {})})
 
 
 def test_what_is_read_can_be_written_back(call: Caller) -> None:

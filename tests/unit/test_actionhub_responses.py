@@ -20,7 +20,7 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_US, LATEST_TIMESTAMP_US, Event
 from nextbest.domain.history import History
-from nextbest.domain.programs import EventTypeOrder, GoalEventType, Program
+from nextbest.domain.programs import EventTypeOrder, GoalEventType, ListCap, Program, RestRule
 from nextbest.logic.reasons import Reasoner
 from nextbest.logic.users import label_weights
 from nextbest.scoring import Contribution, Explanation
@@ -237,6 +237,22 @@ def test_settings_beyond_the_contract_are_named_only_where_they_were_set() -> No
         "event_type_order": [{"event_type": "upgrade", "after": ["sign_up"]}],
         "goal": [{"event_type": "upgrade", "value": 20.0}],
         "decision_share": 0.5,
+    }
+    rules = (RestRule(("view",), 3, 7, 14), RestRule(("decline",), 1, 1, 30, ("order",)))
+    rested = Program("shop", rest_rules=rules, most_per_list=(ListCap("order", 2), ListCap("invite", 1)))
+    assert ProgramDetails.of(rested).model_dump() == {
+        **plain,
+        "rest_rules": [
+            {"event_types": ["view"], "after": 3, "within_days": 7, "rest_days": 14},
+            {
+                "event_types": ["decline"],
+                "after": 1,
+                "within_days": 1,
+                "rest_days": 30,
+                "for_event_types": ["order"],
+            },
+        ],
+        "most_per_list": {"invite": 1, "order": 2},
     }
 
 

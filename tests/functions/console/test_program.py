@@ -9,7 +9,7 @@ import pytest
 
 from nextbest.domain.access_keys import READ
 from nextbest.domain.events import Event
-from nextbest.domain.programs import EventTypeOrder, GoalEventType
+from nextbest.domain.programs import EventTypeOrder, GoalEventType, ListCap, RestRule
 from nextbest.domain.rebase_status import COMPLETE, FAILED, QUEUED, TRAINING
 from nextbest.scoring import Model
 from nextbest.store.base import ModelPointer, Status, Traffic
@@ -128,6 +128,8 @@ def test_settings_are_shown_with_their_meaning(browser: Browser) -> None:
         never_recommended=(HOSTILE,),
         event_type_order=(EventTypeOrder("upgrade", ("invite", "join")),),
         goal=(GoalEventType("upgrade", 2500.0), GoalEventType("invite", 0.5)),
+        rest_rules=(RestRule(("view", "decline"), 3, 7, 14, ("upgrade",)),),
+        most_per_list=(ListCap("invite", 2),),
     )
     browser.functions.store.update_program(changed)
 
@@ -136,6 +138,8 @@ def test_settings_are_shown_with_their_meaning(browser: Browser) -> None:
     assert "event_relevance_decay 31 days After so long an event counts half" in shown.text
     assert "upgrade after invite or join" in shown.text
     assert "goal upgrade 2,500, invite 0.5 What the program is for" in shown.text
+    assert "upgrade after 3 × view or decline within 7 days, for 14 days When an action rests" in shown.text
+    assert "most_per_list invite 2 How many" in shown.text
     assert HOSTILE in shown.text
     assert HOSTILE not in shown.body
 

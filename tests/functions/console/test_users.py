@@ -6,7 +6,9 @@ import html
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,6 +21,7 @@ from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
+from nextbest.domain.programs import RestRule
 from nextbest.store.base import FILTER, ModelPointer
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore
@@ -407,3 +410,18 @@ def test_a_catalogue_of_thousands_does_not_make_the_page_large(
     assert len(shown.body) < 100_000
     assert shown.body.count('<option value="asset-') == 200
     assert len(recommended(shown)) == 10
+
+
+def test_what_rests_is_shown_with_its_end_and_reason(learned: Browser) -> None:
+    store, now_us = learned.functions.store, round(time.time() * 1e6)
+    path = users_path(user_id="user-1")
+    event_type, asset_id = (next_actions(learned, "user-1")[0][name] for name in ("event_type", "asset_id"))
+    rule = RestRule(("shown",), 1, 1, 1, (event_type,))
+    store.change_program(PROGRAM.incarnation, lambda program: replace(program, rest_rules=(rule,)))
+    assert "rests until" not in learned.get(path).text
+
+    store.append(PROGRAM, [Event("user-1", now_us, "shown", asset_id)])
+
+    shown = learned.get(path).text
+    assert "rests until" in shown
+    assert f"shown once, and no {event_type} since" in shown

@@ -122,6 +122,7 @@ def _why_empty(actions: RecommendationList, query: GetActions, program: Program)
         "never_recommended": program.never_recommended,
         "done_once": program.done_once,
         "event_type_order": program.event_type_order,
+        "rest_rules": program.rest_rules,
     }
     named = ", ".join(name for name, limit in limits.items() if limit)
     return f"nothing is left by {named}" if named else "the model knows no action"
@@ -137,6 +138,20 @@ def _body(actions: RecommendationList, history: History, now: float) -> dict[str
         reasoner = Reasoner(history, name_of, now=now, trained=actions.model_version != UNTRAINED)
         explained = {entry.action: explanation_body(entry, reasoner.of(entry)) for entry in actions.explanations}
     body = user_actions(actions.recommendations, name_of, explained)
+    if actions.resting is not None:
+        # Imported here: few requests are explained.
+        from nextbest.domain.times import format_time
+
+        body["resting"] = [
+            {
+                "event_type": entry.action.event_type,
+                "asset_id": entry.action.asset_id,
+                "asset_name": name_of(entry.action.asset_id),
+                "rests_until": format_time(entry.until_us),
+                "reason": entry.reason,
+            }
+            for entry in actions.resting
+        ]
     if actions.impacts is not None:
         from nextbest.actionhub.goal import add_goal
 

@@ -162,10 +162,27 @@ class UserNextAction(ContractModel):
     goal_effect: GoalEffectEntry | None = None
 
 
+class RestingEntry(ContractModel):
+    """An action that would be listed if it did not rest."""
+
+    event_type: str
+    asset_id: str
+    asset_name: str
+    rests_until: str
+    reason: Annotated[str, Field(description="The rest rule in words.")]
+
+
 class UserNextActionList(ContractModel):
     """Strongest growth weight first; with objective=goal, largest goal_impact first."""
 
     actions: list[UserNextAction]
+    resting: Annotated[
+        list[RestingEntry] | None,
+        Field(
+            description="Up to 5 actions that would be in the list if they did not rest. Only with explain=true, of "
+            "programs with rest_rules, an extension."
+        ),
+    ] = None
 
 
 @actions_router.endpoint(

@@ -5,19 +5,27 @@ A member that is not known is refused, in new programs and in changes alike. A c
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sized
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from nextbest.actionhub.documentation import Cleaned, ContractModel, Id, example
-from nextbest.domain.programs import DEFAULT_HORIZON_DAYS, MAX_HORIZON_DAYS, Program
+from nextbest.domain.programs import DEFAULT_HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_LIST_CAP, MAX_REST_DAYS, Program
 
 MAX_EVENT_TYPES = 100
 """In each setting that names event types."""
 MAX_GOAL_VALUE = 1e9
+MAX_REST_RULES = 20
+MAX_REST_EVENTS = 100
+"""As many events a rest rule asks for at most: a history keeps the times of its newest ones only."""
+
+
+def _is_empty(values: Sized) -> bool:
+    return len(values) == 0
+
 
 ProgramIdText = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 ProgramName = Annotated[str, Field(min_length=1, max_length=256)]
@@ -83,6 +91,53 @@ EventTypeRules = Annotated[
 ]
 
 
+class RestRuleEntry(ContractModel):
+    """An action rests that met with ``after`` events of ``event_types`` within days and was not taken since.
+
+    Events with the same asset count. The rest ends ``rest_days`` after the last of them, or when the action is taken.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_types: Annotated[list[EventTypeName], Field(min_length=1, max_length=MAX_EVENT_TYPES)]
+    after: Annotated[int, Field(ge=1, le=MAX_REST_EVENTS)]
+    within_days: Annotated[int, Field(ge=1, le=MAX_REST_DAYS)]
+    rest_days: Annotated[int, Field(ge=1, le=MAX_REST_DAYS)]
+    for_event_types: Annotated[
+        list[EventTypeName],
+        Field(
+            default_factory=list,
+            max_length=MAX_EVENT_TYPES,
+            exclude_if=_is_empty,
+            description="Event types of the actions that rest; all but event_types where it is empty.",
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _counts_other_types(self) -> Self:
+        if set(self.event_types) & set(self.for_event_types):
+            raise PydanticCustomError("value_error", "No event type may be in event_types and in for_event_types")
+        return self
+
+
+RestRules = Annotated[
+    list[RestRuleEntry],
+    Field(
+        max_length=MAX_REST_RULES,
+        description="Contact policy: what was viewed or declined several times without being taken rests for a while. "
+        "An extension of the contract; it takes effect at once.",
+    ),
+]
+MostPerList = Annotated[
+    dict[EventTypeName, Annotated[int, Field(ge=1, le=MAX_LIST_CAP)]],
+    Field(
+        max_length=MAX_EVENT_TYPES,
+        description="Contact policy: at most so many actions of these event types are in a list. An extension of the "
+        "contract; it takes effect at once.",
+    ),
+]
+
+
 class GoalEntry(ContractModel):
     """An event type that the program is for, and what reaching it is worth, in any unit."""
 
@@ -130,13 +185,11 @@ _SETTINGS = {
     "done_once": "done_once",
     "event_type_order": "event_type_order",
     "goal": "goal",
+    "rest_rules": "rest_rules",
+    "most_per_list": "most_per_list",
     "decision_share": "decision_share",
 }
 """The program's settings by the API's names."""
-
-
-def _is_empty(values: list[object]) -> bool:
-    return not values
 
 
 class ProgramChanges(ContractModel):
@@ -156,6 +209,8 @@ class ProgramChanges(ContractModel):
     done_once: Annotated[DoneOnce, Field(default_factory=list)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list)]
     goal: Annotated[Goal, Field(default_factory=list)]
+    rest_rules: Annotated[RestRules, Field(default_factory=list)]
+    most_per_list: Annotated[MostPerList, Field(default_factory=dict)]
     decision_share: Annotated[DecisionShare, Field(default_factory=float)]
 
     def applied_to(self, program: Program) -> Program:
@@ -181,6 +236,8 @@ class NewProgram(ContractModel):
     done_once: Annotated[DoneOnce, Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[EventTypeRules, Field(default_factory=list, exclude_if=_is_empty)]
     goal: Annotated[Goal, Field(default_factory=list, exclude_if=_is_empty)]
+    rest_rules: Annotated[RestRules, Field(default_factory=list, exclude_if=_is_empty)]
+    most_per_list: Annotated[MostPerList, Field(default_factory=dict, exclude_if=_is_empty)]
     decision_share: DecisionShare = 1.0
 
     def applied_to(self, program: Program) -> Program:
@@ -212,6 +269,8 @@ class ProgramDetails(ProgramSettings):
     done_once: Annotated[list[str], Field(default_factory=list, exclude_if=_is_empty)]
     event_type_order: Annotated[list[EventTypeRule], Field(default_factory=list, exclude_if=_is_empty)]
     goal: Annotated[list[GoalEntry], Field(default_factory=list, exclude_if=_is_empty)]
+    rest_rules: Annotated[list[RestRuleEntry], Field(default_factory=list, exclude_if=_is_empty)]
+    most_per_list: Annotated[dict[str, int], Field(default_factory=dict, exclude_if=_is_empty)]
     decision_share: Annotated[
         float, Field(default=1.0, exclude_if=lambda share: share == 1.0, description="There where it is not 1.")
     ]
@@ -219,8 +278,9 @@ class ProgramDetails(ProgramSettings):
     @classmethod
     def of(cls, program: Program) -> ProgramDetails:
         values = {name: getattr(program, field) for name, field in _SETTINGS.items()}
-        for name in ("event_type_order", "goal"):
+        for name in ("event_type_order", "goal", "rest_rules"):
             values[name] = [entry._asdict() for entry in getattr(program, name)]
+        values["most_per_list"] = dict(program.most_per_list)
         return cls(program_id=program.program_id, **values)
 
 
@@ -230,4 +290,11 @@ def _applied(settings: NewProgram | ProgramChanges, names: Container[str], progr
         values["event_type_order"] = [(rule.event_type, rule.after) for rule in settings.event_type_order]
     if "goal" in values:
         values["goal"] = [(entry.event_type, entry.value) for entry in settings.goal]
+    if "rest_rules" in values:
+        values["rest_rules"] = [
+            (rule.event_types, rule.after, rule.within_days, rule.rest_days, rule.for_event_types)
+            for rule in settings.rest_rules
+        ]
+    if "most_per_list" in values:
+        values["most_per_list"] = tuple(settings.most_per_list.items())
     return replace(program, **values)

@@ -137,9 +137,12 @@ class UserView:
             narrow=narrow,
         )
 
-    def rows(self) -> list[ActionRow]:
-        """The next actions with their reasons, strongest first. Raises InvalidInput as the filter does."""
-        answer = self.recommend(self.history, limit=self.settings.limit, explained=True)
+    def explained(self) -> RecommendationList:
+        """The list of the settings with its reasons. Raises InvalidInput as the filter does."""
+        return self.recommend(self.history, limit=self.settings.limit, explained=True)
+
+    def rows(self, answer: RecommendationList) -> list[ActionRow]:
+        """The next actions of an explained list with their reasons, strongest first."""
         trained = answer.model_version != UNTRAINED
         reasoner = Reasoner(self.history, self.catalogue.name_of, now=self.visit.now, trained=trained)
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 
 Incarnation = NewType("Incarnation", str)
 """One life of a program id: ``<program id>@<random>``. What outlives a request is stored and cached under it.
@@ -16,6 +16,10 @@ its own. Programs from before there were incarnations have one that equals their
 
 DEFAULT_HORIZON_DAYS = 14
 MAX_HORIZON_DAYS = 365
+MAX_REST_DAYS = 365
+"""Of a rest, and of the days within which a rest rule counts."""
+MAX_LIST_CAP = 100
+"""As many actions as a list can have."""
 
 _RANDOM_CHARACTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -34,6 +38,34 @@ class GoalEventType(NamedTuple):
     value: float
 
 
+class RestRule(NamedTuple):
+    """An action that met with ``after`` events of the types ``event_types`` within days, and was not taken, rests.
+
+    Events count that have the action's asset and came since the user last took the action. It rests until ``rest_days``
+    after the last of them. Actions of the types ``event_types`` themselves never rest by the rule; of the others those
+    of ``for_event_types``, or all where that is empty.
+    """
+
+    event_types: tuple[str, ...]
+    after: int
+    within_days: int
+    rest_days: int
+    for_event_types: tuple[str, ...] = ()
+
+    def is_for(self, event_type: str) -> bool:
+        """Whether actions of this event type can rest by the rule."""
+        if event_type in self.event_types:
+            return False
+        return not self.for_event_types or event_type in self.for_event_types
+
+
+class ListCap(NamedTuple):
+    """At most ``most`` actions of ``event_type`` in a list."""
+
+    event_type: str
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Settings of one program.
@@ -47,6 +79,9 @@ class Program:
     Three settings say which actions are candidates, and for whom; their events are evidence in any case. Actions of the
     types ``never_recommended`` are for nobody. Those of the types ``done_once`` are for users who did not do the same
     with that asset yet. ``event_type_order`` says what has to come before: every rule for a type has to hold.
+
+    The contact policy keeps from a user what was shown too often: ``rest_rules`` say when an action rests, by the
+    recent events of a history; ``most_per_list`` how many actions of an event type a list has at most.
 
     ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
 
@@ -67,6 +102,8 @@ class Program:
     event_type_order: tuple[EventTypeOrder, ...] = ()
     goal: tuple[GoalEventType, ...] = ()
     created_at: float = 0.0
+    rest_rules: tuple[RestRule, ...] = ()
+    most_per_list: tuple[ListCap, ...] = ()
     decision_share: float = 1.0
     decision_key: bytes = field(default=b"", repr=False, compare=False)
 
@@ -75,6 +112,8 @@ class Program:
         object.__setattr__(self, "never_recommended", tuple(dict.fromkeys(self.never_recommended)))
         object.__setattr__(self, "done_once", tuple(dict.fromkeys(self.done_once)))
         object.__setattr__(self, "event_type_order", event_type_order(self.event_type_order))
+        object.__setattr__(self, "rest_rules", rest_rules(self.rest_rules) if self.rest_rules else ())
+        object.__setattr__(self, "most_per_list", list_caps(self.most_per_list) if self.most_per_list else ())
         goal = tuple(GoalEventType(event_type, float(value)) for event_type, value in self.goal)
         object.__setattr__(self, "goal", goal)
         if not self.incarnation:
@@ -84,6 +123,23 @@ class Program:
 def event_type_order(rules: Iterable[tuple[str, Iterable[str]]]) -> tuple[EventTypeOrder, ...]:
     """Rules in the form in which equal ones are equal."""
     return tuple(dict.fromkeys(EventTypeOrder(event_type, tuple(dict.fromkeys(after))) for event_type, after in rules))
+
+
+def rest_rules(rules: Iterable[Iterable[Any]]) -> tuple[RestRule, ...]:
+    """Rules in the form in which equal ones are equal; each is given by the members of a ``RestRule``."""
+    return tuple(dict.fromkeys(_rest_rule(*rule) for rule in rules))
+
+
+def _rest_rule(
+    event_types: Iterable[str], after: int, within_days: int, rest_days: int, for_event_types: Iterable[str] = ()
+) -> RestRule:
+    types, for_types = (tuple(dict.fromkeys(names)) for names in (event_types, for_event_types))
+    return RestRule(types, int(after), int(within_days), int(rest_days), for_types)
+
+
+def list_caps(caps: Iterable[tuple[str, int]]) -> tuple[ListCap, ...]:
+    """Caps in the order of their event types; the last one of a type counts."""
+    return tuple(ListCap(event_type, int(most)) for event_type, most in sorted(dict(caps).items()))
 
 
 def out_of_order(rules: Iterable[EventTypeOrder], done: Collection[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from nextbest.store.cache import CatalogueCache, LruCache, ModelCache, Remembere
 
 if TYPE_CHECKING:
     from nextbest.logic.narrowing import Masks, Narrower
+    from nextbest.logic.resting import RestingAction
     from nextbest.scoring.goal_ranking import GoalImpact
 
     Narrow = Callable[[Catalogue, "tuple[str, Model] | None"], Masks]
@@ -45,6 +46,8 @@ _UNINFORMED_DAYS = 3.0
 class RecommendationList:
     """What a user should do next, strongest first, and the version of the model.
 
+    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by. ``resting``
+    is what would be listed if it did not rest; None where the program has no rest rules, or nothing is explained.
     ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
     ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know;
     ``allow_repeats`` is what a challenger has in place of what the request says.
@@ -55,6 +58,7 @@ class RecommendationList:
     catalogue: Catalogue
     model_version: str
     impacts: list[GoalImpact] | None = None
+    resting: list[RestingAction] | None = None
     experiments: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     allow_repeats: bool | None = None
@@ -214,7 +218,16 @@ class Recommender:
                 state.program, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
             )
             explanations = [_explanation_of_itself(entry) for entry in alone] if explained else None
-            return RecommendationList(alone, explanations, catalogue, UNTRAINED)
+            resting = None
+            if explained and state.program.rest_rules:
+                from nextbest.logic.resting import resting_actions
+
+                restless = replace(state.program, rest_rules=())
+                otherwise = from_history_alone(
+                    restless, history, now=now, limit=limit, allow_repeats=allow_repeats, allows=allows
+                )
+                resting = resting_actions(state.program.rest_rules, history, otherwise, now=now)
+            return RecommendationList(alone, explanations, catalogue, UNTRAINED, resting=resting)
         version, model = served
         allowed = narrowed.of_model(model) if narrowed is not None else None
         ranked, impacts_of = partial(recommend, model), None
@@ -233,7 +246,16 @@ class Recommender:
         if explained:
             actions = [Action(entry.event_type, entry.asset_id) for entry in recommendations]
             explanations = explain(model, history, actions, now=now)
-        return RecommendationList(recommendations, explanations, catalogue, version, impacts)
+        resting = None
+        if explained and state.program.rest_rules:
+            # Imported here: few requests are explained.
+            from nextbest.logic.resting import resting_actions
+
+            otherwise = ranked(
+                history, now=now, limit=limit, allow_repeats=allow_repeats, allowed=allowed, allows=allows, resting=True
+            )
+            resting = resting_actions(state.program.rest_rules, history, otherwise, now=now)
+        return RecommendationList(recommendations, explanations, catalogue, version, impacts, resting)
 
 
 def from_history_alone(
@@ -263,8 +285,20 @@ def from_history_alone(
         types = [history.actions[place].event_type for place in order.tolist()]
         withheld = out_of_order(program.event_type_order, types).union(program.never_recommended, program.done_once)
         order = order[~np.isin(types, list(withheld))]
+    if program.rest_rules:
+        # Imported here: few programs have rest rules, or caps.
+        from nextbest.scoring.rests import Rests
+
+        rests = Rests.of(program.rest_rules, history, now=now)
+        is_ready = [rests.rest_of(history.actions[place]) is None for place in order.tolist()]
+        order = order[np.array(is_ready, np.bool_)]
     if allows is not None:
         order = order[allows(history.actions)[order]]
+    if program.most_per_list:
+        from nextbest.scoring.list_caps import event_types_within
+
+        types = [history.actions[place].event_type for place in order.tolist()]
+        order = order[event_types_within(types, program.most_per_list)]
     order = order[:limit]
     # The order is that of the base weights, and no growth weight may contradict it.
     growth = np.minimum.accumulate(growth[order])

@@ -11,12 +11,15 @@ from nextbest.scoring.model import Model
 from nextbest.scoring.score import Inputs
 
 
-def withheld_places(model: Model, history: History, inputs: Inputs) -> NDArray[np.int64]:
-    """Places in the scores of what is never recommended, and of what is not for this user."""
+def withheld_places(
+    model: Model, history: History, inputs: Inputs, *, now: float, resting: bool = False
+) -> NDArray[np.int64]:
+    """Places in the scores of what is never recommended, and of what is not for this user at ``now`` (seconds since
+    1970). ``resting`` leaves what only rests among the candidates."""
     never = withheld_from_all(model, inputs)
-    if not model.done_once and not model.event_type_order:
+    if not model.withholds_by_history:
         return never
-    return np.concatenate([never, withheld_from_user(model, history, inputs)])
+    return np.concatenate([never, withheld_from_user(model, history, inputs, now=now, resting=resting)])
 
 
 def withheld_from_all(model: Model, inputs: Inputs) -> NDArray[np.int64]:
@@ -26,8 +29,11 @@ def withheld_from_all(model: Model, inputs: Inputs) -> NDArray[np.int64]:
     return np.concatenate([model.withheld, inputs.unknown.places_of(model.never_recommended)])
 
 
-def withheld_from_user(model: Model, history: History, inputs: Inputs) -> NDArray[np.int64]:
-    """Places of what the user did already and does once, and of what may not follow yet from what the user did."""
+def withheld_from_user(
+    model: Model, history: History, inputs: Inputs, *, now: float, resting: bool = False
+) -> NDArray[np.int64]:
+    """Places of what the user did already and does once, of what may not follow yet from what the user did, and of what
+    rests, unless ``resting`` is let through."""
     done = inputs.known[model.is_done_once[inputs.known]] if model.done_once else inputs.known[:0]
     early: frozenset[str] = frozenset()
     if model.event_type_order:
@@ -35,4 +41,9 @@ def withheld_from_user(model: Model, history: History, inputs: Inputs) -> NDArra
     places = [done, model.places_of(early)]
     if inputs.unknown is not None:
         places += [inputs.unknown.places_of(early), inputs.unknown.places_of(model.done_once, done=True)]
+    if model.rest_rules and not resting:
+        # Imported here: few programs have rest rules.
+        from nextbest.scoring.rests import Rests
+
+        places.append(Rests.of(model.rest_rules, history, now=now).places(model, inputs.unknown))
     return np.concatenate(places)

@@ -69,6 +69,7 @@ def recommend_for_goal(
     allow_repeats: bool,
     allowed: NDArray[np.bool_] | None = None,
     allows: Allows | None = None,
+    resting: bool = False,
 ) -> list[Recommendation]:
     """``recommend``, by expected impact on the goal. Equal impacts are in the order of their growth weights."""
     check_arguments(model, limit, allowed)
@@ -76,7 +77,7 @@ def recommend_for_goal(
     values = effects.counted
     if user.inputs.unknown is not None:
         values = np.concatenate([values, values_of(effects.goal, user.inputs.unknown.actions)])
-    withheld = withheld_places(model, history, user.inputs)
+    withheld = withheld_places(model, history, user.inputs, now=now, resting=resting)
     ranking = by_value(
         model,
         user,

@@ -223,7 +223,7 @@ class _Chosen:
 def _chosen(model: Model, history: History, *, now: float) -> list[_Chosen]:
     """With repeats and without, scored once."""
     user = UserScores.of(model, history, now=now)
-    withheld = withheld_places(model, history, user.inputs)
+    withheld = withheld_places(model, history, user.inputs, now=now)
     unknown = () if user.inputs.unknown is None else user.inputs.unknown.actions
     chosen = []
     for allow_repeats in (True, False):

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
-from nextbest.domain.programs import EventTypeOrder, GoalEventType, Program, event_type_order
+from nextbest.domain.programs import (
+    EventTypeOrder,
+    GoalEventType,
+    ListCap,
+    Program,
+    RestRule,
+    event_type_order,
+    list_caps,
+    rest_rules,
+)
 from nextbest.scoring import artifact
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import Kernel, moment_of
@@ -102,11 +111,12 @@ class Model:
 
     ``actions`` has the order of all arrays. ``values`` (actions,) turn the ranking into expected value, or None.
     ``report`` describes the training, JSON-able. ``last_event_at`` is the time of the newest event that was learned
-    from, infinite where that does not matter. ``never_recommended``, ``done_once`` and ``event_type_order`` are the
-    program's settings of these names. ``leads_to_first`` (actions,) marks the actions that may lead to something with
-    their asset that nobody ever did; None in artifacts before version 3. ``goal_effects`` are there where the program
-    had a goal. ``base_rates`` (actions,) say how many of all users took each action within the last horizon, and are no
-    part of the scores (``nextbest.scoring.popular``); None in artifacts of before.
+    from, infinite where that does not matter. ``never_recommended``, ``done_once``, ``event_type_order``,
+    ``rest_rules`` and ``most_per_list`` are the program's settings of these names. ``leads_to_first`` (actions,) marks
+    the actions that may lead to something with their asset that nobody ever did; None in artifacts before version 3.
+    ``goal_effects`` are there where the program had a goal. ``base_rates`` (actions,) say how many of all users took
+    each action within the last horizon, and are no part of the scores (``nextbest.scoring.popular``); None in artifacts
+    of before.
     """
 
     actions: Sequence[Action]
@@ -124,7 +134,14 @@ class Model:
     event_type_order: tuple[EventTypeOrder, ...] = ()
     leads_to_first: NDArray[np.bool_] | None = None
     goal_effects: GoalEffects | None = None
+    rest_rules: tuple[RestRule, ...] = ()
+    most_per_list: tuple[ListCap, ...] = ()
     base_rates: NDArray[np.float32] | None = None
+
+    @property
+    def withholds_by_history(self) -> bool:
+        """Whether a setting keeps actions from some users, by what they did."""
+        return bool(self.done_once or self.event_type_order or self.rest_rules)
 
     @cached_property
     def withheld(self) -> NDArray[np.int64]:
@@ -197,15 +214,18 @@ class Model:
         never_recommended: tuple[str, ...] = (),
         done_once: tuple[str, ...] = (),
         event_type_order: tuple[EventTypeOrder, ...] = (),
+        rest_rules: tuple[RestRule, ...] = (),
+        most_per_list: tuple[ListCap, ...] = (),
     ) -> Model:
         """The same model under settings of the program that were changed after it was trained.
 
         They concern the response, not what was learned: the half-life of base weights, the floor, and which actions are
-        candidates.
+        candidates, and how many of them are listed.
         """
         settings = (half_life_days, action_weight_floor, never_recommended, done_once, event_type_order)
         own = (self.half_life_days, self.action_weight_floor, self.never_recommended)
-        if (*own, self.done_once, self.event_type_order) == settings:
+        own_policy = (self.rest_rules, self.most_per_list)
+        if (*own, self.done_once, self.event_type_order, *own_policy) == (*settings, rest_rules, most_per_list):
             return self
         return replace(
             self,
@@ -214,6 +234,8 @@ class Model:
             never_recommended=never_recommended,
             done_once=done_once,
             event_type_order=event_type_order,
+            rest_rules=rest_rules,
+            most_per_list=most_per_list,
         )
 
     def under(self, program: Program) -> Model:
@@ -224,6 +246,8 @@ class Model:
             never_recommended=program.never_recommended,
             done_once=program.done_once,
             event_type_order=program.event_type_order,
+            rest_rules=program.rest_rules,
+            most_per_list=program.most_per_list,
         )
 
     def to_bytes(self) -> bytes:
@@ -281,6 +305,8 @@ def _dismantle(model: Model) -> tuple[dict[str, Any], Arrays]:
         "done_once": list(model.done_once),
         "event_type_order": [[event_type, list(after)] for event_type, after in model.event_type_order],
         **({"goal": goal} if goal else {}),
+        **({"rest_rules": [list(rule) for rule in model.rest_rules]} if model.rest_rules else {}),
+        **({"most_per_list": [list(cap) for cap in model.most_per_list]} if model.most_per_list else {}),
         "report": dict(model.report),
         "modes": {
             name: _dismantle_mode(name, mode, arrays)
@@ -360,6 +386,8 @@ def _assemble(header: dict[str, Any], arrays: Arrays) -> Model:
             (str(event_type), artifact.text_list(after)) for event_type, after in header.get("event_type_order", ())
         ),
         goal_effects=_assemble_goal(header["goal"], arrays, count) if "goal" in header else None,
+        rest_rules=rest_rules(header.get("rest_rules", ())),
+        most_per_list=list_caps(header.get("most_per_list", ())),
         base_rates=artifact.vector(arrays, "base_rates", "f", count) if "base_rates" in arrays else None,
     )
 

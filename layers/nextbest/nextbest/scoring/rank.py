@@ -34,6 +34,7 @@ def recommend(
     allowed: NDArray[np.bool_] | None = None,
     allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
+    resting: bool = False,
 ) -> list[Recommendation]:
     """The ``limit`` likeliest actions for the user at ``now`` (seconds since 1970), strongest first.
 
@@ -42,8 +43,8 @@ def recommend(
     (actions,) replace the model's own: ranked by value times growth weight, with growth weights unchanged. Actions
     under the program's floor are left out. Equal scores are ordered by a hash of the action's name. Actions that the
     model does not know compete with what is known of their event types; where there is a mask, those that ``allows``
-    says. What the program's settings withhold from the user (``withheld_places``) is evidence alone. Raises
-    InvalidInput.
+    says. What the program's settings withhold from the user (``withheld_places``) is evidence alone; ``resting`` ranks
+    as if nothing rested. Raises InvalidInput.
     """
     check_arguments(model, limit, allowed, values)
     ranking = rank(
@@ -55,6 +56,7 @@ def recommend(
         allowed=allowed,
         allows=allows,
         values=values,
+        resting=resting,
     )
     return listed(model, history, ranking, now)
 
@@ -100,10 +102,11 @@ def rank(
     allowed: NDArray[np.bool_] | None = None,
     allows: Allows | None = None,
     values: NDArray[np.float64] | None = None,
+    resting: bool = False,
 ) -> Ranking:
     """What ``recommend`` returns, as arrays."""
     user = UserScores.of(model, history, now=now, repeats=allow_repeats)
-    withheld = withheld_places(model, history, user.inputs)
+    withheld = withheld_places(model, history, user.inputs, now=now, resting=resting)
     return choose(
         model,
         user,
@@ -142,16 +145,28 @@ def choose(
     if allowed is not None:
         eligible = np.where(allowed, eligible, -np.inf)
         repeats = np.where(allowed[done], repeats, -np.inf)
-    slots = strongest(limit, repeats, _ties_at(model, unknown, done))
-    places = strongest(limit, eligible[: len(model.actions)], model.tie_breaks)
+    wanted = limit
+    if model.most_per_list:
+        # Imported here: few programs have caps.
+        from nextbest.scoring import list_caps
+
+        ties = _ties_at(model, unknown, np.arange(eligible.shape[0]))
+        eligible = list_caps.strongest_of_types(model, unknown, eligible, ties)
+        repeats = list_caps.strongest_of_types(model, unknown, repeats, ties[done], at=done)
+        # Both lists may have as many of a type as one list may, so that many may be left out of what is merged.
+        wanted += sum(min(cap.most, limit) for cap in model.most_per_list)
+    slots = strongest(wanted, repeats, _ties_at(model, unknown, done))
+    places = strongest(wanted, eligible[: len(model.actions)], model.tie_breaks)
     if unknown is not None:
         places = np.concatenate([places, np.arange(unknown.first, eligible.shape[0])])
-        places = places[strongest(limit, eligible[places], _ties_at(model, unknown, places))]
+        places = places[strongest(wanted, eligible[places], _ties_at(model, unknown, places))]
     again = model.repeats.calibration.growth(repeats[slots], user.activity)
     new = model.discoveries.calibration.growth(eligible[places], user.activity)
-    order = _merged(again, new)[:limit]
+    order, chosen = _merged(again, new)[:wanted], np.concatenate([done[slots], places])
+    if model.most_per_list:
+        order = order[list_caps.within_caps(model, unknown, chosen[order])][:limit]
     return Ranking(
-        np.concatenate([done[slots], places])[order],
+        chosen[order],
         np.concatenate([slots, np.full(places.shape[0], -1)])[order],
         np.concatenate([again, new])[order],
         np.concatenate([repeats[slots], eligible[places]])[order],
@@ -218,7 +233,13 @@ def by_value(
         possible &= mask
     ties = _ties_at(model, unknown, np.arange(scores.shape[0]))
     products = np.where(possible, growth * values, -np.inf)
-    places = strongest(limit, products, growth, ties) if then_by_growth else strongest(limit, products, ties)
+    others = (growth, ties) if then_by_growth else (ties,)
+    if model.most_per_list:
+        # Imported here: few programs have caps.
+        from nextbest.scoring import list_caps
+
+        products = list_caps.strongest_of_types(model, unknown, products, *others)
+    places = strongest(limit, products, *others)
     return Ranking(places, slots[places], growth[places], scores[places], user.inputs)
 
 

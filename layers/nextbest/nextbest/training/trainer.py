@@ -124,6 +124,8 @@ def train(
         done_once=program.done_once,
         event_type_order=program.event_type_order,
         goal_effects=goal_effects,
+        rest_rules=program.rest_rules,
+        most_per_list=program.most_per_list,
         base_rates=UserActionPairs.of(table).base_rates(program.horizon_days, moment, users=table.user_count),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from nextbest.console.served import served_model
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, READ
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Program, RestRule
 from nextbest.domain.rebase_status import (
     COMPLETE,
     FAILED,
@@ -79,6 +79,8 @@ def _progress(visit: Visit) -> dict[str, Any]:
 def _settings(program: Program) -> list[tuple[str, str, str]]:
     """Name in the API, value and meaning of each setting."""
     order = "; ".join(f"{rule.event_type} after {' or '.join(rule.after)}" for rule in program.event_type_order)
+    rests = "; ".join(map(_rest_rule_text, program.rest_rules))
+    caps = ", ".join(f"{cap.event_type} {cap.most}" for cap in program.most_per_list)
     goal = ", ".join(f"{entry.event_type} {entry.value:,g}" for entry in program.goal)
     return [
         ("program_name", program.program_name, "For people."),
@@ -102,9 +104,17 @@ def _settings(program: Program) -> list[tuple[str, str, str]]:
         ("never_recommended", ", ".join(program.never_recommended), "Event types that are evidence alone."),
         ("done_once", ", ".join(program.done_once), "Event types that a user does once with an asset."),
         ("event_type_order", order, "What a user has to do first."),
+        ("rest_rules", rests, "When an action rests that was shown often and not taken."),
+        ("most_per_list", caps, "How many actions of an event type a list has at most."),
         ("goal", goal, "What the program is for, by value: to rank by with objective=goal."),
         ("decision_share", f"{program.decision_share:g}", "The share of the answers that are recorded as decisions."),
     ]
+
+
+def _rest_rule_text(rule: RestRule) -> str:
+    resting = f"{' or '.join(rule.for_event_types)} " if rule.for_event_types else ""
+    counted = f"{rule.after} × {' or '.join(rule.event_types)} within {rule.within_days} days"
+    return f"{resting}after {counted}, for {rule.rest_days} days"
 
 
 ROUTES = (

@@ -98,7 +98,7 @@ def _next_actions(visit: Visit, settings: Settings, user: UserRead, state: Progr
     """What the parts about next actions and what-ifs show."""
     rows: list[ActionRow] = []
     values: dict[str, Any] = {
-        **{"view": None, "problem": "", "rows": rows, "what_if": None},
+        **{"view": None, "problem": "", "rows": rows, "resting": (), "what_if": None},
         **{"known_event_types": [], "known_assets": []},
     }
     try:
@@ -108,7 +108,9 @@ def _next_actions(visit: Visit, settings: Settings, user: UserRead, state: Progr
     values |= {"view": view, "catalogue": view.catalogue, "settings": view.settings}
     try:
         if not view.missing:
-            values["rows"] = view.rows()
+            answer = view.explained()
+            values["rows"] = view.rows(answer)
+            values["resting"] = answer.resting or ()
             values["what_if"] = _what_if(view)
     except InvalidInput as error:
         values["problem"] = error.message

@@ -222,6 +222,8 @@ class ActionRecommender:
             assets = {**catalogue.assets, **{asset_id: Asset(asset_id) for asset_id in new}}
             candidates = Candidates.of(model, Catalogue(-1, assets), candidates.item_event_types)
         allowed = candidates.available(context.history, now=now, repeat_event_types=context.settings.repeat_event_types)
+        if context.state.program.rest_rules:
+            allowed &= ~_resting(context, candidates, now)
         if context.filter is not None:
             allowed &= evaluate(
                 context.filter,
@@ -257,10 +259,11 @@ class ActionRecommender:
                 limit=query.limit,
                 event_types=context.event_types,
             )
+        places = ranked.places_with_explored(context.state.program.most_per_list, limit=query.limit)
         explored = explore(
-            _unlearned(context, candidates, allowed, ranked, now),
+            _unlearned(context, candidates, allowed, ranked, now) if places is not None else (),
             learned=len(ranked.rows),
-            limit=query.limit,
+            limit=query.limit if places is None else places,
             weight=context.settings.exploration_weight,
             random=Random(request_id),
         )
@@ -418,6 +421,20 @@ def _interactions(context: Context) -> Interactions:
     if context.filter is None or not context.filter.reads_interactions:
         return Interactions()
     return Interactions.of(context.history)
+
+
+def _resting(context: Context, candidates: Candidates, now: float) -> NDArray[np.bool_]:
+    """Which assets rest for the user, shape (assets,): what is listed, or explored, is to be TAKEN."""
+    # Imported here: few programs have rest rules.
+    from nextbest.scoring.rests import Rests
+
+    rests = Rests.of(context.state.program.rest_rules, context.history, now=now)
+    resting = np.zeros(len(candidates.asset_ids), np.bool_)
+    for asset_id in rests.asset_ids:
+        row = candidates.columns.rows.get(asset_id)
+        if row is not None:
+            resting[row] = rests.rest_of(Action(TAKEN, asset_id)) is not None
+    return resting
 
 
 def _unlearned(

@@ -5,16 +5,17 @@ Hot path: standard library and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.history import History
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import ListCap, Program
 from nextbest.logic.recommendations import from_history_alone
+from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
 from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
@@ -28,12 +29,22 @@ class Ranked:
     """Rows of the candidates, most likely first, and how likely (0..1) each is.
 
     ``scored`` (assets,) is true for assets that have a likelihood, be they for this user or not: the others can only be
-    explored.
+    explored. ``event_types`` are those of the actions that the likelihoods are of, where the program has caps.
     """
 
     rows: tuple[int, ...]
     likelihoods: tuple[float, ...]
     scored: NDArray[np.bool_]
+    event_types: tuple[str, ...] = ()
+
+    def places_with_explored(self, caps: Iterable[ListCap], *, limit: int) -> int | None:
+        """How many places a list of at most ``limit`` has for these and for what is explored, which is to be TAKEN.
+        None where nothing may be explored: it would replace the last action, which is of another type."""
+        for cap in caps:
+            if cap.event_type == TAKEN:
+                free = cap.most - self.event_types.count(TAKEN)
+                return min(limit, len(self.rows) + free) if free or self.event_types[-1] == TAKEN else None
+        return limit
 
 
 def rank_by_model(
@@ -58,13 +69,13 @@ def rank_by_model(
         withheld = np.concatenate([withheld, _places_of_others(model, user, event_types)])
     again, new = _best_scores(user, withheld, candidates)
     scored = (again > -np.inf) | (new > -np.inf)
-    if model.done_once or model.event_type_order:
+    if model.withholds_by_history:
         # What is not for this user now is known, so it is not explored either.
-        withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs)])
+        withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs, now=now)])
         again, new = _best_scores(user, withheld, candidates)
     is_done = again > -np.inf
     rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
-    if not candidates.is_valued:
+    if not candidates.is_valued and not model.most_per_list:
         # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
         # of them can be in the response, and only these need a likelihood.
         done, fresh = rows[is_done[rows]], rows[~is_done[rows]]
@@ -77,8 +88,14 @@ def rank_by_model(
     scores = np.where(repeats >= discoveries, again[rows], new[rows])
     above = likelihoods >= model.action_weight_floor
     rows, likelihoods, scores = rows[above], likelihoods[above], scores[above]
-    order = strongest(limit, *_keys(rows, likelihoods, scores, candidates))
-    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
+    keys = _keys(rows, likelihoods, scores, candidates)
+    if not model.most_per_list:
+        order = strongest(limit, *keys)
+        return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[order].tolist()), scored)
+    order = strongest(rows.shape[0], *keys)
+    is_repeat = repeats[above][order] >= discoveries[above][order]
+    types = _event_types(model, user, withheld, candidates, rows[order], scores[order], is_repeat)
+    return _within_caps(model.most_per_list, rows[order], likelihoods[order], types, scored, limit)
 
 
 def rank_by_history(
@@ -94,24 +111,71 @@ def rank_by_history(
 ) -> Ranked:
     """Before the first rebase: what the user did, with likelihoods from past rates; of ``event_types`` where given."""
     likelihoods, weights = np.zeros((2, len(candidates.asset_ids)))
-    alone = from_history_alone(program, history, now=now, limit=len(history.actions), allow_repeats=True)
+    types: dict[int, str] = {}
+    caps = program.most_per_list
+    uncapped = replace(program, most_per_list=()) if caps else program  # caps hold for the list, not for what is known
+    alone = from_history_alone(uncapped, history, now=now, limit=len(history.actions), allow_repeats=True)
     for entry in alone:
         row = candidates.columns.rows.get(entry.asset_id)
         if event_types is not None and entry.event_type not in event_types:
             continue
         if row is not None and is_recommended(entry.event_type, item_event_types):
+            types.setdefault(row, entry.event_type)  # the likeliest comes first
             likelihoods[row] = max(likelihoods[row], entry.growth_weight)
             weights[row] = max(weights[row], entry.base_weight)
     scored = likelihoods > 0
     rows = np.flatnonzero(allowed & scored)
-    order = strongest(limit, *_keys(rows, likelihoods[rows], weights[rows], candidates))
-    if program.done_once or program.event_type_order or program.action_weight_floor > 0:
+    wanted = rows.shape[0] if caps else limit
+    order = strongest(wanted, *_keys(rows, likelihoods[rows], weights[rows], candidates))
+    if program.done_once or program.event_type_order or program.rest_rules or program.action_weight_floor > 0:
         evidence_alone = set(program.never_recommended).difference(program.done_once)
         for event_type, asset_id in history.actions:
             row = candidates.columns.rows.get(asset_id)
             if row is not None and event_type not in evidence_alone and is_recommended(event_type, item_event_types):
                 scored[row] = True
-    return Ranked(tuple(rows[order].tolist()), tuple(likelihoods[rows][order].tolist()), scored)
+    rows = rows[order]
+    if caps:
+        listed_types = [types[row] for row in rows.tolist()]
+        return _within_caps(caps, rows, likelihoods[rows], listed_types, scored, limit)
+    return Ranked(tuple(rows.tolist()), tuple(likelihoods[rows].tolist()), scored)
+
+
+def _within_caps(
+    caps: Sequence[ListCap],
+    rows: NDArray[np.int64],
+    likelihoods: NDArray[np.float64],
+    event_types: Sequence[str],
+    scored: NDArray[np.bool_],
+    limit: int,
+) -> Ranked:
+    """The first ``limit`` of what is ranked, best first, without what is beyond the caps of its event type."""
+    # Imported here: few programs have caps.
+    from nextbest.scoring.list_caps import event_types_within
+
+    listed = np.flatnonzero(event_types_within(event_types, caps))[:limit]
+    types = tuple(event_types[place] for place in listed.tolist())
+    return Ranked(tuple(rows[listed].tolist()), tuple(likelihoods[listed].tolist()), scored, types)
+
+
+def _event_types(
+    model: Model,
+    user: UserScores,
+    withheld: NDArray[np.int64],
+    candidates: Candidates,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    is_repeat: NDArray[np.bool_],
+) -> list[str]:
+    """For each of ``rows`` (n,) the event type of the action that its score is of, empty where no cap is for it."""
+    event_types = np.full(rows.shape[0], "", np.object_)
+    unknown, places = user.inputs.unknown, np.arange(user.discoveries.shape[0])
+    for cap in model.most_per_list:
+        of_type = model.places_of((cap.event_type,))
+        if unknown is not None:
+            of_type = np.concatenate([of_type, unknown.places_of((cap.event_type,))])
+        again, new = _best_scores(user, np.concatenate([withheld, np.delete(places, of_type)]), candidates)
+        event_types[np.where(is_repeat, again[rows], new[rows]) == scores] = cap.event_type
+    return event_types.tolist()
 
 
 def _places_of_others(model: Model, user: UserScores, event_types: Collection[str]) -> NDArray[np.int64]:
