@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Header, Path, Query
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -258,6 +259,7 @@ app.get("/random/user_id")(echo_program)
 app.get("/program")(echo_program)
 app.put("/program/rebase")(echo_program)
 app.get("/program/status")(echo_program)
+app.get("/program/model")(echo_program)
 app.get("/program/import_locations")(echo_program)
 app.put("/program/reset")(echo_program)
 
@@ -303,6 +305,71 @@ async def put_program(program_id: ProgramId, body: ProgramChanges) -> Any:
 @app.put("/program/import_locations")
 async def put_import_locations(program_id: ProgramId, body: ImportLocations) -> Any:
     return {"program_id": program_id, "import_locations": body.import_locations}
+
+
+class ServedVersion(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: Annotated[str, Field(max_length=128)] | None = None
+
+
+@app.put("/program/model")
+async def put_program_model(program_id: ProgramId, body: ServedVersion) -> Any:
+    return {"program_id": program_id, "version": body.version}
+
+
+class Challenger(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    model_version: Annotated[str, Field(pattern="^[0-9]{13}-[0-9a-f]{12}$")] | None = None
+    exploration_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    action_weight_floor: Annotated[float, Field(lt=1, allow_inf_nan=False)] | None = None
+    event_types: Annotated[list[EventTypeName], Field(min_length=1, max_length=100)] | None = None
+    never_recommended: Annotated[list[EventTypeName], Field(max_length=100)] | None = None
+    allow_repeats: bool | None = None
+
+
+class NewExperiment(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    experiment_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = None
+    name: str = Field(min_length=1, max_length=256)
+    kind: Literal["holdout", "challenger"]
+    share: float = Field(gt=0, lt=1, allow_inf_nan=False)
+    horizon_days: Annotated[int, Field(ge=1, le=365)] | None = None
+    holdout_list: Literal["popular", "nothing"] = "popular"
+    challenger: Challenger | None = None
+
+
+class ExperimentChanges(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(default_factory=str, min_length=1, max_length=256)
+    share: float = Field(default_factory=float, gt=0, lt=1, allow_inf_nan=False)
+    horizon_days: int = Field(default_factory=int, ge=1, le=365)
+    holdout_list: Literal["popular", "nothing"] = "popular"
+    challenger: Challenger = Field(default_factory=Challenger)
+
+
+ExperimentId = Annotated[str, Path(max_length=63)]
+
+
+async def echo_experiment(program_id: ProgramId, experiment_id: ExperimentId) -> Any:
+    return {"program_id": program_id, "experiment_id": experiment_id}
+
+
+app.get("/experiments")(echo_program)
+app.get("/experiments/{experiment_id}")(echo_experiment)
+app.delete("/experiments/{experiment_id}")(echo_experiment)
+app.get("/experiments/{experiment_id}/report")(echo_experiment)
+for name in ("start", "stop", "promote", "report"):
+    app.put(f"/experiments/{{experiment_id}}/{name}")(echo_experiment)
+
+
+@app.post("/experiments")
+async def post_experiments(program_id: ProgramId, body: NewExperiment) -> Any:
+    return {"program_id": program_id, "experiment": body.model_dump()}
+
+
+@app.put("/experiments/{experiment_id}")
+async def put_experiment(program_id: ProgramId, experiment_id: ExperimentId, body: ExperimentChanges) -> Any:
+    return {"program_id": program_id, "experiment_id": experiment_id, "changes": body.model_dump()}
 
 
 @app.get("/segment")
@@ -363,6 +430,7 @@ class NewKey(BaseModel):
     programs: list[Annotated[str, Field(max_length=63)]] = Field(max_length=100)
     scopes: list[Literal["read", "write", "admin"]] = Field(min_length=1, max_length=3)
     name: str = Field(default="", max_length=256, pattern=PRINTABLE)
+    ts_expires: AwareDatetime | None = None
 
 
 KeyId = Annotated[str, Path(max_length=128)]

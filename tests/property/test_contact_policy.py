@@ -256,7 +256,9 @@ def test_segments_have_those_who_would_be_recommended_it(
     built = build_segments(used, timed, half_life_days=365, now=NOW)[GROWTH]
 
     for user_id in built.users:
-        history = History.from_events(event for who, *event in log if who == user_id)
+        history = History.from_events(
+            (event_type, asset_id, time) for who, event_type, asset_id, time in log if who == user_id
+        )
         answer = recommend(used, history, now=NOW, limit=MANY, allow_repeats=True)
         assert {action for action, _ in built.memberships(user_id)} == {
             (entry.event_type, entry.asset_id) for entry in answer
