@@ -14,7 +14,7 @@ from nextbest.actionhub.actions import ActionsEndpoint
 from nextbest.domain.assets import EXPIRY, Asset
 from nextbest.domain.events import Event
 from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList, number_of
-from nextbest.domain.programs import EventTypeOrder, GoalEventType
+from nextbest.domain.programs import EventTypeOrder, GoalEventType, ListCap, RestRule
 from nextbest.logic import experiments
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
@@ -203,6 +203,20 @@ def test_settings_of_the_program_hold_for_the_popular_list(trial: Trial) -> None
     assert trial.rates(user) == [row for row in POPULAR if row[0] != "order"]
     trial.taken_by(user, "sign_up", "club")
     assert trial.rates(user) == POPULAR
+
+
+def test_the_contact_policy_holds_for_the_popular_list(trial: Trial) -> None:
+    trial.run(HOLDOUT)
+    user = HELD_OUT[0]
+    trial.set(most_per_list=(ListCap("order", 1),))
+    assert trial.rates(user) == [row for row in POPULAR if row[0] != "order" or row[1] == "espresso"]
+    assert set(trial.personalize(user).scores) == {"espresso", "mocha", "tea"}
+    assert trial.rates(user, limit="2") == POPULAR[:2]
+    trial.set(most_per_list=(), rest_rules=(RestRule(("decline",), 2, 7, 30),))
+    for minutes in (1, 2):
+        trial.store.append(PROGRAM, [Event(user, round((NOW - 60 * minutes) * 1e6), "decline", "espresso")])
+    assert trial.rates(user) == [row for row in POPULAR if row[1] != "espresso"]
+    assert "espresso" not in trial.personalize(user).scores
 
 
 def test_what_requests_narrow_down_holds_for_the_popular_list(trial: Trial) -> None:

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.history import History
 from nextbest.domain.programs import out_of_order
+from nextbest.scoring.list_caps import strongest_of_types
 from nextbest.scoring.model import Model
+from nextbest.scoring.rests import Rests
 from nextbest.scoring.selection import strongest
 
 
@@ -36,11 +38,13 @@ def recommend_popular(
 
     Growth weights are base rates, base weights the user's own. Empty where the model has no base rates.
     """
-    rates = rates_for(model, history)
+    rates = rates_for(model, history, now=now)
     if allowed is not None:
         rates[~allowed] = -np.inf
     if not allow_repeats:
         rates[_done_places(model, history)] = -np.inf
+    if model.most_per_list:
+        rates = strongest_of_types(model, None, rates, model.tie_breaks)
     places = strongest(limit, rates, model.tie_breaks)
     own = dict(zip(history.actions, history.base_weight_vector(model.half_life_days, now).tolist(), strict=True))
     return [
@@ -49,8 +53,9 @@ def recommend_popular(
     ]
 
 
-def rates_for(model: Model, history: History) -> NDArray[np.float64]:
-    """Base rates, -inf for what the program's settings keep from the user; all of them where the model has none."""
+def rates_for(model: Model, history: History, *, now: float) -> NDArray[np.float64]:
+    """Base rates, -inf for what the program's settings keep from the user at ``now`` (seconds since 1970); all of them
+    where the model has none."""
     if model.base_rates is None:
         return np.full(len(model.actions), -np.inf)
     rates = model.base_rates.astype(np.float64)
@@ -61,6 +66,8 @@ def rates_for(model: Model, history: History) -> NDArray[np.float64]:
     if model.event_type_order:
         types: Collection[str] = {event_type for event_type, _ in history.actions}
         rates[model.places_of(out_of_order(model.event_type_order, types))] = -np.inf
+    if model.rest_rules:
+        rates[Rests.of(model.rest_rules, history, now=now).places(model, None)] = -np.inf
     return rates
 
 

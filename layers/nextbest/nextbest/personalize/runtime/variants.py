@@ -15,6 +15,7 @@ from nextbest.personalize.runtime.action_recommendations import ActionList, Cont
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.personalize.runtime.exploration import Explored
 from nextbest.scoring import Model
+from nextbest.scoring.list_caps import event_types_within
 from nextbest.scoring.popular import rates_for
 from nextbest.scoring.selection import strongest
 
@@ -60,7 +61,7 @@ def held_out(
     version, model = served if served is not None else (UNTRAINED, None)
     scores: Mapping[str, float] = {}
     if model is not None and context.assignment.holdout_list is HoldoutList.POPULAR:
-        scores = _most_popular(model, context, candidates, allowed, query.limit)
+        scores = _most_popular(model, context, candidates, allowed, limit=query.limit, now=now)
     has_list = model is not None and model.base_rates is not None
     explored = Explored((), len(scores), 0.0, 0)
     note = note_on_holdout(context.assignment, has_list=has_list)
@@ -68,12 +69,19 @@ def held_out(
 
 
 def _most_popular(
-    model: Model, context: Context, candidates: Candidates, allowed: NDArray[np.bool_], limit: int
+    model: Model, context: Context, candidates: Candidates, allowed: NDArray[np.bool_], *, limit: int, now: float
 ) -> dict[str, float]:
-    of_actions = rates_for(model, context.history)
+    of_actions = rates_for(model, context.history, now=now)
     rates = np.full(len(candidates.asset_ids), -np.inf)
     actions = candidates.recommended_actions
     np.maximum.at(rates, candidates.row_of_action[actions], of_actions[actions])
     rates[~allowed] = -np.inf
-    rows = strongest(limit, rates, candidates.value, candidates.tie_break)
+    wanted = len(rates) if model.most_per_list else limit
+    rows = strongest(wanted, rates, candidates.value, candidates.tie_break)
+    if model.most_per_list:
+        most_popular = np.zeros(len(rates), np.int64)
+        ascending = actions[np.argsort(of_actions[actions])]
+        most_popular[candidates.row_of_action[ascending]] = ascending  # the last write of a row is the highest rate
+        types = [model.actions[place].event_type for place in most_popular[rows].tolist()]
+        rows = rows[event_types_within(types, model.most_per_list)][:limit]
     return {candidates.asset_ids[row]: rate for row, rate in zip(rows.tolist(), rates[rows].tolist(), strict=True)}
