@@ -21,8 +21,9 @@ from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
+from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
 from nextbest.domain.programs import RestRule
-from nextbest.store.base import FILTER, ModelPointer
+from nextbest.store.base import FILTER, ExperimentChange, ModelPointer
 from nextbest.store.cache import CatalogueCache
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import http_event, user_events
@@ -425,3 +426,20 @@ def test_what_rests_is_shown_with_its_end_and_reason(learned: Browser) -> None:
     shown = learned.get(path).text
     assert "rests until" in shown
     assert f"shown once, and no {event_type} since" in shown
+
+
+def test_the_variant_of_an_experiment_is_shown(learned: Browser) -> None:
+    store = learned.functions.store
+    user = next(iter(store.users(PROGRAM.incarnation)))
+    experiment = Experiment("lift", HOSTILE[0], ExperimentKind.HOLDOUT, 0.5, 14, 1.0)
+    store.create_experiment(PROGRAM.incarnation, experiment)
+    assert "experiment" not in learned.get(users_path(user_id=user)).text.lower()
+    running = replace(experiment, state=ExperimentState.RUNNING, started_at=time.time())
+    store.change_experiment(PROGRAM.incarnation, "lift", lambda _state, _before: ExperimentChange(running))
+
+    shown = learned.get(users_path(user_id=user))
+
+    variant = experiment.variant_of(user)
+    assert f"The experiment {HOSTILE[0]} has this user in the variant {variant.name}" in shown.text
+    assert ("the API answers them otherwise" in shown.text) == variant.is_treatment
+    assert HOSTILE[0] not in shown.body

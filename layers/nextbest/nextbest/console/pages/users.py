@@ -14,6 +14,7 @@ from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ, WRITE
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import MAX_USER_ID_CHARACTERS, Event
+from nextbest.domain.experiments import variants_of
 from nextbest.domain.ids import clean_id
 from nextbest.domain.times import format_time
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, Unavailable
@@ -100,6 +101,7 @@ def _next_actions(visit: Visit, settings: Settings, user: UserRead, state: Progr
     values: dict[str, Any] = {
         **{"view": None, "problem": "", "rows": rows, "resting": (), "what_if": None},
         **{"known_event_types": [], "known_assets": []},
+        "variants": variants_of(state.experiments, settings.user_id),
     }
     try:
         view = view_of(visit, settings, user, state)
