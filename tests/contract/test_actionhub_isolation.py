@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "put_import_locations": {"import_locations": ["s3://stolen/"]},
     "post_experiments": {"name": "stolen", "kind": "holdout", "share": 0.5},
     "put_experiment": {"name": "stolen"},
+    "put_program_model": {},
 }
 
 
