@@ -34,7 +34,7 @@ IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FO
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Lambda's entry point: an import job, a report, one program (or its segments, or as a solution version), or all."""
+    """Lambda's entry point: an import job, a report, one program (its segments alone, or as a version), or all."""
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
