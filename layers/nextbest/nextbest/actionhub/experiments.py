@@ -166,7 +166,7 @@ class ExperimentDetails(ContractModel):
         )
 
 
-class ExperimentReport(ContractModel):
+class ReportDetails(ContractModel):
     """What an experiment shows at the time ``now`` (seconds since 1970), as docs/experiments.md explains it.
 
     Of the ``users`` who entered, ``complete_users`` were followed for the whole horizon and are compared;
@@ -339,10 +339,10 @@ def put_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) ->
     is_extension=True,
     not_found="Experiment, program or report not found",
 )
-def get_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> ExperimentReport:
+def get_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> ReportDetails:
     call, deployment = router.call, router.call.deployment
     deployment.store.experiment(call.incarnation, experiment_id)
-    return ExperimentReport(**stored_report(deployment.artifacts, call.incarnation, experiment_id))
+    return ReportDetails(**stored_report(deployment.artifacts, call.incarnation, experiment_id))
 
 
 def _current(experiment_id: str) -> ExperimentDetails:
