@@ -74,7 +74,7 @@ def test_each_line_since_the_start_is_read_once_and_whole(tmp_path: Path) -> Non
     assert reader.new_lines() == [line("RID-3")]
     assert reader.new_lines() == []
 
-    log.write_text(line("RID-4") + "\n")  # emptied, and written anew
+    log.write_text(line("RID-4") + "\n")  # emptied, and written again
     assert reader.new_lines() == [line("RID-4")]
 
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.local.engines import ACCOUNT_ID, REGION
-from tools.local.poller import Invoker
-from tools.local.processes import ProcessDied
+from tools.local.poller import Invoker, invoke_asynchronously
 from tools.local.template import Function, ObjectSource
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
-_ATTEMPTS = 3
 _AT_ONCE = 2
 
 
@@ -77,15 +75,7 @@ class ObjectWatcher:
                     _LOG.error("watching %s: %s", self._source.bucket, error)
 
     def _announce(self, event: bytes) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
-                invocation = self._invoker.invoke(self._function, event)
-            except ProcessDied as error:
-                _LOG.error("%s: %s", self._function.name, error)
-                return
-            if invocation.error_type is None or self._stopped.is_set():
-                return
-            _LOG.error("%s failed on a file: %s", self._function.name, invocation.payload.decode(errors="replace"))
+        invoke_asynchronously(self._invoker, self._function, event, of="a file", stopped=self._stopped)
 
 
 def object_event(bucket: str, key: str, etag: str, modified: datetime, size: int) -> dict[str, Any]:

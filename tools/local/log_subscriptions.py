@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import logging
 import re
 import threading
 import time
@@ -18,13 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tools.local.engines import ACCOUNT_ID
-from tools.local.poller import Invoker
-from tools.local.processes import ProcessDied
+from tools.local.poller import Invoker, invoke_asynchronously
 from tools.local.template import Function, LogSource
 
-_LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
-_ATTEMPTS = 3
 _MOST_LINES = 1000
 _PATTERN = re.compile(r'\{ \$\.([\w.]+) = "([^"*]*)\*" \}')
 
@@ -91,18 +87,8 @@ class LogReader:
         while not self._stopped.wait(_PAUSE_SECONDS):
             lines = self.new_lines()
             for start in range(0, len(lines), _MOST_LINES):
-                self._announce(log_event(self._source.function, lines[start : start + _MOST_LINES]))
-
-    def _announce(self, event: bytes) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
-                invocation = self._invoker.invoke(self._function, event)
-            except ProcessDied as error:
-                _LOG.error("%s: %s", self._function.name, error)
-                return
-            if invocation.error_type is None or self._stopped.is_set():
-                return
-            _LOG.error("%s failed on log lines: %s", self._function.name, invocation.payload.decode(errors="replace"))
+                event = log_event(self._source.function, lines[start : start + _MOST_LINES])
+                invoke_asynchronously(self._invoker, self._function, event, of="log lines", stopped=self._stopped)
 
 
 def log_event(log_group: str, lines: Sequence[str]) -> bytes:

@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 _LONG_POLL_SECONDS = 2
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 _RECEIVE_LIMIT = 10
+_ATTEMPTS = 3
 
 
 class Invoker(Protocol):
@@ -35,6 +36,24 @@ class Invoker(Protocol):
 
     def invoke(self, function: Function, event: bytes) -> Invocation:
         """Run the function on one event. Raises ProcessDied if that is not possible."""
+
+
+def invoke_asynchronously(
+    invoker: Invoker, function: Function, event: bytes, *, of: str, stopped: threading.Event
+) -> None:
+    """Run the function on an event; a failed invocation is repeated twice, as Lambda does, unless all is ``stopped``.
+
+    ``of`` says in the log what the event is about.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            invocation = invoker.invoke(function, event)
+        except ProcessDied as error:
+            _LOG.error("%s: %s", function.name, error)
+            return
+        if invocation.error_type is None or stopped.is_set():
+            return
+        _LOG.error("%s failed on %s: %s", function.name, of, invocation.payload.decode(errors="replace"))
 
 
 class QueuePoller:

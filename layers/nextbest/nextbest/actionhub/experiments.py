@@ -19,9 +19,8 @@ from nextbest.actionhub.program_settings import (
     ProgramIdText,
     WeightFloor,
 )
-from nextbest.actionhub.users import time_of
+from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, READ
-from nextbest.domain.events import to_microseconds
 from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList
 from nextbest.logic import experiments
 from nextbest.logic.report_files import stored_report
@@ -159,7 +158,7 @@ class ExperimentDetails(ContractModel):
             horizon_days=experiment.horizon_days,
             holdout_list=experiment.holdout_list.value if is_holdout else None,
             challenger=None if is_holdout else ChallengerDetails(**experiment.challenger.to_json()),
-            ts_created=time_of(to_microseconds(experiment.created_at)),
+            ts_created=time_at(experiment.created_at),
             ts_started=_time(experiment.started_at),
             ts_stopped=_time(experiment.stopped_at),
             ts_promoted=_time(experiment.promoted_at),
@@ -351,4 +350,4 @@ def _current(experiment_id: str) -> ExperimentDetails:
 
 
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else time_of(to_microseconds(seconds))
+    return None if seconds is None else time_at(seconds)

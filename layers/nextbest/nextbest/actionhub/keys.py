@@ -14,9 +14,8 @@ from nextbest.actionhub.documentation import ContractModel, example
 from nextbest.actionhub.errors import KEY_NOT_FOUND, PROGRAM_NOT_FOUND, InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of
-from nextbest.actionhub.users import time_of
+from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, AccessKey
-from nextbest.domain.events import to_microseconds
 from nextbest.domain.ids import NO_CONTROL_CHARACTERS
 from nextbest.domain.programs import program_id_of
 from nextbest.logic.access_keys import Keyring
@@ -109,9 +108,9 @@ def _details(key: AccessKey) -> KeyDetails:
         scopes=list(key.scopes),
         generation=key.generation,
         active=key.is_active(now=now),
-        ts_created=time_of(to_microseconds(key.created_at)) if key.created_at else None,
-        ts_previous_expires=time_of(to_microseconds(key.previous_expires_at)) if overlaps else None,
-        ts_expires=time_of(to_microseconds(key.expires_at)) if key.expires_at is not None else None,
+        ts_created=time_at(key.created_at) if key.created_at else None,
+        ts_previous_expires=time_at(key.previous_expires_at) if overlaps else None,
+        ts_expires=time_at(key.expires_at) if key.expires_at is not None else None,
     )
 
 

@@ -9,9 +9,8 @@ from pydantic import ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
-from nextbest.actionhub.users import time_of
+from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, READ
-from nextbest.domain.events import to_microseconds
 from nextbest.logic.model_report import MODES, Drift, ModeQuality, drift_of, quality_of
 from nextbest.logic.models import ModelVersion, serve_previous, versions_of
 
@@ -71,7 +70,7 @@ def get_program_model(program_id: ProgramId) -> ModelDetails:
     return ModelDetails(
         program_id=program_id,
         version=version,
-        ts_trained=_time(model.trained_at) if model is not None else None,
+        ts_trained=time_at(model.trained_at) if model is not None else None,
         horizon_days=model.horizon_days if model is not None else None,
         events=report.get("events"),
         users=report.get("users"),
@@ -102,13 +101,9 @@ def _details(version: ModelVersion) -> ModelVersionDetails:
     learned_from = version.training.learned_from if version.training is not None else {}
     return ModelVersionDetails(
         version=version.name,
-        ts_began=_time(version.began) if version.began else None,
+        ts_began=time_at(version.began) if version.began else None,
         events=learned_from.get("events"),
         actions=learned_from.get("actions"),
         serves=version.serves,
         is_previous=version.is_previous,
     )
-
-
-def _time(seconds: float) -> datetime:
-    return time_of(to_microseconds(seconds))

@@ -14,9 +14,8 @@ from nextbest.actionhub.errors import InvalidRequest
 from nextbest.actionhub.idempotency import IdempotencyKey, once
 from nextbest.actionhub.pages import Limit, NextToken, fitting, position_of
 from nextbest.actionhub.program_settings import NewProgram, ProgramChanges, ProgramDetails
-from nextbest.actionhub.users import time_of
+from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, READ
-from nextbest.domain.events import to_microseconds
 from nextbest.domain.programs import Program
 from nextbest.logic import programs
 from nextbest.logic.authorization import require_operator
@@ -129,7 +128,7 @@ def get_program_status(program_id: ProgramId) -> ProgramStatus:
         program_id=program_id,
         status_id=status.status_id,
         message=status.message,
-        ts_logged=time_of(to_microseconds(status.timestamp)),
+        ts_logged=time_at(status.timestamp),
     )
 
 

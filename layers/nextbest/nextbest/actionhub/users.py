@@ -24,7 +24,7 @@ from nextbest.actionhub.pages import (
 from nextbest.actionhub.segments import SegmentType
 from nextbest.domain.access_keys import ADMIN, READ, WRITE
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.events import Event
+from nextbest.domain.events import Event, to_microseconds
 from nextbest.errors import InvalidInput
 from nextbest.logic import users
 from nextbest.logic.users import USER_NOT_FOUND
@@ -137,6 +137,11 @@ class UserDeletion(ContractModel):
     histories: int
     attributes: int
     memberships: int
+
+
+def time_at(seconds: float) -> datetime:
+    """Seconds since 1970 as a time in UTC, to the microsecond."""
+    return time_of(to_microseconds(seconds))
 
 
 def time_of(microseconds: int) -> datetime:
