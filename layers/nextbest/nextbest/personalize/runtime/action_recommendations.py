@@ -7,7 +7,7 @@ explored actions follow with score 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -386,18 +386,13 @@ def answered(
     note: str = "",
 ) -> ActionList:
     """The response with these ``scores`` by action id, and the record of it."""
-    program, history, assignment = context.state.program, context.history, context.assignment
-    base_weights = history.base_weights(program.half_life_days, now)
+    program, assignment = context.state.program, context.assignment
     recommendation_id = recommendation_id_of(request_id)
     decision = decision_of(
         program,
         query.user_id,
         context.user,
-        # Actions are to be TAKEN, and have the weight of having been.
-        (
-            DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
-            for (asset_id, score), propensity in zip(scores.items(), explored.propensities(), strict=True)
-        ),
+        _decided(scores, explored, context.history, program, now),
         recommendation_id=recommendation_id,
         now=now,
         dialect=PERSONALIZE,
@@ -411,6 +406,16 @@ def answered(
         experiments=assignment.variants if assignment is not None else {},
     )
     return ActionList(program, scores, recommendation_id, version, explored, decision, note)
+
+
+def _decided(
+    scores: Mapping[str, float], explored: Explored, history: History, program: Program, now: float
+) -> Iterator[DecidedAction]:
+    """The actions of an answer as its record has them: to be TAKEN, each with the weight of having been. Lazily, as not
+    every answer is recorded."""
+    base_weights = history.base_weights(program.half_life_days, now)
+    for (asset_id, score), propensity in zip(scores.items(), explored.propensities(), strict=True):
+        yield DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:
