@@ -46,7 +46,7 @@ def recommend_popular(
     if model.most_per_list:
         rates = strongest_of_types(model, None, rates, model.tie_breaks)
     places = strongest(limit, rates, model.tie_breaks)
-    own = dict(zip(history.actions, history.base_weight_vector(model.half_life_days, now).tolist(), strict=True))
+    own = history.base_weights(model.half_life_days, now)
     return [
         Recommendation(action.event_type, action.asset_id, rate, own.get(action, 0.0), rate)
         for action, rate in zip(_actions_at(model, places), rates[places].tolist(), strict=True)
