@@ -48,7 +48,6 @@ class RecommendationList:
 
     ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by. ``resting``
     is what would be listed if it did not rest; None where the program has no rest rules, or nothing is explained.
-    ``impacts`` say what each recommendation is worth for the goal, where that is what they are ranked by.
     ``experiments`` has the user's variants by experiment id; ``note`` says what else the caller should know;
     ``allow_repeats`` is what a challenger has in place of what the request says.
     """
