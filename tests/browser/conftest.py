@@ -68,8 +68,9 @@ def executable() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name)) is not None), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """For these tests alone: while Playwright runs, no other test of the process can run an event loop."""
     path = executable()
     if path is None:
         pytest.skip("no browser on this machine: install Chromium (on Debian: apt-get install chromium)")
@@ -80,7 +81,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_stack(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with the demo program."""
     del chromium  # before the minute that a stack takes, whether there is a browser
