@@ -441,5 +441,6 @@ def test_the_variant_of_an_experiment_is_shown(learned: Browser) -> None:
 
     variant = experiment.variant_of(user)
     assert f"The experiment {HOSTILE[0]} has this user in the variant {variant.name}" in shown.text
+    assert f'href="/console/programs/{PROGRAM.program_id}/experiments/show?experiment_id=lift"' in shown.body
     assert ("the API answers them otherwise" in shown.text) == variant.is_treatment
     assert HOSTILE[0] not in shown.body
