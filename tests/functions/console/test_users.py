@@ -433,7 +433,7 @@ def test_the_variant_of_an_experiment_is_shown(learned: Browser) -> None:
     user = next(iter(store.users(PROGRAM.incarnation)))
     experiment = Experiment("lift", HOSTILE[0], ExperimentKind.HOLDOUT, 0.5, 14, 1.0)
     store.create_experiment(PROGRAM.incarnation, experiment)
-    assert "experiment" not in learned.get(users_path(user_id=user)).text.lower()
+    assert "the experiment" not in learned.get(users_path(user_id=user)).text.lower()
     running = replace(experiment, state=ExperimentState.RUNNING, started_at=time.time())
     store.change_experiment(PROGRAM.incarnation, "lift", lambda _state, _before: ExperimentChange(running))
 
