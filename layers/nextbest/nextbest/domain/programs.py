@@ -16,6 +16,8 @@ its own. Programs from before there were incarnations have one that equals their
 
 DEFAULT_HORIZON_DAYS = 14
 MAX_HORIZON_DAYS = 365
+MAX_EVENT_TYPES, MAX_EVENT_TYPE_NAME_CHARACTERS = 100, 256
+"""In each setting that names event types."""
 MAX_REST_DAYS = 365
 """Of a rest, and of the days within which a rest rule counts."""
 MAX_LIST_CAP = 100
