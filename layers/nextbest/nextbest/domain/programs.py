@@ -87,8 +87,9 @@ class Program:
 
     ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
 
-    ``decision_share`` (0..1) of the answers with recommendations are recorded. ``decision_key`` is the secret that
-    hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were any.
+    The answers with recommendations to ``decision_share`` (0..1) of the users are recorded. ``decision_key`` is the
+    secret that hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were
+    any.
     """
 
     program_id: str

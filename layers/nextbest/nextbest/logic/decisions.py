@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha1
 from typing import Any
+<<<<<<< HEAD
 from uuid import NAMESPACE_OID, UUID
+=======
+from uuid import NAMESPACE_OID, uuid5
+>>>>>>> value
 
-from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.programs import Program
 from nextbest.store.base import UserRead
 
@@ -18,7 +22,6 @@ HEADER = "x-nextbest-decision"
 """The header that has the recommendation id, in both dialects."""
 
 _PREFIX = "RID-"
-_ID_BITS = 128
 _NO_EXPERIMENTS: Mapping[str, str] = {}
 
 
@@ -49,24 +52,25 @@ def decision_of(
     pool: int = 0,
     experiments: Mapping[str, str] = _NO_EXPERIMENTS,
 ) -> Decision | None:
-    """The record of an answer at ``now``; None where it is not one of the share that the program records.
+    """The record of an answer at ``now``; None where the user is not one of the share that the program records.
 
     None, too, as long as neither the user has a salt nor the program a decision key. ``experiments`` has the user's
     variants by experiment id.
     """
-    if not _is_recorded(recommendation_id, program.decision_share):
-        return None
     salt = user.salt
     if salt is None:
         if not program.decision_key:
             return None
         salt = derived_salt(program.decision_key, user_id)
+    hashed_user = user_hash(salt, user_id)
+    if not is_recorded(hashed_user, program.decision_share):
+        return None
     return Decision(
         recommendation_id=recommendation_id,
         time=now,
         program=program.program_id,
         dialect=dialect,
-        user=user_hash(salt, user_id),
+        user=hashed_user,
         experiments=experiments,
         model=model,
         filter=_encodable(filter) if filter is not None else None,
@@ -82,11 +86,6 @@ def decision_of(
 def decision_fields(decision: Decision | None, program: Program) -> dict[str, Any]:
     """The record as fields of the log line, which ``decision_files`` reads; none where there is no record."""
     return {"decision": decision.members(), "incarnation": program.incarnation} if decision is not None else {}
-
-
-def _is_recorded(recommendation_id: str, share: float) -> bool:
-    """Whether an answer is one of the ``share`` that is recorded: decided by its id, so that it can be repeated."""
-    return share >= 1.0 or UUID(recommendation_id.removeprefix(_PREFIX)).int / 2**_ID_BITS < share
 
 
 def _encodable(text: str) -> str:
