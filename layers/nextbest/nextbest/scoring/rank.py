@@ -200,7 +200,8 @@ def _masked(scores: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[
     times as long on a mask without any order."""
     bounds: NDArray[np.float64] = allowed - 0.5
     bounds *= np.inf
-    return np.minimum(scores, bounds, out=bounds)
+    np.minimum(scores, bounds, out=bounds)
+    return bounds
 
 
 def _ties_at(model: Model, unknown: UnknownActions | None, places: NDArray[np.int64]) -> NDArray[np.float64]:
