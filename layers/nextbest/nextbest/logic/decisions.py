@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha1
 from typing import Any
-<<<<<<< HEAD
-from uuid import NAMESPACE_OID, UUID
-=======
-from uuid import NAMESPACE_OID, uuid5
->>>>>>> value
+from uuid import NAMESPACE_OID
 
 from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.programs import Program
