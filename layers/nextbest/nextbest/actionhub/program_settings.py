@@ -175,8 +175,8 @@ DecisionShare = Annotated[
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="The share of the answers with recommendations that are recorded as decisions; 0 records none. An "
-        "extension of the contract; it takes effect at once.",
+        description="The share of users whose answers with recommendations are recorded as decisions: all of a user's "
+        "or none; 0 records none. An extension of the contract; it takes effect at once.",
     ),
 ]
 
