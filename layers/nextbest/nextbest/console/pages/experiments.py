@@ -69,7 +69,7 @@ def show(visit: Visit) -> Response:
 
 
 def progress(visit: Visit) -> Response:
-    """Whether a report newer than the one of before is there: then the page is loaded again."""
+    """Whether there is a newer report now: then the page is loaded again."""
     experiment = _experiment(visit, visit.parameter("experiment_id"))
     values = _progress(visit, _report(visit, experiment))
     if values["is_computing"] and visit.is_partial:
