@@ -3,6 +3,7 @@
 - PartiQL's INSERT with parameters (py-partiql-parser 0.6.3 refuses it, and moto would overwrite an item that is there):
   a conditional put does it here, as DynamoDB would.
 - Calls of several threads at once (moto iterates over dictionaries that others change): they take turns here.
+- Speed: for each value of an item moto looks for all ten types that it could have, under three spellings of each.
 - Reads without the SDK, which moto does not hear: they go over requests here, which it does.
 
 The tests of the store run on it too (``tests/store/conftest.py``), so what is put right here is held to the same rules
@@ -21,6 +22,7 @@ from unittest.mock import patch
 
 import requests
 from moto import mock_aws
+from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.exceptions import ConditionalCheckFailed
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.responses import DynamoHandler
@@ -44,10 +46,25 @@ def mocked_aws() -> Iterator[None]:
     with (
         mock_aws(),
         patch.object(DynamoHandler, "call_action", one_at_a_time),
+        patch.object(BaseJSONSerializer, "_serialize_type_structure", _structure),
         patch.object(DynamoDBBackend, "batch_execute_statement", _insert_each),
         patch.object(direct_reads, "PersistentConnection", _connection),
     ):
         yield
+
+
+_serialize_structure = BaseJSONSerializer._serialize_type_structure
+
+
+def _structure(serializer: Any, serialized: dict[str, Any], value: Any, shape: Any, key: str) -> None:
+    """As moto writes a structure; of a value of an item, its one member alone."""
+    if shape.name != "AttributeValue" or not isinstance(value, dict):
+        _serialize_structure(serializer, serialized, value, shape, key)
+        return
+    members: dict[str, Any] = {}
+    for name, member in value.items():
+        serializer._serialize(members, member, shape.members[name], name)
+    serialized[key] = members
 
 
 def _connection(connection: HTTPConnection) -> _Connection | PersistentConnection:
