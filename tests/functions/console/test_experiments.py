@@ -299,6 +299,29 @@ def test_a_report_of_shares_that_do_not_hold_warns(browser: Browser) -> None:
     assert "probability of 1e-07" in text
 
 
+def test_the_way_there_is_drawn_by_day_where_the_report_has_it(browser: Browser) -> None:
+    report = dict(reported(running(browser), rates=(0.1, 0.5)))
+    days = [
+        {"day": day, "variant": variant, "users": users, "outcomes": outcomes, "value": 1.0 * outcomes}
+        for day, variant, users, outcomes in (
+            ("2026-11-20", "holdout", 8, 1),
+            ("2026-11-20", "model", 0, 0),
+            ("2026-11-21", "holdout", 10, 2),
+            ("2026-11-21", "model", 10, 5),
+        )
+    ]
+    artifacts = open_artifacts(clock=time.time)
+    put_report(artifacts, PROGRAM.incarnation, "lift", {**report, "days": days})
+
+    page = shown(browser)
+
+    assert "Share of users with an outcome by day, per cent: all users whose horizon was over by then" in page.text
+    values = re.findall(r'<td data-value="([^"]*)">', page.body)
+    assert values == ["1795132800.0", "12.5", "", "1795219200.0", "20.0", "50.0"]
+    put_report(artifacts, PROGRAM.incarnation, "lift", {**report, "days": []})
+    assert "by day" not in shown(browser).text
+
+
 def test_too_few_data_are_said_in_words(browser: Browser) -> None:
     report = reported(running(browser), rates=(0.0, 0.0), users=2)
 

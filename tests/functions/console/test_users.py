@@ -271,7 +271,7 @@ def test_a_key_that_reads_sees_no_buttons_that_change_and_changes_nothing(learne
 
 def test_the_timeline_has_pages_up_to_the_first_event(browser: Browser) -> None:
     events = user_events("busy", 60, now=1_700_000_000.0)
-    labelled = Event("busy", 1_000_000, "order", "tea", labels=("<b>",))
+    labelled = Event("busy", 1_000_000, "order", "tea", labels=("<b>",), recommendation_id="RID-<i>", event_value=-2.5)
     browser.functions.store.append(PROGRAM, [*events, labelled])
 
     times: list[str] = []
@@ -290,6 +290,7 @@ def test_the_timeline_has_pages_up_to_the_first_event(browser: Browser) -> None:
     assert times == sorted(times, reverse=True)
     assert len(times) == 61
     assert "Labels: <b>" in shown.text
+    assert "worth -2.5, after the recommendation RID-<i>" in shown.text
     assert "&lt;b&gt;" in shown.body
     labels = browser.page("users/labels", user_id="busy")
     assert list(api(browser, "manage", "/users/{user_id}/labels", "busy")["labels"]) == ["<b>"]

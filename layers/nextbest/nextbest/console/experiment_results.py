@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import ceil, floor, log10
 from typing import Any
 
@@ -91,6 +92,33 @@ class MeasureResult:
     differences: Sequence[EstimateRow]
     ratios: Sequence[EstimateRow]
     forecasts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDays:
+    """How the variants came to what they are: a row a day, seconds since 1970 first, then a number or "" a variant."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[float | str]]
+
+
+def days_of(report: Json) -> ResultDays:
+    """The headline's rate or mean of each variant by the end of each day; no rows in reports that do not know it."""
+    headline = report["headline"]
+    is_rate = headline == "rate"
+    variants = [each["name"] for each in report["measures"][0]["variants"]]
+    days: dict[str, dict[str, float]] = {}
+    for each in report.get("days", ()):
+        reached = 100.0 * each["outcomes"] if is_rate else each["value"]
+        if each["users"]:
+            days.setdefault(each["day"], {})[each["variant"]] = reached / each["users"]
+    rows = [
+        [datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp(), *(known.get(name, "") for name in variants)]
+        for day, known in days.items()
+    ]
+    title = f"{_TITLES[headline]} by day{', per cent' if is_rate else ''}: all users whose horizon was over by then"
+    return ResultDays(title, ["Day", *variants], rows)
 
 
 def results_of(report: Json) -> list[MeasureResult]:

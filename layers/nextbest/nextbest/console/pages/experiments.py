@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nextbest.console.experiment_forms import ExperimentForm, field_of, members_of
-from nextbest.console.experiment_results import results_of
+from nextbest.console.experiment_results import days_of, results_of
 from nextbest.console.paging import page_of
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, READ
@@ -261,6 +261,7 @@ def _shown(visit: Visit, experiment: Experiment, *, problem: str = "") -> Respon
         changes=_changes(experiment.challenger),
         report=report,
         results=results_of(report) if report is not None else [],
+        days=days_of(report) if report is not None else None,
         is_old=report is not None and report["now"] < _last_change(experiment),
         path=path,
         **_progress(visit, report),
