@@ -1,4 +1,4 @@
-"""The command ``experiments``: list, create, start, stop, promote and report those of one program, through its API."""
+"""The command ``experiments``: list, create, plan, start, stop, promote and report those of one program."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tools.cli.load_client import Server
 
 _REPORT_SECONDS = 300.0
+
+Lines = list[str]
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,7 +35,10 @@ def add_commands(commands: Commands) -> None:
     create.add_argument("--share", type=float, required=True, help="share of users: 0.1")
     create.add_argument("--holdout", choices=("popular", "nothing"), help="what users get who are held out")
     create.add_argument("--challenger", metavar="JSON", help='what a challenger changes: {"action_weight_floor": 0.1}')
+    create.add_argument("--headline", choices=("rate", "value"), help="what the verdict is about")
+    create.add_argument("--least-effect", type=float, help="smallest effect worth knowing: 0.05 for 5 %% more or less")
     for name, text in (
+        ("plan", "compute how many users the least effect of a draft takes"),
         ("start", "run a draft from now on"),
         ("stop", "end an experiment"),
         ("promote", "make what a challenger changes the program's own"),
@@ -56,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     try:
         if options.call == "report":
-            return _report(server, path, options.program)
+            return _awaited(server, path, path, options.program, _report_lines, lambda report: float(report["now"]))
+        if options.call == "plan":
+            return _awaited(server, path, path.removesuffix("/plan"), options.program, _plan_lines, _made_at)
         status, answer = server.call(method, path, json.dumps(body).encode() if body is not None else None)
     except LoadError as error:
         print(f"experiments: {error}", file=sys.stderr)
@@ -69,28 +78,52 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(server: Server, path: str, program_id: str) -> int:
-    """Have a report computed, wait for it, and print it."""
+def _awaited(
+    server: Server,
+    path: str,
+    place: str,
+    program_id: str,
+    lines: Callable[[dict[str, Any]], Lines],
+    age: Callable[[dict[str, Any]], float],
+) -> int:
+    """Have something computed by a PUT of ``path``, wait until it is newer at ``place``, and print its ``lines``."""
     from tools.cli.load_client import refusal
 
-    status, before = server.call("GET", path, None)
-    previous = before["now"] if status == 200 else 0.0
+    status, before = server.call("GET", place, None)
+    previous = age(before) if status == 200 else 0.0
     status, answer = server.call("PUT", path, None)
     deadline = time.monotonic() + _REPORT_SECONDS
     while status == 200:
-        found, report = server.call("GET", path, None)
-        if found == 200 and report["now"] > previous:
-            print("\n".join(_report_lines(report)))
+        found, report = server.call("GET", place, None)
+        if found == 200 and age(report) > previous:
+            print("\n".join(lines(report)))
             return 0
         if time.monotonic() > deadline:
-            print("experiments: there is no report after five minutes; see the log of rebase", file=sys.stderr)
+            print("experiments: there is no result after five minutes; see the log of rebase", file=sys.stderr)
             return 1
         time.sleep(1.0)
     print(f"experiments: program {program_id}: {refusal(status, answer)}", file=sys.stderr)
     return 1
 
 
-def _report_lines(report: dict[str, Any]) -> list[str]:
+def _made_at(experiment: dict[str, Any]) -> float:
+    plan = experiment["plan"]
+    return 0.0 if plan is None else datetime.fromisoformat(plan["ts_made"]).timestamp()
+
+
+def _plan_lines(experiment: dict[str, Any]) -> Lines:
+    plan = experiment["plan"]
+    active = f"{plan['active_users']:,} users were active"
+    if plan["users"] is None:
+        return [f"no plan: {plan['reason']}", active]
+    sizes = f"an outcome of {plan['mean']:.4g} a user, deviating by {plan['deviation']:.4g}"
+    return [
+        f"{plan['users']:,} users show an effect of {plan['effect']:.4g} with a chance of 80 %",
+        f"{active} before, with {sizes}",
+    ]
+
+
+def _report_lines(report: dict[str, Any]) -> Lines:
     """The verdict, then each variant by the measure of the headline."""
     users = f"{report['users']:,} users entered, of {report['complete_users']:,} the horizon is over"
     lines = [report["verdict"], users]
@@ -117,8 +150,8 @@ def _request(options: argparse.Namespace) -> tuple[str, str, dict[str, Any] | No
     if (options.holdout is None) == (options.challenger is None):
         options.fail("give one of --holdout and --challenger")
     body: dict[str, Any] = {"name": options.name, "share": options.share}
-    if options.id is not None:
-        body["experiment_id"] = options.id
+    optional = {"experiment_id": options.id, "headline": options.headline, "least_effect": options.least_effect}
+    body |= {name: value for name, value in optional.items() if value is not None}
     if options.holdout is not None:
         return "POST", "/experiments", {**body, "kind": "holdout", "holdout_list": options.holdout}
     try:
