@@ -18,6 +18,8 @@ from typing import Any, Literal
 Measure = Literal["rate", "value"]
 """What an experiment compares: the share of users with an outcome, or the mean value of a user's outcomes."""
 
+MAX_LEAST_EFFECT = 10.0
+"""As a share of what users do anyway: eleven times as much."""
 MAX_RUNNING = 3
 """Of one program at once."""
 
