@@ -18,12 +18,14 @@ from nextbest.domain.experiments import (
     ChallengerSettings,
     Experiment,
     ExperimentKind,
+    ExperimentPlan,
     ExperimentState,
     HoldoutList,
 )
 from nextbest.lift.columns import ColumnsBuilder
 from nextbest.lift.report import report_experiment
 from nextbest.logic.report_files import put_report
+from nextbest.store.base import ExperimentChange
 from nextbest.store.environment import open_artifacts
 from tests.factories import http_event
 from tests.functions.conftest import PROGRAM, Functions
@@ -78,6 +80,7 @@ def reported(kept: Experiment, *, rates: tuple[float, float], users: int = 400) 
         now=time.time() - 7200,
     )
     body = {"experiment_id": kept.experiment_id, "program_id": PROGRAM.program_id, **report.to_json()}
+    body |= {"least_effect": kept.least_effect, "plan": None}
     artifacts = open_artifacts(clock=time.time)
     put_report(artifacts, PROGRAM.incarnation, kept.experiment_id, body)
     return body
@@ -185,6 +188,8 @@ WRONG: tuple[tuple[dict[str, str], str, str], ...] = (
     ({"horizon_days": "366"}, "horizon_days", "1 to 365 days"),
     ({"experiment_id": "a b"}, "experiment_id", "begins with a letter or a digit"),
     ({"experiment_id": "taken"}, "experiment_id", "exists already"),
+    ({"headline": "both"}, "headline", "Either rate, or value"),
+    ({"least_effect": "11"}, "least_effect", "above 0 and at most 10"),
     ({"action_weight_floor": "", "allow_repeats": ""}, "challenger", "has to change something"),
     ({"action_weight_floor": "1"}, "action_weight_floor", "is below 1"),
     ({"exploration_weight": "2"}, "exploration_weight", "from 0 to 1"),
@@ -215,7 +220,7 @@ def test_what_is_wrong_stands_by_its_field_and_nothing_typed_is_lost(browser: Br
         assert problem in said[1]
         assert re.search(rf'aria-describedby="[^"]*{field}-problem"', answer.body)  # the field is tied to it
         for name, text in typed.items():
-            if name in ("model_version", "allow_repeats", "kind", "recommends_all"):
+            if name in ("model_version", "allow_repeats", "kind", "recommends_all", "headline"):
                 continue
             kept = re.search(rf'id="{name}" name="{name}"(?: value="([^"]*)"|[^>]*>\n([^<]*)</textarea>)', answer.body)
             assert kept is not None, name
@@ -365,6 +370,33 @@ def test_a_report_is_computed_and_awaited(browser: Browser) -> None:
     assert "being computed" not in browser.get(asked.headers["location"]).text
 
 
+def test_a_draft_with_a_least_effect_is_planned_before_it_starts(learned: Browser) -> None:
+    form = {"kind": "holdout", "name": "Lift", "experiment_id": "lift", "share": "0.1"}
+    learned.submit("experiments/create", **form, headline="rate", least_effect="0.05")
+    drafted = experiment(learned, "lift")
+    assert (drafted.headline, drafted.least_effect) == ("rate", 0.05)
+    assert "not planned for yet" in learned.submit("experiments/start", experiment_id="lift").text
+
+    asked = learned.submit("experiments/plan", experiment_id="lift")
+
+    assert learned.functions.started == [
+        {"program_id": PROGRAM.program_id, "incarnation": PROGRAM.incarnation, "plan": "lift"}
+    ]
+    assert "A plan is being computed" in learned.get(asked.headers["location"]).text
+    learned.functions.run_started()
+    done = learned.get(asked.headers["location"]).text
+    assert "being computed" not in done
+    assert "How many users it takes is not known: fewer than 100 users were active before." in done
+    planned = ExperimentPlan(time.time(), 2_500, 0.2, 0.4, 0.01, 12_345)
+    learned.functions.store.change_experiment(
+        PROGRAM.incarnation, "lift", lambda _, before: ExperimentChange(replace(before, plan=planned))
+    )
+    text = shown(learned).text
+    assert "It takes 12,345 users of both variants to show an effect of 1.0 points with a chance of 80 %" in text
+    assert learned.submit("experiments/start", experiment_id="lift").status == 303
+    assert "only a draft can be planned" in learned.submit("experiments/plan", experiment_id="lift").text
+
+
 def test_a_report_that_does_not_come_is_given_up(browser: Browser) -> None:
     running(browser)
     text = shown(browser, before="0.0", began=str(time.time() - 1000)).text
@@ -383,7 +415,7 @@ def test_a_key_that_reads_sees_reports_and_no_buttons(functions: Functions, brow
     for page in (reader.page("experiments"), shown(reader)):
         assert page.body.count("<form") == 1  # signing out
     assert reader.get(f"{HOME}/new").status == 403
-    for call in ("create", "change", "start", "stop", "promote", "delete", "report"):
+    for call in ("create", "change", "start", "stop", "promote", "delete", "plan", "report"):
         assert reader.submit(f"experiments/{call}", experiment_id="lift").status == 403
     assert functions.started == []
 

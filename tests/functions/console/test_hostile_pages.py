@@ -127,7 +127,7 @@ def test_hostile_names_are_shown_as_they_are_written(spoilt: Browser, user_id: s
 
 SETTINGS = (
     *("share", "horizon_days", "holdout_list", "model_version", "exploration_weight", "action_weight_floor"),
-    *("never_recommended", "recommends_all"),
+    *("never_recommended", "recommends_all", "headline", "least_effect"),
 )
 POSTS = sorted({route.page for route in ROUTES if route.method == "POST"})
 

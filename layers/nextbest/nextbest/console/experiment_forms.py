@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList
+from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList, Measure
 from nextbest.errors import InvalidInput
 
+_HEADLINES: dict[str, Measure | None] = {"": None, "rate": "rate", "value": "value"}
 _YES_OR_NO = {"": None, "true": True, "false": False}
 _WHOLE = ""
 """The field of what is wrong with no field in particular."""
@@ -34,6 +35,8 @@ class ExperimentForm:
             "name": experiment.name,
             "share": str(experiment.share),
             "horizon_days": str(experiment.horizon_days),
+            "headline": experiment.headline or "",
+            "least_effect": _text(experiment.least_effect),
             "holdout_list": experiment.holdout_list.value,
             "model_version": settings.model_version or "",
             "exploration_weight": _text(settings.exploration_weight),
@@ -76,6 +79,12 @@ def members_of(values: Mapping[str, str], *, horizon_days: int) -> tuple[dict[st
             problems["share"] = "Give the share of users, such as 0.1"
     if "horizon_days" in values:
         members["horizon_days"] = _days(values, horizon_days, problems)
+    if "headline" in values:
+        members["headline"] = _HEADLINES.get(values["headline"])
+        if values["headline"] not in _HEADLINES:
+            problems["headline"] = "Either rate, or value, or nothing"
+    if "least_effect" in values:
+        members["least_effect"] = _number(values, "least_effect", problems)
     if "holdout_list" in values:
         members["holdout_list"] = _holdout_list(values["holdout_list"], problems)
     if "model_version" in values:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from math import ceil, floor, log10
 from typing import Any
 
+from nextbest.domain.experiments import ExperimentPlan
+
 Json = Mapping[str, Any]
 
 _LONGEST_DAYS = 365
@@ -121,6 +123,17 @@ def days_of(report: Json) -> ResultDays:
     return ResultDays(title, ["Day", *variants], rows)
 
 
+def plan_of(plan: ExperimentPlan, headline: str) -> str:
+    """A plan in a sentence."""
+    if plan.users is None or plan.effect is None:
+        return f"How many users it takes is not known: {plan.reason}."
+    effect = _size(plan.effect, _DIFFERENCES[headline])
+    return (
+        f"It takes {plan.users:,} users of both variants to show an effect of {effect} "
+        f"with a chance of 80 %. That follows from {plan.active_users:,} users who were active before."
+    )
+
+
 def results_of(report: Json) -> list[MeasureResult]:
     """The measures of a report, that of the headline first."""
     measures = sorted(report["measures"], key=lambda each: bool(each["measure"] != report["headline"]))
@@ -226,15 +239,21 @@ def _forecast(comparison: Json, unit: Unit) -> Iterator[str]:
     if days is None:
         yield f"{subject}: when it is decided is not known: {forecast['reason']}."
     else:
+        effect = _size(forecast["effect"], unit)
         needed = f", which takes {users:,} users whose horizon is over" if users is not None else ""
-        yield f"{subject}: {_days(days)} until an effect of this size has a chance of 80 % to show{needed}."
+        yield f"{subject}: {_days(days)} until an effect of {effect} has a chance of 80 % to show{needed}."
     if forecast["detectable"] is not None:
-        unit = replace(unit, has_sign=False)
-        least = unit.write(forecast["detectable"], unit.digits_of((0.0, forecast["detectable"])))
+        least = _size(forecast["detectable"], unit)
         yield f"{subject}: with the users of today a difference of {least} or more has that chance."
     if comparison["variance_removed"] is not None:
         removed = f"{comparison['variance_removed']:.0%}".replace("%", " %")
         yield f"{subject}: what users did before the start explains {removed} of the variance."
+
+
+def _size(effect: float, unit: Unit) -> str:
+    """How large an effect is, in whichever direction, with two significant digits."""
+    size = abs(effect)
+    return replace(unit, has_sign=False).write(size, unit.digits_of((0.0, 2.0 * size)))
 
 
 def _days(days: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nextbest.console.experiment_forms import ExperimentForm, field_of, members_of
-from nextbest.console.experiment_results import days_of, results_of
+from nextbest.console.experiment_results import days_of, plan_of, results_of
 from nextbest.console.paging import page_of
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import ADMIN, PROGRAM_ID, READ
@@ -69,9 +69,9 @@ def show(visit: Visit) -> Response:
 
 
 def progress(visit: Visit) -> Response:
-    """Whether there is a newer report now: then the page is loaded again."""
+    """Whether there is a newer report or plan now: then the page is loaded again."""
     experiment = _experiment(visit, visit.parameter("experiment_id"))
-    values = _progress(visit, _report(visit, experiment))
+    values = _progress(visit, experiment, _report(visit, experiment))
     if values["is_computing"] and visit.is_partial:
         return visit.part("experiment_progress.html", experiment=experiment, **values)
     awaited: dict[str, str] = {}
@@ -171,14 +171,23 @@ def delete(visit: Visit) -> Response:
 
 def compute(visit: Visit) -> Response:
     """Have the report computed in the background, as PUT /experiments/{experiment_id}/report does."""
+    return _compute(visit, "experiment", experiments.require_started)
+
+
+def plan(visit: Visit) -> Response:
+    """Have a draft planned in the background, as PUT /experiments/{experiment_id}/plan does."""
+    return _compute(visit, "plan", experiments.require_draft)
+
+
+def _compute(visit: Visit, job: str, require: Callable[[Experiment], None]) -> Response:
+    """Start a job of the function rebase; the page's address then says what is awaited."""
     experiment = _experiment(visit, visit.form.get("experiment_id", ""))
     try:
-        experiments.require_started(experiment)
+        require(experiment)
     except InUse as error:
         return _shown(visit, experiment, problem=error.message)
-    report = _report(visit, experiment)
-    visit.services.start_report(visit.incarnation, experiment.experiment_id)
-    before = report["now"] if report is not None else 0.0
+    before = _computed_at(experiment, _report(visit, experiment))
+    visit.services.start_report(visit.incarnation, **{job: experiment.experiment_id})
     return visit.see_other(
         "experiments/show", experiment_id=experiment.experiment_id, before=repr(before), began=repr(visit.now)
     )
@@ -263,8 +272,11 @@ def _shown(visit: Visit, experiment: Experiment, *, problem: str = "") -> Respon
         results=results_of(report) if report is not None else [],
         days=days_of(report) if report is not None else None,
         is_old=report is not None and report["now"] < _last_change(experiment),
+        plan=plan_of(experiment.plan, experiments.headline_of(visit.state.program, experiment))
+        if experiment.plan
+        else "",
         path=path,
-        **_progress(visit, report),
+        **_progress(visit, experiment, report),
     )
 
 
@@ -286,17 +298,25 @@ def _changes(settings: ChallengerSettings) -> list[tuple[str, str]]:
     return texts
 
 
-def _progress(visit: Visit, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Whether a report is being computed, which the page's address says, or did not come."""
+def _progress(visit: Visit, experiment: Experiment, report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whether a report or a plan is being computed, which the page's address says, or did not come."""
     before, began = (_seconds(visit.parameter(name)) for name in ("before", "began"))
-    is_awaited = began > 0.0 and (report is None or report["now"] <= before)
+    is_awaited = began > 0.0 and _computed_at(experiment, report) <= before
     has_time = visit.now - began < _REPORT_SECONDS
     return {
         "before": visit.parameter("before"),
         "began": began,
         "is_computing": is_awaited and has_time,
         "is_lost": is_awaited and not has_time,
+        "awaited": "plan" if experiment.started_at is None else "report",
     }
+
+
+def _computed_at(experiment: Experiment, report: Mapping[str, Any] | None) -> float:
+    """When the newest report was computed, or of a draft the plan; 0 where there is none."""
+    if report is not None:
+        return float(report["now"])
+    return experiment.plan.made_at if experiment.plan is not None and experiment.started_at is None else 0.0
 
 
 def _seconds(text: str) -> float:
@@ -349,5 +369,6 @@ ROUTES = (
     Route("POST", "experiments/stop", ADMIN, stop),
     Route("POST", "experiments/promote", ADMIN, promote),
     Route("POST", "experiments/delete", ADMIN, delete),
+    Route("POST", "experiments/plan", ADMIN, plan),
     Route("POST", "experiments/report", ADMIN, compute),
 )
