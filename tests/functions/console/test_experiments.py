@@ -278,7 +278,7 @@ def test_the_verdict_comes_first_and_the_numbers_are_those_of_the_api(browser: B
     assert f"{100 * low:+.0f} to {100 * high:+.0f} points" in page.text
     for name in ("model minus holdout", "model divided by holdout", "Share of users with an outcome", "Value of the"):
         assert name in page.text
-    assert "until an effect of this size has a chance of 80 % to show" in page.text
+    assert re.search(r"until an effect of \d+ points has a chance of 80 % to show, which takes", page.text)
     assert "Users did not come in the shares" not in page.text
     # Plots are within their own width, and the interval that decides is beside the line of no difference.
     plots = re.findall(r'<svg class="interval".*?</svg>', page.body, re.DOTALL)
