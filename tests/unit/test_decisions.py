@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.stats import binomtest, chi2_contingency
 from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.experiments import number_of
 from nextbest.errors import InvalidInput
+from nextbest.logic.decisions import recommendation_id_of
 
 DECISION = Decision(
     recommendation_id="RID-8e6a3d0e-0000-5000-8000-000000000001",
@@ -91,6 +93,11 @@ def test_hashes_of_users_are_stable_and_need_the_salt() -> None:
     assert user_hash(derived_salt(bytes(16), "ann"), "ann") != user_hash(salt, "ann")
     assert user_hash(salt, "bob") != user_hash(salt, "ann")
     assert len(user_hash(salt, "\ud800")) == 32  # half of a surrogate pair, as a client may send it
+
+
+@pytest.mark.parametrize("request_id", ["", "JKJaXmPLvHcESHA=", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "ünïcode"])
+def test_recommendation_ids_are_those_of_the_standard_library(request_id: str) -> None:
+    assert recommendation_id_of(request_id) == f"RID-{uuid5(NAMESPACE_OID, request_id)}"
 
 
 @pytest.mark.parametrize(

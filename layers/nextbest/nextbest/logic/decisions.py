@@ -6,8 +6,9 @@ Hot path: no call, no write. A subscription delivers the lines (``functions/deci
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha1
 from typing import Any
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID
 
 from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.programs import Program
@@ -21,8 +22,13 @@ _NO_EXPERIMENTS: Mapping[str, str] = {}
 
 
 def recommendation_id_of(request_id: str) -> str:
-    """The id of the answer to a request: the same for the same request, and unlike any other."""
-    return f"{_PREFIX}{uuid5(NAMESPACE_OID, request_id)}"
+    """The id of the answer to a request: the same for the same request, and unlike any other.
+
+    ``uuid5`` of the standard library by hand, which every answer would wait for three times as long.
+    """
+    digits = sha1(NAMESPACE_OID.bytes + request_id.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{_PREFIX}{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def decision_of(
