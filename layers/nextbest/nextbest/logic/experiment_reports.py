@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from nextbest.domain.decisions import Decision, user_hash
 from nextbest.domain.experiments import Experiment, ExperimentKind
-from nextbest.domain.outcomes import outcome_value
+from nextbest.domain.outcomes import action_value_of, outcome_value
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
@@ -79,8 +79,9 @@ def columns_of(
                 actions=decision.actions,
             )
     hashes = {user_id: user_hash(salt, user_id) for user_id, salt in store.user_salts(program.incarnation)}
+    action_values = {asset.asset_id: action_value_of(asset) for asset in store.assets(program.incarnation)}
     for event in store.scan_logged_events(program.incarnation):
-        value = outcome_value(program, event.event_type, event.event_value, None)
+        value = outcome_value(program, event.event_type, event.event_value, action_values.get(event.asset_id))
         if value and event.user_id in hashes:
             builder.add_outcome(
                 user=hashes[event.user_id],
