@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-EVENT_FILES = "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels; or a pattern"
+EVENT_FILES = (
+    "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels, value; or a pattern"
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
