@@ -3,7 +3,7 @@
 - PartiQL's INSERT with parameters (py-partiql-parser 0.6.3 refuses it, and moto would overwrite an item that is there):
   a conditional put does it here, as DynamoDB would.
 - Calls of several threads at once (moto iterates over dictionaries that others change): they take turns here.
-- Reads over http.client, which moto does not hear: they go over requests here, which it does.
+- Reads without the SDK, which moto does not hear: they go over requests here, which it does.
 
 The tests of the store run on it too (``tests/store/conftest.py``), so what is put right here is held to the same rules
 as the engines of the local stack.
@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from email.message import Message
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +26,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.responses import DynamoHandler
 
 from nextbest.aws import direct_reads
+from nextbest.aws.http_connection import HttpReply, PersistentConnection
 
 _INSERT = re.compile(r"""INSERT INTO "(?P<table>[\w-]+)" VALUE \{(?P<members>'\w+':\?(?:,'\w+':\?)*)\}""")
 
@@ -44,40 +45,28 @@ def mocked_aws() -> Iterator[None]:
         mock_aws(),
         patch.object(DynamoHandler, "call_action", one_at_a_time),
         patch.object(DynamoDBBackend, "batch_execute_statement", _insert_each),
-        patch.object(direct_reads, "HTTPSConnection", _Connection),
+        patch.object(direct_reads, "PersistentConnection", _connection),
     ):
         yield
 
 
-class _Response:
-    """As much of ``http.client.HTTPResponse`` as direct reads look at."""
-
-    will_close = False
-
-    def __init__(self, response: requests.Response) -> None:
-        self.status = response.status_code
-        self.headers = Message()
-        for name, value in response.headers.items():
-            self.headers[name] = value
-        self._content = response.content
-
-    def read(self) -> bytes:
-        return self._content
+def _connection(connection: HTTPConnection) -> _Connection | PersistentConnection:
+    """AWS is reached by HTTPS; a server of the test's own is no part of it."""
+    return _Connection(connection) if isinstance(connection, HTTPSConnection) else PersistentConnection(connection)
 
 
 class _Connection:
-    """As much of ``http.client.HTTPSConnection`` as direct reads use."""
+    """Stands in for ``PersistentConnection``."""
 
-    def __init__(self, host: str, timeout: float) -> None:
-        self._host = host
-        self._timeout = timeout
+    def __init__(self, connection: HTTPSConnection) -> None:
+        self._host = connection.host
+        self._timeout = connection.timeout
 
-    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         url = f"https://{self._host}{path}"
-        self._response = requests.request(method, url, data=body, headers=headers, timeout=self._timeout)
-
-    def getresponse(self) -> _Response:
-        return _Response(self._response)
+        response = requests.request(method, url, data=body or None, headers=headers, timeout=self._timeout)
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return HttpReply(response.status_code, named, response.content, is_last=False)
 
     def close(self) -> None:
         pass

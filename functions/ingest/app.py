@@ -20,7 +20,7 @@ from nextbest.logic.events import EventMessage, ingest
 from nextbest.logic.inbox import Inbox, InboxTask, is_inbox_task
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.store.environment import open_store_for_files
-from nextbest.web.deadline import TimedContext, in_time
+from nextbest.web.deadline import in_time, remaining_seconds
 
 STORE = open_store_for_files(clock=time.time)
 INBOX = Inbox(
@@ -78,8 +78,9 @@ def ingest_record(record: SQSRecord, lambda_context: Any = None) -> None:
 
 def store_file(task: InboxTask, context: Any) -> None:
     """Store rows of a file for as long as this invocation may; one log line."""
-    left = context.get_remaining_time_in_millis() / 1000 if isinstance(context, TimedContext) else TURN_SECONDS
-    report = INBOX.run(task, until=time.time() + min(TURN_SECONDS, left - RESERVE_SECONDS))
+    left = remaining_seconds(context)
+    seconds = TURN_SECONDS if left is None else min(TURN_SECONDS, left - RESERVE_SECONDS)
+    report = INBOX.run(task, until=time.time() + seconds)
     if report is not None:
         logger.info(
             "a file of the inbox",

@@ -15,6 +15,7 @@ from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InvalidInput, NotFound
+from nextbest.logic.lease import run_alone
 from nextbest.logic.programs import present_incarnation, present_program, rebase_event
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
@@ -33,13 +34,13 @@ IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FO
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, a report, one program (its segments alone, or as a version), or all."""
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
     try:
-        return run(event, incarnation)
+        return run(event, incarnation, context.aws_request_id)
     except NotFound as error:
         if "incarnation" not in event:
             raise
@@ -48,13 +49,22 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return {}
 
 
-def run(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
-    """What one event asks for. Raises NotFound for a program that is gone."""
+def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> dict[str, Any]:
+    """What one event asks for; nothing where another invocation trains the program. Raises NotFound for one that is
+    gone."""
     if "import_job" in event:
         run_import(STORE, S3Files(s3_client()), IMPORT_RULES, incarnation, event["import_job"], clock=time.time)
         return {"import_job": event["import_job"]}
     if "experiment" in event:
         return {"verdict": report(incarnation, event["experiment"])}
+    job = {name: value for name, value in event.items() if name not in ("program_id", "incarnation")}
+    learn = partial(run_job, job, incarnation)
+    done = run_alone(STORE, rebase_event(incarnation, **job), invocation, learn, THIS_FUNCTION.start, clock=time.time)
+    return done if done is not None else {}
+
+
+def run_job(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
+    """Train the program, or compute its segments, while nobody else does. Raises NotFound."""
     if event.get("only") == "segments":
         return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
     if "solution_version" in event:

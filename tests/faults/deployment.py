@@ -24,7 +24,10 @@ from tests.infrastructure.cloudformation import TEMPLATE
 from tests.waiting import wait_until
 from tools.local.engines import Engines, start_engines
 from tools.local.environments import Environments, Invocation
+from tools.local.gateway import Server
+from tools.local.invocations import LambdaApi
 from tools.local.key import MASTER_SECRET, PARAMETERS
+from tools.local.private_network import listen
 from tools.local.processes import HOST, Processes
 from tools.local.proxy_event import HttpRequest, proxy_event
 from tools.local.resources import create_resources, open_store, s3_client, sqs_client
@@ -63,10 +66,12 @@ class Deployment:
         self.objects = s3_client(self.engines)
         (self.bucket,) = self.application.buckets
         self.sqs = sqs_client(self.engines)
+        self._lambda_server = Server(listen(HOST, 0))
         variables = {
             **self.engines.variables(),
             "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb.url,
             "AWS_ENDPOINT_URL_S3": self.s3.url,
+            "AWS_ENDPOINT_URL_LAMBDA": self._lambda_server.urls[0],
         }
         self._logs = logs
         self.environments = Environments(
@@ -79,8 +84,12 @@ class Deployment:
             logs=logs,
             limit=1,
         )
+        self._lambda_api = LambdaApi(self.application, self.environments)
+        self._lambda_server.run(self._lambda_api.app)
 
     def close(self) -> None:
+        self._lambda_server.close()
+        self._lambda_api.close()
         for environments in (self.environments, self.hasty):
             environments.close()
         self._processes.close()

@@ -117,10 +117,17 @@ def imported(dataset: str, row: dict[str, str]) -> Way:
 
 
 def loaded(_functions: Functions, values: dict[str, Any]) -> Refusal:
-    row = {"user_id": "ann", "event_type": "order", "asset_id": "tea", "timestamp": "0", "labels": None} | values
+    row = {
+        "user_id": "ann",
+        "event_type": "order",
+        "asset_id": "tea",
+        "timestamp": "0",
+        "labels": None,
+        "value": None,
+    } | values
     try:
         RowRules(time.time()).event(
-            (row["user_id"], row["event_type"], row["asset_id"], row["timestamp"], row["labels"])
+            (row["user_id"], row["event_type"], row["asset_id"], row["timestamp"], row["labels"], row["value"])
         )
     except InvalidInput as error:
         return error.message

@@ -14,11 +14,13 @@ from botocore.exceptions import ClientError
 
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.domain.rebase_status import COMPLETE, FAILED, QUEUED
+from nextbest.domain.rebase_status import COMPLETE, FAILED, QUEUED, TRAINING
 from nextbest.errors import Unavailable
-from nextbest.logic.programs import rebase_status
+from nextbest.logic.lease import IS_RUNNING
+from nextbest.logic.programs import rebase_event, rebase_status
 from nextbest.store.base import ModelPointer, Status
 from tests.functions.conftest import PROGRAM, Functions, load
+from tests.lambda_context import LambdaContext
 
 SCHEDULE = {"programs": "all"}
 PROGRAMS = 200
@@ -128,3 +130,44 @@ def test_a_program_that_cannot_be_started_stops_no_other_and_the_run_is_tried_ag
 
     assert [event["program_id"] for event in functions.started] == ["unlucky"]
     assert rebase_status(functions.store, PROGRAM.incarnation, now=time.time()).status_id == FAILED
+
+
+def test_a_program_that_is_being_trained_is_left_alone_by_the_schedule(
+    functions: Functions, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given another invocation that trains one of two programs
+    functions.store.create_program(Program("other"))
+    now = time.time()
+    assert functions.store.take_lease(PROGRAM.incarnation, "somebody", "{}", now=now, expires_at=now + 60)
+    functions.store.put_status(Status(PROGRAM.incarnation, TRAINING, "learning", now))
+
+    assert functions.answer("rebase", SCHEDULE) == {"started": ["other"]}
+    # Also where that one began after the schedule looked
+    assert functions.answer("rebase", rebase_event(PROGRAM.incarnation, scheduled="yes")) == {}
+
+    assert reasons(caplog) == [IS_RUNNING] * 2
+    assert statuses_of(functions, [PROGRAM.program_id]) == {PROGRAM.program_id: TRAINING}
+    assert functions.store.leases([PROGRAM.incarnation])[PROGRAM.incarnation].left == set()
+
+
+def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Why programs were not rebased, by the log."""
+    return [vars(record)["reason"] for record in caplog.records if record.message == "not rebased"]
+
+
+def test_a_rebase_that_is_asked_for_meanwhile_is_started_by_the_one_that_runs(functions: Functions) -> None:
+    functions.answer("rebase", SCHEDULE)
+    functions.started.clear()
+    app = functions.modules["rebase"]
+    asked_for = rebase_event(PROGRAM.incarnation)
+
+    def train(*_arguments: Any) -> ModelPointer:
+        assert app.handler(asked_for, LambdaContext(aws_request_id="second")) == {}
+        return ModelPointer("1", "model")
+
+    functions.patch.setattr(app, "train", train)
+
+    assert app.handler(asked_for, LambdaContext(aws_request_id="first")) == {"model": "1"}
+
+    assert functions.started == [asked_for]
+    assert statuses_of(functions, [PROGRAM.program_id]) == {PROGRAM.program_id: QUEUED}

@@ -64,6 +64,7 @@ class Event(BaseModel):
     asset_id: AssetId
     labels: list[Label64] = Field(max_length=100)
     recommendation_id: Annotated[str, Field(min_length=1, max_length=40, pattern=PRINTABLE), WITHOUT_BLANKS] = ""
+    value: float | None = Field(default=None, strict=True, ge=-1e15, le=1e15, allow_inf_nan=False)
 
 
 class Events(BaseModel):
@@ -224,7 +225,10 @@ async def post_events(
     return {
         "program_id": program_id,
         "events": [
-            [event.user_id, event.event_timestamp, event.event_type, event.asset_id, event.labels]
+            [
+                *(event.user_id, event.event_timestamp, event.event_type, event.asset_id, event.labels),
+                *(event.recommendation_id, event.value),
+            ]
             for event in body.events
         ],
         "queue_updates": queue_updates,

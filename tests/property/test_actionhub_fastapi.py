@@ -86,7 +86,10 @@ def plain(name: str, value: Any) -> tuple[str, Any]:
         return "settings", content
     if isinstance(value, UserEventList):
         return member, [
-            [event.user_id, event.timestamp_us, event.event_type, event.asset_id, list(event.labels)]
+            [
+                *(event.user_id, event.timestamp_us, event.event_type, event.asset_id, list(event.labels)),
+                *(event.recommendation_id, event.event_value),
+            ]
             for event in value.to_domain()
         ]
     return member, [list(row.values()) for row in rows]
@@ -260,6 +263,9 @@ TEMPLATES: dict[str, tuple[str, str, dict[str, Any], dict[str, st.SearchStrategy
             "asset_id": names,
             "labels": st.lists(names, max_size=3),
             "recommendation_id": st.one_of(names, st.sampled_from(["", "r" * 40, "r" * 41, None, 7])),
+            "value": st.one_of(
+                st.floats(), st.integers(-9, 9), st.sampled_from([None, True, "1", 1e15, -1e15, 10**15 + 1, 10**400])
+            ),
         },
     ),
     "assets": (
@@ -288,7 +294,7 @@ def row_calls(draw: st.DrawFn) -> Call:
     rows: list[Any] = []
     for _ in range(draw(st.integers(0, 3))):
         row: Any = dict(template)
-        for name in draw(st.lists(st.sampled_from([*template, "x"]), max_size=3)):
+        for name in draw(st.lists(st.sampled_from([*template, *sorted(special.keys() - template), "x"]), max_size=3)):
             if name in special and draw(st.integers(0, 5)):
                 row[name] = draw(special[name])
             elif draw(st.integers(0, 3)):

@@ -17,7 +17,7 @@ from nextbest.event_files.reader import EventRow, RejectedRow, read_rows
 from nextbest.event_files.rows import RowRules
 
 NOW = 1_800_000_000.0
-HEADER = ["note", "user_id", "event_type", "asset_id", "timestamp", "labels"]
+HEADER = ["note", "user_id", "event_type", "asset_id", "timestamp", "labels", "value"]
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('",\t\n\r|;\x00 ')), max_size=12)
 CELLS = st.one_of(TEXT, st.sampled_from(["u", "NULL", "0", "1700000000", "2024-02-21", "20240221", "soon", "[1]"]))
 PLAIN = st.text("abcdefghij 0123456789.-", min_size=1, max_size=8).map(lambda text: f"x{text.strip()}")
@@ -35,7 +35,7 @@ def read(content: str) -> list[EventRow | RejectedRow]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(CELLS, min_size=5, max_size=6), max_size=12), st.sampled_from(["\n", "\r\n"]))
+@given(st.lists(st.lists(CELLS, min_size=5, max_size=7), max_size=12), st.sampled_from(["\n", "\r\n"]))
 def test_each_row_of_a_proper_file_is_read_and_post_events_takes_what_is_accepted(
     table: list[list[str]], line_end: str
 ) -> None:
@@ -61,8 +61,10 @@ def test_each_row_of_a_proper_file_is_read_and_post_events_takes_what_is_accepte
                 "event_type": event.event_type,
                 "asset_id": event.asset_id,
                 "labels": list(event.labels),
+                "value": event.event_value,
             }
-            assert parse_event_list({"events": [body]}, now=NOW) == (event,)
+            (parsed,) = parse_event_list({"events": [body]}, now=NOW)
+            assert (parsed, parsed.event_value) == (event, event.event_value)
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from nextbest.actionhub.actions import ActionsEndpoint
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import SCOPES, issue_key
 from nextbest.domain.actions import Action
-from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.events import Event
 from nextbest.errors import NextbestError, NotFound
 from nextbest.logic.authorization import SecretCredentials
@@ -237,21 +238,30 @@ def test_records_of_a_deleted_user_cannot_be_tied_to_them(environment: Environme
         assert decision.user != old
 
 
-def test_the_share_that_is_recorded_is_decided_by_the_id(environment: Environment) -> None:
+def test_the_share_that_is_recorded_is_of_users_in_both_dialects(environment: Environment) -> None:
     environment.buy()
+    environment.offer("club")
 
-    def recorded(share: float) -> list[Decision]:
+    def records(share: float) -> list[Decision]:
+        """Of 100 users without a history, who ask twice, and of one with a history, who asks in both dialects."""
         environment.store.change_program(OWNER, lambda program: replace(program, decision_share=share))
-        responses = [environment.actionhub(request_id=f"request {number}", limit="1") for number in range(100)]
-        assert all(response.headers["x-nextbest-decision"].startswith("RID-") for response in responses)
-        return [record_of(response) for response in responses if "decision" in response.fields]
+        known = [environment.actionhub(request_id=f"a{number}", limit="1") for number in range(2)]
+        assert all(response.headers["x-nextbest-decision"].startswith("RID-") for response in known)
+        cold = [f"cold-{number}" for number in range(100)] * 2 + [USER]
+        decisions = [environment.personalize(user_id, request_id=f"p{at}").decision for at, user_id in enumerate(cold)]
+        recorded = [record_of(response) for response in known if "decision" in response.fields]
+        return recorded + [decision for decision in decisions if decision is not None]
 
-    half = recorded(0.5)
-    assert 30 <= len(half) <= 70
+    half = records(0.5)
+    counts = Counter(record.user for record in half)
+    assert 30 <= len(counts) <= 70
+    known = user_hash(environment.salt(USER), USER)
+    assert all(count == (3 if user == known else 2) for user, count in counts.items())
+    assert (known in counts) == is_recorded(known, 0.5)
     assert {record.sampling for record in half} == {0.5}
-    assert recorded(0.5) == half
-    assert recorded(0.0) == []
-    assert len(recorded(1.0)) == 100
+    assert records(0.5) == half
+    assert records(0.0) == []
+    assert len(records(1.0)) == 203
 
 
 def test_an_answer_of_nothing_is_a_decision_too(environment: Environment) -> None:

@@ -13,6 +13,7 @@ from nextbest.domain.events import DAY_SECONDS, Event
 from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
 from nextbest.domain.programs import GoalEventType, Program
 from nextbest.errors import InUse, NotFound
+from nextbest.lift.attribution import attribute
 from nextbest.logic.decision_files import decision_files
 from nextbest.logic.experiment_reports import columns_of, compute_report
 from nextbest.logic.report_files import stored_report
@@ -110,6 +111,40 @@ def test_outcomes_of_a_deleted_user_are_nobody_s(store: DynamoStore, artifacts: 
     assert orders_of(store, user) == 1
     assert len(after.outcomes.user) == len(before.outcomes.user) - 1
     assert len(after.decisions.user) == len(before.decisions.user)
+
+
+def test_an_event_that_names_its_decision_is_credited_to_it_alone_with_its_own_value(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    program, user = program_of(store), USERS[0]
+    time = START + 11 * DAY_SECONDS
+    again = Decision(
+        recommendation_id="RID-again",
+        time=time,
+        program=PROGRAM.program_id,
+        dialect=ACTIONHUB,
+        user=user_hash(derived_salt(program.decision_key, user), user),
+        experiments={"lift": RUNNING.variant_of(user).name},
+        model="m",
+        filter=None,
+        filter_values={},
+        allow_repeats=True,
+        limit=1,
+        actions=(DecidedAction("order", "tea", 0.1, 0.0),),
+    )
+    line = json.dumps({"incarnation": INCARNATION, "decision": again.members()})
+    for name, content in decision_files([("again", line)]).items():
+        artifacts.put(name, content)
+    moment = round((time + 60) * 1e6)
+    store.append(program, [Event(user, moment, "order", "tea", "1", recommendation_id="RID-0", event_value=20.0)])
+
+    columns = columns_of(store, artifacts, program, RUNNING, now=NOW)
+    credited = attribute(columns.decisions, columns.outcomes, 14.0)
+
+    (outcome,) = np.flatnonzero(columns.outcomes.value == 20.0)
+    decision = credited.last[outcome]
+    assert columns.decisions.time[decision] < time  # the later one showed it too
+    assert credited.decisions[outcome] == 1
 
 
 def test_there_is_nothing_to_report_before_the_start(store: DynamoStore) -> None:

@@ -24,6 +24,7 @@ from nextbest.logic import experiments
 from nextbest.logic.program_removal import remove_program
 from nextbest.logic.programs import reset_program
 from nextbest.logic.rebase import Rebase
+from nextbest.logic.report_files import put_report, stored_report
 from nextbest.scoring import Model
 from nextbest.store.base import ModelPointer, ProgramState
 from nextbest.store.dynamo import DynamoStore
@@ -83,7 +84,7 @@ class Laboratory:
         experiments.promote_experiment(self.store, self.artifacts, INCARNATION, experiment_id, now=NOW + 3)
 
     def delete(self, experiment_id: str) -> None:
-        experiments.delete_experiment(self.store, INCARNATION, experiment_id)
+        experiments.delete_experiment(self.store, self.artifacts, INCARNATION, experiment_id)
 
     def stored(self, experiment_id: str) -> Experiment:
         return self.store.experiment(INCARNATION, experiment_id)
@@ -186,6 +187,51 @@ def test_what_could_never_run_is_refused(laboratory: Laboratory, wrong: Experime
     with pytest.raises(InvalidInput) as error:
         laboratory.change(wrong.experiment_id, kind=wrong.kind, challenger=wrong.challenger)
     assert error.value.field in (field, "challenger")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        (replace(HOLDOUT, experiment_id="-x"), "experiment_id"),
+        (replace(HOLDOUT, name=""), "name"),
+        (replace(HOLDOUT, name="n" * 257), "name"),
+        (replace(HOLDOUT, share=float("nan")), "share"),
+        (replace(HOLDOUT, share=1.0), "share"),
+        (replace(HOLDOUT, horizon_days=0), "horizon_days"),
+        (replace(HOLDOUT, horizon_days=366), "horizon_days"),
+        (challenger("e", model_version="../models"), "challenger.model_version"),
+        (challenger("e", exploration_weight=1.01), "challenger.exploration_weight"),
+        (challenger("e", action_weight_floor=float("-inf")), "challenger.action_weight_floor"),
+        (challenger("e", event_types=()), "challenger.event_types"),
+        (challenger("e", event_types=("a\nb",)), "challenger.event_types"),
+        (challenger("e", never_recommended=[str(number) for number in range(101)]), "challenger.never_recommended"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_values_that_no_experiment_may_have_are_refused(store: DynamoStore, wrong: Experiment, field: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        experiments.create_experiment(store, MemoryArtifacts(), INCARNATION, wrong)
+    assert error.value.field == field
+    assert list(store.experiments(INCARNATION)) == []
+
+
+def test_what_runs_takes_no_such_value_either(laboratory: Laboratory) -> None:
+    laboratory.create(HOLDOUT)
+    laboratory.start("holdout")
+    with pytest.raises(InvalidInput, match="below 1"):
+        laboratory.change("holdout", share=1.5)
+    assert laboratory.stored("holdout").share == HOLDOUT.share
+
+
+def test_the_report_of_a_deleted_experiment_is_no_other_s(laboratory: Laboratory) -> None:
+    for name in ("holdout", "holdout-2"):
+        laboratory.create(replace(HOLDOUT, experiment_id=name))
+        put_report(laboratory.artifacts, INCARNATION, name, {"verdict": "more"})
+    laboratory.delete("holdout")
+    laboratory.create(HOLDOUT)
+    with pytest.raises(NotFound):
+        stored_report(laboratory.artifacts, INCARNATION, "holdout")
+    assert stored_report(laboratory.artifacts, INCARNATION, "holdout-2")["verdict"] == "more"
 
 
 def test_only_so_many_run_at_once(laboratory: Laboratory) -> None:

@@ -75,12 +75,35 @@ def test_the_recommendation_of_an_actionhub_event_is_kept_and_returned(call: Cal
     assert events_of(call, "export")["recommendation_id"] == RECOMMENDATION_ID
 
 
+@pytest.mark.parametrize("queued", [False, True], ids=["at once", "through the queue"])
+def test_the_value_of_an_actionhub_event_is_kept_and_returned(call: Caller, queued: bool) -> None:
+    row = {"user_id": "ada", "event_timestamp": NOW - 60, "event_type": "refund", "asset_id": "tea", "labels": []}
+    events = parse_event_list({"events": [{**row, "value": -19.99}]}, now=NOW)
+    if queued:
+        message = EventMessage(PROGRAM.program_id, events, incarnation=PROGRAM.incarnation)
+        ingest(call.store, EventMessage.from_json(message.to_json(), now=NOW))
+    else:
+        call.store.append(PROGRAM, events)
+
+    assert events_of(call, "events")["event_value"] == -19.99
+    assert events_of(call, "export")["event_value"] == -19.99
+
+
+def test_an_event_keeps_the_value_that_it_was_stored_with(call: Caller) -> None:
+    row = {"user_id": "ada", "event_timestamp": NOW - 60, "event_type": "order", "asset_id": "tea", "labels": []}
+    for value, stored in ((2.5, (1, 0)), (9.0, (0, 1)), (None, (0, 1))):
+        appended = call.store.append(PROGRAM, parse_event_list({"events": [{**row, "value": value}]}, now=NOW))
+        assert (appended.accepted, appended.duplicates) == stored
+
+    assert events_of(call, "export")["event_value"] == 2.5
+
+
 def test_what_no_client_gave_is_not_in_an_event(call: Caller) -> None:
     row = {"user_id": "ada", "event_timestamp": NOW - 60, "event_type": "order", "asset_id": "tea", "labels": []}
     call.store.append(PROGRAM, parse_event_list({"events": [row]}, now=NOW))
 
-    assert {"recommendation_id", "impression"}.isdisjoint(events_of(call, "events"))
-    assert "impression" not in events_of(call, "export")
+    assert {"recommendation_id", "impression", "event_value"}.isdisjoint(events_of(call, "events"))
+    assert {"impression", "event_value"}.isdisjoint(events_of(call, "export"))
 
 
 def test_an_impression_goes_through_the_queue(call: Caller) -> None:

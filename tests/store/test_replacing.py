@@ -129,6 +129,7 @@ def data_of(store: DynamoStore) -> dict[str, Any]:
     logged = [event for user in USERS for event in store.events_of(OWNER, user)]
     scanned = sorted(store.scan_events(OWNER))
     assert scanned == sorted((event.user_id, event.timestamp_us, event.event_type, event.asset_id) for event in logged)
+    assert sorted(store.scan_logged_events(OWNER)) == sorted(logged)
     assets = {asset.asset_id: asset for asset in store.assets(OWNER)}
     state = store.program_state(PROGRAM.program_id)
     assert state is not None

@@ -13,8 +13,15 @@ from typing import Any, TextIO
 import pytest
 
 from nextbest.aws.s3_files import S3Files
+from nextbest.domain.events import Event
 from nextbest.errors import InvalidInput
-from nextbest.personalize.datasets.csv_files import MAX_FIELD_CHARACTERS, MAX_ROW_CHARACTERS, RefusedRow, read_rows
+from nextbest.personalize.datasets.csv_files import (
+    MAX_FIELD_CHARACTERS,
+    MAX_ROW_CHARACTERS,
+    RefusedRow,
+    event_of,
+    read_rows,
+)
 from nextbest.personalize.datasets.schema import parse_schema
 from tests.contract.personalize_clients import SCHEMAS
 
@@ -150,3 +157,79 @@ def test_lines_end_as_they_like(end: str) -> None:
         {"USER_ID": "ann", "MEMBERSHIP": "Gold", "AGE": 7},
         {"USER_ID": "bob", "MEMBERSHIP": f"Sil{end}ver", "AGE": 8},
     ]
+
+
+REQUIRED = {
+    "Interactions": {"USER_ID": "string", "ITEM_ID": "string", "EVENT_TYPE": "string", "TIMESTAMP": "long"},
+    "ActionInteractions": {"USER_ID": "string", "ACTION_ID": "string", "EVENT_TYPE": "string", "TIMESTAMP": "long"},
+}
+
+
+def interaction(schema: str, column: str, kind: str, cell: str) -> Event | str:
+    """The event in a row with one column more, of a nullable type; or why it is refused."""
+    fields = [{"name": name, "type": of} for name, of in REQUIRED[schema].items()]
+    text = json.dumps({"type": "record", "name": schema, "fields": [*fields, {"name": column, "type": [kind, "null"]}]})
+    dataset_type, parsed = parse_schema(text)
+    file = io.StringIO(f"{','.join([*REQUIRED[schema], column])}\nann,tea,taken,0,{cell}\n", newline="")
+    (row,) = read_rows("file.csv", file, parsed, dataset_type, now=NOW)
+    return row.reason if isinstance(row, RefusedRow) else event_of(row, dataset_type, "test")
+
+
+@pytest.mark.parametrize("schema", REQUIRED)
+@pytest.mark.parametrize(
+    ("kind", "cell", "value"),
+    [("float", "2.5", 2.5), ("double", "-19.99", -19.99), ("float", "", None), ("double", "1e15", 1e15)],
+)
+def test_the_value_of_an_interaction_is_kept(schema: str, kind: str, cell: str, value: float | None) -> None:
+    event = interaction(schema, "EVENT_VALUE", kind, cell)
+
+    assert isinstance(event, Event)
+    assert event.event_value == value
+
+
+@pytest.mark.parametrize("schema", REQUIRED)
+@pytest.mark.parametrize("cell", ["dear", "1e16", "-1e300", "1e999", "true", "1_000"])
+def test_a_value_that_is_none_costs_its_row_and_names_the_column(schema: str, cell: str) -> None:
+    reason = interaction(schema, "EVENT_VALUE", "double", cell)
+
+    assert isinstance(reason, str)
+    assert reason.startswith("EVENT_VALUE ")
+
+
+def test_a_column_of_action_interactions_that_is_no_number_is_no_value() -> None:
+    event = interaction("ActionInteractions", "EVENT_VALUE", "string", "high")
+
+    assert isinstance(event, Event)
+    assert event.event_value is None
+
+
+@pytest.mark.parametrize("schema", REQUIRED)
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("club", ("club",)),
+        (" club |app|club", ("club", "app", "club")),
+        ("|club||", ("club",)),
+        ("", ()),
+        (" | ", ()),
+        ("|".join("x" * 9 for _ in range(100)), ("x" * 9,) * 100),
+    ],
+)
+def test_the_impression_of_an_interaction_is_kept_in_order(schema: str, cell: str, shown: tuple[str, ...]) -> None:
+    event = interaction(schema, "IMPRESSION", "string", cell)
+
+    assert isinstance(event, Event)
+    assert event.impression == shown
+
+
+@pytest.mark.parametrize("schema", REQUIRED)
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("|".join("x" * 9 for _ in range(101)), "Length cannot be more than 1000 characters for IMPRESSION"),
+        (f"club|{'x' * 257}", "Length cannot be more than 256 characters for IMPRESSION"),
+        ("club|a\x00b", "IMPRESSION holds a line break or another control character"),
+    ],
+)
+def test_an_impression_that_is_none_costs_its_row_and_names_the_column(schema: str, cell: str, problem: str) -> None:
+    assert interaction(schema, "IMPRESSION", "string", cell) == problem

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from uuid import NAMESPACE_OID, uuid5
 
+import numpy as np
 import pytest
+from scipy.stats import binomtest, chi2_contingency
 
-from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
+from nextbest.domain.experiments import number_of
 from nextbest.errors import InvalidInput
+from nextbest.logic.decisions import recommendation_id_of
 
 DECISION = Decision(
     recommendation_id="RID-8e6a3d0e-0000-5000-8000-000000000001",
@@ -88,3 +93,40 @@ def test_hashes_of_users_are_stable_and_need_the_salt() -> None:
     assert user_hash(derived_salt(bytes(16), "ann"), "ann") != user_hash(salt, "ann")
     assert user_hash(salt, "bob") != user_hash(salt, "ann")
     assert len(user_hash(salt, "\ud800")) == 32  # half of a surrogate pair, as a client may send it
+
+
+@pytest.mark.parametrize("request_id", ["", "JKJaXmPLvHcESHA=", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "ünïcode"])
+def test_recommendation_ids_are_those_of_the_standard_library(request_id: str) -> None:
+    assert recommendation_id_of(request_id) == f"RID-{uuid5(NAMESPACE_OID, request_id)}"
+
+
+@pytest.mark.parametrize(
+    ("user", "share", "recorded"),
+    [
+        ("0" * 32, 0.0, False),
+        ("0" * 32, 1e-300, True),
+        ("7" + "f" * 31, 0.5, True),
+        ("8" + "0" * 31, 0.5, False),
+        ("f" * 32, 0.999, False),
+        ("f" * 32, 1.0, True),
+    ],
+)
+def test_a_hash_is_a_number_that_the_share_is_compared_with(user: str, share: float, recorded: bool) -> None:
+    assert is_recorded(user, share) is recorded
+
+
+def test_a_share_is_the_share_of_users_and_a_larger_one_keeps_them() -> None:
+    users = [user_hash(derived_salt(bytes(range(16)), f"user-{number}"), f"user-{number}") for number in range(20_000)]
+    few, many = ({user for user in users if is_recorded(user, share)} for share in (0.1, 0.4))
+    assert binomtest(len(few), len(users), 0.1).pvalue > 0.001
+    assert binomtest(len(many), len(users), 0.4).pvalue > 0.001
+    assert few < many
+
+
+@pytest.mark.parametrize("experiment_id", ["lift", "price"])
+def test_who_is_recorded_says_nothing_about_the_variant(experiment_id: str) -> None:
+    table = np.zeros((2, 10))
+    for user_id in (f"user-{number}" for number in range(20_000)):
+        recorded = is_recorded(user_hash(derived_salt(bytes(range(16)), user_id), user_id), 0.3)
+        table[int(recorded), int(10 * number_of(experiment_id, user_id))] += 1
+    assert chi2_contingency(table).pvalue > 0.001

@@ -135,10 +135,10 @@ def test_json_lines_are_read_by_the_same_rules(tmp_path: Path) -> None:
     rows = read(
         tmp_path,
         json_lines(
-            JSON_ROW | {"labels": ["app", " morning "], "more": {"x": [1]}},
+            JSON_ROW | {"labels": ["app", " morning "], "more": {"x": [1]}, "value": 2.5},
             "",
-            JSON_ROW | {"asset_id": 85123, "labels": "app|morning"},
-            JSON_ROW | {"timestamp": "2024-02-21", "labels": None},
+            JSON_ROW | {"asset_id": 85123, "labels": "app|morning", "value": "-3"},
+            JSON_ROW | {"timestamp": "2024-02-21", "labels": None, "value": float("nan")},
             '{"user_id": "u", "event_type": "buy", "asset_id": 12345678901234567890, "timestamp": 1700000000.123456}',
         ),
         name="events.jsonl",
@@ -147,6 +147,7 @@ def test_json_lines_are_read_by_the_same_rules(tmp_path: Path) -> None:
     assert accepted(rows) == [(1, "a"), (3, "85123"), (4, "a"), (5, "12345678901234567890")]
     events = [row.event for row in rows if isinstance(row, EventRow)]
     assert [event.labels for event in events] == [("app", "morning"), ("app", "morning"), (), ()]
+    assert [event.event_value for event in events] == [2.5, -3.0, None, None]
     assert events[-1].timestamp_us == 1_700_000_000_123_456
 
 
@@ -167,6 +168,10 @@ def test_json_lines_are_read_by_the_same_rules(tmp_path: Path) -> None:
         (JSON_ROW | {"labels": {"a": 1}}, "labels is not text"),
         (JSON_ROW | {"user_id": float("nan")}, "user_id stands for nothing (NULL, NaN, None or the like)"),
         (JSON_ROW | {"timestamp": 1700000000000}, f"timestamp {MILLISECONDS}"),
+        (JSON_ROW | {"value": True}, "value is not a number"),
+        (JSON_ROW | {"value": [1]}, "value is not a number"),
+        (JSON_ROW | {"value": float("inf")}, "value must be a number from -1e+15 to 1e+15"),
+        (JSON_ROW | {"value": 10**400}, "value must be a number from -1e+15 to 1e+15"),
     ],
 )  # fmt: skip
 def test_an_object_that_is_no_event_is_rejected(tmp_path: Path, row: object, reason: str) -> None:
@@ -244,6 +249,26 @@ def test_times_of_every_type_of_parquet_are_read(tmp_path: Path, timestamp: str,
     assert [row.event.timestamp_us for row in rows if isinstance(row, EventRow)] == [expected_us]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *(("2.5::DOUBLE", 2.5), ("-19.99::DECIMAL(38, 2)", -19.99), ("7::BIGINT", 7.0), ("'1e3'", 1000.0)),
+        *(("NULL::DOUBLE", None), ("'NaN'::DOUBLE", None), ("1e-7::DOUBLE", 1e-7)),
+    ],
+)
+def test_values_of_every_type_of_parquet_are_read(tmp_path: Path, value: str, expected: float | None) -> None:
+    rows = list(read_rows(write_parquet(tmp_path / "events", 1, {"value": value}), RowRules(NOW)))
+
+    assert [row.event.event_value for row in rows if isinstance(row, EventRow)] == [expected]
+
+
+@pytest.mark.parametrize("value", ["true", "'infinity'::DOUBLE", "1e20", "DATE '2023-11-14'"])
+def test_values_of_parquet_that_are_no_numbers_are_rejected(tmp_path: Path, value: str) -> None:
+    rows = list(read_rows(write_parquet(tmp_path / "events", 1, {"value": value}), RowRules(NOW)))
+
+    assert rejected(rows) == [(1, "value must be a number from -1e+15 to 1e+15")]
+
+
 def test_milliseconds_in_parquet_are_refused_as_elsewhere(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "events", 1, {"timestamp": "1700000000000 + i"})
     assert rejected(list(read_rows(path, RowRules(NOW)))) == [(1, f"timestamp {MILLISECONDS}")]
@@ -256,6 +281,7 @@ def test_milliseconds_in_parquet_are_refused_as_elsewhere(tmp_path: Path) -> Non
         ({"asset_id": "{'a': 1}"}, "", "column asset_id holds STRUCT values, not asset_id"),
         ({"asset_id": "[1]"}, "", "column asset_id holds INTEGER[] values, not asset_id"),
         ({"labels": "[1]"}, "", "column labels holds INTEGER[] values, not labels"),
+        ({"value": "[1.5]"}, "", "column value holds DECIMAL"),
         ({}, "x=user_id", "missing column x; found user_id"),
     ],
 )

@@ -47,6 +47,42 @@ def test_a_row_is_an_event(tmp_path: Path) -> None:
     assert row.event.labels == ("app", "morning")
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        *(("12.50", 12.5), (" -3 ", -3.0), (".5", 0.5), ("1e3", 1000.0), ("0", 0.0), ("-1000000000000000", -1e15)),
+        *(("", None), (" ", None), ("NaN", None), ("NULL", None), ("n/a", None)),
+    ],
+)
+@pytest.mark.parametrize("column", ["value", " Value"])
+def test_a_row_may_say_what_its_event_is_worth(tmp_path: Path, column: str, cell: str, value: float | None) -> None:
+    (row,) = read(tmp_path, f"user_id,event_type,asset_id,timestamp,{column}\nada,order,tea,0,{cell}\n")
+
+    assert isinstance(row, EventRow)
+    assert row.event.event_value == value
+
+
+@pytest.mark.parametrize("cell", ["dear", '"1,5"', "12 €", "true", "inf", "1e16", "-1e400", "0x1f", "1_000", "١"])
+def test_a_row_whose_value_is_no_number_is_rejected(tmp_path: Path, cell: str) -> None:
+    rows = read(tmp_path, f"user_id,event_type,asset_id,timestamp,value\nada,order,tea,0,{cell}\nada,order,tea,1,1\n")
+
+    assert rejected(rows) == [(2, "value must be a number from -1e+15 to 1e+15")]
+    assert accepted(rows) == [(3, "tea")]
+
+
+def test_a_column_with_another_name_is_mapped_to_the_value(tmp_path: Path) -> None:
+    content = "user_id,event_type,asset_id,timestamp,price,value\nada,order,tea,0,2.5,high\n"
+    (row,) = read(tmp_path, content, "price=value")
+
+    assert isinstance(row, EventRow)
+    assert row.event.event_value == 2.5
+
+
+def test_two_columns_of_values_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(FileUnusable, match="appears more than once"):
+        read(tmp_path, "user_id,event_type,asset_id,timestamp,value,VALUE\nada,order,tea,0,1,2\n")
+
+
 def test_a_stray_quote_in_a_column_that_is_not_read_costs_its_own_row_alone(tmp_path: Path) -> None:
     """Given two stray quotes, fifteen rows apart, when read as CSV, then they must not pair up."""
     descriptions = {5: '"5 inch pipe', 20: '"7 inch pipe'}
@@ -291,7 +327,10 @@ def test_names_with_commas_and_equals_signs_are_mapped_quoted(tmp_path: Path) ->
         ("user", "'user' is not a pair of a column and its meaning"),
         ("=user_id", "is not a pair"),
         ("user=", "is not one of user_id, event_type"),
-        ("user_id=user", "user is not one of user_id, event_type, asset_id, timestamp, labels; write user=user_id"),
+        (
+            "user_id=user",
+            "user is not one of user_id, event_type, asset_id, timestamp, labels, value; write user=user_id",
+        ),
         ("a=user_id,b=user_id", "user_id is mapped more than once"),
         ('"a=user_id', "is not a list of pairs"),
     ],

@@ -25,6 +25,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
 
     def call(_: Server, method: str, path: str, content: bytes | None = None) -> tuple[int, Any]:
         made.append((method, path, json.loads(content) if content else None))
+        if method == "DELETE":
+            return 200, {"result": "experiment h was deleted"}
         if path.endswith("/stop"):
             return 409, {"detail": "experiment h does not run: it is draft"}
         experiment = {**HOLDOUT, "holdout_list": "popular"}
@@ -56,6 +58,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
                 {"name": "Rival", "share": 0.5, "kind": "challenger", "challenger": {"allow_repeats": False}},
             ),
         ),
+        (["change", "a b", "--share", "0.2"], ("PUT", "/experiments/a%20b", {"share": 0.2})),
+        (
+            ["change", "h", "--name", "New", "--horizon-days", "7", "--holdout", "nothing"],
+            ("PUT", "/experiments/h", {"name": "New", "horizon_days": 7, "holdout_list": "nothing"}),
+        ),
+        (
+            ["change", "h", "--challenger", '{"action_weight_floor": 0}'],
+            ("PUT", "/experiments/h", {"challenger": {"action_weight_floor": 0}}),
+        ),
     ],
 )
 def test_each_call_is_one_of_the_api(
@@ -64,6 +75,12 @@ def test_each_call_is_one_of_the_api(
     assert run(*arguments) == 0
     assert calls == [call]
     assert capsys.readouterr().out == "h  draft  holdout  0.1  popular  Hold\n"
+
+
+def test_an_experiment_is_deleted(calls: list[tuple[str, str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("delete", "a b") == 0
+    assert calls == [("DELETE", "/experiments/a%20b", None)]
+    assert capsys.readouterr().out == "experiment h was deleted\n"
 
 
 def test_a_refusal_is_one_line(calls: list[tuple[str, str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,10 +96,21 @@ def test_the_demo_needs_a_local_stack_that_runs(tmp_path: Path, capsys: pytest.C
         main(["experiments", "demo", "--url", "https://shop.example"])
 
 
-@pytest.mark.parametrize("wrong", [[], ["--holdout", "popular", "--challenger", "{}"], ["--challenger", "{"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["create", "Hold", "--share", "0.1"],
+        ["create", "Hold", "--share", "0.1", "--holdout", "popular", "--challenger", "{}"],
+        ["create", "Hold", "--share", "0.1", "--challenger", "{"],
+        ["create", "Hold", "--holdout", "popular"],
+        ["change", "h"],
+        ["change", "h", "--challenger", "{"],
+    ],
+)
 def test_wrong_options_end_with_the_usage(calls: list[tuple[str, str, Any]], wrong: list[str]) -> None:
-    with pytest.raises(SystemExit):
-        run("create", "Hold", "--share", "0.1", *wrong)
+    with pytest.raises(SystemExit) as ended:
+        run(*wrong)
+    assert ended.value.code == 2
     assert calls == []
 
 

@@ -75,9 +75,11 @@ def test_a_named_recommendation_prevails_where_it_fits() -> None:
     result = attribute(decisions, outcomes, 14.0)
     # Then a name counts if it is the user's own decision before the outcome, within the horizon
     assert result.last.tolist() == [1, 0, 0, 0, NO_DECISION]
-    assert result.decisions.tolist() == [2, 1, 1, 1, 0]
-    assert result.any_count.tolist() == [4, 1, 0]
+    # and then is credited to that one alone; what was shown came true all the same
+    assert result.decisions.tolist() == [1, 1, 1, 1, 0]
+    assert result.any_count.tolist() == [3, 1, 0]
     assert result.last_value.tolist() == [2.0 + 3.0 + 4.0, 1.0, 0.0]
+    assert result.shown_count.tolist() == [4, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -103,6 +105,7 @@ def test_it_equals_the_definition(seed: int) -> None:
     result = attribute(decisions, outcomes, horizon)
     # Then each outcome and each decision has what the definition says
     any_count, any_value = np.zeros(count, np.int64), np.zeros(count)
+    shown_count = np.zeros(len(decisions.shown), np.int64)
     for row in range(count):
         user, time, action = outcomes.user[row], outcomes.time[row], outcomes.action[row]
         waited = time - decisions.time
@@ -117,11 +120,15 @@ def test_it_equals_the_definition(seed: int) -> None:
         times = [decisions.time[number] for number in credited]
         expected = set(named) or {number for number in credited if decisions.time[number] == max(times)}
         assert result.last[row] in (expected or {NO_DECISION})
-        everything = credited + [number for number in named if number not in credited]
+        everything = named or credited
         assert result.decisions[row] == len(everything)
         any_count[everything] += 1
+        for number in shown:
+            places = np.arange(decisions.starts[number], decisions.starts[number + 1])
+            shown_count[places[decisions.shown[places] == action]] += 1
         any_value[everything] += outcomes.value[row]
     assert result.any_count.tolist() == any_count.tolist()
+    assert result.shown_count.tolist() == shown_count.tolist()
     assert result.any_value == pytest.approx(any_value)
     assert result.last_count.sum() == np.count_nonzero(result.last >= 0)
 

@@ -47,6 +47,14 @@ def test_every_row_of_a_file_arrives_as_the_contract_says(
     assert sidecars(tmp_path) == []
 
 
+def test_a_value_arrives_where_a_row_has_one(double: Double, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,event_type,asset_id,timestamp,value\nada,order,latte,1,-2.50\nbob,order,latte,2,\n")
+    assert main(command(double, path)) == 0
+    assert [post.get("value") for (*posts,) in double.contract.posts for post in posts] == [-2.5, None]
+    assert "value" not in double.contract.posts[0][1]
+
+
 def test_a_file_loaded_again_is_all_duplicates(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,6 +143,7 @@ def _event_body(event: Event) -> dict[str, object]:
         "event_type": event.event_type,
         "asset_id": event.asset_id,
         "labels": event.labels,
+        **({} if event.event_value is None else {"value": event.event_value}),
     }
 
 

@@ -55,10 +55,10 @@ class PlantedEffect:
 
 
 def play_demo_experiment(deployment: Deployment, *, now: float, report: Report) -> PlantedEffect:
-    """Make the program with its experiment, which ended its four weeks at ``now`` (seconds since 1970) and still runs.
+    """Make the program with its experiment, which at ``now`` (seconds since 1970) runs since four weeks ago.
 
-    One that was made before is replaced. ``report`` is called before each step. Raises OperationFailed for a deployment
-    that is not local, and where the program is somebody else's; DemoFailed.
+    A program that was made so before is replaced. ``report`` is called before each step. Raises OperationFailed for a
+    deployment that is not local, and where the program is somebody else's; DemoFailed.
     """
     if not deployment.is_local:
         raise OperationFailed("the demo experiment is played on a local stack only: its events are made up")

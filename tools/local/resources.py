@@ -102,3 +102,10 @@ def _queue_attributes(properties: Properties) -> dict[str, str]:
     if "RedrivePolicy" in properties:
         attributes["RedrivePolicy"] = json.dumps(properties["RedrivePolicy"])
     return attributes
+
+
+def end_leases(store: DynamoStore) -> None:
+    """Let nothing wait for trainings that ended with the stack that ran them; what waited begins with the next one."""
+    incarnations = [state.program.incarnation for state in store.program_states(store.program_ids())]
+    for incarnation, lease in store.leases(incarnations).items():
+        store.release_lease(incarnation, lease.holder)

@@ -25,7 +25,7 @@ from tools.local.log_subscriptions import LogReader
 from tools.local.poller import QueuePoller
 from tools.local.private_network import Listeners, listen, unguessable_address
 from tools.local.processes import ProcessDied, Processes, tail
-from tools.local.resources import create_resources, open_store, s3_client, sqs_client
+from tools.local.resources import create_resources, end_leases, open_store, s3_client, sqs_client
 from tools.local.state import lock, make_private, write_private
 from tools.local.template import read_application
 
@@ -125,6 +125,7 @@ class Stack:
         self._application = read_application(self._template, parameters=PARAMETERS, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
         self.store = open_store(self._application, self._engines)
+        end_leases(self.store)
         access_key, self.key = operator_key()
         self.store.put_access_key(access_key)
         self._report(", ".join((*self._application.tables, *self._application.buckets, *self._application.queues)))

@@ -1,4 +1,5 @@
-"""The command ``experiments``: list, create, start, stop, promote and report those of one program, through its API."""
+"""The command ``experiments``: list, create, change, start, stop, promote, report and delete those of one program,
+through its API."""
 
 from __future__ import annotations
 
@@ -28,14 +29,18 @@ def add_commands(commands: Commands) -> None:
     add_program(create, "the program")
     create.add_argument("name", help="what it is about")
     create.add_argument("--id", help="its id (default: made of the name)")
-    create.add_argument("--share", type=float, required=True, help="share of users: 0.1")
-    create.add_argument("--holdout", choices=("popular", "nothing"), help="what users get who are held out")
-    create.add_argument("--challenger", metavar="JSON", help='what a challenger changes: {"action_weight_floor": 0.1}')
+    _add_members(create)
+    change = add_command(calls, "change", "change a draft; once it runs its name, and its share to a larger one")
+    add_program(change, "the program")
+    change.add_argument("id", help="the experiment")
+    change.add_argument("--name", help="what it is about")
+    _add_members(change)
     for name, text in (
         ("start", "run a draft from now on"),
         ("stop", "end an experiment"),
         ("promote", "make what a challenger changes the program's own"),
         ("report", "compute what an experiment shows: the lift, with its interval"),
+        ("delete", "delete an experiment that does not run"),
     ):
         call = add_command(calls, name, text)
         add_program(call, "the program")
@@ -44,6 +49,13 @@ def add_commands(commands: Commands) -> None:
     add_state(demo)
     command.set_defaults(run=_run)
     demo.set_defaults(run=_demo)
+
+
+def _add_members(call: argparse.ArgumentParser) -> None:
+    call.add_argument("--share", type=float, help="share of users: 0.1")
+    call.add_argument("--horizon-days", type=int, metavar="DAYS", help="outcomes count for so long")
+    call.add_argument("--holdout", choices=("popular", "nothing"), help="what users get who are held out")
+    call.add_argument("--challenger", metavar="JSON", help='what a challenger changes: {"action_weight_floor": 0.1}')
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -67,6 +79,9 @@ def _run(options: argparse.Namespace) -> int:
     if status != 200:
         print(f"experiments: program {options.program}: {refusal(status, answer)}", file=sys.stderr)
         return 1
+    if options.call == "delete":
+        print(answer["result"])
+        return 0
     for experiment in answer["experiments"] if options.call == "list" else [answer]:
         print(_line(experiment))
     return 0
@@ -75,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     """Play the demo experiment, and print the truth and what to run next."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
 
     from nextbest.errors import NextbestError
     from nextbest.observability import logger
@@ -86,7 +102,7 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         deployment = local_deployment(options.state)
         truth = play_demo_experiment(deployment, now=time.time(), report=_print_progress)
-    except (OperationFailed, DemoFailed, NextbestError, ClientError, BotoCoreError) as error:
+    except (OperationFailed, DemoFailed, NextbestError, ClientError, BotoCoreError, HTTPError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 1
     print(
@@ -148,20 +164,44 @@ def _request(options: argparse.Namespace) -> tuple[str, str, dict[str, Any] | No
     """Method, path and body of the call."""
     if options.call == "list":
         return "GET", "/experiments", None
-    if options.call != "create":
-        return "PUT", f"/experiments/{quote(options.id, safe='')}/{options.call}", None
+    if options.call == "create":
+        return "POST", "/experiments", _draft(options)
+    path = f"/experiments/{quote(options.id, safe='')}"
+    if options.call == "change":
+        members = _members(options)
+        if not members:
+            options.fail("give something to change: --name, --share, --horizon-days, --holdout or --challenger")
+        return "PUT", path, members
+    if options.call == "delete":
+        return "DELETE", path, None
+    return "PUT", f"{path}/{options.call}", None
+
+
+def _draft(options: argparse.Namespace) -> dict[str, Any]:
+    """The body that creates an experiment."""
+    if options.share is None:
+        options.fail("give the share of users: --share 0.1")
     if (options.holdout is None) == (options.challenger is None):
         options.fail("give one of --holdout and --challenger")
-    body: dict[str, Any] = {"name": options.name, "share": options.share}
-    if options.id is not None:
-        body["experiment_id"] = options.id
-    if options.holdout is not None:
-        return "POST", "/experiments", {**body, "kind": "holdout", "holdout_list": options.holdout}
-    try:
-        challenger = json.loads(options.challenger)
-    except ValueError as error:
-        options.fail(f"--challenger is no JSON: {error}")
-    return "POST", "/experiments", {**body, "kind": "challenger", "challenger": challenger}
+    body = {**_members(options), "kind": "challenger" if options.holdout is None else "holdout"}
+    return body if options.id is None else {**body, "experiment_id": options.id}
+
+
+def _members(options: argparse.Namespace) -> dict[str, Any]:
+    """Members of an experiment that were given."""
+    given = {
+        "name": options.name,
+        "share": options.share,
+        "horizon_days": options.horizon_days,
+        "holdout_list": options.holdout,
+    }
+    members = {name: value for name, value in given.items() if value is not None}
+    if options.challenger is not None:
+        try:
+            members["challenger"] = json.loads(options.challenger)
+        except ValueError as error:
+            options.fail(f"--challenger is no JSON: {error}")
+    return members
 
 
 def _line(experiment: dict[str, Any]) -> str:

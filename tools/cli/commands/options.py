@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-EVENT_FILES = "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels; or a pattern"
+EVENT_FILES = (
+    "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels, value; or a pattern"
+)
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 """Where `make start` serves the API."""

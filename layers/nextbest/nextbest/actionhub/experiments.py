@@ -12,7 +12,6 @@ from nextbest.actionhub.calls import ResourceRouter
 from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
 from nextbest.actionhub.pages import fitting
 from nextbest.actionhub.program_settings import (
-    MAX_EVENT_TYPES,
     EventTypeName,
     HorizonDays,
     NeverRecommended,
@@ -22,14 +21,16 @@ from nextbest.actionhub.program_settings import (
 from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList
+from nextbest.domain.programs import MAX_EVENT_TYPES
 from nextbest.logic import experiments
 from nextbest.logic.report_files import stored_report
 
 EXPERIMENT_NOT_FOUND = "Experiment or program not found"
 MAX_ID_CHARACTERS = 63
+MODEL_VERSION = f"^{experiments.MODEL_VERSION.pattern}$"
 
 ExperimentId = Annotated[str, Path(description="The experiment.", max_length=MAX_ID_CHARACTERS)]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=experiments.MAX_NAME_CHARACTERS)]
 Share = Annotated[
     float,
     Field(
@@ -55,7 +56,7 @@ class Challenger(ContractModel):
 
     model_version: Annotated[
         str | None,
-        Field(pattern=r"^[0-9]{13}-[0-9a-f]{12}$", description="A model of the program (x-nextbest-model)."),
+        Field(pattern=MODEL_VERSION, description="A model of the program (x-nextbest-model)."),
     ] = None
     exploration_weight: Annotated[
         float | None, Field(ge=0, le=1, allow_inf_nan=False, description="Of campaigns, in the Personalize dialect.")
@@ -263,7 +264,7 @@ def put_experiment(program_id: ProgramId, experiment_id: ExperimentId, body: Exp
 )
 def delete_experiment(program_id: ProgramId, experiment_id: ExperimentId) -> Result:
     call = router.call
-    experiments.delete_experiment(call.deployment.store, call.incarnation, experiment_id)
+    experiments.delete_experiment(call.deployment.store, call.deployment.artifacts, call.incarnation, experiment_id)
     return Result(result=f"experiment {experiment_id} was deleted")
 
 

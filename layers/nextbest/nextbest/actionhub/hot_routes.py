@@ -36,7 +36,7 @@ from nextbest.actionhub.narrowing import read_narrowing
 from nextbest.actionhub.parsing import MAX_ENTRIES, MAX_LIMIT, NARROWING, GetActions, PostEvents
 from nextbest.actionhub.resolver import encodable, validated
 from nextbest.domain.access_keys import READ, WRITE
-from nextbest.domain.events import FUTURE_SKEW_SECONDS, MAX_LABELS, Event, to_microseconds
+from nextbest.domain.events import FUTURE_SKEW_SECONDS, MAX_EVENT_VALUE, MAX_LABELS, Event, to_microseconds
 from nextbest.domain.times import BEFORE_1970, TOO_LATE, format_time, parse_seconds, parse_time
 from nextbest.errors import InvalidTime, NotFound
 from nextbest.web.request import Request
@@ -266,6 +266,17 @@ class UserEvent(ContractModel):
         RecommendationId,
         Field(description="The answer that led to it: its header x-nextbest-decision. An extension."),
     ] = ""
+    value: Annotated[
+        float | None,
+        Field(
+            strict=True,
+            ge=-MAX_EVENT_VALUE,
+            le=MAX_EVENT_VALUE,
+            allow_inf_nan=False,
+            description="What it is worth, such as a price; below zero it takes back, as a refund does. Reports of "
+            "experiments count it; nothing is learned from it. Null: none. An extension.",
+        ),
+    ] = None
 
     def to_domain(self) -> Event:
         return Event(
@@ -275,6 +286,7 @@ class UserEvent(ContractModel):
             self.asset_id,
             labels=tuple(self.labels),
             recommendation_id=self.recommendation_id,
+            event_value=self.value,
         )
 
 

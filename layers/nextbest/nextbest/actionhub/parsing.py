@@ -19,6 +19,7 @@ from nextbest.domain.events import (
     FUTURE_SKEW_SECONDS,
     MAX_ASSET_ID_CHARACTERS,
     MAX_EVENT_TYPE_CHARACTERS,
+    MAX_EVENT_VALUE,
     MAX_LABEL_CHARACTERS,
     MAX_LABELS,
     MAX_RECOMMENDATION_ID_CHARACTERS,
@@ -49,6 +50,7 @@ _BOOLEANS = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NUMBERS = (int, float)
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
@@ -183,7 +185,7 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         return None
     user_id, event_type, asset_id = row.get("user_id"), row.get("event_type"), row.get("asset_id")
     labels, timestamp = row.get("labels"), row.get("event_timestamp")
-    recommendation_id = row.get("recommendation_id", "")
+    recommendation_id, value = row.get("recommendation_id", ""), row.get("value")
     if not (
         _is_plain(user_id, MAX_USER_ID_CHARACTERS)
         and _is_plain(event_type, MAX_EVENT_TYPE_CHARACTERS)
@@ -194,6 +196,7 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         and type(timestamp) is str
         and _TIMESTAMP.fullmatch(timestamp)
         and ("recommendation_id" not in row or _is_plain(recommendation_id, MAX_RECOMMENDATION_ID_CHARACTERS))
+        and (value is None or (type(value) in _NUMBERS and abs(value) <= MAX_EVENT_VALUE))
     ):
         return None
     try:
@@ -211,6 +214,7 @@ def _plain_event(row: Any, latest: datetime) -> Event | None:
         asset_id,
         labels=tuple(labels),
         recommendation_id=recommendation_id,
+        event_value=None if value is None else float(value),
     )
 
 

@@ -13,10 +13,16 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from nextbest.actionhub.documentation import Cleaned, ContractModel, Id, example
-from nextbest.domain.programs import DEFAULT_HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_LIST_CAP, MAX_REST_DAYS, Program
+from nextbest.domain.programs import (
+    DEFAULT_HORIZON_DAYS,
+    MAX_EVENT_TYPE_NAME_CHARACTERS,
+    MAX_EVENT_TYPES,
+    MAX_HORIZON_DAYS,
+    MAX_LIST_CAP,
+    MAX_REST_DAYS,
+    Program,
+)
 
-MAX_EVENT_TYPES = 100
-"""In each setting that names event types."""
 MAX_GOAL_VALUE = 1e9
 MAX_REST_RULES = 20
 MAX_REST_EVENTS = 100
@@ -52,7 +58,7 @@ HorizonDays = Annotated[
         "of the contract; it takes effect with the next rebase.",
     ),
 ]
-EventTypeName = Annotated[Id, Field(max_length=256), Cleaned]
+EventTypeName = Annotated[Id, Field(max_length=MAX_EVENT_TYPE_NAME_CHARACTERS), Cleaned]
 NeverRecommended = Annotated[
     list[EventTypeName],
     Field(
@@ -169,8 +175,8 @@ DecisionShare = Annotated[
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="The share of the answers with recommendations that are recorded as decisions; 0 records none. An "
-        "extension of the contract; it takes effect at once.",
+        description="The share of users whose answers with recommendations are recorded as decisions: all of a user's "
+        "or none; 0 records none. An extension of the contract; it takes effect at once.",
     ),
 ]
 

@@ -44,6 +44,15 @@ Impression = Annotated[
 ]
 
 
+EventValue = Annotated[
+    float | None,
+    Field(
+        exclude_if=lambda value: value is None,
+        description="What the client said it is worth, such as a price; there only where it did. An extension.",
+    ),
+]
+
+
 class UserLabelWeights(ContractModel):
     """Highest first. ``next_token`` is there only in a page that is not the last."""
 
@@ -65,6 +74,7 @@ class UserHistoryEvent(ContractModel):
             description="The answer that led to it; there only where the client named one. An extension.",
         ),
     ] = ""
+    event_value: EventValue = None
     impression: Impression
 
     @classmethod
@@ -78,6 +88,7 @@ class UserHistoryEvent(ContractModel):
             event_labels=list(event.labels),
             asset_labels=list(asset.labels) if asset else [],
             recommendation_id=event.recommendation_id,
+            event_value=event.event_value,
             impression=list(event.impression),
         )
 
@@ -98,13 +109,7 @@ class ExportedEvent(ContractModel):
     source: str
     recommendation_id: str
     session_id: str
-    event_value: Annotated[
-        float | None,
-        Field(
-            exclude_if=lambda value: value is None,
-            description="The number that the client gave with the event, such as a price; there only where it did.",
-        ),
-    ] = None
+    event_value: EventValue = None
     impression: Impression
 
 

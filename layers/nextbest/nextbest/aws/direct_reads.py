@@ -19,13 +19,12 @@ from urllib.parse import urlsplit
 from weakref import finalize
 from zlib import crc32
 
+from nextbest.aws.http_connection import HttpReply, PersistentConnection
 from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import Item, ItemKey, Table, key_of
 from nextbest.observability import logger
 
 if TYPE_CHECKING:
-    from email.message import Message
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef, BatchStatementResponseTypeDef
 
@@ -41,7 +40,7 @@ _LONGEST_IDLE_SECONDS = 15.0
 
 @dataclass(slots=True)
 class _IdleConnection:
-    connection: HTTPConnection
+    connection: PersistentConnection
     since: float
 
 
@@ -73,10 +72,8 @@ class Endpoint:
         self._idle: list[_IdleConnection] = []
         finalize(self, _close, self._idle)
 
-    def send(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> tuple[bytes, Message] | None:
-        """The body and headers of a response with status 200; None for any other response, or none."""
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply | None:
+        """A response with status 200; None for any other response, or none."""
         signed = signed_headers(
             method,
             path,
@@ -89,25 +86,23 @@ class Endpoint:
         )
         connection = self._connection()
         try:
-            connection.request(method, path, body or None, signed)
-            response = connection.getresponse()
-            content = response.read()
+            reply = connection.exchange(method, path, signed, body)
         except (OSError, HTTPException) as error:
             connection.close()
             logger.warning("a direct call failed; the SDK repeats it", aws_service=self._service, error=repr(error))
             return None
-        if response.will_close:
+        if reply.is_last:
             connection.close()
         else:
             self._idle.append(_IdleConnection(connection, self._clock()))
-        if response.status != _OK:
+        if reply.status != _OK:
             logger.warning(
-                "a direct call was refused; the SDK repeats it", aws_service=self._service, status=response.status
+                "a direct call was refused; the SDK repeats it", aws_service=self._service, status=reply.status
             )
             return None
-        return content, response.headers
+        return reply
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self) -> PersistentConnection:
         """An idle connection, if it has not been idle for too long; otherwise a new one, not connected yet."""
         while self._idle:
             try:
@@ -117,7 +112,7 @@ class Endpoint:
             if self._clock() - idle.since < _LONGEST_IDLE_SECONDS:
                 return idle.connection
             idle.connection.close()
-        return self._connection_type(self._host, timeout=self._timeout_seconds)
+        return PersistentConnection(self._connection_type(self._host, timeout=self._timeout_seconds))
 
 
 def _close(idle: list[_IdleConnection]) -> None:
@@ -149,12 +144,11 @@ class DirectTable(Table):
         response = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
         if response is None:
             return None
-        content, headers = response
-        checksum = headers.get("x-amz-crc32")
-        if checksum is not None and int(checksum) != crc32(content):
+        checksum = response.headers.get("x-amz-crc32")
+        if checksum is not None and checksum != str(crc32(response.content)):
             logger.warning("a response failed its checksum; the SDK reads", aws_service="dynamodb")
             return None
-        reply = json.loads(content)
+        reply = json.loads(response.content)
         if reply.get("UnprocessedKeys"):
             return None
         return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
@@ -172,7 +166,7 @@ class DirectInserts(DirectTable):
         )
         if response is None:
             return super()._execute(statements)
-        results: list[BatchStatementResponseTypeDef] = json.loads(response[0])["Responses"]
+        results: list[BatchStatementResponseTypeDef] = json.loads(response.content)["Responses"]
         return results
 
 

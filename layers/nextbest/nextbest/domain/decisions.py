@@ -41,8 +41,8 @@ class Decision:
     ``time`` is in seconds since 1970, ``user`` the keyed hash of the user id, ``experiments`` the variant by experiment
     id. ``model`` is the version that served, or ``untrained``. ``filter`` is the name or the expression that the client
     sent, with the values of its parameters. ``actions`` are in the order of the answer. ``pool`` is how many actions
-    exploration drew from, 0 where it drew none; ``sampling`` the share (0..1] of answers that are recorded: a record
-    stands for 1 / ``sampling`` of them.
+    exploration drew from, 0 where it drew none; ``sampling`` the share (0..1] of users whose answers are recorded: a
+    record stands for 1 / ``sampling`` answers.
     """
 
     recommendation_id: str
@@ -126,6 +126,17 @@ def user_hash(salt: bytes, user_id: str) -> str:
     Source of the function: https://www.rfc-editor.org/rfc/rfc7693 (BLAKE2b with a key).
     """
     return blake2b(user_id.encode("utf-8", "surrogatepass"), key=salt, digest_size=SALT_BYTES).hexdigest()
+
+
+def is_recorded(user: str, share: float) -> bool:
+    """Whether the answers to a user, given by the hash, are among those of the ``share`` (0..1) that is recorded.
+
+    The first 52 bits of the hash are a number in [0, 1), which has to be below the share. All answers to a user are
+    recorded, or none: whoever asks more often is not likelier to be in. A larger share keeps everybody who was in a
+    smaller one. The hash is keyed by a salt that assignment to experiments does not use, so that the two are
+    independent.
+    """
+    return share >= 1.0 or int(user[:13], 16) / 2**52 < share
 
 
 def derived_salt(decision_key: bytes, user_id: str) -> bytes:

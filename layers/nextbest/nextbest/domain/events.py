@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nextbest.errors import InvalidInput
+
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
 
@@ -28,6 +30,9 @@ MAX_IMPRESSION = 25
 MAX_LABEL_WEIGHT = 1_000_000
 """Either side of zero: sums over any history stay finite."""
 
+MAX_EVENT_VALUE = 1e15
+"""Either side of zero: a refund takes back. A double still has every cent of it, and sums over any log stay finite."""
+
 BLANKS = " \t"
 """What is cut from both ends of an id (``domain/ids.py``). A line break is not: ids that hold one are refused."""
 
@@ -41,8 +46,9 @@ class Event:
     ``timestamp_us`` is whole microseconds since 1970, so that identity never depends on a float. Labels, source,
     recommendation id and session id describe the event and are not part of its identity. ``session_id`` is the session
     in which it was done, where one was named: deleting the user deletes what the session did anonymously.
-    ``event_value`` is a number that the client gave with it, such as a price, and ``impression`` the ids that were
-    shown when it was done, in order; nothing is learned from either.
+    ``event_value`` is what it is worth, a number that the client gave with it, such as a price; below zero it takes
+    back, as a refund does. ``impression`` are the ids that were shown when it was done, in order. No model learns from
+    either; reports of experiments count values (``domain/outcomes.py``).
     """
 
     user_id: str
@@ -66,6 +72,14 @@ class Event:
     def is_anonymous(self) -> bool:
         """Whether a session did it whose user was not known: the session takes the place of the user."""
         return bool(self.session_id) and self.session_id == self.user_id
+
+
+def check_event_value(value: object, *, field: str) -> float:
+    """The value of an event. Raises InvalidInput, which names the field, for anything but a number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_EVENT_VALUE:
+        problem = f"{field} must be a number from -{MAX_EVENT_VALUE:g} to {MAX_EVENT_VALUE:g}"
+        raise InvalidInput(problem, field=field)
+    return float(value)
 
 
 def to_microseconds(timestamp: float) -> int:

@@ -183,8 +183,8 @@ class History:
             return self
         if new[0].timestamp_us <= self.folded_until_us:
             raise HistoryCorrupt("an event is older than the folded part of the history; rebuild it from the log")
-        actions, renamed = self._actions_with({event.action for event in new})
-        added = (bisect_left(actions, event.action) for event in new)
+        actions, renamed, place_of = self._actions_with({event.action for event in new})
+        added = (place_of[event.action] for event in new)
         index = np.concatenate([renamed[self.action_index], np.fromiter(added, np.int32, len(new))])
         times = np.concatenate([self.timestamps_us, np.fromiter((e.timestamp_us for e in new), np.int64, len(new))])
         identities = np.concatenate([self.identities, np.fromiter((e.identity for e in new), np.uint64, len(new))])
@@ -202,6 +202,8 @@ class History:
 
     def _window_events_at(self, timestamps_us: set[int]) -> set[HistoryEvent]:
         """The events of the window at any of these times: the only ones that new events can equal."""
+        if not self.timestamps_us.size or min(timestamps_us, default=0) > self.timestamps_us[-1]:
+            return set()  # what was done since the last write of the history, as nearly always
         times = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
         begins, ends = (np.searchsorted(self.timestamps_us, times, side=side) for side in ("left", "right"))
         places = [place for n in np.flatnonzero(begins < ends).tolist() for place in range(begins[n], ends[n])]
@@ -210,16 +212,26 @@ class History:
             for n in places
         }
 
-    def _actions_with(self, added: set[Action]) -> tuple[tuple[Action, ...], NDArray[np.int32]]:
-        """The sorted actions once ``added`` are among them, and the new index of each that was there before."""
-        unknown = added.difference(self.actions)
-        if not unknown:
-            return self.actions, np.arange(len(self.actions), dtype=np.int32)
-        actions = tuple(sorted([*self.actions, *unknown]))
-        # Each of the old moves up by as many as were put before it.
-        places = np.sort(np.fromiter((bisect_left(self.actions, action) for action in unknown), np.int32, len(unknown)))
-        old = np.arange(len(self.actions), dtype=np.int32)
-        return actions, old + np.searchsorted(places, old, side="right").astype(np.int32)
+    def _actions_with(self, added: set[Action]) -> tuple[tuple[Action, ...], NDArray[np.int32], dict[Action, int]]:
+        """The sorted actions once ``added`` are among them, the new index of each that was there before, and that of
+        each of ``added``."""
+        old = self.actions
+        merged: list[Action] = []
+        inserted: list[int] = []  # the old index before which an action was put
+        copied, place_of = 0, dict[Action, int]()
+        for action in sorted(added):
+            place = bisect_left(old, action, copied)
+            place_of[action] = place + len(inserted)
+            if place == len(old) or old[place] != action:
+                merged += old[copied:place]
+                merged.append(action)
+                inserted.append(place)
+                copied = place
+        indexes = np.arange(len(old), dtype=np.int32)
+        if not inserted:
+            return old, indexes, place_of
+        moved = np.searchsorted(np.array(inserted), indexes, side="right").astype(np.int32)
+        return (*merged, *old[copied:]), indexes + moved, place_of
 
     def fold(self, half_life_days: float) -> History:
         """The canonical form: everything older than the window as exact sums for ``half_life_days``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, NewType
@@ -16,6 +16,8 @@ its own. Programs from before there were incarnations have one that equals their
 
 DEFAULT_HORIZON_DAYS = 14
 MAX_HORIZON_DAYS = 365
+MAX_EVENT_TYPES, MAX_EVENT_TYPE_NAME_CHARACTERS = 100, 256
+"""In each setting that names event types."""
 MAX_REST_DAYS = 365
 """Of a rest, and of the days within which a rest rule counts."""
 MAX_LIST_CAP = 100
@@ -85,8 +87,9 @@ class Program:
 
     ``goal`` has the event types that the program is for. A rebase estimates what each action is worth for them.
 
-    ``decision_share`` (0..1) of the answers with recommendations are recorded. ``decision_key`` is the secret that
-    hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were any.
+    The answers with recommendations to ``decision_share`` (0..1) of the users are recorded. ``decision_key`` is the
+    secret that hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were
+    any.
     """
 
     program_id: str
@@ -108,21 +111,27 @@ class Program:
     decision_key: bytes = field(default=b"", repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # JSON has lists
-        object.__setattr__(self, "never_recommended", tuple(dict.fromkeys(self.never_recommended)))
-        object.__setattr__(self, "done_once", tuple(dict.fromkeys(self.done_once)))
-        object.__setattr__(self, "event_type_order", event_type_order(self.event_type_order))
-        object.__setattr__(self, "rest_rules", rest_rules(self.rest_rules) if self.rest_rules else ())
-        object.__setattr__(self, "most_per_list", list_caps(self.most_per_list) if self.most_per_list else ())
-        goal = tuple(GoalEventType(event_type, float(value)) for event_type, value in self.goal)
-        object.__setattr__(self, "goal", goal)
+        # JSON has lists. Most programs set none of these, and every request reads a program.
+        for name, form in _FORMS:
+            value = getattr(self, name)
+            object.__setattr__(self, name, form(value) if value else ())
         if not self.incarnation:
             object.__setattr__(self, "incarnation", Incarnation(self.program_id))
 
 
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in their order, each once."""
+    return tuple(dict.fromkeys(names))
+
+
+def goal_event_types(goal: Iterable[tuple[str, float]]) -> tuple[GoalEventType, ...]:
+    """The event types of a goal with the value of each."""
+    return tuple(GoalEventType(event_type, float(value)) for event_type, value in goal)
+
+
 def event_type_order(rules: Iterable[tuple[str, Iterable[str]]]) -> tuple[EventTypeOrder, ...]:
     """Rules in the form in which equal ones are equal."""
-    return tuple(dict.fromkeys(EventTypeOrder(event_type, tuple(dict.fromkeys(after))) for event_type, after in rules))
+    return tuple(dict.fromkeys(EventTypeOrder(event_type, distinct(after)) for event_type, after in rules))
 
 
 def rest_rules(rules: Iterable[Iterable[Any]]) -> tuple[RestRule, ...]:
@@ -133,13 +142,24 @@ def rest_rules(rules: Iterable[Iterable[Any]]) -> tuple[RestRule, ...]:
 def _rest_rule(
     event_types: Iterable[str], after: int, within_days: int, rest_days: int, for_event_types: Iterable[str] = ()
 ) -> RestRule:
-    types, for_types = (tuple(dict.fromkeys(names)) for names in (event_types, for_event_types))
+    types, for_types = map(distinct, (event_types, for_event_types))
     return RestRule(types, int(after), int(within_days), int(rest_days), for_types)
 
 
 def list_caps(caps: Iterable[tuple[str, int]]) -> tuple[ListCap, ...]:
     """Caps in the order of their event types; the last one of a type counts."""
     return tuple(ListCap(event_type, int(most)) for event_type, most in sorted(dict(caps).items()))
+
+
+_FORMS: tuple[tuple[str, Callable[[Any], tuple[Any, ...]]], ...] = (
+    ("never_recommended", distinct),
+    ("done_once", distinct),
+    ("event_type_order", event_type_order),
+    ("rest_rules", rest_rules),
+    ("most_per_list", list_caps),
+    ("goal", goal_event_types),
+)
+"""What gives the settings that are lists the form in which equal ones are equal."""
 
 
 def out_of_order(rules: Iterable[EventTypeOrder], done: Collection[str]) -> frozenset[str]:

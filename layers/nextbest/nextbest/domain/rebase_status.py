@@ -16,6 +16,9 @@ UNFINISHED = frozenset({QUEUED, STARTED, LOADING, TRAINING, SEGMENTING, REFRESHI
 RUN_SECONDS = 900.0
 """Lambda ends a rebase after that time (Timeout in template.yaml)."""
 
+LEASE_SECONDS = RUN_SECONDS + 60.0
+"""How long one run may keep others from training the program: a minute more than it can take, as clocks differ."""
+
 WAIT_SECONDS = 21_600.0
 """Lambda discards an invocation that could not start within that time (MaximumEventAgeInSeconds in template.yaml)."""
 

@@ -10,7 +10,8 @@ from nextbest.errors import FileUnusable, InvalidInput
 
 REQUIRED = ("user_id", "event_type", "asset_id", "timestamp")
 LABELS = "labels"
-MEMBERS = (*REQUIRED, LABELS)
+VALUE = "value"
+MEMBERS = (*REQUIRED, LABELS, VALUE)
 """What a row holds of an event, in the order in which every reader gives it."""
 
 _ALSO_CALLED = {"event_timestamp": "timestamp"}

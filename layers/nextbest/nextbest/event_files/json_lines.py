@@ -29,14 +29,16 @@ def parse_object(text: str) -> dict[str, object] | str:
 
 
 def values_of(members: dict[str, object], names: Sequence[str]) -> Values:
-    """The values of an object under five names, in the order of MEMBERS. Raises InvalidInput for other types."""
-    user_id, event_type, asset_id, timestamp = (_text(members, name) for name in names[:-1])
-    labels = members.get(names[-1])
-    return user_id, event_type, asset_id, timestamp, labels if isinstance(labels, list) else _text(members, names[-1])
+    """The values of an object under ``names``, in the order of MEMBERS. Raises InvalidInput for other types."""
+    *required, of_labels, of_value = names
+    user_id, event_type, asset_id, timestamp = (_text(members, name) for name in required)
+    labels = members.get(of_labels)
+    labels = labels if isinstance(labels, list) else _text(members, of_labels)
+    return user_id, event_type, asset_id, timestamp, labels, _text(members, of_value, "a number")
 
 
-def _text(members: dict[str, object], name: str) -> str | None:
+def _text(members: dict[str, object], name: str, kind: str = "text") -> str | None:
     value = members.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise InvalidInput(f"{name} is not text")
+    raise InvalidInput(f"{name} is not {kind}")

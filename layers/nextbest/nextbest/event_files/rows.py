@@ -20,11 +20,12 @@ from nextbest.domain.events import (
     MAX_LABELS,
     MAX_USER_ID_CHARACTERS,
     Event,
+    check_event_value,
 )
 from nextbest.domain.ids import check_id
 from nextbest.domain.times import parse_time
 from nextbest.errors import InvalidInput
-from nextbest.event_files.columns import ColumnNames
+from nextbest.event_files.columns import VALUE, ColumnNames
 
 # What databases, spreadsheets and programs write where there is no value; in lower case.
 NAMES_OF_NOTHING = frozenset(
@@ -37,7 +38,9 @@ STANDS_FOR_NOTHING = "stands for nothing (NULL, NaN, None or the like)"
 
 _SEPARATORS = re.compile(r"[|;]")
 
-Values = tuple[str | None, str | None, str | None, str | None, str | Sequence[object] | None]
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+Values = tuple[str | None, str | None, str | None, str | None, str | Sequence[object] | None, str | None]
 """What a reader gives of a row, in the order of MEMBERS: text, for labels also a list, and None where there is none."""
 
 
@@ -54,13 +57,14 @@ class RowRules:
 
     def event(self, values: Values) -> Event:
         """The event in a row's values, in the order of MEMBERS. Raises InvalidInput with the reason."""
-        user_id, event_type, asset_id, timestamp, labels = values
+        user_id, event_type, asset_id, timestamp, labels, value = values
         return Event(
             user_id=_id("user_id", user_id, MAX_USER_ID_CHARACTERS, self.literal_nulls),
             event_type=_id("event_type", event_type, MAX_EVENT_TYPE_CHARACTERS, self.literal_nulls),
             asset_id=_id("asset_id", asset_id, MAX_ASSET_ID_CHARACTERS, self.literal_nulls),
             timestamp_us=parse_time(_text("timestamp", timestamp, self.literal_nulls), now=self.now),
             labels=self._labels(labels) if labels else (),
+            event_value=_value(value) if value else None,
         )
 
     def _labels(self, value: str | Sequence[object]) -> tuple[str, ...]:
@@ -97,6 +101,14 @@ def _text(name: str, value: str | None, literal_nulls: bool) -> str:
     if not literal_nulls and text.lower() in NAMES_OF_NOTHING:
         raise InvalidInput(f"{name} {STANDS_FOR_NOTHING}")
     return text
+
+
+def _value(value: str) -> float | None:
+    """The number in a text; None where it stands for nothing, since no number is spelled so."""
+    text = value.strip(BLANKS)
+    if not text or text.lower() in NAMES_OF_NOTHING:
+        return None
+    return check_event_value(float(text) if _NUMBER.fullmatch(text) else None, field=VALUE)
 
 
 def _label(part: object) -> str:

@@ -107,8 +107,9 @@ def attribute(decisions: DecisionColumns, outcomes: OutcomeColumns, horizon_days
     """Credit each outcome to the decisions of its user at most ``horizon_days`` before it, or in the same second.
 
     A decision may be credited if it showed the outcome's action; for ``ANY_ACTION``, whatever it showed. An outcome
-    that names a recommendation of its user within the horizon is credited to that one as the last, whatever it showed;
-    a name that does not fit is ignored. Raises ``ValueError`` unless the horizon is above zero.
+    that names a recommendation of its user within the horizon is credited to that one alone, whatever it showed; a name
+    that does not fit is ignored. ``shown_count`` is about what came true, so names do not matter there. Raises
+    ``ValueError`` unless the horizon is above zero.
     """
     horizon = seconds_of(horizon_days)
     last = np.full(len(outcomes), NO_DECISION, np.int64)
@@ -126,7 +127,14 @@ def attribute(decisions: DecisionColumns, outcomes: OutcomeColumns, horizon_days
         np.add.at(any_value, decision, matches.value)
         return matches.count
 
-    of_any = np.flatnonzero(outcomes.action < 0)
+    named, decision = _named(decisions, outcomes, horizon)
+    last[named], number[named] = decision, 1
+    np.add.at(any_count, decision, 1)
+    np.add.at(any_value, decision, outcomes.value[named])
+    is_named = np.zeros(len(outcomes), np.bool_)
+    is_named[named] = True
+
+    of_any = np.flatnonzero((outcomes.action < 0) & ~is_named)
     credit(of_any, outcomes.user[of_any], np.arange(len(decisions)), decisions.user)
 
     of_action = np.flatnonzero(outcomes.action >= 0)
@@ -137,20 +145,16 @@ def attribute(decisions: DecisionColumns, outcomes: OutcomeColumns, horizon_days
     # Most of what is shown is never taken: what no outcome is about need not be sorted.
     wanted = np.flatnonzero(_contains(np.unique(keys), keys_of_shown))
     # A list that shows an action twice is one decision.
-    shown, first, place = np.unique(
+    _, first, place = np.unique(
         row_of_shown[wanted] * actions + decisions.shown[wanted], return_index=True, return_inverse=True
     )
     pairs = wanted[first]
-    shown_count[wanted] = credit(of_action, keys, row_of_shown[pairs], keys_of_shown[pairs])[place]
-
-    named, decision = _named(decisions, outcomes, horizon)
-    last[named] = decision
-    # It is among those credited already if it showed the action; otherwise it is one more.
-    one_more = outcomes.action[named] >= 0
-    one_more &= ~_contains(shown, decision * actions + outcomes.action[named])
-    number[named[one_more]] += 1
-    np.add.at(any_count, decision[one_more], 1)
-    np.add.at(any_value, decision[one_more], outcomes.value[named[one_more]])
+    showing, keys_of_showing = row_of_shown[pairs], keys_of_shown[pairs]
+    names = is_named[of_action]
+    came_true = credit(of_action[~names], keys[~names], showing, keys_of_showing)
+    naming, times = of_action[names], decisions.time[showing]
+    of_naming = _match(keys_of_showing, times, keys[names], outcomes.time[naming], outcomes.value[naming], horizon)
+    shown_count[wanted] = (came_true + of_naming.count)[place]
 
     credited = last >= 0
     return Attribution(

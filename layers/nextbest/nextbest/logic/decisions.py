@@ -6,10 +6,11 @@ Hot path: no call, no write. A subscription delivers the lines (``functions/deci
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha1
 from typing import Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID
 
-from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, user_hash
+from nextbest.domain.decisions import DecidedAction, Decision, derived_salt, is_recorded, user_hash
 from nextbest.domain.programs import Program
 from nextbest.store.base import UserRead
 
@@ -17,13 +18,17 @@ HEADER = "x-nextbest-decision"
 """The header that has the recommendation id, in both dialects."""
 
 _PREFIX = "RID-"
-_ID_BITS = 128
 _NO_EXPERIMENTS: Mapping[str, str] = {}
 
 
 def recommendation_id_of(request_id: str) -> str:
-    """The id of the answer to a request: the same for the same request, and unlike any other."""
-    return f"{_PREFIX}{uuid5(NAMESPACE_OID, request_id)}"
+    """The id of the answer to a request: the same for the same request, and unlike any other.
+
+    ``uuid5`` of the standard library by hand, which every answer would wait for three times as long.
+    """
+    digits = sha1(NAMESPACE_OID.bytes + request_id.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{_PREFIX}{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def decision_of(
@@ -43,24 +48,25 @@ def decision_of(
     pool: int = 0,
     experiments: Mapping[str, str] = _NO_EXPERIMENTS,
 ) -> Decision | None:
-    """The record of an answer at ``now``; None where it is not one of the share that the program records.
+    """The record of an answer at ``now``; None where the user is not one of the share that the program records.
 
     None, too, as long as neither the user has a salt nor the program a decision key. ``experiments`` has the user's
     variants by experiment id.
     """
-    if not _is_recorded(recommendation_id, program.decision_share):
-        return None
     salt = user.salt
     if salt is None:
         if not program.decision_key:
             return None
         salt = derived_salt(program.decision_key, user_id)
+    hashed_user = user_hash(salt, user_id)
+    if not is_recorded(hashed_user, program.decision_share):
+        return None
     return Decision(
         recommendation_id=recommendation_id,
         time=now,
         program=program.program_id,
         dialect=dialect,
-        user=user_hash(salt, user_id),
+        user=hashed_user,
         experiments=experiments,
         model=model,
         filter=_encodable(filter) if filter is not None else None,
@@ -76,11 +82,6 @@ def decision_of(
 def decision_fields(decision: Decision | None, program: Program) -> dict[str, Any]:
     """The record as fields of the log line, which ``decision_files`` reads; none where there is no record."""
     return {"decision": decision.members(), "incarnation": program.incarnation} if decision is not None else {}
-
-
-def _is_recorded(recommendation_id: str, share: float) -> bool:
-    """Whether an answer is one of the ``share`` that is recorded: decided by its id, so that it can be repeated."""
-    return share >= 1.0 or UUID(recommendation_id.removeprefix(_PREFIX)).int / 2**_ID_BITS < share
 
 
 def _encodable(text: str) -> str:

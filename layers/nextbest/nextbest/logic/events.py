@@ -18,6 +18,7 @@ from nextbest.domain.events import (
     MAX_LABELS,
     MAX_USER_ID_CHARACTERS,
     Event,
+    check_event_value,
     to_microseconds,
 )
 from nextbest.domain.ids import check_id
@@ -122,7 +123,16 @@ def _event(row: Mapping[str, Any], now: float) -> Event:
     if isinstance(impression, str) or len(impression) > MAX_IMPRESSION:
         raise ValueError(f"impression must be a list of at most {MAX_IMPRESSION}")
     shown = (check_id(each, max_characters=_MAX_OPTIONAL_ID_CHARACTERS, field="impression") for each in impression)
-    event = Event(**{**row, **ids, "labels": tuple(checked), "impression": tuple(shown)})
+    value = row.get("event_value")
+    event = Event(
+        **{
+            **row,
+            **ids,
+            "labels": tuple(checked),
+            "event_value": None if value is None else check_event_value(value, field="event_value"),
+            "impression": tuple(shown),
+        }
+    )
     if isinstance(event.timestamp_us, bool) or not isinstance(event.timestamp_us, int):
         raise ValueError("timestamp_us must be whole microseconds since 1970")
     if event.timestamp_us < 0:

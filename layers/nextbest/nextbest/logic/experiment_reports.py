@@ -1,8 +1,7 @@
 """The report of an experiment: from the files of decisions and the event log to a verdict (docs/experiments.md).
 
-Outcomes are events of the goal where the program has one, worth what the goal says; else every event of a type that may
-be recommended, each worth one. Computed in the background, since it reads all decisions of the experiment and the whole
-log; kept as one file, which is read until there is a newer one.
+Outcomes and their values are those of ``domain/outcomes.py``. Computed in the background, since it reads all decisions
+of the experiment and the whole log; kept as one file, which is read until there is a newer one.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from nextbest.domain.decisions import Decision, user_hash
-from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.experiments import Experiment, ExperimentKind
+from nextbest.domain.outcomes import outcome_value
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
@@ -69,12 +68,15 @@ def columns_of(
                 actions=decision.actions,
             )
     hashes = {user_id: user_hash(salt, user_id) for user_id, salt in store.user_salts(program.incarnation)}
-    values = {goal.event_type: goal.value for goal in program.goal}
-    for user_id, time_us, event_type, asset_id in store.scan_events(program.incarnation):
-        value = values.get(event_type) if values else float(event_type not in program.never_recommended)
-        if value and user_id in hashes:
+    for event in store.scan_logged_events(program.incarnation):
+        value = outcome_value(program, event.event_type, event.event_value, None)
+        if value and event.user_id in hashes:
             builder.add_outcome(
-                user=hashes[user_id], time=time_us / MICROSECONDS, action=(event_type, asset_id), value=value
+                user=hashes[event.user_id],
+                time=event.timestamp,
+                action=(event.event_type, event.asset_id),
+                value=value,
+                recommendation_id=event.recommendation_id or None,
             )
     return builder.build()
 

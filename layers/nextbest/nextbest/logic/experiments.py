@@ -10,11 +10,14 @@ treatment, and a stopped one only be renamed. Only what does not run can be dele
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
 
+from nextbest.domain.access_keys import PROGRAM_ID
 from nextbest.domain.experiments import (
     ChallengerSettings,
     Experiment,
@@ -23,16 +26,27 @@ from nextbest.domain.experiments import (
     HoldoutList,
     conflict_of,
 )
-from nextbest.domain.programs import Incarnation, Program, program_id_of
+from nextbest.domain.ids import check_id
+from nextbest.domain.programs import (
+    MAX_EVENT_TYPE_NAME_CHARACTERS,
+    MAX_EVENT_TYPES,
+    MAX_HORIZON_DAYS,
+    Incarnation,
+    Program,
+    program_id_of,
+)
 from nextbest.errors import ArtifactError, InUse, InvalidInput, QuotaExceeded
 from nextbest.logic.models import pointer_to
 from nextbest.logic.programs import program_id_for
+from nextbest.logic.report_files import delete_report
 from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ExperimentChange, ExperimentStore, ModelPointer, ProgramState
 
 MAX_EXPERIMENTS = 100
 """Of one program, whether they run or not."""
+MAX_NAME_CHARACTERS = 256
+MODEL_VERSION = re.compile(r"[0-9]{13}-[0-9a-f]{12}")
 
 _NOT_A_PROGRAM_SETTING = {
     "exploration_weight": "exploration_weight is a setting of campaigns: UpdateCampaign sets explorationWeight",
@@ -59,6 +73,7 @@ def create_experiment(
 
 def check(artifacts: ArtifactStore, incarnation: Incarnation, experiment: Experiment) -> None:
     """Raise InvalidInput for an experiment that could never run; the field is the member's name."""
+    _check_members(experiment)
     settings = experiment.challenger
     if experiment.kind is ExperimentKind.HOLDOUT:
         if settings.names:
@@ -94,6 +109,7 @@ def change_experiment(
         for name in members:
             if name not in may_change and getattr(after, name) != getattr(before, name):
                 raise InUse(f"{name} cannot be changed any more: the experiment is {before.state}")
+        _check_members(after)
         if after.share < before.share:
             problem = "The share of an experiment that runs can only grow: who is in the treatment stays in it"
             raise InvalidInput(f"{problem}, and it is {before.share:g} now", field="share")
@@ -177,15 +193,67 @@ def promote_experiment(
     logger.info("a challenger was promoted", program_id=program_id_of(incarnation), experiment=experiment_id)
 
 
-def delete_experiment(store: ExperimentStore, incarnation: Incarnation, experiment_id: str) -> None:
-    """Delete a draft or a stopped experiment. Raises NotFound, InUse."""
+def delete_experiment(
+    store: ExperimentStore, artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str
+) -> None:
+    """Delete a draft or a stopped experiment, and its report. Raises NotFound, InUse."""
 
     def delete(_: ProgramState, before: Experiment) -> ExperimentChange:
         if before.state is ExperimentState.RUNNING:
             raise InUse(f"experiment {experiment_id} runs: stop it first")
+        # First, so that whatever happens next, a later experiment of this id does not have it.
+        delete_report(artifacts, incarnation, experiment_id)
         return ExperimentChange(None)
 
     store.change_experiment(incarnation, experiment_id, delete)
+
+
+def _check_members(experiment: Experiment) -> None:
+    """Raise InvalidInput for the first member that has no value that it may have."""
+    settings = experiment.challenger
+    floor, exploration, version = settings.action_weight_floor, settings.exploration_weight, settings.model_version
+    rules = (
+        (
+            "experiment_id",
+            PROGRAM_ID.fullmatch(experiment.experiment_id),
+            "An id has 1 to 63 letters, digits, hyphens and underscores, and begins with a letter or a digit",
+        ),
+        ("name", 1 <= len(experiment.name) <= MAX_NAME_CHARACTERS, f"A name has 1 to {MAX_NAME_CHARACTERS} characters"),
+        ("share", 0.0 < experiment.share < 1.0, "The share of users is above 0 and below 1; 0.1 is 10 %"),
+        (
+            "horizon_days",
+            1 <= experiment.horizon_days <= MAX_HORIZON_DAYS,
+            f"The horizon is 1 to {MAX_HORIZON_DAYS} days",
+        ),
+        (
+            "challenger.model_version",
+            version is None or MODEL_VERSION.fullmatch(version),
+            "A model's version has 13 digits, a hyphen and 12 hexadecimal digits",
+        ),
+        (
+            "challenger.exploration_weight",
+            exploration is None or 0.0 <= exploration <= 1.0,
+            "An exploration weight is from 0 to 1",
+        ),
+        (
+            "challenger.action_weight_floor",
+            floor is None or (math.isfinite(floor) and floor < 1.0),
+            "A floor of action weights is below 1",
+        ),
+        ("challenger.event_types", settings.event_types != (), "Name at least one event type"),
+    )
+    for field, holds, problem in rules:
+        if not holds:
+            raise InvalidInput(problem, field=field)
+    for name in ("event_types", "never_recommended"):
+        event_types, field = getattr(settings, name) or (), f"challenger.{name}"
+        if len(event_types) > MAX_EVENT_TYPES:
+            raise InvalidInput(f"Name at most {MAX_EVENT_TYPES} event types", field=field)
+        for event_type in event_types:
+            try:
+                check_id(event_type, max_characters=MAX_EVENT_TYPE_NAME_CHARACTERS, field="An event type")
+            except InvalidInput as error:
+                raise InvalidInput(error.message, field=field) from error
 
 
 def _promoted(program: Program, settings: ChallengerSettings) -> Program:

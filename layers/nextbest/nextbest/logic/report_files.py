@@ -32,5 +32,10 @@ def stored_report(artifacts: ArtifactStore, incarnation: Incarnation, experiment
     return report
 
 
+def delete_report(artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str) -> None:
+    """Delete an experiment's report, if there is one."""
+    artifacts.delete_all(_name(incarnation, experiment_id))
+
+
 def _name(incarnation: Incarnation, experiment_id: str) -> str:
     return f"{reports_of(incarnation)}{experiment_id}.json"

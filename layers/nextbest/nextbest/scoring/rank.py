@@ -143,8 +143,8 @@ def choose(
         )
     allowed = _allowed(model, unknown, withheld, allowed, allows)
     if allowed is not None:
-        eligible = np.where(allowed, eligible, -np.inf)
-        repeats = np.where(allowed[done], repeats, -np.inf)
+        eligible = _masked(eligible, allowed)
+        repeats = _masked(repeats, allowed[done])
     wanted = limit
     if model.most_per_list:
         # Imported here: few programs have caps.
@@ -193,6 +193,15 @@ def _allowed(
         mask = np.concatenate([mask, others])
     mask[withheld] = False
     return mask
+
+
+def _masked(scores: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``scores`` where they are ``allowed``, -inf elsewhere. ``np.where`` branches at each place, which takes three
+    times as long on a mask without any order."""
+    bounds: NDArray[np.float64] = allowed - 0.5
+    bounds *= np.inf
+    np.minimum(scores, bounds, out=bounds)
+    return bounds
 
 
 def _ties_at(model: Model, unknown: UnknownActions | None, places: NDArray[np.int64]) -> NDArray[np.float64]:

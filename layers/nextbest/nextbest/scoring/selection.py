@@ -31,7 +31,9 @@ def strongest(limit: int, *keys: Key) -> NDArray[np.int64]:
         maxima = _maxima(first, limit)
         bound = -np.inf if maxima is None else kth_largest(maxima, limit)
         if maxima is not None and (candidates := _candidates(first, maxima, bound, 2 * limit)) is not None:
-            return candidates[strongest(limit, *(key[candidates] for key in keys))]
+            # Few reach the bound; the other keys are read for these alone.
+            candidates = candidates.compress(first.take(candidates) >= bound)
+            return candidates[strongest(limit, *(key.take(candidates) for key in keys))]
         threshold = _kth_above(bound, first, limit)
         reaching = first >= threshold if threshold > -np.inf else first > threshold
         tied = np.count_nonzero(reaching) > limit

@@ -65,4 +65,4 @@ class DirectArtifacts(S3Artifacts):
     def get(self, key: str) -> bytes:
         """Read one artifact. Raises ArtifactError when it does not exist."""
         response = self._endpoint.send("GET", f"/{self._bucket}/{quote(key, safe='/~')}", {})
-        return response[0] if response is not None else super().get(key)
+        return response.content if response is not None else super().get(key)

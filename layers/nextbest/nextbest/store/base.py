@@ -288,6 +288,13 @@ class UserStore(Protocol):
         """
         ...
 
+    def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:
+        """All events of a program with all that is kept of them, in no particular order.
+
+        Rows that cannot be read are left out with a warning. ``scan_events`` reads less.
+        """
+        ...
+
     def finish_imports(self, program: Program) -> None:
         """Finish the imports that were committed, and interrupted before all was in its place."""
         ...

@@ -12,20 +12,17 @@ from nextbest.store import keys
 from nextbest.store.access_keys import AccessKeys, access_key_key, decode_access_key
 from nextbest.store.base import UserRead
 from nextbest.store.bulk import BulkRemoval
-from nextbest.store.configuration import (
-    Configuration,
-    decode_program,
-    program_key,
-)
+from nextbest.store.configuration import decode_program, program_key
 from nextbest.store.erasure import Erasure
 from nextbest.store.experiments import Experiments
 from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
+from nextbest.store.leases import Leases
 from nextbest.store.resources import Resources, decode_resource
 from nextbest.store.salts import salt_in
 
 
-class DynamoStore(Imports, Configuration, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
+class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:

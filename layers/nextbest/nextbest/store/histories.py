@@ -30,7 +30,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nextbest.aws.parallel import in_parallel
 from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
@@ -44,10 +44,12 @@ from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_us
 from nextbest.store.configuration import incarnation_in, program_key
 from nextbest.store.log_rows import history_events, log_row, logged_events
 from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
-from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
+from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportState, read_import_state
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+T = TypeVar("T")
 
 FOLD_AT = 48
 """Tail length at which the writer folds: the tail stays near one write unit, and a fold is paid once in 48 events."""
@@ -366,21 +368,17 @@ class Histories:
     ) -> Iterator[tuple[str, int, str, str]]:
         """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
 
-        ``unreadable`` is called with the user of each row that cannot be read. Reads again where an import was
-        committed meanwhile: what was read has part of the old data, part of the new.
+        ``unreadable`` is called with the user of each row that cannot be read.
         """
-        state = read_import_state(self._table, incarnation)
-        while True:
-            rows = self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=f"pk, sk, {STAGED}")
-            item_keys = [
+
+        def item_keys(rows: Iterator[Item], state: ImportState) -> list[tuple[str, str]]:
+            return [
                 (item["pk"]["S"], item["sk"]["S"])
                 for item in rows
                 if STAGED not in item or state.counts(text(item, STAGED))
             ]
-            before, state = state, read_import_state(self._table, incarnation)
-            if state.committed == before.committed:
-                break
-        for pk, sk in item_keys:
+
+        for pk, sk in self._scan_log(incarnation, f"pk, sk, {STAGED}", item_keys):
             user_id = keys.parse_user_pk(pk)
             try:
                 timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
@@ -388,6 +386,40 @@ class Histories:
                 unreadable(user_id)
                 continue
             yield user_id, timestamp_us, event_type, asset_id
+
+    def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:
+        """All events of a program with all that is kept of them, in no particular order.
+
+        Rows that cannot be read are left out with a warning. ``scan_events`` reads less.
+        """
+
+        def bodies(rows: Iterator[Item], state: ImportState) -> list[tuple[str, str, str]]:
+            items = (state.current(row) for row in rows)
+            return [
+                (item["pk"]["S"], item["sk"]["S"], text(item, "body_json") if "body_json" in item else "{}")
+                for item in items
+                if item is not None
+            ]
+
+        projection = f"pk, sk, body_json, {STAGED}, {STAGED_JSON}"
+        for pk, sk, body in self._scan_log(incarnation, projection, bodies):
+            yield from logged_events(keys.parse_user_pk(pk), [{"sk": {"S": sk}, "body_json": {"S": body}}])
+
+    def _scan_log(
+        self, incarnation: Incarnation, projection: str, read: Callable[[Iterator[Item], ImportState], list[T]]
+    ) -> list[T]:
+        """What ``read`` makes of the rows of the log, which it takes from the items by the state of the imports.
+
+        Reads again where an import was committed meanwhile: what was read has part of the old data, part of the new.
+        """
+        state = read_import_state(self._table, incarnation)
+        while True:
+            result = read(
+                self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=projection), state
+            )
+            before, state = state, read_import_state(self._table, incarnation)
+            if state.committed == before.committed:
+                return result
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""

@@ -9,6 +9,7 @@
     <incarnation>               S                               rebase status
     <incarnation>               G                               pointer to the segments
     <incarnation>               I                               folders that the program may import from
+    <incarnation>               L                               lease: who trains the program, and what waits for it
     <incarnation>               M                               attempts at imports
     <incarnation>#A             <asset>                         asset
     <incarnation>#D             <revision>                      assets put in that revision
@@ -44,6 +45,7 @@ PROGRAM = "P"
 STATUS = "S"
 SEGMENTS = "G"
 IMPORT_LOCATIONS = "I"
+LEASE = "L"
 IMPORTS = "M"
 ACCESS_KEYS = "key"
 PROGRAMS = "programs"

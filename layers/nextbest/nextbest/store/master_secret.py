@@ -57,7 +57,7 @@ class StoredSecret:
     def _read(self) -> str:
         request = {"Name": self._name, "WithDecryption": True}
         response = self._endpoint.send("POST", "/", _GET_PARAMETER, json.dumps(request).encode())
-        reply = json.loads(response[0]) if response is not None else self._client.get_parameter(**request)
+        reply = json.loads(response.content) if response is not None else self._client.get_parameter(**request)
         value: str = reply["Parameter"]["Value"]
         return value
 

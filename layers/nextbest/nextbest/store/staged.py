@@ -52,6 +52,15 @@ class ImportState:
     def has_committed(self, mark: str) -> bool:
         return attempt_of(mark) in self.committed.values()
 
+    def current(self, item: Item, name: str = "body_json") -> Item | None:
+        """The item with the value of ``name`` that counts; None where none does."""
+        if STAGED not in item:
+            return item
+        mark = text(item, STAGED)
+        if not self.counts(mark):
+            return None
+        return {**item, name: item[STAGED_JSON]} if self.has_committed(mark) else item
+
 
 def mark_of(attempt: int, change: str) -> str:
     """The mark of an attempt's version. Marks of later attempts are greater."""
@@ -86,7 +95,4 @@ class CurrentVersions:
             return item
         if self._state is None:
             self._state = read_import_state(self._table, self._incarnation)
-        mark = text(item, STAGED)
-        if not self._state.counts(mark):
-            return None
-        return {**item, name: item[STAGED_JSON]} if self._state.has_committed(mark) else item
+        return self._state.current(item, name)

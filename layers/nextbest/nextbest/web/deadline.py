@@ -7,10 +7,9 @@ Lambda would. Every write may be repeated, so an interruption between two of the
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol, runtime_checkable
 
 from nextbest.errors import Unavailable
 
@@ -18,15 +17,15 @@ RESERVE_SECONDS = 1.0
 """The time left to write the response and finish."""
 
 
-@runtime_checkable
-class TimedContext(Protocol):
-    """The part of Lambda's context object that is about time."""
-
-    def get_remaining_time_in_millis(self) -> int: ...
-
-
 class _TimeIsUp(BaseException):
     """Not an Exception: botocore would take one raised during its requests for a network failure, and retry."""
+
+
+def remaining_seconds(context: object) -> float | None:
+    """The time until Lambda's timeout; None for what is not its context."""
+    # Not a protocol that is checked at runtime: that would take most of the time of this module.
+    remaining_ms: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)
+    return remaining_ms() / 1000 if remaining_ms is not None else None
 
 
 @contextmanager
@@ -35,13 +34,13 @@ def in_time(context: object) -> Iterator[None]:
 
     Without Lambda's context (in a test or a tool) there is no deadline.
     """
-    if not isinstance(context, TimedContext):
+    left_seconds = remaining_seconds(context)
+    if left_seconds is None:
         yield
         return
-    left_seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     previous = signal.signal(signal.SIGALRM, _interrupt)
     # Zero would mean no timer at all.
-    signal.setitimer(signal.ITIMER_REAL, max(left_seconds, 0.001))
+    signal.setitimer(signal.ITIMER_REAL, max(left_seconds - RESERVE_SECONDS, 0.001))
     try:
         yield
     except _TimeIsUp as up:

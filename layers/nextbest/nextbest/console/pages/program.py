@@ -107,7 +107,7 @@ def _settings(program: Program) -> list[tuple[str, str, str]]:
         ("rest_rules", rests, "When an action rests that was shown often and not taken."),
         ("most_per_list", caps, "How many actions of an event type a list has at most."),
         ("goal", goal, "What the program is for, by value: to rank by with objective=goal."),
-        ("decision_share", f"{program.decision_share:g}", "The share of the answers that are recorded as decisions."),
+        ("decision_share", f"{program.decision_share:g}", "The share of users whose answers are recorded."),
     ]
 
 

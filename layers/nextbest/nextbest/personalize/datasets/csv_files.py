@@ -12,14 +12,21 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from nextbest.domain.assets import FieldValue
-from nextbest.domain.events import MICROSECONDS, Event
+from nextbest.domain.events import BLANKS, MICROSECONDS, Event, check_event_value
 from nextbest.domain.ids import check_id
 from nextbest.domain.times import parse_seconds
 from nextbest.errors import InvalidInput, InvalidTime
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import item_event_type
 from nextbest.personalize.datasets.properties import field_name
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, TYPES, USERS, DatasetSchema
+from nextbest.personalize.datasets.schema import (
+    ACTION_INTERACTIONS,
+    EVENT_VALUE,
+    INTERACTIONS,
+    TYPES,
+    USERS,
+    DatasetSchema,
+)
 from nextbest.personalize.protocol.ids import MAX_ID_CHARACTERS
 from nextbest.store.keys import event_sk
 
@@ -186,10 +193,18 @@ def event_of(row: Row, dataset_type: str, source: str) -> Event:
         asset_id=str(row["ACTION_ID" if actions else "ITEM_ID"]),
         source=source,
         recommendation_id=str(row.get("RECOMMENDATION_ID") or ""),
-        event_value=None if actions else _value_of(row),
+        event_value=_value_of(row),
+        impression=_impression_of(row),
     )
 
 
 def _value_of(row: Row) -> float | None:
-    value = row.get("EVENT_VALUE")
-    return value if isinstance(value, int | float) else None
+    """What an interaction is worth; a column of action interactions that is no number is metadata of its own."""
+    value = row.get(EVENT_VALUE)
+    return check_event_value(value, field=EVENT_VALUE) if isinstance(value, int | float) else None
+
+
+def _impression_of(row: Row) -> tuple[str, ...]:
+    """The ids that were shown, in order; in the file there is ``|`` between them."""
+    ids = str(row.get("IMPRESSION") or "").split("|")
+    return tuple(_id("IMPRESSION", shown) for shown in ids if shown.strip(BLANKS))

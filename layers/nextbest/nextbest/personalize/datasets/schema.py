@@ -23,6 +23,8 @@ INTERACTIONS = "INTERACTIONS"
 ITEMS = "ITEMS"
 DATASET_TYPES = (INTERACTIONS, ITEMS, USERS, ACTIONS, ACTION_INTERACTIONS)
 
+EVENT_VALUE = "EVENT_VALUE"
+
 # The guide spells the field in both ways; the long name is the canonical one (section 6.2).
 ALIASES = {EXPIRY_ALIAS: EXPIRY}
 
@@ -119,6 +121,14 @@ class DatasetSchema:
         return cls(tuple(SchemaField(*row) for row in rows))
 
 
+def value_field(schema: DatasetSchema) -> SchemaField | None:
+    """The field that says what an interaction is worth: EVENT_VALUE, where it is a number.
+
+    It is reserved for item interactions alone. For action interactions it is a metadata field like any other.
+    """
+    return next((field for field in schema.fields if field.name.upper() == EVENT_VALUE and field.type in NUMBERS), None)
+
+
 def normalised_name(name: str) -> str:
     """One spelling for all spellings of a field: camelCase, UPPER_SNAKE and the short name of the expiry field."""
     upper = name.upper().replace("_", "")
@@ -160,7 +170,7 @@ TYPES: Mapping[str, DatasetType] = {
     INTERACTIONS: DatasetType(
         "Interactions",
         {"USER_ID": "string", "ITEM_ID": "string", "TIMESTAMP": "long"},
-        {"EVENT_TYPE": _STRING, "EVENT_VALUE": _FLOAT, "EVENT_ATTRIBUTION_SOURCE": _STRING, **_INTERACTION_FIELDS},
+        {"EVENT_TYPE": _STRING, EVENT_VALUE: _FLOAT, "EVENT_ATTRIBUTION_SOURCE": _STRING, **_INTERACTION_FIELDS},
         (0, 5),
     ),
     ITEMS: DatasetType("Items", {"ITEM_ID": "string"}, {CREATION: _LONG}, (1, 100)),

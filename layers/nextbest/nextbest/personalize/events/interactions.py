@@ -8,17 +8,23 @@ model learns from them, but they are never recommended as actions, so a program 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nextbest.domain.access_keys import AccessKey
-from nextbest.domain.events import MAX_IMPRESSION, MAX_RECOMMENDATION_ID_CHARACTERS, Event
+from nextbest.domain.events import MAX_IMPRESSION, MAX_RECOMMENDATION_ID_CHARACTERS, Event, check_event_value
 from nextbest.domain.ids import check_id
 from nextbest.errors import InvalidInput, NotFound
 from nextbest.personalize.datasets.event_types import action_event_type
 from nextbest.personalize.datasets.item_event_types import item_event_type, remember_item_events
 from nextbest.personalize.datasets.properties import check_event_properties, read_properties, take_members
-from nextbest.personalize.datasets.schema import ACTION_INTERACTIONS, INTERACTIONS, DatasetSchema, SchemaField
+from nextbest.personalize.datasets.schema import (
+    ACTION_INTERACTIONS,
+    INTERACTIONS,
+    DatasetSchema,
+    SchemaField,
+    value_field,
+)
 from nextbest.personalize.datasets.sources import ANONYMOUS, SOURCE
 from nextbest.personalize.datasets.tracking_ids import Tracker, open_tracker
 from nextbest.personalize.events.sessions import join_session
@@ -84,6 +90,7 @@ PUT_EVENTS = Members(
 
 # Members of an event of PutEvents that may be in its properties instead.
 _IN_PROPERTIES = DatasetSchema((SchemaField("itemId", "string", True), SchemaField("eventValue", "double", True)))
+_UNDECLARED_VALUE = DatasetSchema((SchemaField("eventValue", "double", True),))
 _ITEM_ID = Members({"itemId": ID})
 _NOTHING = DatasetSchema(())
 
@@ -99,11 +106,13 @@ class Put:
 def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], *, now: float) -> Put:
     """Store action interactions. ``now`` is in seconds since 1970.
 
-    Raises InvalidInput, NotFound (no such tracking id), Forbidden.
+    They have no member for what one is worth, so it may be in ``properties``: as ``eventValue``, where the dataset's
+    schema has a number EVENT_VALUE or there is no dataset. Raises InvalidInput, NotFound (no such tracking id),
+    Forbidden.
     """
     request = PUT_ACTION_INTERACTIONS.check(body)
     tracker = open_tracker(store, key, request["trackingId"], ACTION_INTERACTIONS)
-    rows = _checked(request["actionInteractions"], tracker, "actionInteractions")
+    rows = _checked(request["actionInteractions"], tracker, "actionInteractions", _value_in_properties(tracker))
     events = [
         Event(
             user_id=row.get("userId") or row["sessionId"],
@@ -114,6 +123,7 @@ def put_action_interactions(store: Store, key: AccessKey, body: dict[str, Any], 
             source=SOURCE if "userId" in row else ANONYMOUS,
             recommendation_id=row.get("recommendationId", ""),
             session_id=_session_id(row.get("userId"), row["sessionId"]),
+            event_value=row.get("eventValue"),
             impression=tuple(row.get("impression", ())),
         )
         for place, row in enumerate(rows, 1)
@@ -160,6 +170,14 @@ def put_events(store: Store, key: AccessKey, body: dict[str, Any], *, now: float
     return _store(store, tracker, events, [(user_id, request["sessionId"])])
 
 
+def _value_in_properties(tracker: Tracker) -> DatasetSchema:
+    """The value among the properties of an action interaction, as a field named like the member of PutEvents."""
+    if tracker.schema is None:
+        return _UNDECLARED_VALUE
+    declared = value_field(tracker.schema)
+    return DatasetSchema((replace(declared, name="eventValue"),)) if declared is not None else _NOTHING
+
+
 def _session_id(user_id: str | None, session_id: str) -> str:
     """The session of an event; none where it is named like the known user, which marks anonymous events."""
     return "" if user_id == session_id else session_id
@@ -182,6 +200,9 @@ def _checked(
         # Checked and not stored: this recipe does not use contextual columns (section 7.2).
         check_event_properties(properties, tracker.schema, path=within)
         clean = with_clean_ids(members | row, _IDS, member)
+        if "eventValue" in clean:
+            place_of_value = member if "eventValue" in row else within
+            clean["eventValue"] = check_event_value(clean["eventValue"], field=f"{place_of_value}.eventValue")
         if "impression" in row:
             field = f"{member}.impression"
             shown = [check_id(each, max_characters=MAX_ID_CHARACTERS, field=field) for each in row["impression"]]
