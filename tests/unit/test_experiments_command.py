@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,13 @@ def test_a_refusal_is_one_line(calls: list[tuple[str, str, Any]], capsys: pytest
     assert run("stop", "h") == 1
     assert "does not run: it is draft" in capsys.readouterr().err
     assert len(calls) == 1
+
+
+def test_the_demo_needs_a_local_stack_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiments", "demo", "--state", str(tmp_path)]) == 1
+    assert "no local stack is running" in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # it is for no other deployment
+        main(["experiments", "demo", "--url", "https://shop.example"])
 
 
 @pytest.mark.parametrize(

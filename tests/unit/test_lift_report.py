@@ -102,6 +102,34 @@ def test_money_is_a_measure_of_its_own() -> None:
     assert result.measures[1].variants[1].mean.value == pytest.approx(4.0)
 
 
+def test_a_refund_takes_back_money_and_reaches_nothing() -> None:
+    builder = filled(value=25.0)
+    # Of the challenger's users the first buyer gives everything back, and ten who bought nothing here return more
+    builder.add_outcome(user="challenger-0", time=START + 2 * DAY, action=("buy", "latte"), value=-25.0)
+    for user in range(1, 11):
+        builder.add_outcome(user=f"challenger-{user}", time=START + 2 * DAY, action=("buy", "latte"), value=-10.0)
+    rate, value = report(builder, days=17).measures
+
+    assert [each.reached for each in rate.variants] == [100, 160]
+    assert value.variants[1].mean.value == pytest.approx(4.0 - 0.025 - 0.1)
+
+
+def test_one_enormous_value_is_named_in_place_of_an_interval() -> None:
+    builder = filled(value=25.0)
+    builder.add_outcome(user="challenger-999", time=START + 11 * DAY, action=("buy", "latte"), value=1e15)
+
+    assert report(builder, days=17, headline="value").verdict == (
+        "not decided yet: most of the value is in the outcomes of a few users"
+    )
+
+
+def test_losses_are_compared_too() -> None:
+    result = report(filled(value=-25.0), days=17, headline="value")
+
+    assert result.verdict.startswith("challenger sells less: -1.5 a user (-2.")
+    assert result.measures[1].comparisons[0].plain.ratio.always_valid is None
+
+
 def test_what_users_did_before_adjusts_the_comparison() -> None:
     comparison = report(filled(with_history=True), days=17).measures[0].comparisons[0]
     assert comparison.adjusted is not None and comparison.variance_removed is not None

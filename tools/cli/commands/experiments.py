@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tools.cli.commands.options import add_command, add_program, check_program
+from tools.cli.commands.options import DEFAULT_URL, add_command, add_program, add_state, check_program
 from tools.cli.commands.waiting import await_result
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def add_commands(commands: Commands) -> None:
         call = add_command(calls, name, text)
         add_program(call, "the program")
         call.add_argument("id", help="the experiment")
+    demo = add_command(calls, "demo", "play four weeks of a holdout with a known effect on the local stack")
+    add_state(demo)
     command.set_defaults(run=_run)
+    demo.set_defaults(run=_demo)
 
 
 def _add_members(call: argparse.ArgumentParser) -> None:
@@ -93,6 +96,40 @@ def _run(options: argparse.Namespace) -> int:
     for experiment in answer["experiments"] if options.call == "list" else [answer]:
         print(_line(experiment))
     return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """Play the demo experiment, and print the truth and what to run next."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    from nextbest.errors import NextbestError
+    from nextbest.observability import logger
+    from tools.cli.deployment import OperationFailed, local_deployment
+    from tools.local.demo import DemoFailed
+    from tools.local.demo_experiment import EXPERIMENT_ID, PROGRAM_ID, play_demo_experiment
+
+    logger.setLevel("WARNING")
+    try:
+        deployment = local_deployment(options.state)
+        truth = play_demo_experiment(deployment, now=time.time(), report=_print_progress)
+    except (OperationFailed, DemoFailed, NextbestError, ClientError, BotoCoreError, HTTPError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"planted truth: {truth.with_model:.1%} buy with the model, {truth.with_popular_list:.1%} with the popular "
+        f"list, {(truth.with_model - truth.with_popular_list) * 100:+.1f} points\n"
+        f"of {truth.users} readers whose horizon is over",
+        flush=True,
+    )
+    url = f" --url {deployment.url}" if deployment.url != DEFAULT_URL else ""
+    report = f'./nextbest experiments report {EXPERIMENT_ID} --program {PROGRAM_ID} --key "$(./nextbest key)"{url}'
+    print(f"\nWhat the experiment says, which knows nothing of that:\n\n  {report}\n", file=sys.stderr)
+    return 0
+
+
+def _print_progress(message: str) -> None:
+    print(f"  {message}", file=sys.stderr)
 
 
 def _made_at(experiment: Mapping[str, Any]) -> float:

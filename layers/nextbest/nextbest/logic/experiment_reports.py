@@ -10,13 +10,13 @@ from dataclasses import asdict
 
 from nextbest.domain.decisions import user_hash
 from nextbest.domain.experiments import Experiment, ExperimentKind
-from nextbest.domain.outcomes import outcome_value
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
 from nextbest.lift.intervals import PLANNED_USERS
 from nextbest.lift.report import ExperimentReport, report_experiment
 from nextbest.logic.decision_files import stored_decisions
 from nextbest.logic.experiments import headline_of, require_started
+from nextbest.logic.outcomes import valued_events
 from nextbest.logic.programs import present_program
 from nextbest.logic.report_files import put_report
 from nextbest.observability import logger
@@ -77,8 +77,7 @@ def columns_of(
                 actions=decision.actions,
             )
     hashes = {user_id: user_hash(salt, user_id) for user_id, salt in store.user_salts(program.incarnation)}
-    for event in store.scan_logged_events(program.incarnation):
-        value = outcome_value(program, event.event_type, event.event_value, None)
+    for event, value in valued_events(store, program):
         if value and event.user_id in hashes:
             builder.add_outcome(
                 user=hashes[event.user_id],
