@@ -248,7 +248,8 @@ def test_the_verdict_comes_first_and_the_numbers_are_those_of_the_api(browser: B
     assert f"{100 * low:+.0f} to {100 * high:+.0f} points" in page.text
     for name in ("model minus holdout", "model divided by holdout", "Share of users with an outcome", "Value of the"):
         assert name in page.text
-    assert re.search(r"until an effect of \d+ points has a chance of 80 % to show, which takes", page.text)
+    takes = r"an effect of \d+ points takes \d+ users to show with a chance of 80 %; their horizon is over already\."
+    assert re.search(takes, page.text)
     assert "Users did not come in the shares" not in page.text
     # Plots are within their own width, and the interval that decides is beside the line of no difference.
     plots = re.findall(r'<svg class="interval".*?</svg>', page.body, re.DOTALL)

@@ -123,18 +123,21 @@ def _forecast(comparison: Json, unit: Unit) -> Iterator[str]:
     forecast = comparison["forecast"]
     days, users = forecast["days"], forecast["users"]
     subject = f"{comparison['variant']} against {comparison['baseline']}"
-    if days is None:
-        yield f"{subject}: when it is decided is not known: {forecast['reason']}."
+    if users is None:
+        yield f"{subject}: how many users it takes is not known: {forecast['reason']}."
     else:
-        effect = _size(forecast["effect"], unit)
-        needed = f", which takes {users:,} users whose horizon is over" if users is not None else ""
-        yield f"{subject}: {_days(days)} until an effect of {effect} has a chance of 80 % to show{needed}."
+        takes = f"an effect of {_size(forecast['effect'], unit)} takes {users:,} users to show with a chance of 80 %"
+        if days is None:
+            yield f"{subject}: {takes}; when their horizon is over is not known: {forecast['reason']}."
+        else:
+            yield f"{subject}: {takes}; their horizon is over {_when(days)}."
     if forecast["detectable"] is not None:
         least = _size(forecast["detectable"], unit)
-        yield f"{subject}: with the users of today a difference of {least} or more has that chance."
-    if comparison["variance_removed"] is not None:
-        removed = f"{comparison['variance_removed']:.0%}".replace("%", " %")
-        yield f"{subject}: what users did before the start explains {removed} of the variance."
+        yield f"{subject}: the users of today show a difference of {least} or more with that chance."
+    removed = comparison["variance_removed"]
+    if removed is not None:
+        share = f"{100.0 * removed:.0f} %" if removed >= 0.01 else "less than 1 %"
+        yield f"{subject}: what users did before the start explains {share} of the variance."
 
 
 def _size(effect: float, unit: Unit) -> str:
@@ -143,10 +146,10 @@ def _size(effect: float, unit: Unit) -> str:
     return replace(unit, has_sign=False).write(size, unit.digits_of((0.0, 2.0 * size)))
 
 
-def _days(days: float) -> str:
+def _when(days: float) -> str:
     if days <= 0.0:
-        return "no more days"
+        return "already"
     if days > _LONGEST_DAYS:
-        return "more than a year"
+        return "in more than a year"
     number = ceil(days)
-    return f"about {number} more {'day' if number == 1 else 'days'}"
+    return f"in about {number} {'day' if number == 1 else 'days'}"
