@@ -59,6 +59,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> 
         return {"verdict": report(incarnation, event["experiment"])}
     if "plan" in event:
         return {"users": plan(incarnation, event["plan"])}
+    if "decisions" in event:
+        return {"decisions": report_decisions(incarnation, event.get("model_version"))}
     job = {name: value for name, value in event.items() if name not in ("program_id", "incarnation")}
     learn = partial(run_job, job, incarnation)
     done = run_alone(STORE, rebase_event(incarnation, **job), invocation, learn, THIS_FUNCTION.start, clock=time.time)
@@ -92,6 +94,14 @@ def plan(incarnation: Incarnation, experiment_id: str) -> int | None:
     from nextbest.logic.experiment_plans import compute_plan
 
     return compute_plan(STORE, incarnation, experiment_id, now=time.time()).users
+
+
+def report_decisions(incarnation: Incarnation, model_version: str | None) -> int:
+    """Compute the report of a program's decisions; how many there are. Raises NotFound, InvalidInput."""
+    from nextbest.logic.decision_reports import compute_decision_report
+
+    report = compute_decision_report(STORE, ARTIFACTS, incarnation, model_version=model_version, now=time.time())
+    return report.decisions
 
 
 def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
