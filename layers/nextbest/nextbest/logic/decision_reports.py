@@ -169,7 +169,7 @@ class _UserSample(Generic[Row]):
         return [row for _, row in self._rows]
 
     def _takes(self, user: str) -> bool:
-        return int(user[:13], 16) / 16.0**13 < self.share
+        return int(user[-13:], 16) / 16.0**13 < self.share
 
 
 def _events_of(store: Store, program: Program, hashes: set[str]) -> UserEvents:
