@@ -166,7 +166,7 @@ def test_what_nobody_can_know_is_a_reason(store: DynamoStore) -> None:
     assert reason_of(store, artifacts).startswith("nothing was drawn since the model was trained")
     put_decisions(artifacts, [decision(program, "bob", 3, drawn=("n0", "n1", "n2"), time=later)])
     assert reason_of(store, artifacts, now=later + 1).startswith("nothing was drawn since the model was trained")
-    assert reason_of(store, artifacts).startswith("the model knows none of the actions that were drawn, or not all")
+    assert reason_of(store, artifacts).startswith("the model knows none of the actions that were drawn, or pools")
 
 
 def test_answers_to_users_who_are_held_out_are_no_model_s(store: DynamoStore) -> None:
