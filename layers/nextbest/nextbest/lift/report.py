@@ -303,7 +303,10 @@ def _verdict_of(
     if expected.days is None:
         return f"not decided: {expected.reason}"
     if expected.days > _LONGEST_DAYS:
-        return "not decided yet: more than a year for so small a difference"
+        return (
+            f"not decided yet: a difference like this shows with about {float(f'{expected.users:.2g}'):,.0f} users, "
+            f"and with {expected.users_a_day:.2g} new ones a day that takes more than a year"
+        )
     return f"not decided yet: about {_days(expected.days, 'more ')}"
 
 
