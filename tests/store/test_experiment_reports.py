@@ -11,7 +11,7 @@ import pytest
 from nextbest.domain.assets import Asset
 from nextbest.domain.decisions import ACTIONHUB, DecidedAction, Decision, derived_salt, user_hash
 from nextbest.domain.events import DAY_SECONDS, Event
-from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
+from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentPlan, ExperimentState
 from nextbest.domain.programs import GoalEventType, Program
 from nextbest.errors import InUse, NotFound
 from nextbest.lift.attribution import attribute
@@ -99,6 +99,21 @@ def test_a_planted_effect_is_found_with_its_interval(store: DynamoStore, artifac
     stored = stored_report(artifacts, INCARNATION, "lift")
     assert stored["verdict"] == report.verdict
     assert (stored["program_id"], stored["experiment_id"]) == (PROGRAM.program_id, "lift")
+
+
+def test_a_report_keeps_to_the_plan(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
+    plan = ExperimentPlan(START, 1_000, mean=0.4, deviation=0.5, effect=0.3, users=350)
+    planned = replace(RUNNING, experiment_id="planned", headline="rate", least_effect=0.75, plan=plan)
+    store.create_experiment(INCARNATION, planned)
+
+    report = compute_report(store, artifacts, INCARNATION, "planned", now=NOW)
+
+    assert report.headline == "rate"  # though the program has a goal
+    stored = stored_report(artifacts, INCARNATION, "planned")
+    assert (stored["least_effect"], stored["plan"]["users"]) == (0.75, 350)
+    assert len(stored["days"]) == 0  # nobody had a decision of this experiment
+    measured = compute_report(store, artifacts, INCARNATION, "lift", now=NOW)
+    assert measured.days[-1].users + measured.days[-2].users == 400
 
 
 def test_outcomes_of_a_deleted_user_are_nobody_s(store: DynamoStore, artifacts: MemoryArtifacts) -> None:

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from nextbest.domain.experiments import Measure
 from nextbest.lift.attribution import attribute
 from nextbest.lift.calibration import agreement_of_decisions
 from nextbest.lift.columns import ColumnsBuilder
-from nextbest.lift.report import ExperimentReport, Measure, report_experiment
+from nextbest.lift.report import ExperimentReport, report_experiment
 
 DAY = 86_400.0
 START = 1_760_000_000.0
@@ -148,6 +149,37 @@ def test_it_says_how_many_more_days() -> None:
     assert result.verdict == f"not decided yet: about {int(np.ceil(forecast.days))} more days"
     # And how many for a difference that would be worth knowing
     assert report(filled(reached=(100, 130)), days=12, least_effect=0.1).measures[0].forecasts[0].effect == 0.1
+
+
+def test_enough_users_for_the_smallest_effect_is_a_verdict() -> None:
+    # Given 2,000 users who were planned, all of whose horizons are over, and a difference of one point
+    result = report(filled(reached=(100, 110)), days=17, least_effect=0.06)
+    assert result.verdict == (
+        "not decided, with enough users for the smallest effect you named: "
+        "6 points would have shown with a chance of 80%"
+    )
+    assert not result.is_decided
+    # Before, it is days
+    assert "more day" in report(filled(reached=(100, 110)), days=12, least_effect=0.06).verdict
+    # And a result is a result
+    assert report(filled(), days=17, least_effect=0.06).is_decided
+
+
+def test_days_add_up_to_the_result() -> None:
+    result = report(filled(value=2.0), days=17)
+    # Given horizons that are over from the seventh day on
+    assert len(result.days) == 2 * 11
+    assert {each.variant for each in result.days} == set(NAMES)
+    assert [each.users for each in result.days] == sorted(each.users for each in result.days)
+    last = result.days[-2:]
+    assert [(each.users, each.outcomes, each.value) for each in last] == [(1_000, 100, 200.0), (1_000, 160, 320.0)]
+    assert result.days[0].day == "2025-10-16"
+    # Then each day is what the report of its end would be
+    middle = (np.floor(START / DAY) + 13) * DAY - START
+    then = report(filled(value=2.0), days=middle / DAY - 1e-6)
+    day = [each for each in result.days if each.day == then.days[-1].day]
+    assert [each.to_json() for each in day] == [each.to_json() for each in then.days[-2:]]
+    assert report(filled(), days=3).days == ()
 
 
 @pytest.mark.parametrize(
