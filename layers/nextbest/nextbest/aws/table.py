@@ -288,8 +288,13 @@ class Table:
             "ScanIndexForward": not newest_first,
         }
 
-    def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
-        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
+    def scan(
+        self, pk_prefix: str, sk_prefix: str = "", *, projection: str, segment: tuple[int, int] = (0, 1)
+    ) -> Iterator[Item]:
+        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request.
+
+        ``segment`` is a number from 0, and of how many: together they are the table, each partition key in one.
+        """
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
         if sk_prefix:
             prefixes[":sk"] = {"S": sk_prefix}
@@ -300,6 +305,8 @@ class Table:
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
+            Segment=segment[0],
+            TotalSegments=segment[1],
         )
         for page in pages:
             yield from page["Items"]

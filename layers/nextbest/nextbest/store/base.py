@@ -15,6 +15,7 @@ from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored
 
 if TYPE_CHECKING:
+    from nextbest.domain.event_columns import EventColumns, Times
     from nextbest.domain.experiments import Experiment
 
 DEPLOYMENT = Incarnation("")
@@ -247,7 +248,7 @@ class UserStore(Protocol):
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
-    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...
 
@@ -281,11 +282,8 @@ class UserStore(Protocol):
 
     def scan_events(
         self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
-
-        ``unreadable`` is called with the user of each row that cannot be read.
-        """
+    ) -> EventColumns:
+        """All events of a program. ``unreadable`` is called with the user of each row that cannot be read."""
         ...
 
     def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:
