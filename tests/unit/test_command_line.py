@@ -30,7 +30,17 @@ COMMANDS = {
     ),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
-    *("evaluate", "experiments", "bench", "bench-training", "bench-scale", "bench-filters", "bench-inbox", "soak", "cost"),
+    *(
+        "evaluate",
+        "experiments",
+        "bench",
+        "bench-training",
+        "bench-scale",
+        "bench-filters",
+        "bench-inbox",
+        "soak",
+        "cost",
+    ),
 }
 ONLY_FOR_SOME_COMMANDS = {
     "boto3",

@@ -113,6 +113,9 @@ class ColumnsBuilder:
         for text, codes, column in zip((user_id, event_type, asset_id), self._codes, self._columns, strict=True):
             column.append(codes.setdefault(text, len(codes)))
 
+    def __len__(self) -> int:
+        return len(self._times_us)
+
     def build(self) -> EventColumns:
         """The columns; the builder is empty afterwards."""
         return merged([self])

@@ -8,6 +8,7 @@ another program has the id by then. A user whose data cannot be read or stored i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING,
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
+from nextbest.logic.rebase_size import RebaseSize
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -42,21 +44,35 @@ _NAMED_USERS, _NAMED_CHARACTERS = 3, 64
 
 
 class Rebase:
-    """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins."""
+    """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins.
+
+    ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
+    refused before it is learned from, and as soon as so much of it was read.
+    """
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, clock: Clock, seed: int = 0
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        incarnation: Incarnation,
+        *,
+        clock: Clock,
+        seed: int = 0,
+        memory_bytes: float = math.inf,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._incarnation = incarnation
         self._clock = clock
         self._seed = seed
+        self._memory_bytes = memory_bytes
         self._began = clock()
         self._set_aside: set[str] = set()
 
     def run(self) -> ModelPointer:
-        """Train on the log, write the model, move the pointer. Raises NotFound, InvalidInput (nothing to learn from).
+        """Train on the log, write the model, move the pointer.
+
+        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation).
 
         On any exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
@@ -127,9 +143,14 @@ class Rebase:
         self._store.put_status(Status(self._incarnation, status_id, message, self._clock()))
 
     def _load_events(self) -> EventColumns:
-        events = self._store.scan_events(self._incarnation, unreadable=self._set_aside.add)
+        events = self._store.scan_events(
+            self._incarnation,
+            unreadable=self._set_aside.add,
+            progress=lambda count: RebaseSize(count).check(self._memory_bytes),
+        )
         if not len(events):
             raise InvalidInput("there are no events to learn from yet")
+        RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])).check(self._memory_bytes)
         return events
 
     def _train(self, program: Program, events: EventColumns) -> Model:

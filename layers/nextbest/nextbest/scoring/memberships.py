@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
-from nextbest.domain.event_columns import EventColumns, ColumnsByName
+from nextbest.domain.event_columns import ColumnsByName, EventColumns
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
 from nextbest.scoring.eligibility import withheld_places

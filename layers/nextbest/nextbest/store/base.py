@@ -281,9 +281,16 @@ class UserStore(Protocol):
         ...
 
     def scan_events(
-        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
+        self,
+        incarnation: Incarnation,
+        *,
+        unreadable: Callable[[str], object] = lambda _: None,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> EventColumns:
-        """All events of a program. ``unreadable`` is called with the user of each row that cannot be read."""
+        """All events of a program. ``unreadable`` is called with the user of each row that cannot be read.
+
+        Now and then ``progress`` is called with how many events there are at least; what it raises ends the scan.
+        """
         ...
 
     def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:

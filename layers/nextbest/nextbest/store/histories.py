@@ -62,6 +62,7 @@ _REBUILD_ATTEMPTS = 2
 """How often one writer rebuilds a history from the log for nothing, because another one stored it first."""
 _TAIL_BYTES = 300_000
 """Of events that are added to a tail at once: they and what is there have to fit in an item of 400 KB."""
+_PROGRESS_EVENTS = 10_000
 _SEGMENTS = 4
 """Of a scan, read at once: while one is decoded, others are on their way. Two cores decode no more."""
 
@@ -372,11 +373,16 @@ class Histories:
         return decode_attributes(snapshot)
 
     def scan_events(
-        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
+        self,
+        incarnation: Incarnation,
+        *,
+        unreadable: Callable[[str], object] = lambda _: None,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> EventColumns:
         """All events of a program, as columns. ``unreadable`` is called with the user of each row that cannot be read.
 
-        The segments of the table are read at once, row by row into numbers: no row is held as objects.
+        The segments of the table are read at once, row by row into numbers: no row is held as objects. Now and then
+        ``progress`` is called with how many events there are at least; what it raises ends the scan.
         """
         # Imported here: hot reads never scan.
         from nextbest.domain.event_columns import ColumnsBuilder, merged
@@ -392,6 +398,9 @@ class Histories:
                     builder.add(user_id, event_type, asset_id, timestamp_us)
                 except (EventCorrupt, OverflowError):
                     without.add(user_id)
+                    continue
+                if len(builder) % _PROGRESS_EVENTS == 0:
+                    progress(len(builder))
             return builder, without
 
         segments = self._scan_log(incarnation, f"pk, sk, {STAGED}", read)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nextbest.domain.event_columns import EventColumns, ColumnsByName
+from nextbest.domain.event_columns import ColumnsByName, EventColumns
 from nextbest.domain.history import History
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
