@@ -10,7 +10,7 @@ from nextbest.errors import QuotaExceeded
 _BASE_BYTES = 300e6
 _EVENT_BYTES, _USER_BYTES = 130.0, 6_000.0
 _ACTION_PAIR_BYTES, _DENSE_ACTIONS = 13.0, 12_000
-_BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 300.0, 60e-6, 1.2e-3
+_BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 60e-6, 1.2e-3
 
 
 @dataclass(frozen=True, slots=True)
