@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nextbest.domain.actions import Action
-from nextbest.domain.event_columns import ColumnsBuilder, EventColumns, TimesByUser, merged
+from nextbest.domain.event_columns import EventColumns, EventColumnsBuilder, TimesByUser, merged
 from nextbest.domain.programs import Program
 from nextbest.scoring.memberships import build_segments
 from nextbest.training import train
@@ -30,7 +30,7 @@ ROWS: list[Row] = [
 
 
 def columns_of(rows: Sequence[Row], parts: int = 1) -> EventColumns:
-    builders = [ColumnsBuilder() for _ in range(parts)]
+    builders = [EventColumnsBuilder() for _ in range(parts)]
     for place, row in enumerate(rows):
         builders[place % parts].add(*row)
     return merged(builders)
@@ -90,7 +90,7 @@ def test_the_times_of_a_user() -> None:
 
 
 def test_a_time_that_64_bits_do_not_hold_leaves_no_half_of_an_event() -> None:
-    builder = ColumnsBuilder()
+    builder = EventColumnsBuilder()
     with pytest.raises(OverflowError):
         builder.add("ada", "order", "tea", 2**63)
     builder.add("eve", "order", "cake", 1)

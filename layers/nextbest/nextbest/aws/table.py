@@ -298,6 +298,8 @@ class Table:
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
         if sk_prefix:
             prefixes[":sk"] = {"S": sk_prefix}
+        number, of = segment
+        part: dict[str, Any] = {"Segment": number, "TotalSegments": of} if of > 1 else {}
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
             FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
@@ -305,8 +307,7 @@ class Table:
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
-            Segment=segment[0],
-            TotalSegments=segment[1],
+            **part,
         )
         for page in pages:
             yield from page["Items"]

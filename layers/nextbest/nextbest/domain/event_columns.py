@@ -39,7 +39,7 @@ class EventColumns:
         """The columns of ``TEXT_COLUMNS``, sequences of texts, and of ``TIME_COLUMN``; or these as they are."""
         if isinstance(columns, EventColumns):
             return columns
-        builder = ColumnsBuilder()
+        builder = EventColumnsBuilder()
         for row in zip(*(_listed(columns[name]) for name in (*TEXT_COLUMNS, TIME_COLUMN)), strict=True):
             builder.add(*row)
         return builder.build()
@@ -96,7 +96,7 @@ class TimesByUser(Mapping[str, NDArray[np.int64]]):
         return len(self._columns.user_ids)
 
 
-class ColumnsBuilder:
+class EventColumnsBuilder:
     """Collects events one by one, in any order, as numbers."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class ColumnsBuilder:
         return names, columns, times_us
 
 
-def merged(builders: Sequence[ColumnsBuilder]) -> EventColumns:
+def merged(builders: Sequence[EventColumnsBuilder]) -> EventColumns:
     """The events of all builders, which are empty afterwards."""
     parts = [builder.take() for builder in builders]
     names: list[list[str]] = []

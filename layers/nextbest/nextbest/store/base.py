@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
-from nextbest.domain.dead_letters import DeadLetter
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored
 
 if TYPE_CHECKING:
+    from nextbest.domain.dead_letters import DeadLetter
     from nextbest.domain.event_columns import EventColumns, Times
     from nextbest.domain.experiments import Experiment
 

@@ -51,7 +51,7 @@ from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportSt
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    from nextbest.domain.event_columns import ColumnsBuilder, EventColumns, Times
+    from nextbest.domain.event_columns import EventColumns, EventColumnsBuilder, Times
 
 T = TypeVar("T")
 
@@ -385,10 +385,10 @@ class Histories:
         ``progress`` is called with how many events there are at least; what it raises ends the scan.
         """
         # Imported here: hot reads never scan.
-        from nextbest.domain.event_columns import ColumnsBuilder, merged
+        from nextbest.domain.event_columns import EventColumnsBuilder, merged
 
-        def read(rows: Iterator[Item], state: ImportState) -> tuple[ColumnsBuilder, set[str]]:
-            builder, without = ColumnsBuilder(), set()
+        def read(rows: Iterator[Item], state: ImportState) -> tuple[EventColumnsBuilder, set[str]]:
+            builder, without = EventColumnsBuilder(), set()
             for item in rows:
                 if STAGED in item and not state.counts(text(item, STAGED)):
                     continue
