@@ -48,7 +48,7 @@ class Inputs:
         moment = model.moment(history, now)
         positions = map(model.position.get, history.actions, repeat(-1))
         indices = np.fromiter(positions, np.int64, len(history.actions))
-        seen = np.flatnonzero(indices >= 0)
+        seen = (indices >= 0).nonzero()[0]
         known = indices[seen]
         has_unknown = seen.shape[0] < indices.shape[0] and model.scores_unknown
         if has_unknown:
@@ -64,7 +64,7 @@ class Inputs:
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
         followed = known[:0]
         if model.leads_to_first is not None and model.scores_unknown:
-            followed = np.flatnonzero(model.leads_to_first[known])
+            followed = model.leads_to_first[known].nonzero()[0]
         if followed.shape[0] > MOST_FOLLOWED:
             followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
         unknown = None
