@@ -30,6 +30,7 @@ STORE = open_store(clock=time.time)
 ARTIFACTS = open_artifacts(clock=time.time)
 THIS_FUNCTION = AsynchronousFunction(lazily(lambda_client), os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 RANDOM = SystemRandom()
+MEMORY_BYTES = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) * 2**20
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
@@ -70,7 +71,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> 
 def run_job(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
     """Train the program, or compute its segments, while nobody else does. Raises NotFound."""
     if event.get("only") == "segments":
-        return {"segments": Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).refresh_segments().version}
+        work = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time, memory_bytes=MEMORY_BYTES)
+        return {"segments": work.refresh_segments().version}
     if "solution_version" in event:
         learn = partial(rebase, incarnation)
         trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], learn, clock=time.time)
@@ -131,7 +133,7 @@ def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
 def rebase(incarnation: Incarnation) -> ModelPointer:
     """Rebase one program; logs one line, which records how long it took."""
     began = time.time()
-    model = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time).run()
+    model = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time, memory_bytes=MEMORY_BYTES).run()
     duration = {"RebaseDuration": (time.time() - began, MetricUnit.Seconds)}
     metrics = program_metrics(duration, now=began, program=program_id_of(incarnation))
     logger.info("rebased", model=model.version, **metrics)
