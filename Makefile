@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load rebase campaign doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage screenshots format install install-dev
+.PHONY: help start stop reset logs load rebase campaign experiment doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage screenshots format install install-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -60,6 +60,9 @@ campaign: install ## who is likeliest, and why: make campaign PROGRAM=name EVENT
 	@$(if $(and $(PROGRAM),$(EVENT_TYPE),$(ASSET)),,echo 'Name the program and the action: make campaign PROGRAM=name EVENT_TYPE=upgrade ASSET=team-plan'; exit 2)
 	@NEXTBEST_KEY="$${KEY:-$$(./nextbest key)}" ./nextbest campaign --program "$$PROGRAM" --url "$$URL" \
 	  $${MIN_WEIGHT:+--min-weight "$$MIN_WEIGHT"} -- "$$EVENT_TYPE" "$$ASSET"
+
+experiment: install ## play four weeks of an experiment with a known effect on the local stack (docs/guides/experiments.md)
+	@./nextbest experiments demo --state "$$STATE"
 
 doctor: ## check the local stack, and say how to fix what is wrong
 	@./nextbest doctor --state "$$STATE"

@@ -39,6 +39,7 @@ CONSOLE = ConsoleEndpoints(
         segments=SegmentCache(STORE, ARTIFACTS),
         start_rebase=lambda incarnation: REBASE.start(rebase_event(incarnation)),
         start_segments=lambda incarnation: REBASE.start(rebase_event(incarnation, only="segments")),
+        start_report=lambda incarnation, **job: REBASE.start(rebase_event(incarnation, **job)),
         master_secret=open_master_secret(clock=time.time),
         queue=SqsQueue(SQS, os.environ["QUEUE_URL"]),
         dead_letters=SqsDeadLetters(SQS, os.environ["DEAD_LETTERS_URL"]),

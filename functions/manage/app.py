@@ -52,7 +52,7 @@ ACTIONHUB = ManageEndpoints(
         gate=Gate(STORE),
         start_rebase=lambda incarnation: REBASE.start(rebase_event(incarnation)),
         start_segments=lambda incarnation: REBASE.start(rebase_event(incarnation, only="segments")),
-        start_report=lambda incarnation, name: REBASE.start(rebase_event(incarnation, experiment=name)),
+        start_report=lambda incarnation, **job: REBASE.start(rebase_event(incarnation, **job)),
         pause=time.sleep,
         idempotency=cache(lambda: idempotency_records(lazily(dynamodb_client), os.environ["TABLE_NAME"])),
         import_rules=IMPORT_RULES,

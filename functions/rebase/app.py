@@ -35,7 +35,7 @@ IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FO
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point: an import job, a report, one program (its segments alone, or as a version), or all."""
+    """Lambda's entry point: an import job, a report or plan, one program (segments alone, or as a version), or all."""
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
@@ -57,6 +57,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> 
         return {"import_job": event["import_job"]}
     if "experiment" in event:
         return {"verdict": report(incarnation, event["experiment"])}
+    if "plan" in event:
+        return {"users": plan(incarnation, event["plan"])}
     job = {name: value for name, value in event.items() if name not in ("program_id", "incarnation")}
     learn = partial(run_job, job, incarnation)
     done = run_alone(STORE, rebase_event(incarnation, **job), invocation, learn, THIS_FUNCTION.start, clock=time.time)
@@ -83,6 +85,13 @@ def report(incarnation: Incarnation, experiment_id: str) -> str:
     from nextbest.logic.experiment_reports import compute_report
 
     return compute_report(STORE, ARTIFACTS, incarnation, experiment_id, now=time.time()).verdict
+
+
+def plan(incarnation: Incarnation, experiment_id: str) -> int | None:
+    """Plan an experiment; how many users it takes, where that is known. Raises NotFound, InUse."""
+    from nextbest.logic.experiment_plans import compute_plan
+
+    return compute_plan(STORE, incarnation, experiment_id, now=time.time()).users
 
 
 def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:

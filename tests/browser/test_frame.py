@@ -15,6 +15,7 @@ from tests.contract.stacks import RunningStack
 from tools.local.demo import PROGRAM_ID, USER_ID
 
 PAGES = sorted({route.page for route in ROUTES if route.method == "GET" and "/" not in route.page})
+PAGES.append("experiments/new?kind=challenger")
 
 
 def test_the_root_leads_to_the_sign_in_and_a_key_opens_the_programs(

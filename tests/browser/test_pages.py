@@ -117,6 +117,35 @@ def test_picture_of_the_model(console: Console) -> None:
     console.picture("model")
 
 
+def test_an_experiment_from_its_form_to_its_report(console: Console) -> None:
+    page = console.open("experiments")
+    page.get_by_role("link", name="New holdout").click()
+    page.get_by_label("Name").fill("What the model adds")
+    page.get_by_label("Share of users").fill("1.5")
+    page.get_by_role("button", name="Create the draft").click()
+    expect(page.get_by_label("Share of users")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Name")).to_have_value("What the model adds")
+    console.troubles.clear()  # the browser itself notes a 400
+    console.check()
+    page.get_by_label("Share of users").fill("0.1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("What the model adds")
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Compute the report").click()
+
+    expect(page.get_by_text("A report is being computed")).to_be_visible()
+    expect(page.get_by_role("button", name="Compute again")).to_be_visible(timeout=REBASE_MS)
+    expect(page.get_by_text("Users who entered")).to_be_visible()
+    console.check()
+    page.set_viewport_size({"width": 360, "height": 740})
+    console.check()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status")).to_contain_text("Deleted")
+
+
 def test_picture_of_keys_shown_once(console: Console) -> None:
     page = console.open("health")
     console.picture("health")

@@ -43,7 +43,10 @@ def make_clone(folder: Path) -> Path:
 def run(language: str, content: str, stack: RunningStack, clone: Path) -> str:
     """The output of a block of commands (sh) or code (python), sent to the running stack in place of the text's."""
     text = re.sub(r"^(?:export )?KEY=.*$", "", content, flags=re.MULTILINE).replace("http://127.0.0.1:3000", stack.url)
-    variables = {"KEY": stack.key, "URL": stack.url, "STATE": str(clone / "state")}
+    variables = {
+        **{"KEY": stack.key, "URL": stack.url, "STATE": str(stack.state)},
+        **{"NEXTBEST_KEY": stack.key, "NEXTBEST_URL": stack.url},
+    }
     program = ["bash", "-eu", "-c"] if language == "sh" else [sys.executable, "-c"]
     result = subprocess.run(
         [*program, text],

@@ -37,6 +37,7 @@ KEY = {"key_id", "name", "programs", "scopes", "generation", "active"}
 KEY |= {"ts_created", "ts_previous_expires", "ts_expires"}
 EXPERIMENT = {
     *("experiment_id", "name", "kind", "state", "share", "variants", "horizon_days"),
+    *("headline", "least_effect", "plan"),
     *("ts_created", "ts_started", "ts_stopped", "ts_promoted"),
 }
 HOLDOUT, CHALLENGER = EXPERIMENT | {"holdout_list"}, EXPERIMENT | {"challenger"}
@@ -56,7 +57,7 @@ MEMBERS = {
     "manage/get-experiment": HOLDOUT,
     "manage/get-experiment-report": {
         *("program_id", "experiment_id", "now", "users", "complete_users", "moved_users", "sample_ratio"),
-        *("headline", "verdict", "is_decided", "measures", "credited"),
+        *("headline", "least_effect", "plan", "verdict", "is_decided", "measures", "credited", "days"),
     },
     "manage/get-experiments": {"experiments"},
     "manage/get-import-locations": {"program_id", "import_locations"},
@@ -80,6 +81,7 @@ MEMBERS = {
     "manage/post-programs": {"program_id", "api_key"},
     "manage/promote-experiment": CHALLENGER,
     "manage/put-experiment": HOLDOUT,
+    "manage/put-experiment-plan": {"result"},
     "manage/put-experiment-report": {"result"},
     "manage/put-import-locations": {"program_id", "import_locations"},
     "manage/put-key": KEY | {"api_key"},
@@ -151,6 +153,8 @@ def put_named_resources(functions: Functions) -> None:
     key, _ = issue_key(MASTER_SECRET, key_id, programs=(PROGRAM.incarnation,), scopes=(READ,))
     functions.store.put_access_key(key)
     draft = Experiment("sample", "Sample", ExperimentKind.HOLDOUT, 0.1, 14, 1.0)
+    planned = replace(draft, experiment_id="sample-plan", least_effect=0.1)
+    functions.store.create_experiment(PROGRAM.incarnation, planned)
     functions.store.create_experiment(PROGRAM.incarnation, draft)
     rival = ChallengerSettings(never_recommended=("return",))
     running = Experiment("sample-running", "Rival", ExperimentKind.CHALLENGER, 0.5, 14, 1.0, challenger=rival)

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
+from nextbest.domain.assets import Asset
+from nextbest.domain.events import Event
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic import rebase
+from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
 from nextbest.personalize.control.resources import ControlCall, ControlPlane
+from nextbest.personalize.jobs.schedule import NOTHING_NEW
 from nextbest.personalize.protocol.arns import CAMPAIGN, VERSION, Arns
 from nextbest.personalize.protocol.model_shapes import input_shape
 from nextbest.scoring import Model
+from nextbest.store.base import Status
 from nextbest.training import train
 from tests.factories import MemoryArtifacts, user_events
 from tests.functions.conftest import PROGRAM, Functions
 from tests.store.test_control_plane import RECIPE, arn
 
-DAY = 86_400.0
+DAY, HOUR = 86_400.0, 3_600.0
 GROUP = arn(f"dataset-group/{PROGRAM.program_id}")
 OWN = arn(f"solution/{PROGRAM.program_id}")
 SCHEDULE = {"programs": "all"}
@@ -200,6 +207,86 @@ def test_a_program_whose_solutions_are_not_trained_automatically_is_left_alone_u
     control("CreateSolutionVersion", solutionArn=solution)
 
     assert control.versions(solution) == [("ACTIVE", "MANUAL")] * 2
+
+
+CHANGES: dict[str, Callable[[Functions], object]] = {
+    "an event": lambda functions: functions.store.append(
+        present(functions), [Event("ada", round(time.time() * 1e6), "order", "tea")]
+    ),
+    "a setting": lambda functions: functions.store.change_program(
+        PROGRAM.incarnation, lambda program: replace(program, half_life_days=7)
+    ),
+    "a deleted user": lambda functions: functions.store.erase_user(PROGRAM.incarnation, "user-1", now=time.time()),
+    "an asset": lambda functions: functions.store.put_assets(PROGRAM.incarnation, [Asset("tea", "Tea")]),
+    "a reset": lambda functions: functions.store.forget_model(PROGRAM.incarnation),
+    "a rebase that failed": lambda functions: functions.store.put_status(
+        Status(PROGRAM.incarnation, FAILED, "the disk is full", time.time())
+    ),
+    "a rebase that waits": lambda functions: (
+        functions.store.take_lease(PROGRAM.incarnation, "killed", "{}", now=0.0, expires_at=2.0)
+        and functions.store.wait_for_lease(PROGRAM.incarnation, "{}", now=1.0)
+    ),
+}
+
+
+def present(functions: Functions) -> Program:
+    state = functions.store.program_state(PROGRAM.program_id)
+    assert state is not None
+    return state.program
+
+
+@pytest.fixture
+def settled(functions: Functions, control: Control) -> Control:
+    """A program that was trained two hours after the last event."""
+    functions.store.note_rebase(PROGRAM.incarnation, now=time.time() - 2 * HOUR)
+    run_schedule(functions)
+    assert len(control.versions(OWN)) == 1
+    return control
+
+
+def test_a_program_in_which_nothing_changed_is_trained_again_only_where_somebody_asks(
+    functions: Functions, settled: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert functions.answer("rebase", SCHEDULE) == {"started": []}
+
+    status = rebase_status(functions.store, PROGRAM.incarnation, now=time.time())
+    assert status.status_id == COMPLETE
+    assert "is kept: no event, import or setting has changed" in status.message
+    assert [vars(record)["reason"] for record in caplog.records if record.message == "not rebased"] == [NOTHING_NEW] * 2
+    functions.answer("rebase", REBASE)
+    assert len(settled.versions(OWN)) == 2
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_a_program_has_it_trained_again(functions: Functions, change: str) -> None:
+    CHANGES[change](functions)
+
+    assert functions.answer("rebase", SCHEDULE) == {"started": [PROGRAM.program_id]}
+
+
+def test_an_event_that_was_on_its_way_while_a_rebase_read_the_log_is_learned_by_the_next(
+    functions: Functions, control: Control
+) -> None:
+    # Given a writer who had read the program before, and writes after the rebase has read the log
+    before = present(functions)
+    run_schedule(functions)
+    functions.store.append(before, [Event("ada", round(time.time() * 1e6), "order", "tea")])
+
+    run_schedule(functions)
+
+    assert len(control.versions(OWN)) == 2
+
+
+def test_a_solution_that_was_not_trained_yet_is_trained_though_nothing_changed(
+    functions: Functions, settled: Control
+) -> None:
+    solution = settled.solution("new")
+
+    run_schedule(functions)
+
+    assert settled.versions(solution) == [("ACTIVE", "AUTOMATIC")]
 
 
 @pytest.mark.parametrize(

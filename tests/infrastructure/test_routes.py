@@ -53,6 +53,7 @@ EXPECTED = {
         "POST /personalize",
         "POST /programs",
         "PUT /experiments/{experiment_id}",
+        "PUT /experiments/{experiment_id}/plan",
         "PUT /experiments/{experiment_id}/promote",
         "PUT /experiments/{experiment_id}/report",
         "PUT /experiments/{experiment_id}/start",

@@ -331,6 +331,9 @@ class Challenger(BaseModel):
     allow_repeats: bool | None = None
 
 
+LeastEffect = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None
+
+
 class NewExperiment(BaseModel):
     model_config = ConfigDict(extra="forbid")
     experiment_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = None
@@ -340,6 +343,8 @@ class NewExperiment(BaseModel):
     horizon_days: Annotated[int, Field(ge=1, le=365)] | None = None
     holdout_list: Literal["popular", "nothing"] = "popular"
     challenger: Challenger | None = None
+    headline: Literal["rate", "value"] | None = None
+    least_effect: LeastEffect = None
 
 
 class ExperimentChanges(BaseModel):
@@ -349,6 +354,8 @@ class ExperimentChanges(BaseModel):
     horizon_days: int = Field(default_factory=int, ge=1, le=365)
     holdout_list: Literal["popular", "nothing"] = "popular"
     challenger: Challenger = Field(default_factory=Challenger)
+    headline: Literal["rate", "value"] | None = None
+    least_effect: LeastEffect = None
 
 
 ExperimentId = Annotated[str, Path(max_length=63)]
@@ -362,7 +369,7 @@ app.get("/experiments")(echo_program)
 app.get("/experiments/{experiment_id}")(echo_experiment)
 app.delete("/experiments/{experiment_id}")(echo_experiment)
 app.get("/experiments/{experiment_id}/report")(echo_experiment)
-for name in ("start", "stop", "promote", "report"):
+for name in ("start", "stop", "promote", "report", "plan"):
     app.put(f"/experiments/{{experiment_id}}/{name}")(echo_experiment)
 
 

@@ -60,7 +60,7 @@ class Caller:
                 gate=Gate(store),
                 start_rebase=lambda _: None,
                 start_segments=lambda _: None,
-                start_report=lambda *_: None,
+                start_report=lambda *_, **__: None,
                 pause=lambda _: None,
                 import_rules=ImportRules("artifacts"),
                 idempotency=lambda: idempotency_records(table.client, table.name),

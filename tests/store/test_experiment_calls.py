@@ -9,6 +9,7 @@ import pytest
 
 from nextbest.aws.table import Table
 from nextbest.domain.access_keys import READ, WRITE, issue_key
+from nextbest.logic.experiment_plans import compute_plan
 from nextbest.logic.rebase import Rebase
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import drink_events, ticking_clock
@@ -60,6 +61,9 @@ def test_an_experiment_from_its_draft_to_its_end(caller: Caller, store: DynamoSt
         ({**HOLDOUT, "experiment_id": "a/b"}, ["body", "experiment_id"]),
         ({**HOLDOUT, "challenger": {"allow_repeats": True}}, ["body", "challenger"]),
         ({**HOLDOUT, "shares": 0.1}, ["body", "shares"]),
+        ({**HOLDOUT, "headline": "money"}, ["body", "headline"]),
+        ({**HOLDOUT, "least_effect": 0}, ["body", "least_effect"]),
+        ({**HOLDOUT, "least_effect": 11}, ["body", "least_effect"]),
         (RIVAL, ["body", "challenger"]),
         ({**RIVAL, "challenger": {}}, ["body", "challenger"]),
         ({**RIVAL, "challenger": {"floor": 1}}, ["body", "challenger", "floor"]),
@@ -79,6 +83,19 @@ def test_what_is_wrong_is_named(caller: Caller, body: dict[str, Any], loc: list[
     assert caller("GET", "/experiments")[1] == {"experiments": []}
 
 
+def test_an_experiment_is_planned_as_a_draft_alone(caller: Caller, store: DynamoStore) -> None:
+    drafted = caller("POST", "/experiments", {**HOLDOUT, "headline": "rate", "least_effect": 0.05})[1]
+    assert (drafted["headline"], drafted["least_effect"], drafted["plan"]) == ("rate", 0.05, None)
+    assert caller("PUT", "/experiments/h/plan")[0] == 200
+    compute_plan(store, PROGRAM.incarnation, "h", now=NOW)
+    plan = caller("GET", "/experiments/h")[1]["plan"]
+    assert (plan["users"], plan["active_users"], plan["reason"]) == (None, 0, "fewer than 100 users were active before")
+    status, answer = caller("PUT", "/experiments/h", {"least_effect": None})
+    assert (status, answer["plan"], answer["least_effect"]) == (200, None, None)
+    assert "no least_effect" in caller("PUT", "/experiments/h/plan")[1]["detail"]
+    assert caller("PUT", "/experiments/none/plan")[0] == 404
+
+
 @pytest.mark.parametrize("scope", [READ, WRITE])
 def test_only_those_who_administer_change_experiments(caller: Caller, store: DynamoStore, scope: str) -> None:
     caller("POST", "/experiments", HOLDOUT)
@@ -86,7 +103,14 @@ def test_only_those_who_administer_change_experiments(caller: Caller, store: Dyn
     store.put_access_key(key)
     caller.key = text
     assert caller("POST", "/experiments", RIVAL)[0] == 403
-    for method, path in (("PUT", "/start"), ("PUT", "/stop"), ("PUT", "/promote"), ("DELETE", ""), ("PUT", "")):
+    for method, path in (
+        ("PUT", "/start"),
+        ("PUT", "/stop"),
+        ("PUT", "/promote"),
+        ("PUT", "/plan"),
+        ("DELETE", ""),
+        ("PUT", ""),
+    ):
         body = {"name": "x"} if (method, path) == ("PUT", "") else None
         assert caller(method, f"/experiments/h{path}", body)[0] == 403
     assert caller("GET", "/experiments")[0] == 200

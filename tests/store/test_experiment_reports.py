@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nextbest.domain.assets import Asset
 from nextbest.domain.decisions import ACTIONHUB, DecidedAction, Decision, derived_salt, user_hash
 from nextbest.domain.events import DAY_SECONDS, Event
-from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentState
+from nextbest.domain.experiments import Experiment, ExperimentKind, ExperimentPlan, ExperimentState
 from nextbest.domain.programs import GoalEventType, Program
 from nextbest.errors import InUse, NotFound
 from nextbest.lift.attribution import attribute
@@ -100,6 +101,21 @@ def test_a_planted_effect_is_found_with_its_interval(store: DynamoStore, artifac
     assert (stored["program_id"], stored["experiment_id"]) == (PROGRAM.program_id, "lift")
 
 
+def test_a_report_keeps_to_the_plan(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
+    plan = ExperimentPlan(START, 1_000, mean=0.4, deviation=0.5, effect=0.3, users=350)
+    planned = replace(RUNNING, experiment_id="planned", headline="rate", least_effect=0.75, plan=plan)
+    store.create_experiment(INCARNATION, planned)
+
+    report = compute_report(store, artifacts, INCARNATION, "planned", now=NOW)
+
+    assert report.headline == "rate"  # though the program has a goal
+    stored = stored_report(artifacts, INCARNATION, "planned")
+    assert (stored["least_effect"], stored["plan"]["users"]) == (0.75, 350)
+    assert len(stored["days"]) == 0  # nobody had a decision of this experiment
+    measured = compute_report(store, artifacts, INCARNATION, "lift", now=NOW)
+    assert measured.days[-1].users + measured.days[-2].users == 400
+
+
 def test_outcomes_of_a_deleted_user_are_nobody_s(store: DynamoStore, artifacts: MemoryArtifacts) -> None:
     before = columns_of(store, artifacts, program_of(store), RUNNING, now=NOW)
     user = next(user for user in USERS if orders_of(store, user))
@@ -145,6 +161,26 @@ def test_an_event_that_names_its_decision_is_credited_to_it_alone_with_its_own_v
     decision = credited.last[outcome]
     assert columns.decisions.time[decision] < time  # the later one showed it too
     assert credited.decisions[outcome] == 1
+
+
+def test_outcomes_are_worth_what_they_say_or_what_their_action_is_worth_or_what_the_goal_says(
+    store: DynamoStore, artifacts: MemoryArtifacts
+) -> None:
+    store.put_assets(INCARNATION, [Asset("club", fields={"VALUE": 7}), Asset("app", fields={"VALUE": "high"})])
+    moment = round((START + 11 * DAY_SECONDS) * 1e6)
+    events = [
+        *(Event(USERS[0], moment + place, "order", asset) for place, asset in enumerate(("club", "app", "mug"))),
+        Event(USERS[0], moment + 3, "order", "club", event_value=19.99),
+        Event(USERS[0], moment + 4, "order", "mug", event_value=-19.99),
+        Event(USERS[0], moment + 5, "view", "club", event_value=50.0),
+    ]
+    store.append(program_of(store), events)
+
+    outcomes = columns_of(store, artifacts, program_of(store), RUNNING, now=NOW).outcomes
+
+    new = np.flatnonzero(outcomes.time >= moment / 1e6)
+    worth = outcomes.value[new[np.argsort(outcomes.time[new])]].tolist()
+    assert worth == [7.0, 3.0, 3.0, 19.99, -19.99]
 
 
 def test_there_is_nothing_to_report_before_the_start(store: DynamoStore) -> None:

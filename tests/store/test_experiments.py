@@ -15,12 +15,14 @@ from nextbest.domain.experiments import (
     ChallengerSettings,
     Experiment,
     ExperimentKind,
+    ExperimentPlan,
     ExperimentState,
     HoldoutList,
 )
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import AlreadyExists, InUse, InvalidInput, NotFound, QuotaExceeded
 from nextbest.logic import experiments
+from nextbest.logic.experiment_plans import compute_plan
 from nextbest.logic.program_removal import remove_program
 from nextbest.logic.programs import reset_program
 from nextbest.logic.rebase import Rebase
@@ -102,7 +104,7 @@ def test_an_experiment_is_drafted_started_and_stopped(laboratory: Laboratory) ->
     assert laboratory.running == []
 
     laboratory.start("holdout")
-    started = replace(HOLDOUT, state=ExperimentState.RUNNING, started_at=NOW + 1)
+    started = replace(HOLDOUT, state=ExperimentState.RUNNING, started_at=NOW + 1, headline="rate")
     assert laboratory.stored("holdout") == started
     assert laboratory.state.experiments == (started,)
 
@@ -159,6 +161,40 @@ def test_a_draft_can_be_changed_and_what_runs_can_only_grow(laboratory: Laborato
     assert laboratory.stored("holdout").name == "Over"
 
 
+def test_an_experiment_with_a_least_effect_is_planned_before_it_starts(laboratory: Laboratory) -> None:
+    laboratory.create(replace(HOLDOUT, least_effect=0.5))
+    with pytest.raises(InUse, match="not planned for yet"):
+        laboratory.start("holdout")
+    # Given too few users, when it is planned
+    assert compute_plan(laboratory.store, INCARNATION, "holdout", now=NOW).users is None
+    with pytest.raises(InUse, match="Nobody knows how many users the least_effect takes: fewer than 100 users"):
+        laboratory.start("holdout")
+    laboratory.change("holdout", name="Other")
+    assert laboratory.stored("holdout").plan is not None
+    # Then a change of what it depends on makes it void
+    laboratory.change("holdout", least_effect=0.2)
+    assert laboratory.stored("holdout").plan is None
+    laboratory.change("holdout", least_effect=None)
+    with pytest.raises(InUse, match="no least_effect to plan for"):
+        compute_plan(laboratory.store, INCARNATION, "holdout", now=NOW)
+    laboratory.start("holdout")
+    assert laboratory.stored("holdout").headline == "rate"
+    with pytest.raises(InUse, match="only a draft can be planned"):
+        compute_plan(laboratory.store, INCARNATION, "holdout", now=NOW)
+
+
+def test_a_plan_stays_what_it_was_when_the_experiment_began(laboratory: Laboratory) -> None:
+    plan = ExperimentPlan(NOW, 1_000, 0.2, 0.4, 0.1, 1_234)
+    laboratory.create(replace(HOLDOUT, headline="rate", least_effect=0.5, plan=plan))
+    laboratory.start("holdout")
+    for members in ({"headline": "value"}, {"least_effect": 0.1}, {"least_effect": None}, {"horizon_days": 1}):
+        with pytest.raises(InUse, match="cannot be changed any more"):
+            laboratory.change("holdout", **members)
+    laboratory.change("holdout", share=min(HOLDOUT.share * 1.5, 0.9))
+    assert laboratory.stored("holdout").plan == plan
+    assert laboratory.state.experiments[0].plan == plan
+
+
 def test_an_id_is_taken_once_and_their_number_is_limited(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +235,8 @@ def test_what_could_never_run_is_refused(laboratory: Laboratory, wrong: Experime
         (replace(HOLDOUT, share=1.0), "share"),
         (replace(HOLDOUT, horizon_days=0), "horizon_days"),
         (replace(HOLDOUT, horizon_days=366), "horizon_days"),
+        (replace(HOLDOUT, least_effect=0.0), "least_effect"),
+        (replace(HOLDOUT, least_effect=float("nan")), "least_effect"),
         (challenger("e", model_version="../models"), "challenger.model_version"),
         (challenger("e", exploration_weight=1.01), "challenger.exploration_weight"),
         (challenger("e", action_weight_floor=float("-inf")), "challenger.action_weight_floor"),

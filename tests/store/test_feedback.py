@@ -46,7 +46,7 @@ def put_an_action_interaction(store: DynamoStore) -> None:
 
 def put_an_event(store: DynamoStore) -> None:
     row = {"itemId": "film", "eventType": "watch", "sentAt": NOW - 60}
-    feedback = {"recommendationId": RECOMMENDATION_ID, "impression": ["club", " app "]}
+    feedback = {"recommendationId": RECOMMENDATION_ID, "impression": ["club", " app "], "eventValue": 1234.5678}
     body = {"trackingId": PROGRAM.program_id, "userId": "ada", "sessionId": "s", "eventList": [row | feedback]}
     put_events(store, KEY, body, now=NOW)
 
@@ -135,8 +135,9 @@ def test_an_impression_that_is_none_is_refused_by_its_member(store: DynamoStore,
 
 def test_feedback_goes_with_the_user(call: Caller, table: Table) -> None:
     put_an_event(call.store)
-    assert RECOMMENDATION_ID in everything(table, MemoryArtifacts())
+    feedback = (RECOMMENDATION_ID, "1234.5678", "club")
+    assert all(text in everything(table, MemoryArtifacts()) for text in feedback)
 
     assert call("DELETE", "/users/ada")[0] == 200
 
-    assert RECOMMENDATION_ID not in everything(table, MemoryArtifacts())
+    assert not any(text in everything(table, MemoryArtifacts()) for text in feedback)

@@ -48,6 +48,7 @@ EXTENSIONS = {
     "PUT /experiments/{experiment_id}/promote",
     "GET /experiments/{experiment_id}/report",
     "PUT /experiments/{experiment_id}/report",
+    "PUT /experiments/{experiment_id}/plan",
     "GET /program/model",
     "PUT /program/model",
     "GET /program/import_locations",

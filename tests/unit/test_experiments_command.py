@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,32 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
             ),
         ),
         (
+            [
+                "create",
+                "Rival",
+                "--share",
+                "0.5",
+                "--holdout",
+                "popular",
+                "--headline",
+                "value",
+                "--least-effect",
+                "0.05",
+            ],
+            (
+                "POST",
+                "/experiments",
+                {
+                    "name": "Rival",
+                    "share": 0.5,
+                    "headline": "value",
+                    "least_effect": 0.05,
+                    "kind": "holdout",
+                    "holdout_list": "popular",
+                },
+            ),
+        ),
+        (
             ["create", "Rival", "--share", "0.5", "--challenger", '{"allow_repeats": false}'],
             (
                 "POST",
@@ -86,6 +113,13 @@ def test_a_refusal_is_one_line(calls: list[tuple[str, str, Any]], capsys: pytest
     assert run("stop", "h") == 1
     assert "does not run: it is draft" in capsys.readouterr().err
     assert len(calls) == 1
+
+
+def test_the_demo_needs_a_local_stack_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiments", "demo", "--state", str(tmp_path)]) == 1
+    assert "no local stack is running" in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # it is for no other deployment
+        main(["experiments", "demo", "--url", "https://shop.example"])
 
 
 @pytest.mark.parametrize(
@@ -134,6 +168,40 @@ def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys
         "holdout: rate not known yet, 0 users",
         "model: rate 0.4 (0.3 to 0.5), 1,200 users",
     ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (
+            {"mean": 0.1, "deviation": 0.3, "effect": 0.005, "users": 41000, "reason": ""},
+            [
+                "41,000 users show an effect of 0.005 with a chance of 80 %",
+                "1,200 users were active before, with an outcome of 0.1 a user, deviating by 0.3",
+            ],
+        ),
+        (
+            {"mean": None, "deviation": None, "effect": None, "users": None, "reason": "nobody had an outcome"},
+            ["no plan: nobody had an outcome", "1,200 users were active"],
+        ),
+    ],
+)
+def test_a_plan_is_awaited_and_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plan: dict[str, Any], lines: list[str]
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def call(_: Server, method: str, path: str, __: bytes | None = None) -> tuple[int, Any]:
+        made.append((method, path))
+        done = {**plan, "active_users": 1200, "ts_made": "2026-11-29T10:00:00Z"}
+        return 200, {**HOLDOUT, "plan": done if len(made) > 2 else None}
+
+    monkeypatch.setattr(Server, "call", call)
+
+    assert run("plan", "h") == 0
+
+    assert made == [("GET", "/experiments/h"), ("PUT", "/experiments/h/plan"), ("GET", "/experiments/h")]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_a_report_that_is_refused_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

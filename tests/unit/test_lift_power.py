@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nextbest.lift.intervals import boundary
-from nextbest.lift.power import forecast, users_needed, users_needed_fixed
+from nextbest.lift.power import forecast, users_needed, users_needed_fixed, users_to_plan
 from nextbest.lift.windows import UserWindows, open_windows
 
 DAY = 86_400.0
@@ -35,6 +35,20 @@ def test_looking_every_day_takes_more_users() -> None:
     assert 0.03 / np.sqrt(variance / users) - boundary(users) == pytest.approx(Z_80, abs=1e-3)
     fixed = users_needed_fixed(0.03, variance)
     assert fixed is not None and 1.5 < users / fixed < 2.5
+
+
+def test_a_plan_is_the_number_of_users_that_its_own_interval_needs() -> None:
+    variance = 0.4**2 * 4.0
+    planned = users_to_plan(0.03, variance)
+    assert planned is not None
+    assert users_needed(0.03, variance, planned_users=planned) == pytest.approx(planned, abs=1)
+    # Intervals that are narrowest elsewhere need more
+    assert all(
+        needed is not None and needed > planned
+        for needed in (users_needed(0.03, variance, planned_users=each) for each in (500, 100_000))
+    )
+    assert users_to_plan(0.0, variance) is None
+    assert users_to_plan(1e-9, variance) is None
 
 
 def test_no_effect_never_shows() -> None:

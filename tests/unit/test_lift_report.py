@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from nextbest.domain.experiments import Measure
 from nextbest.lift.attribution import attribute
 from nextbest.lift.calibration import agreement_of_decisions
 from nextbest.lift.columns import ColumnsBuilder
-from nextbest.lift.report import ExperimentReport, Measure, report_experiment
+from nextbest.lift.report import ExperimentReport, report_experiment
 
 DAY = 86_400.0
 START = 1_760_000_000.0
@@ -101,6 +102,34 @@ def test_money_is_a_measure_of_its_own() -> None:
     assert result.measures[1].variants[1].mean.value == pytest.approx(4.0)
 
 
+def test_a_refund_takes_back_money_and_reaches_nothing() -> None:
+    builder = filled(value=25.0)
+    # Of the challenger's users the first buyer gives everything back, and ten who bought nothing here return more
+    builder.add_outcome(user="challenger-0", time=START + 2 * DAY, action=("buy", "latte"), value=-25.0)
+    for user in range(1, 11):
+        builder.add_outcome(user=f"challenger-{user}", time=START + 2 * DAY, action=("buy", "latte"), value=-10.0)
+    rate, value = report(builder, days=17).measures
+
+    assert [each.reached for each in rate.variants] == [100, 160]
+    assert value.variants[1].mean.value == pytest.approx(4.0 - 0.025 - 0.1)
+
+
+def test_one_enormous_value_is_named_in_place_of_an_interval() -> None:
+    builder = filled(value=25.0)
+    builder.add_outcome(user="challenger-999", time=START + 11 * DAY, action=("buy", "latte"), value=1e15)
+
+    assert report(builder, days=17, headline="value").verdict == (
+        "not decided yet: most of the value is in the outcomes of a few users"
+    )
+
+
+def test_losses_are_compared_too() -> None:
+    result = report(filled(value=-25.0), days=17, headline="value")
+
+    assert result.verdict.startswith("challenger sells less: -1.5 a user (-2.")
+    assert result.measures[1].comparisons[0].plain.ratio.always_valid is None
+
+
 def test_what_users_did_before_adjusts_the_comparison() -> None:
     comparison = report(filled(with_history=True), days=17).measures[0].comparisons[0]
     assert comparison.adjusted is not None and comparison.variance_removed is not None
@@ -122,6 +151,37 @@ def test_it_says_how_many_more_days() -> None:
     assert report(filled(reached=(100, 130)), days=12, least_effect=0.1).measures[0].forecasts[0].effect == 0.1
 
 
+def test_enough_users_for_the_smallest_effect_is_a_verdict() -> None:
+    # Given 2,000 users who were planned, all of whose horizons are over, and a difference of one point
+    result = report(filled(reached=(100, 110)), days=17, least_effect=0.06)
+    assert result.verdict == (
+        "not decided, with enough users for the smallest effect you named: "
+        "6 points would have shown with a chance of 80%"
+    )
+    assert not result.is_decided
+    # Before, it is days
+    assert "more day" in report(filled(reached=(100, 110)), days=12, least_effect=0.06).verdict
+    # And a result is a result
+    assert report(filled(), days=17, least_effect=0.06).is_decided
+
+
+def test_days_add_up_to_the_result() -> None:
+    result = report(filled(value=2.0), days=17)
+    # Given horizons that are over from the seventh day on
+    assert len(result.days) == 2 * 11
+    assert {each.variant for each in result.days} == set(NAMES)
+    assert [each.users for each in result.days] == sorted(each.users for each in result.days)
+    last = result.days[-2:]
+    assert [(each.users, each.outcomes, each.value) for each in last] == [(1_000, 100, 200.0), (1_000, 160, 320.0)]
+    assert result.days[0].day == "2025-10-16"
+    # Then each day is what the report of its end would be
+    middle = (np.floor(START / DAY) + 13) * DAY - START
+    then = report(filled(value=2.0), days=middle / DAY - 1e-6)
+    day = [each for each in result.days if each.day == then.days[-1].day]
+    assert [each.to_json() for each in day] == [each.to_json() for each in then.days[-2:]]
+    assert report(filled(), days=3).days == ()
+
+
 @pytest.mark.parametrize(
     ("users", "reached", "days", "verdict"),
     [
@@ -132,7 +192,11 @@ def test_it_says_how_many_more_days() -> None:
         ((10, 10), (5, 5), 17, "not decided yet: fewer than 30 users in a variant"),
         ((1_000, 1_000), (0, 0), 17, "not decided yet: no outcomes yet"),
         ((1_000, 1_000), (100, 100), 17, "not decided: no difference so far that any number of users could show"),
-        ((1_000, 1_000), (100, 101), 16, "not decided yet: more than a year for so small a difference"),
+        (
+            *((1_000, 1_000), (100, 101), 16),
+            "not decided yet: a difference like this shows with about 7,000,000 users, and with 28 new ones a day that "
+            "takes more than a year",
+        ),
         ((1_000, 1_000), (100, 110), 90, "not decided: no new users come"),
     ],
 )

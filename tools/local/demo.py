@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -37,16 +37,23 @@ class DemoFailed(Exception):
 
 
 class DemoClient:
-    """The few calls of the public API that loading the demo takes."""
+    """The few calls of the public API that loading a program takes."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, program_id: str = PROGRAM_ID) -> None:
         self._url = url
-        self._headers = {"actionhub-key": key, "program-id": PROGRAM_ID, "content-type": "application/json"}
+        self._headers = {"actionhub-key": key, "program-id": program_id, "content-type": "application/json"}
         self._http = urllib3.PoolManager(retries=False)
 
-    def post_events(self, events: Sequence[Event]) -> None:
-        body = {"events": [_wire_form(event) for event in events]}
-        self.call("POST", "/events", body)
+    def post_events(self, events: Iterable[Event], *, name: str) -> None:
+        """Send the events, under a bar with this name."""
+        # Those of one user together: they are stored with fewer writes.
+        listed = sorted(events)
+        with tqdm(total=len(listed), desc=f"  {name}", unit=" events", unit_scale=True) as bar:
+            # One at a time: the engine writes to one file, and two senders are slower than one.
+            for start in range(0, len(listed), _BATCH_EVENTS):
+                batch = listed[start : start + _BATCH_EVENTS]
+                self.call("POST", "/events", {"events": [_wire_form(event) for event in batch]})
+                bar.update(len(batch))
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON of the response. Raises DemoFailed if the status is another than 200."""
@@ -68,14 +75,7 @@ def load_demo(client: DemoClient, store: Store, *, state: Path) -> bool:
     program = demo_program(store)  # it exists if an earlier load was interrupted
     population = demo_population(seed=_SEED, now=_end_of_simulation(state / "demo.json"))
     store.put_assets(program.incarnation, population.assets)
-    # The events of one user together: they are stored with fewer writes.
-    events = sorted(population.events)
-    batches = [events[start : start + _BATCH_EVENTS] for start in range(0, len(events), _BATCH_EVENTS)]
-    with tqdm(total=len(events), desc="  demo events", unit=" events", unit_scale=True) as bar:
-        # One at a time: the engine writes to one file, and two senders are slower than one.
-        for batch in batches:
-            client.post_events(batch)
-            bar.update(len(batch))
+    client.post_events(population.events, name="demo events")
     rebase(client)
     return True
 
@@ -124,4 +124,5 @@ def _wire_form(event: Event) -> dict[str, object]:
         "event_type": event.event_type,
         "asset_id": event.asset_id,
         "labels": list(event.labels),
+        **({"recommendation_id": event.recommendation_id} if event.recommendation_id else {}),
     }

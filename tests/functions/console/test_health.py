@@ -11,7 +11,7 @@ from botocore.session import get_session
 
 from nextbest.domain.access_keys import READ
 from nextbest.domain.programs import Program
-from nextbest.domain.rebase_status import FAILED
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.logic.health import check_program
 from nextbest.store.base import ModelPointer, Status
 from nextbest.store.environment import open_artifacts
@@ -68,6 +68,23 @@ def test_a_model_that_cannot_be_read_is_a_finding(browser: Browser) -> None:
     browser.functions.store.point_to_model(PROGRAM.incarnation, ModelPointer("0000000000001", "models/nowhere"))
 
     assert "its model cannot be read" in browser.page("health").text
+
+
+def test_a_model_that_is_kept_as_nothing_has_changed_is_no_finding(learned: Browser) -> None:
+    store, later = learned.functions.store, time.time() + 6 * 86_400
+    store.note_rebase(PROGRAM.incarnation, now=1.0)
+
+    def is_old() -> bool:
+        state = store.program_state(PROGRAM.program_id)
+        assert state is not None
+        findings = check_program(store, open_artifacts(clock=time.time), state, now=later, longest_age_days=2.0)
+        return any("6.0 days old" in finding.state and not finding.is_ok for finding in findings)
+
+    assert is_old()
+    store.put_status(Status(PROGRAM.incarnation, COMPLETE, "it is kept", later - 3600))
+    assert not is_old()
+    store.change_program(PROGRAM.incarnation, lambda program: program)
+    assert is_old()
 
 
 def test_an_old_model_is_a_finding(learned: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

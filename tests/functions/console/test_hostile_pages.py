@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nextbest.console.pages import ROUTES
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
+from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind
 from tests.functions.conftest import PROGRAM, Functions
 from tests.functions.console.conftest import Browser, Shown
 
@@ -36,6 +37,7 @@ PARAMETERS = (
         "page",
     ),
     *("expression", "basis", "format", "version", "refreshing", "allow_repeats", "event_types", "value", "name"),
+    *("experiment_id", "before", "began", "deleted"),
 )
 HOSTILE = (
     '"><script>alert(1)</script>',
@@ -90,13 +92,17 @@ def check(shown: Shown) -> None:
 
 @pytest.fixture
 def spoilt(learned: Browser) -> Browser:
-    """A program with hostile names of users, event types, assets and labels, after a rebase."""
+    """A program with hostile names of users, event types, assets, labels and an experiment, after a rebase."""
     store, now_us = learned.functions.store, round(time.time() * 1e6)
     names = [text for text in HOSTILE if len(text) < 100 and text.isprintable()]
     for place, name in enumerate(names):
         event_type = name.replace(" ", "_")[:60]
         store.append(PROGRAM, [Event(name, now_us - place * 1_000_000, event_type, name[:64], labels=(name,))])
     store.put_assets(PROGRAM.incarnation, [Asset(name[:64], asset_name=name, labels=(name,)) for name in names])
+    rival = ChallengerSettings(event_types=tuple(names), allow_repeats=False)
+    store.create_experiment(
+        PROGRAM.incarnation, Experiment("rival", HOSTILE[0], ExperimentKind.CHALLENGER, 0.5, 7, 1.0, challenger=rival)
+    )
     return learned
 
 
@@ -111,6 +117,7 @@ def test_no_parameter_breaks_a_page_or_runs_in_it(spoilt: Browser, page: str, qu
 @pytest.mark.parametrize("user_id", ["user-1", HOSTILE[0], HOSTILE[5]], ids=["known", "hostile", "right to left"])
 def test_hostile_names_are_shown_as_they_are_written(spoilt: Browser, user_id: str) -> None:
     query = {"user_id": user_id, "event_type": HOSTILE[0], "asset_id": HOSTILE[0], "label": HOSTILE[1], "q": "<"}
+    query["experiment_id"] = "rival"
 
     for page in PAGES:
         check(spoilt.get(f"{HOME}/{page}?{urlencode(query)}"))
@@ -118,6 +125,10 @@ def test_hostile_names_are_shown_as_they_are_written(spoilt: Browser, user_id: s
         check(spoilt.get(f"{HOME}/{page}".rstrip("/")))
 
 
+SETTINGS = (
+    *("share", "horizon_days", "holdout_list", "model_version", "exploration_weight", "action_weight_floor"),
+    *("never_recommended", "recommends_all", "headline", "least_effect"),
+)
 POSTS = sorted({route.page for route in ROUTES if route.method == "POST"})
 
 
@@ -125,8 +136,12 @@ def test_no_form_with_odd_fields_breaks_anything(spoilt: Browser) -> None:
     token = spoilt.page().token
     for page in POSTS:
         for text in ("", *HOSTILE):
-            names = (*PARAMETERS, "confirmation", "scopes", "overlap", "key_id", "expires", "queue")
-            check(spoilt.post(f"{HOME}/{page}", {**dict.fromkeys(names, text), "token": token}))
+            names = (*PARAMETERS, "confirmation", "scopes", "overlap", "key_id", "expires", "queue", *SETTINGS)
+            fields = {**dict.fromkeys(names, text), "token": token}
+            check(spoilt.post(f"{HOME}/{page}", fields))
+            if page.startswith("experiments/"):
+                known = {"experiment_id": "rival" if page != "experiments/create" else "", "kind": "challenger"}
+                check(spoilt.post(f"{HOME}/{page}", fields | known))
 
 
 @pytest.fixture(params=["without events", "without a model", "with a broken model"])

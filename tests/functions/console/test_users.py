@@ -271,7 +271,7 @@ def test_a_key_that_reads_sees_no_buttons_that_change_and_changes_nothing(learne
 
 def test_the_timeline_has_pages_up_to_the_first_event(browser: Browser) -> None:
     events = user_events("busy", 60, now=1_700_000_000.0)
-    labelled = Event("busy", 1_000_000, "order", "tea", labels=("<b>",))
+    labelled = Event("busy", 1_000_000, "order", "tea", labels=("<b>",), recommendation_id="RID-<i>", event_value=-2.5)
     browser.functions.store.append(PROGRAM, [*events, labelled])
 
     times: list[str] = []
@@ -290,6 +290,7 @@ def test_the_timeline_has_pages_up_to_the_first_event(browser: Browser) -> None:
     assert times == sorted(times, reverse=True)
     assert len(times) == 61
     assert "Labels: <b>" in shown.text
+    assert "worth -2.5, after the recommendation RID-<i>" in shown.text
     assert "&lt;b&gt;" in shown.body
     labels = browser.page("users/labels", user_id="busy")
     assert list(api(browser, "manage", "/users/{user_id}/labels", "busy")["labels"]) == ["<b>"]
@@ -433,7 +434,7 @@ def test_the_variant_of_an_experiment_is_shown(learned: Browser) -> None:
     user = next(iter(store.users(PROGRAM.incarnation)))
     experiment = Experiment("lift", HOSTILE[0], ExperimentKind.HOLDOUT, 0.5, 14, 1.0)
     store.create_experiment(PROGRAM.incarnation, experiment)
-    assert "experiment" not in learned.get(users_path(user_id=user)).text.lower()
+    assert "the experiment" not in learned.get(users_path(user_id=user)).text.lower()
     running = replace(experiment, state=ExperimentState.RUNNING, started_at=time.time())
     store.change_experiment(PROGRAM.incarnation, "lift", lambda _state, _before: ExperimentChange(running))
 
@@ -441,5 +442,6 @@ def test_the_variant_of_an_experiment_is_shown(learned: Browser) -> None:
 
     variant = experiment.variant_of(user)
     assert f"The experiment {HOSTILE[0]} has this user in the variant {variant.name}" in shown.text
+    assert f'href="/console/programs/{PROGRAM.program_id}/experiments/show?experiment_id=lift"' in shown.body
     assert ("the API answers them otherwise" in shown.text) == variant.is_treatment
     assert HOSTILE[0] not in shown.body

@@ -1,5 +1,7 @@
-"""The command ``experiments``: list, create, change, start, stop, promote, report and delete those of one program,
-through its API."""
+"""The command ``experiments``: list, create, change, plan, start, stop, promote, report and delete those of a program.
+
+Each is a call of its API.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,20 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tools.cli.commands.options import add_command, add_program, check_program
+from tools.cli.commands.options import DEFAULT_URL, add_command, add_program, add_state, check_program
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
     from tools.cli.load_client import Server
 
 _REPORT_SECONDS = 300.0
+
+Lines = list[str]
 
 
 def add_commands(commands: Commands) -> None:
@@ -36,6 +42,7 @@ def add_commands(commands: Commands) -> None:
     change.add_argument("--name", help="what it is about")
     _add_members(change)
     for name, text in (
+        ("plan", "compute how many users the least effect of a draft takes"),
         ("start", "run a draft from now on"),
         ("stop", "end an experiment"),
         ("promote", "make what a challenger changes the program's own"),
@@ -45,7 +52,10 @@ def add_commands(commands: Commands) -> None:
         call = add_command(calls, name, text)
         add_program(call, "the program")
         call.add_argument("id", help="the experiment")
+    demo = add_command(calls, "demo", "play four weeks of a holdout with a known effect on the local stack")
+    add_state(demo)
     command.set_defaults(run=_run)
+    demo.set_defaults(run=_demo)
 
 
 def _add_members(call: argparse.ArgumentParser) -> None:
@@ -53,6 +63,8 @@ def _add_members(call: argparse.ArgumentParser) -> None:
     call.add_argument("--horizon-days", type=int, metavar="DAYS", help="outcomes count for so long")
     call.add_argument("--holdout", choices=("popular", "nothing"), help="what users get who are held out")
     call.add_argument("--challenger", metavar="JSON", help='what a challenger changes: {"action_weight_floor": 0.1}')
+    call.add_argument("--headline", choices=("rate", "value"), help="what the verdict is about")
+    call.add_argument("--least-effect", type=float, help="smallest effect worth knowing: 0.05 for 5 %% more or less")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -68,7 +80,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     try:
         if options.call == "report":
-            return _report(server, path, options.program)
+            return _awaited(server, path, path, options.program, _report_lines, lambda report: float(report["now"]))
+        if options.call == "plan":
+            return _awaited(server, path, path.removesuffix("/plan"), options.program, _plan_lines, _made_at)
         status, answer = server.call(method, path, json.dumps(body).encode() if body is not None else None)
     except LoadError as error:
         print(f"experiments: {error}", file=sys.stderr)
@@ -84,28 +98,86 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(server: Server, path: str, program_id: str) -> int:
-    """Have a report computed, wait for it, and print it."""
+def _demo(options: argparse.Namespace) -> int:
+    """Play the demo experiment, and print the truth and what to run next."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    from nextbest.errors import NextbestError
+    from nextbest.observability import logger
+    from tools.cli.deployment import OperationFailed, local_deployment
+    from tools.local.demo import DemoFailed
+    from tools.local.demo_experiment import EXPERIMENT_ID, PROGRAM_ID, play_demo_experiment
+
+    logger.setLevel("WARNING")
+    try:
+        deployment = local_deployment(options.state)
+        truth = play_demo_experiment(deployment, now=time.time(), report=_print_progress)
+    except (OperationFailed, DemoFailed, NextbestError, ClientError, BotoCoreError, HTTPError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"planted truth: {truth.with_model:.1%} buy with the model, {truth.with_popular_list:.1%} with the popular "
+        f"list, {(truth.with_model - truth.with_popular_list) * 100:+.1f} points\n"
+        f"of {truth.users} readers whose horizon is over",
+        flush=True,
+    )
+    url = f" --url {deployment.url}" if deployment.url != DEFAULT_URL else ""
+    report = f'./nextbest experiments report {EXPERIMENT_ID} --program {PROGRAM_ID} --key "$(./nextbest key)"{url}'
+    print(f"\nWhat the experiment says, which knows nothing of that:\n\n  {report}\n", file=sys.stderr)
+    return 0
+
+
+def _print_progress(message: str) -> None:
+    print(f"  {message}", file=sys.stderr)
+
+
+def _awaited(
+    server: Server,
+    path: str,
+    place: str,
+    program_id: str,
+    lines: Callable[[dict[str, Any]], Lines],
+    age: Callable[[dict[str, Any]], float],
+) -> int:
+    """Have something computed by a PUT of ``path``, wait until it is newer at ``place``, and print its ``lines``."""
     from tools.cli.load_client import refusal
 
-    status, before = server.call("GET", path, None)
-    previous = before["now"] if status == 200 else 0.0
+    status, before = server.call("GET", place, None)
+    previous = age(before) if status == 200 else 0.0
     status, answer = server.call("PUT", path, None)
     deadline = time.monotonic() + _REPORT_SECONDS
     while status == 200:
-        found, report = server.call("GET", path, None)
-        if found == 200 and report["now"] > previous:
-            print("\n".join(_report_lines(report)))
+        found, report = server.call("GET", place, None)
+        if found == 200 and age(report) > previous:
+            print("\n".join(lines(report)))
             return 0
         if time.monotonic() > deadline:
-            print("experiments: there is no report after five minutes; see the log of rebase", file=sys.stderr)
+            print("experiments: there is no result after five minutes; see the log of rebase", file=sys.stderr)
             return 1
         time.sleep(1.0)
     print(f"experiments: program {program_id}: {refusal(status, answer)}", file=sys.stderr)
     return 1
 
 
-def _report_lines(report: dict[str, Any]) -> list[str]:
+def _made_at(experiment: dict[str, Any]) -> float:
+    plan = experiment["plan"]
+    return 0.0 if plan is None else datetime.fromisoformat(plan["ts_made"]).timestamp()
+
+
+def _plan_lines(experiment: dict[str, Any]) -> Lines:
+    plan = experiment["plan"]
+    active = f"{plan['active_users']:,} users were active"
+    if plan["users"] is None:
+        return [f"no plan: {plan['reason']}", active]
+    sizes = f"an outcome of {plan['mean']:.4g} a user, deviating by {plan['deviation']:.4g}"
+    return [
+        f"{plan['users']:,} users show an effect of {plan['effect']:.4g} with a chance of 80 %",
+        f"{active} before, with {sizes}",
+    ]
+
+
+def _report_lines(report: dict[str, Any]) -> Lines:
     """The verdict, then each variant by the measure of the headline."""
     users = f"{report['users']:,} users entered, of {report['complete_users']:,} the horizon is over"
     lines = [report["verdict"], users]
@@ -133,7 +205,7 @@ def _request(options: argparse.Namespace) -> tuple[str, str, dict[str, Any] | No
     if options.call == "change":
         members = _members(options)
         if not members:
-            options.fail("give something to change: --name, --share, --horizon-days, --holdout or --challenger")
+            options.fail("give something to change: --name, --share, --least-effect or another of the options")
         return "PUT", path, members
     if options.call == "delete":
         return "DELETE", path, None
@@ -157,6 +229,8 @@ def _members(options: argparse.Namespace) -> dict[str, Any]:
         "share": options.share,
         "horizon_days": options.horizon_days,
         "holdout_list": options.holdout,
+        "headline": options.headline,
+        "least_effect": options.least_effect,
     }
     members = {name: value for name, value in given.items() if value is not None}
     if options.challenger is not None:

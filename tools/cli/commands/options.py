@@ -16,6 +16,9 @@ EVENT_FILES = (
     "CSV, TSV, JSON Lines or Parquet with user_id, event_type, asset_id, timestamp, labels, value; or a pattern"
 )
 
+DEFAULT_URL = "http://127.0.0.1:3000"
+"""Where `make start` serves the API."""
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -63,7 +66,8 @@ def row_rules(options: argparse.Namespace, now: float) -> RowRules:
 def add_program(parser: argparse.ArgumentParser, text: str) -> None:
     """Add ``--program``, which ``text`` describes, and where and with which key its API is called."""
     parser.add_argument("--program", required=True, help=text)
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="the server (default: %(default)s)")
+    url = os.environ.get("NEXTBEST_URL", DEFAULT_URL)
+    parser.add_argument("--url", default=url, help="the server (default: $NEXTBEST_URL, else the local stack's)")
     parser.add_argument("--key", default=os.environ.get("NEXTBEST_KEY"), help="actionhub-key (default: $NEXTBEST_KEY)")
 
 

@@ -24,6 +24,7 @@ from nextbest.actionhub import (
     labels,
     models,
     programs,
+    reports,
     segments,
     users,
 )
@@ -42,6 +43,7 @@ ROUTERS = (
     import_locations.router,
     segments.router,
     experiments.router,
+    reports.router,
     keys.router,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -20,10 +21,16 @@ from nextbest.actionhub.program_settings import (
 )
 from nextbest.actionhub.users import time_at
 from nextbest.domain.access_keys import ADMIN, READ
-from nextbest.domain.experiments import ChallengerSettings, Experiment, ExperimentKind, HoldoutList
+from nextbest.domain.experiments import (
+    MAX_LEAST_EFFECT,
+    ChallengerSettings,
+    Experiment,
+    ExperimentKind,
+    ExperimentPlan,
+    HoldoutList,
+)
 from nextbest.domain.programs import MAX_EVENT_TYPES
 from nextbest.logic import experiments
-from nextbest.logic.report_files import stored_report
 
 EXPERIMENT_NOT_FOUND = "Experiment or program not found"
 MAX_ID_CHARACTERS = 63
@@ -44,6 +51,24 @@ Share = Annotated[
 ListOfHoldout = Annotated[
     Literal["popular", "nothing"],
     Field(description="What users who are held out get: what most users did lately, or an empty list."),
+]
+
+Headline = Annotated[
+    Literal["rate", "value"] | None,
+    Field(
+        description="What the verdict is about: the share of users with an outcome, or the mean value of a user's "
+        "outcomes. Null until the start: value where the program has a goal, else rate."
+    ),
+]
+LeastEffect = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=MAX_LEAST_EFFECT,
+        allow_inf_nan=False,
+        description="The smallest effect worth knowing, as a share of what users do without it: 0.05 for 5 % more or "
+        "less. An experiment that has one is planned before it starts.",
+    ),
 ]
 
 router = ResourceRouter("experiments")
@@ -94,10 +119,15 @@ class NewExperiment(ContractModel):
     ] = None
     holdout_list: ListOfHoldout = "popular"
     challenger: Challenger | None = None
+    headline: Headline = None
+    least_effect: LeastEffect = None
 
 
 class ExperimentChanges(ContractModel):
-    """Members to change; what is not sent stays. Once the experiment runs only the name, and a larger share."""
+    """Members to change; what is not sent stays. Once the experiment runs only the name, and a larger share.
+
+    A draft has to be planned again where its plan depends on what is changed.
+    """
 
     model_config = ConfigDict(extra="forbid", **example(share=0.2))
 
@@ -107,6 +137,8 @@ class ExperimentChanges(ContractModel):
     horizon_days: Annotated[HorizonDays, Field(default_factory=int)]
     holdout_list: Annotated[ListOfHoldout, Field(default="popular")]
     challenger: Annotated[Challenger, Field(default_factory=Challenger)]
+    headline: Headline = None
+    least_effect: LeastEffect = None
 
     def members(self) -> dict[str, Any]:
         """What was sent, by the names and types of the experiment's fields."""
@@ -129,6 +161,27 @@ class ChallengerDetails(ContractModel):
     allow_repeats: Annotated[bool | None, Field(exclude_if=lambda value: value is None)] = None
 
 
+class PlanDetails(ContractModel):
+    """How many ``users`` of both variants show the least effect with a chance of 80 %; null for the ``reason``.
+
+    ``effect`` is that effect in the units of the headline. It follows from the ``mean`` and ``deviation`` of the
+    outcomes of ``active_users`` before the start.
+    """
+
+    ts_made: datetime
+    active_users: int
+    mean: float | None
+    deviation: float | None
+    effect: float | None
+    users: int | None
+    reason: str
+
+    @classmethod
+    def of(cls, plan: ExperimentPlan) -> PlanDetails:
+        members = asdict(plan)
+        return cls(ts_made=time_at(members.pop("made_at")), **members)
+
+
 class ExperimentDetails(ContractModel):
     """An experiment. ``holdout_list`` is there for holdouts, ``challenger`` for challengers."""
 
@@ -141,6 +194,9 @@ class ExperimentDetails(ContractModel):
     horizon_days: int
     holdout_list: Annotated[Literal["popular", "nothing"] | None, Field(exclude_if=lambda value: value is None)] = None
     challenger: Annotated[ChallengerDetails | None, Field(exclude_if=lambda value: value is None)] = None
+    headline: Headline
+    least_effect: LeastEffect
+    plan: PlanDetails | None
     ts_created: datetime
     ts_started: datetime | None
     ts_stopped: datetime | None
@@ -159,32 +215,14 @@ class ExperimentDetails(ContractModel):
             horizon_days=experiment.horizon_days,
             holdout_list=experiment.holdout_list.value if is_holdout else None,
             challenger=None if is_holdout else ChallengerDetails(**experiment.challenger.to_json()),
+            headline=experiment.headline,
+            least_effect=experiment.least_effect,
+            plan=None if experiment.plan is None else PlanDetails.of(experiment.plan),
             ts_created=time_at(experiment.created_at),
             ts_started=_time(experiment.started_at),
             ts_stopped=_time(experiment.stopped_at),
             ts_promoted=_time(experiment.promoted_at),
         )
-
-
-class ReportDetails(ContractModel):
-    """What an experiment shows at the time ``now`` (seconds since 1970), as docs/experiments.md explains it.
-
-    Of the ``users`` who entered, ``complete_users`` were followed for the whole horizon and are compared;
-    ``moved_users`` had decisions of more than one variant.
-    """
-
-    program_id: str
-    experiment_id: str
-    now: float
-    users: int
-    complete_users: int
-    moved_users: int
-    sample_ratio: Annotated[dict[str, Any], Field(description="Whether users came in the shares that were set.")]
-    headline: Literal["rate", "value"]
-    verdict: str
-    is_decided: bool
-    measures: Annotated[list[dict[str, Any]], Field(description="Variants, comparisons and forecasts by measure.")]
-    credited: Annotated[list[dict[str, Any]], Field(description="Outcomes after decisions: no effect by itself.")]
 
 
 class ExperimentList(ContractModel):
@@ -219,6 +257,8 @@ def post_experiments(program_id: ProgramId, body: NewExperiment) -> ExperimentDe
         call.now,
         holdout_list=HoldoutList(body.holdout_list),
         challenger=body.challenger.settings() if body.challenger is not None else ChallengerSettings(),
+        headline=body.headline,
+        least_effect=body.least_effect,
     )
     experiments.create_experiment(deployment.store, deployment.artifacts, call.incarnation, experiment)
     return ExperimentDetails.of(experiment)
@@ -313,36 +353,6 @@ def promote_experiment(program_id: ProgramId, experiment_id: ExperimentId) -> Ex
         deployment.store, deployment.artifacts, call.incarnation, experiment_id, now=call.now
     )
     return _current(experiment_id)
-
-
-@router.endpoint(
-    "PUT",
-    "/experiments/{experiment_id}/report",
-    ADMIN,
-    "Have the report of an experiment computed",
-    is_extension=True,
-    not_found=EXPERIMENT_NOT_FOUND,
-    conflict="The experiment was not started yet",
-)
-def put_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> Result:
-    call, deployment = router.call, router.call.deployment
-    experiments.require_started(deployment.store.experiment(call.incarnation, experiment_id))
-    deployment.start_report(call.incarnation, experiment_id)
-    return Result(result="the report is being computed; GET answers it once its now is after this call")
-
-
-@router.endpoint(
-    "GET",
-    "/experiments/{experiment_id}/report",
-    READ,
-    "The newest report of an experiment: the lift, with its interval and a verdict",
-    is_extension=True,
-    not_found="Experiment, program or report not found",
-)
-def get_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) -> ReportDetails:
-    call, deployment = router.call, router.call.deployment
-    deployment.store.experiment(call.incarnation, experiment_id)
-    return ReportDetails(**stored_report(deployment.artifacts, call.incarnation, experiment_id))
 
 
 def _current(experiment_id: str) -> ExperimentDetails:

@@ -36,8 +36,9 @@ PAGE_PATH = "/docs"
 class Deployment:
     """What the endpoints act on.
 
-    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` an experiment's id too; all
-    return at once. ``pause`` waits for some seconds; ``idempotency`` opens the records of calls that may be repeated.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` also what to compute, such as
+    ``experiment`` with its id; all return at once. ``pause`` waits for some seconds; ``idempotency`` opens the records
+    of calls that may be repeated.
     """
 
     store: Store
@@ -48,7 +49,7 @@ class Deployment:
     gate: Gate
     start_rebase: Callable[[Incarnation], None]
     start_segments: Callable[[Incarnation], None]
-    start_report: Callable[[Incarnation, str], None]
+    start_report: Callable[..., None]
     pause: Callable[[float], None]
     idempotency: Callable[[], BasePersistenceLayer]
     import_rules: ImportRules

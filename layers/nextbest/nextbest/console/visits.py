@@ -36,10 +36,10 @@ _MAX_FIELDS = 200
 class ConsoleServices:
     """What the pages act on.
 
-    ``start_rebase`` and ``start_segments`` take a program's incarnation and return at once. ``traffic`` is None where
-    nothing records it. ``longest_age_days`` is how old a model is at most that the schedule makes, and
-    ``program_requests_per_second`` a program's quota, 0 where it has none. ``is_local``: on a developer's machine,
-    where tickets sign in.
+    ``start_rebase`` and ``start_segments`` take a program's incarnation, ``start_report`` also what to compute, such as
+    ``experiment`` with its id; all return at once. ``traffic`` is None where nothing records it. ``longest_age_days``
+    is how old a model is at most that the schedule makes, and ``program_requests_per_second`` a program's quota, 0
+    where it has none. ``is_local``: on a developer's machine, where tickets sign in.
     """
 
     store: BulkStore
@@ -48,6 +48,7 @@ class ConsoleServices:
     segments: SegmentCache
     start_rebase: Callable[[Incarnation], None]
     start_segments: Callable[[Incarnation], None]
+    start_report: Callable[..., None]
     master_secret: MasterSecret
     queue: EventQueue
     dead_letters: DeadLetterQueue

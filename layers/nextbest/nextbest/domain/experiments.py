@@ -13,8 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
+Measure = Literal["rate", "value"]
+"""What an experiment compares: the share of users with an outcome, or the mean value of a user's outcomes."""
+
+MAX_LEAST_EFFECT = 10.0
+"""As a share of what users do anyway: eleven times as much."""
 MAX_RUNNING = 3
 """Of one program at once."""
 
@@ -82,12 +87,34 @@ class ChallengerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentPlan:
+    """How many ``users`` of both variants an experiment needs for an 80 % chance to show its least effect.
+
+    ``effect`` is that effect in the units of the headline: a difference of shares, or of values a user. It follows from
+    the ``mean`` and ``deviation`` of the outcomes of ``active_users``, who had events in one horizon and were followed
+    for the next, until ``made_at`` (seconds since 1970). What is None is unknown, for the ``reason``.
+    """
+
+    made_at: float
+    active_users: int
+    mean: float | None = None
+    deviation: float | None = None
+    effect: float | None = None
+    users: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """One experiment of one program.
 
     ``share`` (above 0, below 1) of the users get what the experiment is about: they are held out, or served by the
     challenger. Times are seconds since 1970, None for what did not happen yet. Outcomes count within ``horizon_days``
     after a decision.
+
+    ``headline`` is what the verdict is about; None for a draft that leaves it to the start, which takes ``value`` where
+    the program has a goal. ``least_effect`` is the smallest effect worth knowing, as a share of what users do without
+    it: 0.05 is 5 % more or less. The ``plan`` follows from both. None of them changes once the experiment runs.
     """
 
     experiment_id: str
@@ -102,6 +129,14 @@ class Experiment:
     started_at: float | None = None
     stopped_at: float | None = None
     promoted_at: float | None = None
+    headline: Measure | None = None
+    least_effect: float | None = None
+    plan: ExperimentPlan | None = None
+
+    @property
+    def planned_by(self) -> tuple[object, ...]:
+        """What the plan depends on; a change of it makes the plan void."""
+        return self.share, self.horizon_days, self.headline, self.least_effect
 
     @property
     def treatment(self) -> str:
@@ -121,7 +156,8 @@ class Experiment:
     def to_json(self) -> dict[str, Any]:
         """JSON-able members, by the names of the fields."""
         members = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {**members, "challenger": self.challenger.to_json()}
+        plan = None if self.plan is None else asdict(self.plan)
+        return {**members, "challenger": self.challenger.to_json(), "plan": plan}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Experiment:
@@ -133,6 +169,7 @@ class Experiment:
                 "state": ExperimentState(members["state"]),
                 "holdout_list": HoldoutList(members["holdout_list"]),
                 "challenger": ChallengerSettings(**members["challenger"]),
+                "plan": ExperimentPlan(**members["plan"]) if members.get("plan") else None,
             }
         )
 

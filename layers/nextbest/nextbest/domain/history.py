@@ -331,7 +331,10 @@ class History:
         folded = FoldedSums.decode(body[offset : offset + past_bytes]) if past_bytes else None
         assets = json.loads(body[offset + past_bytes :])
         actions = tuple(
-            chain.from_iterable(map(Action, repeat(event_type), assets[event_type]) for event_type in assets)
+            # As ``Action(event_type, asset_id)`` for each, without a call of Python's: this is half of decoding.
+            chain.from_iterable(
+                map(tuple.__new__, repeat(Action), zip(repeat(event_type), assets[event_type])) for event_type in assets
+            )
         )
         if len(actions) != action_count or (event_count and int(index.max()) >= action_count):
             raise HistoryCorrupt("the history names an action that it does not hold")

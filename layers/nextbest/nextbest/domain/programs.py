@@ -90,6 +90,9 @@ class Program:
     The answers with recommendations to ``decision_share`` (0..1) of the users are recorded. ``decision_key`` is the
     secret that hashes of users are derived from (``domain/decisions.py``); empty for programs from before there were
     any.
+
+    ``unchanged_since`` is when a rebase began (seconds since 1970) after which nothing that it would learn from was
+    seen to change; 0 where something did, or none began.
     """
 
     program_id: str
@@ -109,6 +112,7 @@ class Program:
     most_per_list: tuple[ListCap, ...] = ()
     decision_share: float = 1.0
     decision_key: bytes = field(default=b"", repr=False, compare=False)
+    unchanged_since: float = field(default=0.0, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # JSON has lists. Most programs set none of these, and every request reads a program.

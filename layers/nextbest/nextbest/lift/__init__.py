@@ -7,5 +7,6 @@
 - power: how many more days until an effect shows
 - off_policy: the value of a policy that never served
 - calibration: growth weights against what came true, by week
+- days: how an experiment came to its result, for a plot
 - columns, report: from decisions and outcomes, one after the other, to all of it for one experiment
 """

@@ -77,6 +77,17 @@ def users_needed_fixed(effect: float, variance: float, *, power: float = POWER, 
     return _least_users(effect, variance, lambda _: normal_quantile(alpha), power)
 
 
+def users_to_plan(effect: float, variance: float, *, power: float = POWER, alpha: float = ALPHA) -> int | None:
+    """``users_needed`` where always-valid intervals are narrowest at just that number of users.
+
+    The width at the planned number of users is the same for any number, so this has a closed form.
+    """
+    if effect == 0.0 or variance <= 0.0:
+        return None
+    users = variance * ((float(special.ndtri(power)) + boundary(1, 1, alpha)) / effect) ** 2
+    return None if users > _MOST_USERS else max(2, ceil(users))
+
+
 def forecast(
     effect: float | None,
     variance: float | None,

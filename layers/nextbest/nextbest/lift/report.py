@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.domain.experiments import Measure
 from nextbest.lift.attribution import attribute
 from nextbest.lift.columns import ExperimentColumns
 from nextbest.lift.comparison import (
@@ -23,12 +23,11 @@ from nextbest.lift.comparison import (
     sample_ratio,
     summarise,
 )
+from nextbest.lift.days import DayOutcomes, outcomes_by_day
 from nextbest.lift.intervals import PLANNED_USERS, Interval
-from nextbest.lift.power import Forecast, forecast
+from nextbest.lift.power import POWER, Forecast, forecast
 from nextbest.lift.windows import UserWindows, open_windows, outcomes_before, outcomes_within, seconds_of
 from nextbest.scoring.kernels import DAY_SECONDS
-
-Measure = Literal["rate", "value"]
 
 _LONGEST_DAYS = 365
 
@@ -92,7 +91,8 @@ class ExperimentReport:
 
     Of the ``users`` who entered, ``complete_users`` have been followed for the whole horizon and are compared;
     ``moved_users`` had decisions of more than one variant and count in their first. ``verdict`` is about the measure
-    ``headline``, and ``is_decided`` says whether one of its always-valid intervals excludes no difference.
+    ``headline``, and ``is_decided`` says whether one of its always-valid intervals excludes no difference. ``days`` are
+    how it came to this.
     """
 
     now: float
@@ -105,6 +105,7 @@ class ExperimentReport:
     is_decided: bool
     measures: tuple[MeasureReport, ...]
     credited: tuple[CreditedOutcomes, ...]
+    days: tuple[DayOutcomes, ...]
 
     def to_json(self) -> dict[str, object]:
         """A JSON object without NaN or infinity."""
@@ -119,6 +120,7 @@ class ExperimentReport:
             "is_decided": self.is_decided,
             "measures": [each.to_json() for each in self.measures],
             "credited": [each.to_json() for each in self.credited],
+            "days": [each.to_json() for each in self.days],
         }
 
 
@@ -196,10 +198,20 @@ def report_experiment(
         moved_users=_moved_users(columns, started_at, now if stopped_at is None else min(now, stopped_at)),
         sample_ratio=ratio,
         headline=headline,
-        verdict=_verdict(main, names, variant, ratio, windows, horizon_days, now),
+        verdict=_verdict(
+            main,
+            names,
+            variant,
+            ratio,
+            windows,
+            horizon_days,
+            now,
+            plan=None if least_effect is None else (least_effect, planned_users),
+        ),
         is_decided=any(interval is not None and interval.excludes(0.0) for interval in deciding),
         measures=measures,
         credited=_credited(columns, names, started_at, horizon_days, now),
+        days=outcomes_by_day(names, variant, windows, count, value, now=now),
     )
 
 
@@ -245,8 +257,10 @@ def _verdict(
     windows: UserWindows,
     horizon_days: float,
     now: float,
+    plan: tuple[float, int] | None,
 ) -> str:
-    """One sentence: whether there is a result, and if not, what it waits for."""
+    """One sentence: whether there is a result, and if not, what it waits for. ``plan`` has the least effect and the
+    users that it takes."""
     missing = [name for number, name in enumerate(names) if not np.any(variant == number)]
     if missing:
         return f"no users in variant {missing[0]}"
@@ -259,7 +273,7 @@ def _verdict(
         days = (float(windows.opens.min()) + seconds_of(horizon_days) - now) / DAY_SECONDS
         return f"too early: the first user's horizon is over in {_days(days)}"
     sentences = [
-        _verdict_of(comparison, each, main.measure)
+        _verdict_of(comparison, each, main.measure, plan)
         for comparison, each in zip(main.comparisons, main.forecasts, strict=True)
     ]
     if len(sentences) == 1:
@@ -270,7 +284,9 @@ def _verdict(
     )
 
 
-def _verdict_of(comparison: VariantComparison, expected: Forecast, measure: Measure) -> str:
+def _verdict_of(
+    comparison: VariantComparison, expected: Forecast, measure: Measure, plan: tuple[float, int] | None
+) -> str:
     difference = comparison.decisive.difference
     value, interval = difference.value, difference.always_valid
     if value is None or interval is None:
@@ -279,10 +295,18 @@ def _verdict_of(comparison: VariantComparison, expected: Forecast, measure: Meas
         return (
             f"{comparison.variant} sells {'more' if value > 0.0 else 'less'}: {_difference(value, interval, measure)}"
         )
+    if plan is not None and comparison.users >= plan[1]:
+        return (
+            "not decided, with enough users for the smallest effect you named: "
+            f"{_effect(plan[0], measure)} would have shown with a chance of {POWER:.0%}"
+        )
     if expected.days is None:
         return f"not decided: {expected.reason}"
     if expected.days > _LONGEST_DAYS:
-        return "not decided yet: more than a year for so small a difference"
+        return (
+            f"not decided yet: a difference like this shows with about {float(f'{expected.users:.2g}'):,.0f} users, "
+            f"and with {expected.users_a_day:.2g} new ones a day that takes more than a year"
+        )
     return f"not decided yet: about {_days(expected.days, 'more ')}"
 
 
@@ -293,6 +317,10 @@ def _difference(value: float, interval: Interval, measure: Measure) -> str:
     digits = min(max(1 - floor(log10(half)), 0), 9)
     low, high = interval.low * scale, interval.high * scale
     return f"{value * scale:+.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _effect(effect: float, measure: Measure) -> str:
+    return f"{effect * 100.0:.2g} points" if measure == "rate" else f"{effect:.2g} a user"
 
 
 def _days(days: float, more: str = "") -> str:

@@ -62,14 +62,19 @@ def open_windows(
 
 
 def outcomes_within(windows: UserWindows, user: Integers, time: Floats, value: Floats) -> tuple[Integers, Floats]:
-    """The number and summed value, both (users,), of the outcomes in each user's window; outcomes are in any order."""
+    """The number and summed value, both (users,), of the outcomes in each user's window; outcomes are in any order.
+
+    An outcome worth less than nothing, such as a refund, is in the sum and not in the number: it takes something back,
+    and reaches nothing.
+    """
     return _sums(windows, windows.opens, windows.closes, user, time, value)
 
 
 def outcomes_before(
     windows: UserWindows, user: Integers, time: Floats, value: Floats, *, started_at: float, days: float
 ) -> tuple[Integers, Floats]:
-    """The number and summed value, both (users,), of the outcomes in the ``days`` before the experiment started.
+    """The number and summed value, as in ``outcomes_within``, of the outcomes in the ``days`` before the experiment
+    started.
 
     No variant can have influenced them, so that they may adjust the comparison. Raises ``ValueError`` unless the days
     are above zero.
@@ -100,4 +105,4 @@ def _sums(
     inside = (time[known] >= begin[row]) & (time[known] <= end[row])
     row, known = row[inside], known[inside]
     total = np.asarray(np.bincount(row, value[known], minlength=size), np.float64)
-    return np.bincount(row, minlength=size).astype(np.int64), total
+    return np.bincount(row[value[known] > 0.0], minlength=size).astype(np.int64), total

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from nextbest.domain.decisions import Decision, user_hash
 from nextbest.domain.experiments import Experiment, ExperimentKind
-from nextbest.domain.outcomes import outcome_value
+from nextbest.domain.outcomes import action_value_of, outcome_value
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InvalidInput
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
+from nextbest.lift.intervals import PLANNED_USERS
 from nextbest.lift.report import ExperimentReport, report_experiment
 from nextbest.logic.decision_files import folder_of
-from nextbest.logic.experiments import require_started
+from nextbest.logic.experiments import headline_of, require_started
 from nextbest.logic.programs import present_program
 from nextbest.logic.report_files import put_report
 from nextbest.observability import logger
@@ -36,6 +38,7 @@ def compute_report(
     require_started(experiment)
     assert experiment.started_at is not None
     names, shares = _variants(experiment)
+    plan = experiment.plan
     report = report_experiment(
         columns_of(store, artifacts, program, experiment, now=now),
         names=names,
@@ -44,9 +47,17 @@ def compute_report(
         stopped_at=experiment.stopped_at,
         horizon_days=experiment.horizon_days,
         now=now,
-        headline="value" if program.goal else "rate",
+        headline=headline_of(program, experiment),
+        least_effect=None if plan is None else plan.effect,
+        planned_users=PLANNED_USERS if plan is None or plan.users is None else plan.users,
     )
-    body = {"experiment_id": experiment_id, "program_id": program.program_id, **report.to_json()}
+    body = {
+        "experiment_id": experiment_id,
+        "program_id": program.program_id,
+        **report.to_json(),
+        "least_effect": experiment.least_effect,
+        "plan": None if plan is None else asdict(plan),
+    }
     put_report(artifacts, incarnation, experiment_id, body)
     logger.info("experiment reported", program_id=program.program_id, experiment=experiment_id, users=report.users)
     return report
@@ -68,8 +79,9 @@ def columns_of(
                 actions=decision.actions,
             )
     hashes = {user_id: user_hash(salt, user_id) for user_id, salt in store.user_salts(program.incarnation)}
+    action_values = {asset.asset_id: action_value_of(asset) for asset in store.assets(program.incarnation)}
     for event in store.scan_logged_events(program.incarnation):
-        value = outcome_value(program, event.event_type, event.event_value, None)
+        value = outcome_value(program, event.event_type, event.event_value, action_values.get(event.asset_id))
         if value and event.user_id in hashes:
             builder.add_outcome(
                 user=hashes[event.user_id],

@@ -4,7 +4,8 @@
                           └── promote ──> stopped, and its settings are the program's     (a challenger)
     stopped ── promote ──> the same                                                       (a challenger)
 
-A draft can be changed in everything but its id and kind. A running experiment can only grow, so that nobody leaves the
+A draft can be changed in everything but its id and kind; with a ``least_effect`` it is planned before it starts
+(``experiment_plans.py``). A running experiment can only grow, so that nobody leaves the
 treatment, and a stopped one only be renamed. Only what does not run can be deleted.
 """
 
@@ -19,11 +20,13 @@ from typing import Any
 
 from nextbest.domain.access_keys import PROGRAM_ID
 from nextbest.domain.experiments import (
+    MAX_LEAST_EFFECT,
     ChallengerSettings,
     Experiment,
     ExperimentKind,
     ExperimentState,
     HoldoutList,
+    Measure,
     conflict_of,
 )
 from nextbest.domain.ids import check_id
@@ -104,7 +107,7 @@ def change_experiment(
         after = replace(before, **members)
         if before.state is ExperimentState.DRAFT:
             check(artifacts, incarnation, after)
-            return ExperimentChange(after)
+            return ExperimentChange(after if after.planned_by == before.planned_by else replace(after, plan=None))
         may_change = {"name", "share"} if before.state is ExperimentState.RUNNING else {"name"}
         for name in members:
             if name not in may_change and getattr(after, name) != getattr(before, name):
@@ -136,10 +139,25 @@ def start_experiment(
             _require_popular_list(artifacts, state.model)
         if before.challenger.model_version is not None:
             _require_readable(artifacts, pointer_to(incarnation, before.challenger.model_version))
-        return ExperimentChange(replace(before, state=ExperimentState.RUNNING, started_at=now))
+        _require_plan(before)
+        running = replace(before, state=ExperimentState.RUNNING, started_at=now)
+        return ExperimentChange(replace(running, headline=headline_of(state.program, before)))
 
     store.change_experiment(incarnation, experiment_id, start)
     logger.info("an experiment runs", program_id=program_id_of(incarnation), experiment=experiment_id)
+
+
+def headline_of(program: Program, experiment: Experiment) -> Measure:
+    """What the verdict is about: what was set, else the value where the program has a goal."""
+    return experiment.headline or ("value" if program.goal else "rate")
+
+
+def require_draft(experiment: Experiment) -> None:
+    """Raise InUse for an experiment that cannot be planned: one that was started, or that names no effect."""
+    if experiment.state is not ExperimentState.DRAFT:
+        raise InUse(f"experiment {experiment.experiment_id} is {experiment.state}: only a draft can be planned")
+    if experiment.least_effect is None:
+        raise InUse(f"experiment {experiment.experiment_id} has no least_effect to plan for: set it first")
 
 
 def require_started(experiment: Experiment) -> None:
@@ -225,6 +243,12 @@ def _check_members(experiment: Experiment) -> None:
             1 <= experiment.horizon_days <= MAX_HORIZON_DAYS,
             f"The horizon is 1 to {MAX_HORIZON_DAYS} days",
         ),
+        ("headline", experiment.headline in (None, "rate", "value"), "The headline is rate or value, or left open"),
+        (
+            "least_effect",
+            experiment.least_effect is None or 0.0 < experiment.least_effect <= MAX_LEAST_EFFECT,
+            f"The least effect is above 0 and at most {MAX_LEAST_EFFECT:g}; 0.05 is 5 %",
+        ),
         (
             "challenger.model_version",
             version is None or MODEL_VERSION.fullmatch(version),
@@ -275,6 +299,16 @@ def _promoted_model(artifacts: ArtifactStore, state: ProgramState, settings: Cha
     pointer = pointer_to(state.program.incarnation, settings.model_version)
     _require_readable(artifacts, pointer)
     return pointer
+
+
+def _require_plan(experiment: Experiment) -> None:
+    if experiment.least_effect is None:
+        return
+    if experiment.plan is None:
+        raise InUse("The least_effect is not planned for yet: PUT /experiments/{experiment_id}/plan has it computed")
+    if experiment.plan.users is None:
+        reason = experiment.plan.reason
+        raise InUse(f"Nobody knows how many users the least_effect takes: {reason}; plan again, or set it to null")
 
 
 def _require_popular_list(artifacts: ArtifactStore, pointer: ModelPointer) -> None:

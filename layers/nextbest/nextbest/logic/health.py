@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 
 from nextbest.domain.events import DAY_SECONDS
-from nextbest.domain.rebase_status import FAILED
+from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import ArtifactError
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.programs import rebase_status
@@ -57,9 +57,12 @@ def check_program(
         yield Finding(name, f"its model cannot be read: {error.message}", "PUT /program/rebase makes a new one")
         return
     age_days = (now - model.trained_at) / DAY_SECONDS
+    # A model that the schedule keeps, as there is nothing new to learn, is as good as one of then.
+    is_kept = program.unchanged_since > 0.0 and status.status_id == COMPLETE
+    stale_days = (now - max(status.timestamp, model.trained_at)) / DAY_SECONDS if is_kept else age_days
     # Solutions say for themselves whether and how often they are trained automatically.
     longest_age_days = max(longest_age_days, _MISSED * training_period_days(store, program))
-    fix = "look at the log of rebase, or PUT /program/rebase" if age_days > longest_age_days else ""
+    fix = "look at the log of rebase, or PUT /program/rebase" if stale_days > longest_age_days else ""
     yield Finding(name, f"model {state.model.version}, {age_days:.1f} days old, {len(model.actions):,} actions", fix)
     drifted = describe_drift(model.report.get("drift", {}))
     if drifted:

@@ -64,6 +64,7 @@ class Rebase:
         state = self._state()
         with self._reported():
             self._report(LOADING, "reading the event log")
+            self._store.note_rebase(self._incarnation, now=self._began)
             self._store.finish_imports(state.program)
             events = self._load_events()
             count = len(events["timestamp_us"])

@@ -14,10 +14,10 @@ from typing import Any
 
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.programs import Program
-from nextbest.domain.rebase_status import is_lost
+from nextbest.domain.rebase_status import COMPLETE, is_lost
 from nextbest.domain.resource_statuses import ACTIVE, BUSY
 from nextbest.errors import InvalidInput
-from nextbest.store.base import CAMPAIGN, SOLUTION, VERSION, ConfigurationStore
+from nextbest.store.base import CAMPAIGN, SOLUTION, VERSION, ConfigurationStore, ProgramState
 
 Resource = Mapping[str, Any]
 
@@ -27,6 +27,10 @@ MANUAL = "MANUAL"
 INTERVAL_DAYS = range(1, 31)
 MAX_VERSIONS = 100
 """Of those of one solution that rebases made: older ones are no longer listed, unless a campaign names them."""
+
+SETTLED_SECONDS = 3600.0
+"""How long after a rebase began every writer has ended who had read the program before; a Lambda function runs for a
+quarter of that at most."""
 
 _RATE = re.compile(r"rate\((\d+) days?\)")
 _TOLERANCE_SECONDS = 3600.0
@@ -85,6 +89,24 @@ def scheduled_solutions(store: ConfigurationStore, program: Program, *, now: flo
     serving = _in_service(program, solutions, versions)["name"]
     due = [solution for solution in solutions if solution["auto_training"] and _is_due(solution, versions, now)]
     return sorted(due, key=lambda solution: (solution["name"] == serving, solution["created"]))
+
+
+def is_learned(store: ConfigurationStore, state: ProgramState, due: Iterable[Resource]) -> bool:
+    """Whether training the solutions ``due`` again would learn nothing new.
+
+    Each was trained since nothing changed any more: no event was stored or removed, no import counted, no setting was
+    changed. And the last rebase did all that it had to do.
+    """
+    program, catalogue_revision = state.program, state.catalogue.revision if state.catalogue else 0
+    if not program.unchanged_since or state.model is None or state.catalogue_revision != catalogue_revision:
+        return False
+    status = store.status(program.incarnation)
+    if status is None or status.status_id != COMPLETE:
+        return False
+    settled = program.unchanged_since + SETTLED_SECONDS
+    versions = store.list_resources([program.incarnation], VERSION)
+    trained = {each["solution"] for each in versions if each["status"] == ACTIVE and _created(each) >= settled}
+    return all(solution["name"] in trained for solution in due)
 
 
 def training_period_days(store: ConfigurationStore, program: Program) -> float:

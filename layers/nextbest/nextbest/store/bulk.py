@@ -19,7 +19,14 @@ from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.base import Store
-from nextbest.store.configuration import REMOVAL, incarnation_in, is_incarnation, program_key, while_it_lives
+from nextbest.store.configuration import (
+    REMOVAL,
+    incarnation_in,
+    is_incarnation,
+    note_change,
+    program_key,
+    while_it_lives,
+)
 from nextbest.store.event_removal import EventRemoval, event_id_keys
 from nextbest.store.histories import decode_attributes
 from nextbest.store.imports import ImportStore
@@ -99,6 +106,7 @@ class BulkRemoval(EventRemoval):
 
     def remove_events(self, program: Program, unwanted: Callable[[Event], bool]) -> int:
         """Remove events and rebuild their users' histories; the number of events."""
+        note_change(self._table, program)
         unwanted_keys = self.event_keys(program.incarnation, unwanted)
         self._table.delete_many(event_id_keys(unwanted_keys))
         removed = self._table.delete_many(unwanted_keys)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,12 @@ _ATTEMPTS = 20
 
 REMOVAL = "removal"
 """The attribute that marks a program which is being removed."""
+
+UNCHANGED = "unchanged_since"
+"""The attribute with the time since which nothing changed that a rebase learns from; absent once something did.
+
+The next rebase sets it as it begins. Whoever writes events has just read the program's item, and removes it where it is
+there before they write: so that costs one write after a rebase, and nothing afterwards."""
 
 EXPERIMENTS = "experiments_json"
 """The attribute with the experiments that run; absent where none does."""
@@ -73,7 +80,7 @@ class Configuration:
     def update_program(self, program: Program) -> None:
         """Replace the settings of a program. Raises NotFound."""
         values: Item = {":body": {"S": settings_json(program)}, ":key": new_decision_key()}
-        self._update_program(program.incarnation, f"SET body_json = :body, {KEY_IF_NONE}", values)
+        self._update_program(program.incarnation, f"SET body_json = :body, {KEY_IF_NONE} REMOVE {UNCHANGED}", values)
 
     def change_program(self, incarnation: Incarnation, change: Callable[[Program], Program]) -> Program:
         """Replace the settings of a program by what ``change`` makes of them, without losing another writer's change.
@@ -91,7 +98,8 @@ class Configuration:
                 ":old": item["body_json"],
                 ":key": new_decision_key(),
             }
-            if self._update_program(incarnation, f"SET body_json = :body, {KEY_IF_NONE}", values, "body_json = :old"):
+            expression = f"SET body_json = :body, {KEY_IF_NONE} REMOVE {UNCHANGED}"
+            if self._update_program(incarnation, expression, values, "body_json = :old"):
                 return program
         raise InUse(f"the settings of {program_id_of(incarnation)} are being changed by too many writers at once")
 
@@ -186,6 +194,11 @@ class Configuration:
             {":previous": {"S": to_json(asdict(previous))}, ":serving": {"S": to_json(asdict(serving))}},
             "model_json = :serving AND previous_model_json = :previous",
         )
+
+    def note_rebase(self, incarnation: Incarnation, *, now: float) -> None:
+        """Note that a rebase begins, unless nothing has changed since an earlier one did. Raises NotFound."""
+        expression = f"SET {UNCHANGED} = if_not_exists({UNCHANGED}, :now)"
+        self._update_program(incarnation, expression, {":now": {"N": repr(now)}})
 
     def forget_model(self, incarnation: Incarnation) -> None:
         """Leave the program without a model until the next rebase. Raises NotFound."""
@@ -335,6 +348,15 @@ class Configuration:
         ]
 
 
+def note_change(table: Table, program: Program) -> None:
+    """Note that what a rebase learns from is about to change; nothing to do where that was noted since the last one."""
+    if not program.unchanged_since:
+        return
+    lives, values = while_it_lives(program.incarnation)
+    with suppress(WriteRefused):  # the program was deleted
+        table.update(program_key(program.program_id), f"REMOVE {UNCHANGED}", values, condition=lives)
+
+
 def program_key(program_id: str) -> ItemKey:
     return ItemKey(keys.program_pk(program_id), keys.PROGRAM)
 
@@ -368,6 +390,7 @@ def settings_json(program: Program) -> str:
     del settings["incarnation"]  # an attribute of its own, which conditions can name
     del settings["created_at"]  # likewise: it never changes
     del settings["decision_key"]  # likewise: deleting a user replaces it
+    del settings["unchanged_since"]  # likewise: rebases set it, and changes remove it
     return to_json(settings)
 
 
@@ -391,7 +414,13 @@ def decode_program(item: Item | None) -> ProgramState | None:
     created_at = float(item["created_at"]["N"]) if "created_at" in item else 0.0
     incarnation, decision_key = incarnation_in(item, settings["program_id"]), decision_key_in(item)
     return ProgramState(
-        Program(**settings, incarnation=incarnation, created_at=created_at, decision_key=decision_key),
+        Program(
+            **settings,
+            incarnation=incarnation,
+            created_at=created_at,
+            decision_key=decision_key,
+            unchanged_since=float(item[UNCHANGED]["N"]) if UNCHANGED in item else 0.0,
+        ),
         _model_pointer(item, "model_json"),
         CataloguePointer(**data(item, "catalogue_json")) if "catalogue_json" in item else None,
         number(item, "catalogue_revision"),

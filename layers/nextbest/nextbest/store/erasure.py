@@ -22,6 +22,7 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.store import keys
 from nextbest.store.base import Erased
 from nextbest.store.configuration import (
+    UNCHANGED,
     decode_program,
     program_key,
     while_it_lives,
@@ -108,7 +109,7 @@ class Erasure(EventRemoval):
     def _replace_decision_key(self, incarnation: Incarnation) -> None:
         """Let nobody derive the salts of before again; those of other users are stored with their histories."""
         condition, values = while_it_lives(incarnation)
-        key, expression = program_key(program_id_of(incarnation)), f"SET {DECISION_KEY} = :key"
+        key, expression = program_key(program_id_of(incarnation)), f"SET {DECISION_KEY} = :key REMOVE {UNCHANGED}"
         with suppress(WriteRefused):  # the program is gone, and the key with it
             self._table.update(key, expression, {":key": new_decision_key(), **values}, condition=condition)
 

@@ -11,6 +11,7 @@ from nextbest.domain.history import History
 from nextbest.domain.programs import Program
 from nextbest.errors import EventCorrupt
 from nextbest.store import keys
+from nextbest.store.configuration import note_change
 from nextbest.store.log_rows import history_events
 from nextbest.store.staged import CurrentVersions
 
@@ -25,6 +26,7 @@ class EventRemoval:
 
     def forget_events(self, program: Program, user_id: str, events: Sequence[Event]) -> None:
         """Remove events of a user from the history, then from the log, so that it can be repeated if interrupted."""
+        note_change(self._table, program)
         pk = keys.user_pk(program.incarnation, user_id)
         unwanted = {keys.event_sk(event) for event in events}
         self._rebuild_without_tail(program, user_id, unwanted)

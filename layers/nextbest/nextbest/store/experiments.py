@@ -16,7 +16,14 @@ from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import AlreadyExists, InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.base import EXPERIMENT, ExperimentChange, ProgramState
-from nextbest.store.configuration import EXPERIMENTS, decode_program, program_key, settings_json, while_it_lives
+from nextbest.store.configuration import (
+    EXPERIMENTS,
+    UNCHANGED,
+    decode_program,
+    program_key,
+    settings_json,
+    while_it_lives,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -123,6 +130,7 @@ class Experiments:
             values[":run"] = {"S": to_json([entry.to_json() for entry in running])}
         if changed.program is not None:
             updates.append("body_json = :settings")
+            removals.append(UNCHANGED)
             conditions.append("body_json = :body")
             values |= {":settings": {"S": settings_json(changed.program)}, ":body": item["body_json"]}
         if changed.model is not None:

@@ -41,7 +41,7 @@ from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, Invali
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
-from nextbest.store.configuration import incarnation_in, program_key
+from nextbest.store.configuration import incarnation_in, note_change, program_key
 from nextbest.store.log_rows import history_events, log_row, logged_events
 from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportState, read_import_state
@@ -71,6 +71,7 @@ class Histories:
 
         Raises EventsRefused for events that cannot be stored, once all others are.
         """
+        note_change(self._table, program)
         first = self._as_first_sent(program.incarnation, events)
         distinct = list({(event.user_id, keys.event_sk(event)): event for event in first}.values())
         accepted, refused = self._log(program, distinct)
@@ -87,6 +88,7 @@ class Histories:
 
         Raises EventsRefused for events that cannot be stored, once all others are.
         """
+        note_change(self._table, program)
         distinct = {(event.user_id, keys.event_sk(event)): (place, event) for place, event in enumerate(events)}
         accepted, refused = self._log(program, [event for _, event in distinct.values()])
         if refused:

@@ -27,7 +27,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
-from nextbest.store.configuration import decode_program, program_key, while_it_lives
+from nextbest.store.configuration import UNCHANGED, decode_program, program_key, while_it_lives
 from nextbest.store.histories import Histories
 from nextbest.store.log_rows import log_row
 from nextbest.store.staged import (
@@ -148,26 +148,25 @@ class Imports(Histories):
         incarnation: Incarnation,
         change: Callable[[ImportState], ImportState],
         *,
-        assets_change: bool = False,
+        update: str = "",
+        values: Item | None = None,
         also: Sequence[Outcome] = (),
     ) -> ImportState:
-        """Change the state of the imports while the program lives. Raises NotFound, InUse."""
+        """Change the state of the imports while the program lives, and ``update`` its item. Raises NotFound, InUse."""
         lives, lives_values = while_it_lives(incarnation)
         program: dict[str, Any] = {
             "TableName": self._table.name,
             "Key": key_of(program_key(program_id_of(incarnation))),
             "ConditionExpression": lives,
-            "ExpressionAttributeValues": lives_values,
+            "ExpressionAttributeValues": {**lives_values, **(values or {})},
         }
-        if assets_change:
-            # A revision without a row of changes: readers that lack it read the assets themselves.
-            program["UpdateExpression"] = "ADD catalogue_revision :one"
-            program["ExpressionAttributeValues"] = {**lives_values, ":one": {"N": "1"}}
+        if update:
+            program["UpdateExpression"] = update
         for _ in range(_TRIES):
             old = self.import_state(incarnation)
             new = replace(change(old), version=old.version + 1)
             operations: list[Any] = [
-                {"Update" if assets_change else "ConditionCheck": program},
+                {"Update" if update else "ConditionCheck": program},
                 {"Update": self._state_update(incarnation, old, new)},
                 *({"Put": self._resource_put(incarnation, *resource)} for resource in also),
             ]
@@ -298,7 +297,12 @@ class Imports(Histories):
                 unfinished={**state.unfinished, dataset: (attempt, outcome)},
             )
 
-        self._change(program.incarnation, committed, assets_change=assets_change, also=also)
+        update = f"REMOVE {UNCHANGED}"
+        values: Item = {}
+        if assets_change:
+            # A revision without a row of changes: readers that lack it read the assets themselves.
+            update, values = f"{update} ADD catalogue_revision :one", {":one": {"N": "1"}}
+        self._change(program.incarnation, committed, update=update, values=values, also=also)
 
     def finish_imports(self, program: Program) -> None:
         """Finish what was committed: move the versions, rebuild histories, and put the outcomes."""

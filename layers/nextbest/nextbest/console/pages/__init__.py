@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import actions, filters, health, keys, model, privacy, program, segments, users
+from nextbest.console.pages import actions, experiments, filters, health, keys, model, privacy, program, segments, users
 from nextbest.console.visits import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -12,6 +12,7 @@ ROUTES: tuple[Route, ...] = (
     *filters.ROUTES,
     *segments.ROUTES,
     *model.ROUTES,
+    *experiments.ROUTES,
     *health.ROUTES,
     *keys.ROUTES,
     *privacy.ROUTES,
