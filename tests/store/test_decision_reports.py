@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from random import Random
@@ -19,7 +20,8 @@ from nextbest.logic import decision_reports
 from nextbest.logic.decision_files import decision_files
 from nextbest.logic.decision_reports import compute_decision_report
 from nextbest.logic.models import pointer_to
-from nextbest.logic.report_files import DECISIONS, stored_report
+from nextbest.logic.program_removal import remove_program
+from nextbest.logic.report_files import DECISIONS, reports_of, stored_report
 from nextbest.scoring import Model
 from nextbest.store.dynamo import DynamoStore
 from nextbest.training import train
@@ -128,10 +130,13 @@ def test_growth_weights_and_a_model_that_never_served(store: DynamoStore, artifa
         assert estimate.fixed is not None and not estimate.fixed.excludes(0.5)
         assert estimate.fixed.low > 0.3
     assert value.logged.value == pytest.approx(0.2, abs=0.05)
-    # And the same again is the same
+    # And the same again is the same, of which nothing names a user, and nothing is left with the program gone
     stored = stored_report(artifacts, INCARNATION, DECISIONS)
     compute_decision_report(store, artifacts, INCARNATION, model_version=VERSION, now=NOW)
     assert stored_report(artifacts, INCARNATION, DECISIONS) == stored
+    assert not re.search("user-[0-9]|[0-9a-f]{32}", json.dumps(stored))
+    remove_program(store, artifacts, INCARNATION)
+    assert artifacts.names(reports_of(INCARNATION)) == []
 
 
 def test_of_many_decisions_those_of_some_users_are_looked_at(
@@ -161,7 +166,7 @@ def test_what_nobody_can_know_is_a_reason(store: DynamoStore) -> None:
     assert reason_of(store, artifacts).startswith("nothing was drawn since the model was trained")
     put_decisions(artifacts, [decision(program, "bob", 3, drawn=("n0", "n1", "n2"), time=later)])
     assert reason_of(store, artifacts, now=later + 1).startswith("nothing was drawn since the model was trained")
-    assert reason_of(store, artifacts).startswith("the model knows none of the actions that were drawn, or not all")
+    assert reason_of(store, artifacts).startswith("the model knows none of the actions that were drawn, or pools")
 
 
 def test_answers_to_users_who_are_held_out_are_no_model_s(store: DynamoStore) -> None:

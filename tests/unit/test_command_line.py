@@ -36,6 +36,7 @@ COMMANDS = {
         "decisions",
         "bench",
         "bench-training",
+        "bench-scale",
         "bench-filters",
         "bench-inbox",
         "soak",

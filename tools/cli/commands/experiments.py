@@ -152,6 +152,8 @@ def _plan_lines(experiment: Mapping[str, Any]) -> list[str]:
 def _report_lines(report: Mapping[str, Any]) -> list[str]:
     """The verdict, then each variant by the measure of the headline."""
     users = f"{report['users']:,} users entered, of {report['complete_users']:,} the horizon is over"
+    if report.get("plan"):
+        users += f", and {report['plan']['users']:,} were planned"
     lines = [report["verdict"], users]
     for measure in report["measures"]:
         if measure["measure"] == report["headline"]:

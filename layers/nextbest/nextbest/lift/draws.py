@@ -4,15 +4,15 @@ Exploration draws actions that the served model does not know, each of a pool wi
 draws of one pool each is any of its actions with probability 1 / size, whatever it would have led to: a randomised
 experiment.
 
-Records have the size of a pool, not its actions. They follow from the draws: where draws by the same model from pools
-of the same size show just as many different actions, these are the pool. Where they show fewer, not all have come up
-yet; where they show more, pools differed by user. Both are left out. That does not bias the rest: it depends on how
+Records have the size of a pool, not its actions. They follow from the draws: where many draws by the same model from
+pools of the same size show just as many different actions, these are the pool. Where they show fewer, not all have come
+up yet; where they show more, pools differed by user. Both are left out. That does not bias the rest: it depends on how
 many places of a pool came up, and all of its actions are in the same position.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ from nextbest.lift.off_policy import LoggedChoices
 
 Pair = tuple[str, str]
 """Event type and asset."""
+_MISSED = 0.01
+"""At most so many actions of a pool are expected not to have come up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,19 @@ class Draw:
 
 
 def pools_of(draws: Iterable[Draw]) -> dict[tuple[Hashable, int], tuple[Pair, ...]]:
-    """The actions of each pool, in order, by the kind of its draws and its size; those that are not known are not
-    there."""
-    drawn: dict[tuple[Hashable, int], set[Pair]] = defaultdict(set)
+    """The actions of each pool, in order, by the kind of its draws and its size.
+
+    Those that are not known are not there: all actions have to have come up, after so many draws that this was to be
+    expected. After fewer, pools that differ by user could pass for one.
+    """
+    drawn: dict[tuple[Hashable, int], Counter[Pair]] = defaultdict(Counter)
     for draw in draws:
-        drawn[draw.kind, draw.pool].add(draw.action)
-    return {key: tuple(sorted(actions)) for key, actions in drawn.items() if len(actions) == key[1]}
+        drawn[draw.kind, draw.pool][draw.action] += 1
+    return {
+        (kind, size): tuple(sorted(counts))
+        for (kind, size), counts in drawn.items()
+        if len(counts) == size and size * (1.0 - 1.0 / size) ** counts.total() <= _MISSED
+    }
 
 
 def logged_choices(

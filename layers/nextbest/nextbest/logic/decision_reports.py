@@ -119,7 +119,9 @@ def compute_decision_report(
     model = None if model_version is None else model_of_version(artifacts, incarnation, model_version).under(program)
     sample = _UserSample[Decision](MAX_DECISIONS)
     for decision in stored_decisions(artifacts, incarnation, now - DAYS * DAY_SECONDS, now):
-        if decision.time <= now and all(0.0 <= action.growth_weight <= 1.0 for action in decision.actions):
+        if not all(0.0 <= action.growth_weight <= 1.0 for action in decision.actions):
+            logger.warning("a decision has growth weights that are no probabilities", id=decision.recommendation_id)
+        elif decision.time <= now:
             sample.add(decision.user, decision)
     decisions = sample.kept
     events = _events_of(store, program, {decision.user for decision in decisions})
@@ -169,7 +171,7 @@ class _UserSample(Generic[Row]):
         return [row for _, row in self._rows]
 
     def _takes(self, user: str) -> bool:
-        return int(user[:13], 16) / 16.0**13 < self.share
+        return int(user[-13:], 16) / 16.0**13 < self.share
 
 
 def _events_of(store: Store, program: Program, hashes: set[str]) -> UserEvents:
@@ -239,7 +241,9 @@ def _candidate(
     if not draws:
         return report(None, "nothing was drawn since the model was trained whose horizon is over")
     if not len(choices):
-        return report(None, "the model knows none of the actions that were drawn, or not all of a pool came up yet")
+        return report(
+            None, "the model knows none of the actions that were drawn, or pools are not known from few draws"
+        )
     value = value_of_candidate(choices)
     return report(value, value.reason)
 

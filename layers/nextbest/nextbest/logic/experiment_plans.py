@@ -66,7 +66,7 @@ def plan_of(
     plan = ExperimentPlan(now, len(measured), mean, deviation)
     if reached.sum() < LEAST_REACHED:
         return replace(plan, reason=f"fewer than {LEAST_REACHED} users had an outcome")
-    effect = experiment.least_effect * mean
+    effect = experiment.least_effect * abs(mean)
     users = users_to_plan(effect, deviation**2 / (experiment.share * (1.0 - experiment.share)))
     if users is None:
         return replace(plan, effect=effect, reason="no number of users could show so small an effect")
