@@ -58,6 +58,7 @@ class Functions:
         for name, value in self.application.function(function).variables.items():
             self.patch.setenv(name, value)
         self.patch.setenv("AWS_LAMBDA_FUNCTION_NAME", self.application.function(function).logical_id)
+        self.patch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", str(self.application.function(function).memory_megabytes))
         if function not in self.modules:
             self.modules[function] = load(function)
         self.operations.clear()

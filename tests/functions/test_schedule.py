@@ -47,6 +47,7 @@ def programs(functions: Functions) -> list[Program]:
     for name, value in variables.items():
         functions.patch.setenv(name, value)
     functions.patch.setenv("AWS_LAMBDA_FUNCTION_NAME", functions.application.function("rebase").logical_id)
+    functions.patch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008")
     functions.modules["rebase"] = app = load("rebase")
     really_train = app.train
 

@@ -12,6 +12,7 @@ import pytest
 
 from nextbest.domain.access_keys import ADMIN, AccessKey
 from nextbest.domain.assets import Asset
+from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.events import Event
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
@@ -87,7 +88,7 @@ def learned() -> list[Model]:
 def each_program_is_learned_alike(learned: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first rebase learns: what is tested here is when there is one, and what becomes of it."""
 
-    def learn(events: Mapping[str, Any], **settings: Any) -> Model:
+    def learn(events: EventColumns, **settings: Any) -> Model:
         if not learned:
             learned.append(train(events, **settings))
         return learned[0]

@@ -20,7 +20,7 @@ from tests.infrastructure.cloudformation import (
 )
 
 FUNCTION = "AWS::Lambda::Function"
-SET_BY_LAMBDA = {"AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME"}
+SET_BY_LAMBDA = {"AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"}
 FAILED_INVOCATIONS = {"Fn::GetAtt": ["FailedInvocations", "Arn"]}
 
 

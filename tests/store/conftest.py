@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
 from nextbest.aws.table import Table
+from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.logic import rebase
 from nextbest.scoring import Model
@@ -142,9 +142,8 @@ def each_model_is_learned_once(
     Not where ``learned_every_time`` is asked for.
     """
 
-    def learn(events: Mapping[str, np.ndarray[Any, Any]], **settings: Any) -> Model:
-        columns = tuple((name, tuple(column.tolist())) for name, column in events.items())
-        key = (columns, *settings.items())
+    def learn(events: EventColumns, **settings: Any) -> Model:
+        key = (tuple(events), *settings.items())
         if key not in models:
             models[key] = train(events, **settings)
         return models[key]

@@ -14,11 +14,12 @@ from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History
 from nextbest.domain.programs import Incarnation
 from nextbest.domain.rebase_status import COMPLETE, FAILED
-from nextbest.errors import Forbidden, InvalidInput
+from nextbest.errors import Forbidden, InvalidInput, QuotaExceeded
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.scoring import Model
+from nextbest.store import histories
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts, drink_events, ticking_clock
 from tests.store.conftest import PROGRAM
@@ -113,6 +114,25 @@ def test_a_program_without_events_fails_with_the_reason(store: DynamoStore) -> N
     assert status is not None
     assert status.status_id == FAILED
     assert "no events" in status.message
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["when it is read", "while it is read"])
+def test_a_program_that_does_not_fit_fails_with_the_reason_before_anything_is_learned(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    store.append(PROGRAM, drink_events(now=NOW))
+    artifacts = MemoryArtifacts()
+    if begun:
+        monkeypatch.setattr(histories, "_PROGRESS_EVENTS", 1)
+    small = Rebase(store, artifacts, PROGRAM.incarnation, clock=ticking_clock(NOW), memory_bytes=1e6)
+
+    with pytest.raises(QuotaExceeded, match="too large for a rebase"):
+        small.run()
+
+    status = store.status(PROGRAM.incarnation)
+    assert status is not None
+    assert (status.status_id, "users" in status.message) == (FAILED, not begun)
+    assert artifacts.files == {}
 
 
 def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore) -> None:

@@ -30,7 +30,18 @@ COMMANDS = {
     ),
     *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
-    *("evaluate", "experiments", "bench", "bench-training", "bench-filters", "bench-inbox", "soak", "cost"),
+    *(
+        "evaluate",
+        "experiments",
+        "decisions",
+        "bench",
+        "bench-training",
+        "bench-scale",
+        "bench-filters",
+        "bench-inbox",
+        "soak",
+        "cost",
+    ),
 }
 ONLY_FOR_SOME_COMMANDS = {
     "boto3",

@@ -19,6 +19,7 @@ def add_commands(commands: Commands) -> None:
     _add_evaluate(commands)
     _add_bench(commands)
     _add_bench_training(commands)
+    _add_bench_scale(commands)
     _add_bench_filters(commands)
     _add_bench_inbox(commands)
     _add_soak(commands)
@@ -104,6 +105,24 @@ def _bench_training(options: argparse.Namespace) -> int:
     from tools.benchmarks.training import run
 
     run(events=options.events, actions=options.actions, users=options.users)
+    return 0
+
+
+def _add_bench_scale(commands: Commands) -> None:
+    command = add_command(commands, "bench-scale", "time and memory of the stages of a rebase of millions of events")
+    command.add_argument("--events", type=int, default=1_000_000, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=100_000, help="(default: %(default)s)")
+    command.add_argument("--actions", type=int, default=5_000, help="(default: %(default)s)")
+    command.add_argument(
+        "--train-seconds", type=float, default=300.0, help="time budget of the training; 0: none (default: %(default)s)"
+    )
+    command.set_defaults(run=_bench_scale)
+
+
+def _bench_scale(options: argparse.Namespace) -> int:
+    from tools.benchmarks.scale import run
+
+    run(events=options.events, users=options.users, actions=options.actions, train_seconds=options.train_seconds)
     return 0
 
 

@@ -175,6 +175,10 @@ class Table:
         )
         return response.get("Attributes", {})
 
+    def repeatable_update(self, key: ItemKey, expression: str, values: Item, *, returns: ReturnValueType) -> Item:
+        """Update one item in a way that has the same effect however often it is done, such as adding to a set."""
+        return self.update(key, expression, values, returns=returns)
+
     def delete(self, key: ItemKey, *, condition: str | None = None, values: Item | None = None) -> bool:
         """Delete one item; whether it existed. Raises WriteRefused."""
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
@@ -288,11 +292,18 @@ class Table:
             "ScanIndexForward": not newest_first,
         }
 
-    def scan(self, pk_prefix: str, sk_prefix: str = "", *, projection: str) -> Iterator[Item]:
-        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request."""
+    def scan(
+        self, pk_prefix: str, sk_prefix: str = "", *, projection: str, segment: tuple[int, int] = (0, 1)
+    ) -> Iterator[Item]:
+        """Items whose keys have these prefixes. Reads the whole table: for a rebase, never for a request.
+
+        ``segment`` is a number from 0, and of how many: together they are the table, each partition key in one.
+        """
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
         if sk_prefix:
             prefixes[":sk"] = {"S": sk_prefix}
+        number, of = segment
+        part: dict[str, Any] = {"Segment": number, "TotalSegments": of} if of > 1 else {}
         pages = self.client.get_paginator("scan").paginate(
             TableName=self.name,
             FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
@@ -300,6 +311,7 @@ class Table:
             ProjectionExpression=projection,
             ConsistentRead=True,
             PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
+            **part,
         )
         for page in pages:
             yield from page["Items"]

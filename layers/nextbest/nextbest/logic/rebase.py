@@ -8,22 +8,23 @@ another program has the id by then. A user whose data cannot be read or stored i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 
-import numpy as np
-
+from nextbest.domain.event_columns import EventColumns, TimesByUser
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
+from nextbest.logic.rebase_size import RebaseSize
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import Events, build_segments
+from nextbest.scoring.memberships import build_segments
 from nextbest.store.base import (
     ArtifactStore,
     CataloguePointer,
@@ -43,21 +44,35 @@ _NAMED_USERS, _NAMED_CHARACTERS = 3, 64
 
 
 class Rebase:
-    """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins."""
+    """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins.
+
+    ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
+    refused before it is learned from, and as soon as so much of it was read.
+    """
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, incarnation: Incarnation, *, clock: Clock, seed: int = 0
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        incarnation: Incarnation,
+        *,
+        clock: Clock,
+        seed: int = 0,
+        memory_bytes: float = math.inf,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._incarnation = incarnation
         self._clock = clock
         self._seed = seed
+        self._memory_bytes = memory_bytes
         self._began = clock()
         self._set_aside: set[str] = set()
 
     def run(self) -> ModelPointer:
-        """Train on the log, write the model, move the pointer. Raises NotFound, InvalidInput (nothing to learn from).
+        """Train on the log, write the model, move the pointer.
+
+        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation).
 
         On any exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
@@ -67,7 +82,7 @@ class Rebase:
             self._store.note_rebase(self._incarnation, now=self._began)
             self._store.finish_imports(state.program)
             events = self._load_events()
-            count = len(events["timestamp_us"])
+            count = len(events)
             self._report(TRAINING, f"learning from {count:,} events")
             model = self._train(state.program, events)
             drift = self._drift(state, events)
@@ -105,7 +120,7 @@ class Rebase:
         model = Model.from_bytes(self._artifacts.get(state.model.key)).under(program)
         return self._publish_segments(program, model, self._load_events())
 
-    def _publish_segments(self, program: Program, model: Model, events: Events) -> SegmentsPointer:
+    def _publish_segments(self, program: Program, model: Model, events: EventColumns) -> SegmentsPointer:
         built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
         self._state()
         return publish(self._store, self._artifacts, self._incarnation, built, computed_at=self._began)
@@ -127,24 +142,21 @@ class Rebase:
     def _report(self, status_id: str, message: str) -> None:
         self._store.put_status(Status(self._incarnation, status_id, message, self._clock()))
 
-    def _load_events(self) -> Events:
-        rows = list(self._store.scan_events(self._incarnation, unreadable=self._set_aside.add))
-        if not rows:
+    def _load_events(self) -> EventColumns:
+        events = self._store.scan_events(
+            self._incarnation,
+            unreadable=self._set_aside.add,
+            progress=lambda count: RebaseSize(count).check(self._memory_bytes),
+        )
+        if not len(events):
             raise InvalidInput("there are no events to learn from yet")
-        # The log has no order across users; sorting makes the model a function of the events alone.
-        rows.sort(key=lambda row: (row[1], row[0], row[2], row[3]))
-        users, times_us, event_types, asset_ids = zip(*rows, strict=True)
-        return {
-            "user_id": np.array(users, dtype=object),
-            "event_type": np.array(event_types, dtype=object),
-            "asset_id": np.array(asset_ids, dtype=object),
-            "timestamp_us": np.array(times_us, np.int64),
-        }
+        RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])).check(self._memory_bytes)
+        return events
 
-    def _train(self, program: Program, events: Events) -> Model:
+    def _train(self, program: Program, events: EventColumns) -> Model:
         return train(events, program=program, now=self._began, seed=self._seed)
 
-    def _drift(self, state: ProgramState, events: Events) -> dict[str, dict[str, float]]:
+    def _drift(self, state: ProgramState, events: EventColumns) -> dict[str, dict[str, float]]:
         """What the model that is served told, against what came true since; nothing where it cannot be read."""
         if state.model is None:
             return {}
@@ -164,12 +176,9 @@ class Rebase:
         self._store.point_to_model(self._incarnation, pointer)
         return pointer
 
-    def _refresh_histories(self, program: Program, events: Events) -> int:
+    def _refresh_histories(self, program: Program, events: EventColumns) -> int:
         """Rebuild the histories that lack events of the log: after a back-fill, or where a writer was killed."""
-        logged: dict[str, list[int]] = {}
-        for user_id, time_us in zip(events["user_id"].tolist(), events["timestamp_us"].tolist(), strict=True):
-            logged.setdefault(user_id, []).append(time_us)
-        users = list(self._store.outdated_users(program.incarnation, logged))
+        users = list(self._store.outdated_users(program.incarnation, TimesByUser(events)))
         failed = self._store.rebuild_histories(program, users)
         self._set_aside.update(failed)
         return len(users) - len(failed)

@@ -10,14 +10,16 @@ There are three kinds, each a file of its own:
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
+from nextbest.domain.event_columns import ColumnsByName, EventColumns
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
 from nextbest.scoring.eligibility import withheld_places
@@ -32,8 +34,8 @@ SEGMENT_TYPES = (GROWTH, DISCOVERY, BASE)
 RECOMMENDED_ACTIONS = 100
 """How many actions of a user count as recommended: as many as the users' own endpoint answers at most."""
 
-Events = Mapping[str, NDArray[np.object_] | NDArray[np.int64]]
-"""Columns of an event log: user_id, event_type, asset_id, and timestamp_us (integer microseconds since 1970)."""
+
+Events = EventColumns | ColumnsByName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,27 +188,28 @@ def build_segments(model: Model, events: Events, *, half_life_days: float, now: 
 
     Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one.
     """
+    events = EventColumns.of(events)
     users, histories = histories_of(events, half_life_days=half_life_days)
-    chosen = [_chosen(model, history, now=now) for history in histories]
-    done = (action for history in histories for action in history.actions)
-    unknown = (action for user in chosen for mode in user for action in mode.unknown)
-    actions = sorted({*model.actions, *done, *unknown})
-    position = {action: index for index, action in enumerate(actions)}
+    position = {action: index for index, action in enumerate(dict.fromkeys((*model.actions, *events.actions()[0])))}
     of_model = np.array([position[action] for action in model.actions], np.int64)
     growth, discovery, base = _Entries(), _Entries(), _Entries()
-    for history, user in zip(histories, chosen, strict=True):
-        for entries, mode in zip((growth, discovery), user, strict=True):
+    for history in histories:
+        for entries, mode in zip((growth, discovery), _chosen(model, history, now=now), strict=True):
             places = of_model
             if mode.unknown:
-                unknown_places = [position[action] for action in mode.unknown]
+                unknown_places = [position.setdefault(action, len(position)) for action in mode.unknown]
                 places = np.concatenate([of_model, np.array(unknown_places, np.int64)])
             entries.add(places[mode.places], mode.weights)
         own = np.array([position[action] for action in history.actions], np.int64)
         base.add(own, history.base_weight_vector(half_life_days, now))
+    actions = sorted(position)
+    place = np.zeros(len(actions), np.uint32)
+    for index, action in enumerate(actions):
+        place[position[action]] = index
     return {
-        GROWTH: growth.segments(users, actions),
-        DISCOVERY: discovery.segments(users, actions),
-        BASE: base.segments(users, actions),
+        GROWTH: growth.segments(users, actions, place),
+        DISCOVERY: discovery.segments(users, actions, place),
+        BASE: base.segments(users, actions, place),
     }
 
 
@@ -245,30 +248,28 @@ class _Entries:
         self._actions.append(actions.astype(np.uint32))
         self._weights.append(weights)
 
-    def segments(self, users: Sequence[str], actions: Sequence[Action]) -> Segments:
+    def segments(self, users: Sequence[str], actions: Sequence[Action], place: NDArray[np.uint32]) -> Segments:
+        """The segments; ``place`` has the place among ``actions`` of each action as it was added."""
         counts = [entries.shape[0] for entries in self._actions]
         user_of_entry = np.repeat(np.arange(len(users), dtype=np.uint32), counts)
-        action_of_entry = np.concatenate([np.zeros(0, np.uint32), *self._actions])
+        action_of_entry = place[np.concatenate([np.zeros(0, np.uint32), *self._actions])]
         weights = np.concatenate([np.zeros(0), *self._weights])
         return Segments.of(users, actions, user_of_entry, action_of_entry, weights)
 
 
-def histories_of(events: Events, *, half_life_days: float) -> tuple[list[str], list[History]]:
-    """All users of a log in order, and their histories as the store holds them, built from the columns at once."""
-    users, user_of_event = _codes(events["user_id"].tolist())
-    actions, action_of_event = _codes(list(map(Action, events["event_type"].tolist(), events["asset_id"].tolist())))
-    times_us = events["timestamp_us"].astype(np.int64)
-    order = np.lexsort((action_of_event, times_us, user_of_event))
-    action_of_event, times_us = action_of_event[order], times_us[order]
-    ends = np.cumsum(np.bincount(user_of_event, minlength=len(users))).tolist()
-    histories = []
-    for start, end in zip([0, *ends], ends, strict=False):
-        histories.append(_history(actions, action_of_event[start:end], times_us[start:end], half_life_days))
-    return users, histories
+def histories_of(events: Events, *, half_life_days: float) -> tuple[Sequence[str], Iterator[History]]:
+    """All users of a log in order, and their histories as the store holds them, which are made one by one."""
+    events = EventColumns.of(events)
+    actions, action = events.actions()
+    times_us, starts = events.timestamp_us, events.user_starts.tolist()
+    histories = (
+        _history(actions, action[start:end], times_us[start:end], half_life_days) for start, end in pairwise(starts)
+    )
+    return events.user_ids, histories
 
 
 def _history(
-    actions: Sequence[Action], action_of_event: NDArray[np.int64], times_us: NDArray[np.int64], half_life_days: float
+    actions: Sequence[Action], action_of_event: NDArray[np.int32], times_us: NDArray[np.int64], half_life_days: float
 ) -> History:
     distinct, inverse = np.unique(action_of_event, return_inverse=True)
     index: NDArray[np.int32] = inverse.astype(np.int32)
@@ -282,10 +283,3 @@ def _history(
         times_us[:older],
     )
     return history.fold(half_life_days)
-
-
-def _codes(values: list[Any]) -> tuple[list[Any], NDArray[np.int64]]:
-    """The distinct values in order, and for each value its place among them."""
-    distinct = sorted(set(values))
-    position = {value: index for index, value in enumerate(distinct)}
-    return distinct, np.fromiter((position[value] for value in values), np.int64, len(values))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.assets import Asset
-from nextbest.domain.dead_letters import DeadLetter
 from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import CannotBeStored
 
 if TYPE_CHECKING:
+    from nextbest.domain.dead_letters import DeadLetter
+    from nextbest.domain.event_columns import EventColumns, Times
     from nextbest.domain.experiments import Experiment
 
 DEPLOYMENT = Incarnation("")
@@ -247,7 +248,7 @@ class UserStore(Protocol):
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
-    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...
 
@@ -280,11 +281,15 @@ class UserStore(Protocol):
         ...
 
     def scan_events(
-        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
+        self,
+        incarnation: Incarnation,
+        *,
+        unreadable: Callable[[str], object] = lambda _: None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> EventColumns:
+        """All events of a program. ``unreadable`` is called with the user of each row that cannot be read.
 
-        ``unreadable`` is called with the user of each row that cannot be read.
+        Now and then ``progress`` is called with how many events there are at least; what it raises ends the scan.
         """
         ...
 

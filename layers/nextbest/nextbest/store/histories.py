@@ -26,11 +26,13 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from nextbest.aws.parallel import in_parallel
 from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
@@ -49,6 +51,8 @@ from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportSt
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+    from nextbest.domain.event_columns import EventColumns, EventColumnsBuilder, Times
+
 T = TypeVar("T")
 
 FOLD_AT = 48
@@ -58,6 +62,9 @@ _REBUILD_ATTEMPTS = 2
 """How often one writer rebuilds a history from the log for nothing, because another one stored it first."""
 _TAIL_BYTES = 300_000
 """Of events that are added to a tail at once: they and what is there have to fit in an item of 400 KB."""
+_PROGRESS_EVENTS = 10_000
+_SEGMENTS = 4
+"""Of a scan, read at once: while one is decoded, others are on their way. Two cores decode no more."""
 
 
 class Histories:
@@ -200,7 +207,7 @@ class Histories:
         if sum(map(len, members)) > _TAIL_BYTES:
             raise CannotBeStored("these are more events than a tail holds")
         expression, values = "ADD tail_events :events", salt_values(decision_key, user_id)
-        return self._table.update(
+        return self._table.repeatable_update(
             ItemKey(keys.user_pk(incarnation, user_id), keys.TAIL),
             f"{expression} SET {SALT_IF_NONE}" if values else expression,
             {":events": {"BS": members}, **values},
@@ -366,28 +373,40 @@ class Histories:
         return decode_attributes(snapshot)
 
     def scan_events(
-        self, incarnation: Incarnation, *, unreadable: Callable[[str], object] = lambda _: None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """All events of a program as (user id, microseconds, event type, asset id), in no particular order.
+        self,
+        incarnation: Incarnation,
+        *,
+        unreadable: Callable[[str], object] = lambda _: None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> EventColumns:
+        """All events of a program, as columns. ``unreadable`` is called with the user of each row that cannot be read.
 
-        ``unreadable`` is called with the user of each row that cannot be read.
+        The segments of the table are read at once, row by row into numbers: no row is held as objects. Now and then
+        ``progress`` is called with how many events there are at least; what it raises ends the scan.
         """
+        # Imported here: hot reads never scan.
+        from nextbest.domain.event_columns import EventColumnsBuilder, merged
 
-        def item_keys(rows: Iterator[Item], state: ImportState) -> list[tuple[str, str]]:
-            return [
-                (item["pk"]["S"], item["sk"]["S"])
-                for item in rows
-                if STAGED not in item or state.counts(text(item, STAGED))
-            ]
+        def read(rows: Iterator[Item], state: ImportState) -> tuple[EventColumnsBuilder, set[str]]:
+            builder, without = EventColumnsBuilder(), set()
+            for item in rows:
+                if STAGED in item and not state.counts(text(item, STAGED)):
+                    continue
+                user_id = keys.parse_user_pk(item["pk"]["S"])
+                try:
+                    timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
+                    builder.add(user_id, event_type, asset_id, timestamp_us)
+                except (EventCorrupt, OverflowError):
+                    without.add(user_id)
+                    continue
+                if len(builder) % _PROGRESS_EVENTS == 0:
+                    progress(len(builder))
+            return builder, without
 
-        for pk, sk in self._scan_log(incarnation, f"pk, sk, {STAGED}", item_keys):
-            user_id = keys.parse_user_pk(pk)
-            try:
-                timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(sk)
-            except EventCorrupt:
-                unreadable(user_id)
-                continue
-            yield user_id, timestamp_us, event_type, asset_id
+        segments = self._scan_log(incarnation, f"pk, sk, {STAGED}", read)
+        for user_id in sorted(set().union(*(without for _, without in segments))):
+            unreadable(user_id)
+        return merged([builder for builder, _ in segments])
 
     def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:
         """All events of a program with all that is kept of them, in no particular order.
@@ -404,24 +423,28 @@ class Histories:
             ]
 
         projection = f"pk, sk, body_json, {STAGED}, {STAGED_JSON}"
-        for pk, sk, body in self._scan_log(incarnation, projection, bodies):
+        for pk, sk, body in chain.from_iterable(self._scan_log(incarnation, projection, bodies)):
             yield from logged_events(keys.parse_user_pk(pk), [{"sk": {"S": sk}, "body_json": {"S": body}}])
 
     def _scan_log(
-        self, incarnation: Incarnation, projection: str, read: Callable[[Iterator[Item], ImportState], list[T]]
+        self, incarnation: Incarnation, projection: str, read: Callable[[Iterator[Item], ImportState], T]
     ) -> list[T]:
-        """What ``read`` makes of the rows of the log, which it takes from the items by the state of the imports.
+        """What ``read`` makes of the rows of each segment of the log, by the state of the imports; several at once.
 
         Reads again where an import was committed meanwhile: what was read has part of the old data, part of the new.
         """
         state = read_import_state(self._table, incarnation)
+        prefix = keys.users_prefix(incarnation)
+
+        def read_segment(number: int) -> T:
+            segment = (number, _SEGMENTS)
+            return read(self._table.scan(prefix, keys.EVENT_PREFIX, projection=projection, segment=segment), state)
+
         while True:
-            result = read(
-                self._table.scan(keys.users_prefix(incarnation), keys.EVENT_PREFIX, projection=projection), state
-            )
+            results = in_parallel(read_segment, range(_SEGMENTS))
             before, state = state, read_import_state(self._table, incarnation)
             if state.committed == before.committed:
-                return result
+                return results
 
     def users(self, incarnation: Incarnation) -> Iterator[str]:
         """The users of a program who have a history, in no particular order."""
@@ -441,7 +464,7 @@ class Histories:
             if "backfilled" in item:
                 yield keys.parse_user_pk(item["pk"]["S"])
 
-    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has the times of each user's events, ascending.
 
         A back-fill leaves histories outdated on purpose, and marks them; a writer that was killed between log and
@@ -478,7 +501,7 @@ def _moved(event: Event, sk: str) -> Event:
     return replace(event, timestamp_us=timestamp_us, event_type=event_type, asset_id=asset_id)
 
 
-def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
+def _is_outdated(items: Mapping[str, Item], logged_us: Times) -> bool:
     snapshot, tail = items.get(keys.HISTORY), items.get(keys.TAIL)
     if tail is not None and "backfilled" in tail:
         return True
@@ -487,10 +510,10 @@ def _is_outdated(items: Mapping[str, Item], logged_us: Sequence[int]) -> bool:
     except HistoryCorrupt:
         return True
     if history is None:
-        return bool(logged_us)
+        return len(logged_us) > 0
     until_us = history.folded_until_us
     held = int((history.timestamps_us > until_us).sum()) + int((history.older_timestamps_us > until_us).sum())
-    return held < len(logged_us) - bisect_right(logged_us, until_us)
+    return held < len(logged_us) - int(np.searchsorted(logged_us, until_us, side="right"))
 
 
 def _merged(program: Program, snapshot: Item, members: Iterable[bytes], extra: Iterable[HistoryEvent]) -> bytes:

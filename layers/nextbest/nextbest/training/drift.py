@@ -7,21 +7,19 @@ show here first. Counts alone, over a sample of users.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from nextbest.domain.event_columns import ColumnsByName, EventColumns
 from nextbest.domain.history import History
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.kernels import DAY_SECONDS
-from nextbest.training.table import Columns, EventTable
+from nextbest.training.table import EventTable
 
 _LIST_LENGTH = 10
 _MOST_USERS = 500
 
 
-def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[str, float]]:
+def measure_drift(model: Model, events: EventColumns | ColumnsByName, now: float) -> dict[str, dict[str, float]]:
     """By mode, the takings of the lists of ``model`` from its training to ``now``: ``expected``, ``observed``, and the
     number of ``recommendations`` they are of. Empty where no time has passed, or nobody was known then.
 
@@ -31,7 +29,7 @@ def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[s
     if days <= 0.0:
         return {}
     share, end = min(1.0, days / model.horizon_days), min(now, model.trained_at + model.horizon_days * DAY_SECONDS)
-    table = EventTable.of(_sampled(events), end)
+    table = EventTable.of(_sampled(EventColumns.of(events)), end)
     before, ends = (table.ends_before(float(np.nextafter(at, np.inf))) for at in (model.trained_at, end))
     users = np.flatnonzero(before > table.starts[:-1]).tolist()
     drift = {}
@@ -53,15 +51,10 @@ def measure_drift(model: Model, events: Columns, now: float) -> dict[str, dict[s
     return drift
 
 
-def _sampled(events: Columns) -> dict[str, NDArray[Any]]:
+def _sampled(events: EventColumns) -> EventColumns:
     """The events of some users, evenly chosen from all in the order of their ids."""
-    names = ("user_id", "event_type", "asset_id", "timestamp_us")
-    columns = {name: np.asarray(events[name]) for name in names}
-    user_ids = columns["user_id"].tolist()
-    users = sorted(set(user_ids))
-    chosen = set(users[:: max(1, -(-len(users) // _MOST_USERS))])
-    rows = np.fromiter((user_id in chosen for user_id in user_ids), np.bool_, len(user_ids))
-    return {name: column[rows] for name, column in columns.items()}
+    step = max(1, -(-len(events.user_ids) // _MOST_USERS))
+    return events.select(events.user % step == 0)
 
 
 def _history(table: EventTable, begin: int, end: int) -> History:

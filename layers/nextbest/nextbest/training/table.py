@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.domain.actions import Action
+from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import WINDOW
 from nextbest.errors import InvalidInput
@@ -23,10 +24,14 @@ _KEPT_EVENTS = 1_000_000
 """Events read at moments up to which what no kernel changes is kept: 24 MB."""
 
 
-class Columns(Protocol):
+class NamedColumns(Protocol):
     """Anything that gives a column by its name: a mapping of sequences or arrays, or a data frame."""
 
     def __getitem__(self, key: str, /) -> Any: ...
+
+
+Columns = NamedColumns | EventColumns
+"""Events in either form; the second is that of a rebase, and takes a tenth of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class EventTable:
         ``timestamp`` (seconds, rounded to microseconds). Raises InvalidInput for a missing column, columns of different
         lengths, or a time that is not a number.
         """
+        if isinstance(events, EventColumns):
+            return cls._of_columns(events, now)
         user_ids, event_types, asset_ids = (_texts(events, name) for name in COLUMNS[:3])
         time, past = _times(events, now)
         lengths = {len(user_ids), len(event_types), len(asset_ids), len(time)}
@@ -66,6 +73,14 @@ class EventTable:
             Action(str(types[pair // len(assets)]), str(assets[pair % len(assets)])) for pair in pairs.tolist()
         )
         return cls.from_codes([str(name) for name in users], actions, user, action, time[past])
+
+    @classmethod
+    def _of_columns(cls, events: EventColumns, now: float) -> EventTable:
+        past = events.timestamp_us / MICROSECONDS <= now
+        if not past.all():
+            events = events.select(past)
+        actions, action = events.actions()
+        return cls.from_codes(events.user_ids, actions, events.user, action, events.timestamp_us / MICROSECONDS)
 
     @classmethod
     def from_codes(
@@ -251,18 +266,18 @@ def _share_factors(totals: NDArray[Any], share: float) -> NDArray[np.float64]:
     return np.where(totals > 0.0, np.maximum(totals, 1e-300) ** -share, 0.0)
 
 
-def _column(events: Columns, name: str) -> NDArray[Any]:
+def _column(events: NamedColumns, name: str) -> NDArray[Any]:
     try:
         return np.asarray(events[name])
     except KeyError as error:
         raise InvalidInput(f"the events lack the column {name}; needed are {', '.join(COLUMNS)}", field=name) from error
 
 
-def _texts(events: Columns, name: str) -> NDArray[np.str_]:
+def _texts(events: NamedColumns, name: str) -> NDArray[np.str_]:
     return _column(events, name).astype(np.str_)
 
 
-def _times(events: Columns, now: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _times(events: NamedColumns, now: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Seconds of each event, to the microsecond, and whether it is not after ``now``."""
     try:
         microseconds = np.asarray(events[TIMESTAMP_US])
@@ -275,7 +290,7 @@ def _times(events: Columns, now: float) -> tuple[NDArray[np.float64], NDArray[np
     return seconds, seconds <= now
 
 
-def _seconds(events: Columns) -> NDArray[np.float64]:
+def _seconds(events: NamedColumns) -> NDArray[np.float64]:
     try:
         timestamps = _column(events, "timestamp").astype(np.float64)
     except (TypeError, ValueError) as error:

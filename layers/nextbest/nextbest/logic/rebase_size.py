@@ -1,0 +1,49 @@
+"""Whether a rebase fits into one invocation of the function: an estimate from measurements (docs/scale.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nextbest.domain.rebase_status import RUN_SECONDS
+from nextbest.errors import QuotaExceeded
+
+_BASE_BYTES = 300e6
+_EVENT_BYTES, _USER_BYTES = 130.0, 6_000.0
+_ACTION_PAIR_BYTES, _DENSE_ACTIONS = 13.0, 12_000
+_BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 60e-6, 1.2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class RebaseSize:
+    """What a rebase has to do with, as far as it is known; the estimates are those of a rebase on two cores."""
+
+    events: int
+    users: int = 0
+    actions: int = 0
+
+    @property
+    def memory_bytes(self) -> float:
+        """The peak: the events as columns and their copies in order, everybody's segments, and the dense fits."""
+        pairs = min(self.actions, _DENSE_ACTIONS) ** 2
+        return _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users + _ACTION_PAIR_BYTES * pairs
+
+    @property
+    def seconds(self) -> float:
+        """Reading, training within its time budget (which small programs do not use), and scoring everybody."""
+        return _EVENT_SECONDS * self.events + _USER_SECONDS * self.users + min(_BASE_SECONDS, 1e-3 * self.events)
+
+    def check(self, memory_bytes: float) -> None:
+        """Raise QuotaExceeded where that does not fit into one invocation with so much memory."""
+        if self.memory_bytes <= memory_bytes and self.seconds <= RUN_SECONDS:
+            return
+        counts = {"events": self.events, "users": self.users, "actions": self.actions}
+        listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        raise QuotaExceeded(
+            f"this program is too large for a rebase in one invocation: {listed} would take about "
+            f"{_amounts(self.memory_bytes, self.seconds)}, and it has {_amounts(memory_bytes, RUN_SECONDS)}: "
+            "see RebaseMemoryMegabytes and docs/scale.md"
+        )
+
+
+def _amounts(memory_bytes: float, seconds: float) -> str:
+    return f"{memory_bytes / 2**30:.1f} GB and {seconds / 60:.0f} minutes"
