@@ -12,11 +12,11 @@ from nextbest.aws.queue import SqsQueue
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.personalize.events.dispatch import PersonalizeEventsEndpoints
 from nextbest.store.cache import CatalogueCache
-from nextbest.store.environment import open_artifacts, open_master_secret, open_store
+from nextbest.store.environment import open_artifacts, open_master_secret, open_store_for_events
 from nextbest.web.frame import respond
 from nextbest.web.request import from_payload_v2
 
-STORE = open_store(clock=time.time)
+STORE = open_store_for_events(clock=time.time)
 ACTIONHUB = EventsEndpoint(
     STORE,
     SqsQueue(lazily(sqs_client), os.environ["QUEUE_URL"]),

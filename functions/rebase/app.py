@@ -14,7 +14,7 @@ from nextbest.aws.functions import AsynchronousFunction
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
-from nextbest.errors import InvalidInput, NotFound
+from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic.lease import run_alone
 from nextbest.logic.programs import present_incarnation, present_program, rebase_event
 from nextbest.logic.rebase import Rebase
@@ -60,6 +60,8 @@ def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> 
         return {"verdict": report(incarnation, event["experiment"])}
     if "plan" in event:
         return {"users": plan(incarnation, event["plan"])}
+    if "decisions" in event:
+        return {"decisions": report_decisions(incarnation, event.get("model_version"))}
     job = {name: value for name, value in event.items() if name not in ("program_id", "incarnation")}
     learn = partial(run_job, job, incarnation)
     done = run_alone(STORE, rebase_event(incarnation, **job), invocation, learn, THIS_FUNCTION.start, clock=time.time)
@@ -90,10 +92,26 @@ def report(incarnation: Incarnation, experiment_id: str) -> str:
 
 
 def plan(incarnation: Incarnation, experiment_id: str) -> int | None:
-    """Plan an experiment; how many users it takes, where that is known. Raises NotFound, InUse."""
+    """Plan an experiment; how many users it takes, where that is known. Raises NotFound."""
     from nextbest.logic.experiment_plans import compute_plan
 
-    return compute_plan(STORE, incarnation, experiment_id, now=time.time()).users
+    try:
+        return compute_plan(STORE, incarnation, experiment_id, now=time.time()).users
+    except InUse as error:  # it was started or changed meanwhile: no failure, and nothing to try again
+        logger.info("not planned", experiment=experiment_id, reason=error.message)
+        return None
+
+
+def report_decisions(incarnation: Incarnation, model_version: str | None) -> int | None:
+    """Compute the report of a program's decisions; how many there are. Raises NotFound."""
+    from nextbest.logic.decision_reports import compute_decision_report
+
+    try:
+        now = time.time()
+        return compute_decision_report(STORE, ARTIFACTS, incarnation, model_version=model_version, now=now).decisions
+    except InvalidInput as error:  # the model was deleted meanwhile: no failure, and nothing to try again
+        logger.info("decisions not reported", model=model_version, reason=error.message)
+        return None
 
 
 def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:

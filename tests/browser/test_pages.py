@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Console
-from tools.local.demo import USER_ID
+from nextbest.logic.report_files import put_report
+from tests.browser.conftest import SCREENSHOTS, Console
+from tests.contract.stacks import RunningStack
+from tests.lift_reports import report_of
+from tools.cli.deployment import local_deployment
+from tools.local.demo import PROGRAM_ID, USER_ID
+from tools.local.demo_experiment import EXPERIMENT_ID, play_demo_experiment
+from tools.local.demo_experiment import PROGRAM_ID as BOOKSHOP
 
 REBASE_MS = 240_000
 
@@ -117,7 +126,18 @@ def test_picture_of_the_model(console: Console) -> None:
     console.picture("model")
 
 
-def test_an_experiment_from_its_form_to_its_report(console: Console) -> None:
+def show_lift(stack: RunningStack) -> None:
+    """Put a report of four weeks in place of that of the program's only experiment, with all that a report can have."""
+    deployment, now = local_deployment(stack.state), time.time()
+    state = deployment.store().program_state(PROGRAM_ID)
+    assert state is not None
+    (experiment,) = state.experiments
+    past = replace(experiment, started_at=now - 28 * 86_400)
+    report = report_of(past, PROGRAM_ID, rates=(0.1, 0.5), users=400, now=now)
+    put_report(deployment.artifacts(), state.program.incarnation, experiment.experiment_id, report)
+
+
+def test_an_experiment_from_its_form_to_its_report(console: Console, demo_stack: RunningStack) -> None:
     page = console.open("experiments")
     page.get_by_role("link", name="New holdout").click()
     page.get_by_label("Name").fill("What the model adds")
@@ -139,11 +159,30 @@ def test_an_experiment_from_its_form_to_its_report(console: Console) -> None:
     expect(page.get_by_role("button", name="Compute again")).to_be_visible(timeout=REBASE_MS)
     expect(page.get_by_text("Users who entered")).to_be_visible()
     console.check()
+    show_lift(demo_stack)
+    page.reload()
+    expect(page.get_by_text("Model sells more")).to_be_visible()
+    expect(page.locator("figure.chart canvas")).to_be_visible()
+    console.check()
     page.set_viewport_size({"width": 360, "height": 740})
     console.check()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("status")).to_contain_text("Deleted")
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="playing an experiment of four weeks takes a minute")
+def test_picture_of_an_experiment_with_a_known_effect(console: Console, demo_stack: RunningStack) -> None:
+    play_demo_experiment(local_deployment(demo_stack.state), now=time.time(), report=print)
+    page = console.page
+    page.goto(f"{console.url}/console/programs/{BOOKSHOP}/experiments/show?experiment_id={EXPERIMENT_ID}")
+
+    page.get_by_role("button", name="Compute the report").click()
+
+    expect(page.get_by_role("button", name="Compute again")).to_be_visible(timeout=REBASE_MS)
+    expect(page.locator("figure.chart canvas")).to_be_visible()
+    console.check()
+    console.picture("experiment")
 
 
 def test_picture_of_keys_shown_once(console: Console) -> None:

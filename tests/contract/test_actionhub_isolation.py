@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
     "post_experiments": {"name": "stolen", "kind": "holdout", "share": 0.5},
     "put_experiment": {"name": "stolen"},
     "put_program_model": {},
+    "put_decision_report": {},
 }
 
 

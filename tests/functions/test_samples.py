@@ -54,6 +54,9 @@ MEMBERS = {
     "manage/delete-user": {"program_id", "user_id", "events", "histories", "attributes", "memberships"},
     "manage/export-user": {"program_id", "user_id", "events", "attributes", "memberships", "next_token"},
     "manage/get-assets": PAGE,
+    "manage/get-decision-report": {
+        *("program_id", "now", "days", "decisions", "held_out", "user_share", "horizon_days", "weeks", "candidate"),
+    },
     "manage/get-experiment": HOLDOUT,
     "manage/get-experiment-report": {
         *("program_id", "experiment_id", "now", "users", "complete_users", "moved_users", "sample_ratio"),
@@ -80,6 +83,7 @@ MEMBERS = {
     "manage/post-keys": KEY | {"api_key"},
     "manage/post-programs": {"program_id", "api_key"},
     "manage/promote-experiment": CHALLENGER,
+    "manage/put-decision-report": {"result"},
     "manage/put-experiment": HOLDOUT,
     "manage/put-experiment-plan": {"result"},
     "manage/put-experiment-report": {"result"},
@@ -135,6 +139,9 @@ def prepare(functions: Functions, name: str) -> None:
         run(functions, "rebase/program")
     if name == "manage/get-experiment-report":
         run(functions, "rebase/program", lambda event: {**event, "experiment": "sample-running"})
+        assert functions.permissions() <= ALLOWED["rebase"]
+    if name == "manage/get-decision-report":
+        run(functions, "rebase/program", lambda event: {**event, "decisions": "report"})
         assert functions.permissions() <= ALLOWED["rebase"]
 
 

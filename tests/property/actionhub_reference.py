@@ -321,6 +321,19 @@ async def put_program_model(program_id: ProgramId, body: ServedVersion) -> Any:
     return {"program_id": program_id, "version": body.version}
 
 
+class DecisionReportRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    model_version: Annotated[str, Field(pattern="^[0-9]{13}-[0-9a-f]{12}$")] | None = None
+
+
+app.get("/program/decisions/report")(echo_program)
+
+
+@app.put("/program/decisions/report")
+async def put_decision_report(program_id: ProgramId, body: DecisionReportRequest) -> Any:
+    return {"program_id": program_id, "model_version": body.model_version}
+
+
 class Challenger(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model_version: Annotated[str, Field(pattern="^[0-9]{13}-[0-9a-f]{12}$")] | None = None

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nextbest.lift.calibration import agreement_by_week
+from nextbest.lift.draws import Draw, logged_choices, pools_of
 from nextbest.lift.intervals import Estimate
 from nextbest.lift.off_policy import LoggedChoices, PolicyValue, value_of_candidate
 
@@ -83,6 +84,42 @@ def test_every_estimator_covers_the_true_value(predictions_are_right: bool) -> N
     assert widths["snips"] < widths["ips"]
     if predictions_are_right:
         assert widths["doubly robust"] < widths["snips"]
+
+
+def explored(seed: int) -> tuple[LoggedChoices, float, float]:
+    """Draws of exploration with what a model would have chosen that knows tastes, but not exactly; the share of the
+    draws that is usable, and the model's true value.
+
+    A tenth of the users may not be shown one of the actions, each of them another one.
+    """
+    random = np.random.default_rng(seed)
+    actions = [("TAKEN", str(number)) for number in range(ACTIONS)]
+    true = random.beta(1.0, 4.0, (USERS, ACTIONS))
+    weights = np.clip(true + random.normal(size=true.shape) * 0.05, 0.01, 1.0)
+    draws, came_true = [], []
+    for user in range(USERS):
+        pool = random.permutation(ACTIONS)[: ACTIONS - 1 if user % 10 == 0 else ACTIONS]
+        for place in range(CHOICES_PER_USER):
+            action = int(random.choice(pool))
+            draws.append(Draw(str(user), float(place), actions[action], len(pool), "served"))
+            came_true.append(bool(random.random() < true[user, action]))
+    choices = logged_choices(draws, pools_of(draws), came_true, lambda draw, _: weights[int(draw.user)].tolist())
+    asked = np.arange(USERS) % 10 != 0
+    truth = float(true[asked, weights[asked].argmax(axis=1)].mean())
+    return choices, len(choices) / len(draws), truth
+
+
+def test_what_exploration_drew_covers_the_true_value_of_a_model_that_never_served() -> None:
+    covered, runs = np.zeros(2), RUNS // 2
+    for seed in range(runs):
+        choices, usable, truth = explored(seed)
+        value = value_of_candidate(choices)
+        covered += np.array([covers(value.snips, truth), covers(value.doubly_robust, truth)])
+        assert usable == 0.9
+        # What was drawn at random is worse
+        assert value.logged.value is not None and value.logged.value < truth
+    print(f"covered by SNIPS and doubly robust: {covered / runs}")
+    assert covered.min() >= 0.9 * runs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reads without the SDK: the same answers as the SDK's, and the SDK's help where they fail."""
+"""Calls without the SDK: the same answers as the SDK's, and the SDK's help where they fail."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextbest.aws.direct_reads import DirectTable, Endpoint
+from nextbest.aws.direct_reads import DirectTable, DirectWrites, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import ItemKey, Table
-from nextbest.errors import ArtifactError
+from nextbest.errors import ArtifactError, CannotBeStored
 from nextbest.store.artifacts import DirectArtifacts, S3Artifacts
 from tests.store.conftest import s3
 from tools.local.engines import REGION
@@ -120,6 +120,58 @@ def test_items_are_those_of_the_sdk(table: Table, endpoint: Open) -> None:
     assert found[B]["flag"] == expected[B]["flag"]
     assert direct.get(A) == expected[A]
     assert direct.get(MISSING) is None
+
+
+def test_events_are_written_as_by_the_sdk(table: Table, endpoint: Open) -> None:
+    direct = DirectWrites(table.client, table.name, endpoint("dynamodb", table.client.meta.endpoint_url))
+    expression, values = "ADD members :members SET salt = if_not_exists(salt, :salt)", [b"\0", b"\xff\n"]
+
+    with (
+        patch.object(Table, "_execute", side_effect=AssertionError("the SDK was asked")),
+        patch.object(Table, "update", side_effect=AssertionError("the SDK was asked")),
+    ):
+        assert direct.insert_new([(A, {"text": "é€"}), (B, {})]) == [True, True]
+        assert direct.insert_new([(A, {"text": "other"}), (MISSING, {})]) == [False, True]
+        for salt in (b"first", b"second"):
+            item = direct.repeatable_update(
+                A, expression, {":members": {"BS": values}, ":salt": {"B": salt}}, returns="ALL_NEW"
+            )
+        assert direct.repeatable_update(B, "SET half_life = :one", {":one": {"N": "1"}}, returns="NONE") == {}
+
+    stored = table.get(A)
+    assert stored is not None
+    assert stored["text"] == item["text"] == {"S": "é€"}
+    assert stored["salt"] == item["salt"] == {"B": b"first"}
+    assert sorted(stored["members"]["BS"]) == sorted(item["members"]["BS"]) == sorted(values)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, {}, b'{"__type":"ProvisionedThroughputExceededException"}'),
+        (500, {}, b"oops"),
+        (200, {"x-amz-crc32": "1"}, b'{"Responses":[{}]}'),
+        (200, {"content-length": "1000", "connection": "close"}, b'{"Respon'),
+    ],
+)
+def test_a_write_that_does_not_go_well_is_left_to_the_sdk(
+    table: Table, service: Service, endpoint: Open, answer: tuple[int, dict[str, str], bytes]
+) -> None:
+    service.answer = answer
+    direct = DirectWrites(table.client, table.name, endpoint("dynamodb", service.url))
+
+    assert direct.insert_new([(A, {"text": "é"})]) == [True]
+    item = direct.repeatable_update(A, "ADD members :members", {":members": {"BS": [b"\0"]}}, returns="ALL_NEW")
+
+    assert item == table.get(A)
+    assert service.requests == 2
+
+
+def test_what_can_never_be_stored_is_refused_as_by_the_sdk(table: Table, endpoint: Open) -> None:
+    direct = DirectWrites(table.client, table.name, endpoint("dynamodb", table.client.meta.endpoint_url))
+
+    with pytest.raises(CannotBeStored):
+        direct.repeatable_update(A, "SET packed = :packed", {":packed": {"B": bytes(500_000)}}, returns="ALL_NEW")
 
 
 @pytest.mark.parametrize(

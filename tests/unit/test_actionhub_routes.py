@@ -49,6 +49,8 @@ EXTENSIONS = {
     "GET /experiments/{experiment_id}/report",
     "PUT /experiments/{experiment_id}/report",
     "PUT /experiments/{experiment_id}/plan",
+    "GET /program/decisions/report",
+    "PUT /program/decisions/report",
     "GET /program/model",
     "PUT /program/model",
     "GET /program/import_locations",

@@ -33,6 +33,7 @@ COMMANDS = {
     *(
         "evaluate",
         "experiments",
+        "decisions",
         "bench",
         "bench-training",
         "bench-scale",

@@ -10,6 +10,7 @@ import pytest
 
 from nextbest.domain.events import DAY_SECONDS, Event
 from nextbest.domain.experiments import Experiment, ExperimentKind
+from nextbest.domain.outcomes import outcome_value
 from nextbest.domain.programs import GoalEventType, Program
 from nextbest.lift.comparison import compare_variants
 from nextbest.logic.experiment_plans import plan_of
@@ -19,11 +20,13 @@ PROGRAM = Program("shop", goal=(GoalEventType("order", 2.0),))
 DRAFT = Experiment("e", "E", ExperimentKind.HOLDOUT, 0.5, 7, NOW, least_effect=0.5)
 
 
-def event(user: int, days_ago: float, event_type: str = "order") -> Event:
-    return Event(f"user-{user:04d}", round((NOW - days_ago * DAY_SECONDS) * 1e6), event_type, "tea")
+def event(user: int, days_ago: float, event_type: str = "order", value: float | None = None) -> tuple[Event, float]:
+    """An event, with what it is worth."""
+    made = Event(f"user-{user:04d}", round((NOW - days_ago * DAY_SECONDS) * 1e6), event_type, "tea", event_value=value)
+    return made, outcome_value(PROGRAM, made.event_type, made.event_value, None)
 
 
-def events(users: int, reached: int) -> Iterator[Event]:
+def events(users: int, reached: int) -> Iterator[tuple[Event, float]]:
     """Users who viewed something 10 days ago, of whom some ordered twice since; and others whom nobody asks about."""
     for user in range(users):
         yield event(user, 10.0, "view")
@@ -62,6 +65,14 @@ def test_the_planned_users_show_the_effect_with_the_chance_that_was_promised() -
 
     # 200 times 80 % within three standard errors; rates of .3 vary a little more than those of .2
     assert 0.70 <= np.mean([shows() for _ in range(200)]) <= 0.88
+
+
+def test_a_refund_is_in_the_value_and_reaches_nothing() -> None:
+    refunds = [event(user, 1.0, value=-2.0) for user in range(900, 1_000)]
+    rate = plan_of(PROGRAM, replace(DRAFT, headline="rate"), [*events(1_000, 200), *refunds], now=NOW)
+    value = plan_of(PROGRAM, DRAFT, [*events(1_000, 200), *refunds], now=NOW)
+    assert rate.mean == 0.2
+    assert value.mean == pytest.approx(0.8 - 0.2)
 
 
 @pytest.mark.parametrize(

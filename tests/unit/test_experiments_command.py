@@ -140,7 +140,10 @@ def test_wrong_options_end_with_the_usage(calls: list[tuple[str, str, Any]], wro
     assert calls == []
 
 
-def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("plan", "planned"), [(None, ""), ({"users": 4100}, ", and 4,100 were planned")])
+def test_a_report_is_awaited_and_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plan: Any, planned: str
+) -> None:
     made: list[tuple[str, str]] = []
     mean = {"value": 0.4, "always_valid": [0.3, 0.5], "fixed": None, "reason": ""}
     unknown = {"value": None, "always_valid": None, "fixed": None, "reason": "no users"}
@@ -155,7 +158,7 @@ def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys
         made.append((method, path))
         if made.count(("GET", "/experiments/h/report")) == 1:
             return (404, {"detail": "no report"}) if method == "GET" else (200, {})
-        return 200, {**report, "measures": measures}
+        return 200, {**report, "measures": measures, "plan": plan}
 
     monkeypatch.setattr(Server, "call", call)
 
@@ -164,7 +167,7 @@ def test_a_report_is_awaited_and_printed(monkeypatch: pytest.MonkeyPatch, capsys
     assert [method for method, _ in made] == ["GET", "PUT", "GET"]
     assert capsys.readouterr().out.splitlines() == [
         "model sells more",
-        "1,300 users entered, of 1,200 the horizon is over",
+        f"1,300 users entered, of 1,200 the horizon is over{planned}",
         "holdout: rate not known yet, 0 users",
         "model: rate 0.4 (0.3 to 0.5), 1,200 users",
     ]

@@ -7,7 +7,18 @@ import sys
 from collections.abc import Sequence
 
 import nextbest
-from tools.cli.commands import build, deployment, experiments, install, invoke, load, measurements, program, stack
+from tools.cli.commands import (
+    build,
+    decisions,
+    deployment,
+    experiments,
+    install,
+    invoke,
+    load,
+    measurements,
+    program,
+    stack,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nextbest {nextbest.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for group in (install, stack, invoke, load, program, experiments, build, deployment, measurements):
+    for group in (install, stack, invoke, load, program, experiments, decisions, build, deployment, measurements):
         group.add_commands(commands)
     return parser
 

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from nextbest.domain.access_keys import READ, WRITE
 from nextbest.domain.events import DAY_SECONDS
 from nextbest.domain.experiments import (
@@ -22,14 +20,13 @@ from nextbest.domain.experiments import (
     ExperimentState,
     HoldoutList,
 )
-from nextbest.lift.columns import ColumnsBuilder
-from nextbest.lift.report import report_experiment
 from nextbest.logic.report_files import put_report
 from nextbest.store.base import ExperimentChange
 from nextbest.store.environment import open_artifacts
 from tests.factories import http_event
 from tests.functions.conftest import PROGRAM, Functions
 from tests.functions.console.conftest import Browser, Shown, key_with
+from tests.lift_reports import report_of
 from tools.local.key import operator_key
 
 HOSTILE = "<script>alert(1)</script>\"'\u202e🫖"
@@ -53,36 +50,9 @@ def running(browser: Browser, **members: Any) -> Experiment:
 
 
 def reported(kept: Experiment, *, rates: tuple[float, float], users: int = 400) -> Mapping[str, Any]:
-    """A report of an experiment whose variants have outcomes at these rates, as the function rebase keeps it."""
-    assert kept.started_at is not None
-    random, names = np.random.default_rng(1), (kept.treatment, kept.control)
-    columns = ColumnsBuilder(names)
-    for number in range(users):
-        user, variant = f"user-{number}", number % 2
-        entered = kept.started_at + float(random.uniform(0, 10)) * DAY_SECONDS
-        columns.add_decision(
-            user=user,
-            time=entered,
-            recommendation_id=f"RID-{number}",
-            variant=names[variant],
-            actions=(),
-        )
-        if random.random() < 0.5:
-            columns.add_outcome(user=user, time=kept.started_at - 3600, action=("order", "tea"), value=1.0)
-        if random.random() < rates[variant]:
-            columns.add_outcome(user=user, time=entered + 3600, action=("order", "tea"), value=1.0)
-    report = report_experiment(
-        columns.build(),
-        names=names,
-        shares=(0.5, 0.5),
-        started_at=kept.started_at,
-        horizon_days=kept.horizon_days,
-        now=time.time() - 7200,
-    )
-    body = {"experiment_id": kept.experiment_id, "program_id": PROGRAM.program_id, **report.to_json()}
-    body |= {"least_effect": kept.least_effect, "plan": None}
-    artifacts = open_artifacts(clock=time.time)
-    put_report(artifacts, PROGRAM.incarnation, kept.experiment_id, body)
+    """A report of an experiment, as the function rebase keeps it."""
+    body = report_of(kept, PROGRAM.program_id, rates=rates, users=users, now=time.time() - 7200)
+    put_report(open_artifacts(clock=time.time), PROGRAM.incarnation, kept.experiment_id, body)
     return body
 
 
@@ -278,7 +248,8 @@ def test_the_verdict_comes_first_and_the_numbers_are_those_of_the_api(browser: B
     assert f"{100 * low:+.0f} to {100 * high:+.0f} points" in page.text
     for name in ("model minus holdout", "model divided by holdout", "Share of users with an outcome", "Value of the"):
         assert name in page.text
-    assert re.search(r"until an effect of \d+ points has a chance of 80 % to show, which takes", page.text)
+    takes = r"an effect of \d+ points takes \d+ users to show with a chance of 80 %; their horizon is over already\."
+    assert re.search(takes, page.text)
     assert "Users did not come in the shares" not in page.text
     # Plots are within their own width, and the interval that decides is beside the line of no difference.
     plots = re.findall(r'<svg class="interval".*?</svg>', page.body, re.DOTALL)

@@ -10,20 +10,16 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tools.cli.commands.options import DEFAULT_URL, add_command, add_program, add_state, check_program
+from tools.cli.commands.waiting import await_result
 
 if TYPE_CHECKING:
     from tools.cli.commands.options import Commands
-    from tools.cli.load_client import Server
-
-_REPORT_SECONDS = 300.0
-
-Lines = list[str]
 
 
 def add_commands(commands: Commands) -> None:
@@ -75,20 +71,24 @@ def _run(options: argparse.Namespace) -> int:
 
     check_program(options)
     method, path, body = _request(options)
+    prefix = f"experiments: program {options.program}"
     server = Server(
         options.url.rstrip("/"), options.program, options.key, urllib3.PoolManager(), random.Random(0), time.sleep
     )
     try:
         if options.call == "report":
-            return _awaited(server, path, path, options.program, _report_lines, lambda report: float(report["now"]))
+            return await_result(
+                server, path, path, made_at=lambda report: float(report["now"]), lines=_report_lines, prefix=prefix
+            )
         if options.call == "plan":
-            return _awaited(server, path, path.removesuffix("/plan"), options.program, _plan_lines, _made_at)
+            place = path.removesuffix("/plan")
+            return await_result(server, path, place, made_at=_made_at, lines=_plan_lines, prefix=prefix)
         status, answer = server.call(method, path, json.dumps(body).encode() if body is not None else None)
     except LoadError as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 1
     if status != 200:
-        print(f"experiments: program {options.program}: {refusal(status, answer)}", file=sys.stderr)
+        print(f"{prefix}: {refusal(status, answer)}", file=sys.stderr)
         return 1
     if options.call == "delete":
         print(answer["result"])
@@ -132,40 +132,12 @@ def _print_progress(message: str) -> None:
     print(f"  {message}", file=sys.stderr)
 
 
-def _awaited(
-    server: Server,
-    path: str,
-    place: str,
-    program_id: str,
-    lines: Callable[[dict[str, Any]], Lines],
-    age: Callable[[dict[str, Any]], float],
-) -> int:
-    """Have something computed by a PUT of ``path``, wait until it is newer at ``place``, and print its ``lines``."""
-    from tools.cli.load_client import refusal
-
-    status, before = server.call("GET", place, None)
-    previous = age(before) if status == 200 else 0.0
-    status, answer = server.call("PUT", path, None)
-    deadline = time.monotonic() + _REPORT_SECONDS
-    while status == 200:
-        found, report = server.call("GET", place, None)
-        if found == 200 and age(report) > previous:
-            print("\n".join(lines(report)))
-            return 0
-        if time.monotonic() > deadline:
-            print("experiments: there is no result after five minutes; see the log of rebase", file=sys.stderr)
-            return 1
-        time.sleep(1.0)
-    print(f"experiments: program {program_id}: {refusal(status, answer)}", file=sys.stderr)
-    return 1
-
-
-def _made_at(experiment: dict[str, Any]) -> float:
+def _made_at(experiment: Mapping[str, Any]) -> float:
     plan = experiment["plan"]
     return 0.0 if plan is None else datetime.fromisoformat(plan["ts_made"]).timestamp()
 
 
-def _plan_lines(experiment: dict[str, Any]) -> Lines:
+def _plan_lines(experiment: Mapping[str, Any]) -> list[str]:
     plan = experiment["plan"]
     active = f"{plan['active_users']:,} users were active"
     if plan["users"] is None:
@@ -177,9 +149,11 @@ def _plan_lines(experiment: dict[str, Any]) -> Lines:
     ]
 
 
-def _report_lines(report: dict[str, Any]) -> Lines:
+def _report_lines(report: Mapping[str, Any]) -> list[str]:
     """The verdict, then each variant by the measure of the headline."""
     users = f"{report['users']:,} users entered, of {report['complete_users']:,} the horizon is over"
+    if report.get("plan"):
+        users += f", and {report['plan']['users']:,} were planned"
     lines = [report["verdict"], users]
     for measure in report["measures"]:
         if measure["measure"] == report["headline"]:

@@ -44,6 +44,7 @@ ROUTERS = (
     segments.router,
     experiments.router,
     reports.router,
+    reports.decisions_router,
     keys.router,
 )
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from nextbest.actionhub.calls import ResourceRouter
-from nextbest.actionhub.documentation import ContractModel, ProgramId, Result
-from nextbest.actionhub.experiments import EXPERIMENT_NOT_FOUND, ExperimentId
+from nextbest.actionhub.documentation import ContractModel, ProgramId, Result, example
+from nextbest.actionhub.experiments import EXPERIMENT_NOT_FOUND, MODEL_VERSION, ExperimentId
 from nextbest.domain.access_keys import ADMIN, READ
 from nextbest.logic.experiments import require_draft, require_started
-from nextbest.logic.report_files import stored_report
+from nextbest.logic.models import model_of_version
+from nextbest.logic.report_files import DECISIONS, stored_report
 
 router = ResourceRouter("experiments")
+decisions_router = ResourceRouter("decisions")
 
 
 class ReportDetails(ContractModel):
@@ -90,3 +92,59 @@ def get_experiment_report(program_id: ProgramId, experiment_id: ExperimentId) ->
     call, deployment = router.call, router.call.deployment
     deployment.store.experiment(call.incarnation, experiment_id)
     return ReportDetails(**stored_report(deployment.artifacts, call.incarnation, experiment_id))
+
+
+class DecisionReportRequest(ContractModel):
+    """What is to be reported besides growth weights against what came true."""
+
+    model_config = ConfigDict(extra="forbid", **example(model_version="1764396000000-0123456789ab"))
+
+    model_version: Annotated[
+        str | None,
+        Field(pattern=MODEL_VERSION, description="A model of the program, to be judged by what was drawn."),
+    ] = None
+
+
+class DecisionReportDetails(ContractModel):
+    """What is known of the decisions of the ``days`` before ``now`` (seconds since 1970), as docs/decisions-log.md
+    explains it. ``user_share`` of the users were looked at; ``held_out`` decisions are no model's."""
+
+    program_id: str
+    now: float
+    days: int
+    decisions: int
+    held_out: int
+    user_share: float
+    horizon_days: int
+    weeks: Annotated[
+        list[dict[str, Any]], Field(description="Growth weights against what came true, by week and by size.")
+    ]
+    candidate: Annotated[
+        dict[str, Any] | None, Field(description="What the model_version would have reached, or the reason why not.")
+    ]
+
+
+@decisions_router.endpoint(
+    "PUT", "/program/decisions/report", ADMIN, "Have the report of the program's decisions computed", is_extension=True
+)
+def put_decision_report(program_id: ProgramId, body: DecisionReportRequest) -> Result:
+    call, deployment = decisions_router.call, decisions_router.call.deployment
+    job = {"decisions": "report"}
+    if body.model_version is not None:
+        model_of_version(deployment.artifacts, call.incarnation, body.model_version)
+        job["model_version"] = body.model_version
+    deployment.start_report(call.incarnation, **job)
+    return Result(result="the report is being computed; GET answers it once its now is after this call")
+
+
+@decisions_router.endpoint(
+    "GET",
+    "/program/decisions/report",
+    READ,
+    "The newest report of decisions: growth weights against what came true, and a model that never served",
+    is_extension=True,
+    not_found="Program or report not found",
+)
+def get_decision_report(program_id: ProgramId) -> DecisionReportDetails:
+    call = decisions_router.call
+    return DecisionReportDetails(**stored_report(call.deployment.artifacts, call.incarnation, DECISIONS))

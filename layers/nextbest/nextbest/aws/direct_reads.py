@@ -1,18 +1,20 @@
-"""Reads of DynamoDB and S3 without an SDK, for the requests that users wait for; and inserts, for many at once.
+"""Reads of DynamoDB and S3 without an SDK, for the requests that users wait for; and writes of events.
 
 Importing botocore and making its clients is most of a cold start, and its layers cost more than a millisecond of every
 call (measured: docs/performance.md). This module has only what the hot reads need: BatchGetItem, and GET of an object;
-and what files of events are stored with, BatchExecuteStatement. Whenever a call does not succeed at once, botocore
-repeats it, with its handling of throttling, retries and errors. Reads and conditional inserts may be repeated, so that
-is safe.
+and what events are stored with: BatchExecuteStatement, and UpdateItem without a condition. Whenever a call does not
+succeed at once, botocore repeats it, with its handling of throttling, retries and errors. Reads, conditional inserts
+and additions to sets may be repeated, so that is safe.
 """
 
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+import ssl
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from nextbest.observability import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import ReturnValueType
     from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef, BatchStatementResponseTypeDef
 
 TIMEOUT_SECONDS = 1.0
@@ -34,6 +37,7 @@ TIMEOUT_SECONDS = 1.0
 _OK = 200
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
 _BATCH_EXECUTE = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.BatchExecuteStatement"}
+_UPDATE_ITEM = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.UpdateItem"}
 # A connection that was idle for longer may be closed already: services drop them, and so does a frozen sandbox.
 _LONGEST_IDLE_SECONDS = 15.0
 
@@ -64,7 +68,7 @@ class Endpoint:
         parts = urlsplit(url)
         self._service = service
         self._host = parts.netloc
-        self._connection_type = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._is_secure = parts.scheme == "https"
         self._region = region
         self._credentials = credentials
         self._clock = clock
@@ -112,7 +116,18 @@ class Endpoint:
             if self._clock() - idle.since < _LONGEST_IDLE_SECONDS:
                 return idle.connection
             idle.connection.close()
-        return PersistentConnection(self._connection_type(self._host, timeout=self._timeout_seconds))
+        if self._is_secure:
+            secure = HTTPSConnection(self._host, timeout=self._timeout_seconds, context=_tls_context())
+            return PersistentConnection(secure)
+        return PersistentConnection(HTTPConnection(self._host, timeout=self._timeout_seconds))
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections: each of its own would read the certificates of all authorities again."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _close(idle: list[_IdleConnection]) -> None:
@@ -140,34 +155,58 @@ class DirectTable(Table):
 
     def _batch_get_item(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
         """The items under ``keys`` in the form of botocore's client; None when DynamoDB did not answer for all."""
-        body = json.dumps({"RequestItems": {self.name: {"Keys": list(keys), "ConsistentRead": True}}}).encode()
-        response = self._endpoint.send("POST", "/", _BATCH_GET_ITEM, body)
+        reply = self._call(_BATCH_GET_ITEM, {"RequestItems": {self.name: {"Keys": list(keys), "ConsistentRead": True}}})
+        if reply is None or reply.get("UnprocessedKeys"):
+            return None
+        return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
+
+    def _call(self, headers: Mapping[str, str], request: Mapping[str, Any]) -> Any:
+        """What DynamoDB answers; None where it is not plain that the call succeeded."""
+        response = self._endpoint.send("POST", "/", headers, json.dumps(request).encode())
         if response is None:
             return None
         checksum = response.headers.get("x-amz-crc32")
         if checksum is not None and checksum != str(crc32(response.content)):
-            logger.warning("a response failed its checksum; the SDK reads", aws_service="dynamodb")
+            logger.warning("a response failed its checksum; the SDK repeats the call", aws_service="dynamodb")
             return None
-        reply = json.loads(response.content)
-        if reply.get("UnprocessedKeys"):
-            return None
-        return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
+        return json.loads(response.content)
 
 
-class DirectInserts(DirectTable):
-    """A table into which items are inserted without the SDK too, which takes a quarter of the time for each.
+class DirectWrites(DirectTable):
+    """A table whose events are also written without the SDK, which takes a quarter of the time for each.
 
-    What was inserted though no answer came counts as known when the SDK repeats it.
+    What was inserted though no answer came counts as known when the SDK repeats it, as when it repeats its own calls.
     """
 
     def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> Sequence[BatchStatementResponseTypeDef]:
-        response = self._endpoint.send(
-            "POST", "/", _BATCH_EXECUTE, json.dumps({"Statements": list(statements)}).encode()
-        )
-        if response is None:
+        reply = self._call(_BATCH_EXECUTE, {"Statements": list(statements)})
+        if reply is None:
             return super()._execute(statements)
-        results: list[BatchStatementResponseTypeDef] = json.loads(response.content)["Responses"]
+        results: list[BatchStatementResponseTypeDef] = reply["Responses"]
         return results
+
+    def repeatable_update(self, key: ItemKey, expression: str, values: Item, *, returns: ReturnValueType) -> Item:
+        """Update one item in a way that has the same effect however often it is done, such as adding to a set."""
+        request = {
+            "TableName": self.name,
+            "Key": key_of(key),
+            "UpdateExpression": expression,
+            "ExpressionAttributeValues": {name: _with_text(value) for name, value in values.items()},
+            "ReturnValues": returns,
+        }
+        reply = self._call(_UPDATE_ITEM, request)
+        if reply is None:
+            return super().repeatable_update(key, expression, values, returns=returns)
+        return _with_bytes(reply.get("Attributes", {}))
+
+
+def _with_text(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A value whose bytes, if it has any, are spelled as JSON can have them."""
+    if "B" in value:
+        return {"B": b64encode(value["B"]).decode()}
+    if "BS" in value:
+        return {"BS": [b64encode(member).decode() for member in value["BS"]]}
+    return value
 
 
 def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:

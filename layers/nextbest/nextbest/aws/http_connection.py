@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection for requests that users wait for: written at once, and read without a parser of mails.
 
 ``http.client`` sends head and body of a request one after the other and reads the headers of a response as those of a
-mail; together that is a tenth of a read (docs/performance.md). Connecting, TLS included, stays its. What AWS's
+mail; that took 5 % of the processor time of a whole request. Connecting, TLS included, stays its. What AWS's
 services never send here (chunks, a body until the end of the connection) is refused.
 """
 

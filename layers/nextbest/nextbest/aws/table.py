@@ -175,6 +175,10 @@ class Table:
         )
         return response.get("Attributes", {})
 
+    def repeatable_update(self, key: ItemKey, expression: str, values: Item, *, returns: ReturnValueType) -> Item:
+        """Update one item in a way that has the same effect however often it is done, such as adding to a set."""
+        return self.update(key, expression, values, returns=returns)
+
     def delete(self, key: ItemKey, *, condition: str | None = None, values: Item | None = None) -> bool:
         """Delete one item; whether it existed. Raises WriteRefused."""
         extra: dict[str, Any] = {"ConditionExpression": condition} if condition else {}

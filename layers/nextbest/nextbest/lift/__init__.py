@@ -6,6 +6,7 @@
 - comparison: variants of an experiment: rates, difference, ratio, adjusted by what was before; sample ratio
 - power: how many more days until an effect shows
 - off_policy: the value of a policy that never served
+- draws: what exploration drew, as a log to judge such a policy by
 - calibration: growth weights against what came true, by week
 - days: how an experiment came to its result, for a plot
 - columns, report: from decisions and outcomes, one after the other, to all of it for one experiment

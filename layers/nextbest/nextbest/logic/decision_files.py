@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from nextbest.domain.decisions import Decision
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.observability import logger
+from nextbest.store.base import ArtifactStore
 
 FOLDER = "decisions/"
 """The folder of all files of decisions in the artifact bucket."""
@@ -41,6 +42,32 @@ def decision_files(lines: Iterable[tuple[str, str]]) -> dict[str, bytes]:
         day = datetime.fromtimestamp(decision.time, UTC).date().isoformat()
         groups[f"{folder_of(incarnation)}{day}/"][line_id] = decision.to_json()
     return {f"{folder}{_name(group)}.jsonl.gz": _compressed(group.values()) for folder, group in groups.items()}
+
+
+def stored_decisions(
+    artifacts: ArtifactStore, incarnation: Incarnation, begin: float, end: float
+) -> Iterator[Decision]:
+    """The program's decisions of the days (UTC) from that of ``begin`` to that of ``end`` (seconds since 1970), each
+    once. Lines that cannot be read are left out with a warning."""
+    seen: set[str] = set()
+    for day in _days(begin, end):
+        for name in artifacts.names(f"{folder_of(incarnation)}{day}/"):
+            for line in gzip.decompress(artifacts.get(name)).splitlines():
+                try:
+                    decision = Decision.from_json(line)
+                except InvalidInput as error:
+                    logger.warning("a decision cannot be read", file=name, reason=error.message)
+                    continue
+                if decision.recommendation_id not in seen:
+                    seen.add(decision.recommendation_id)
+                    yield decision
+
+
+def _days(begin: float, end: float) -> Iterator[str]:
+    day, last = (datetime.fromtimestamp(time, UTC).date() for time in (begin, end))
+    while day <= last:
+        yield day.isoformat()
+        day += timedelta(days=1)
 
 
 def _decision_in(line: str) -> tuple[Incarnation, Decision]:

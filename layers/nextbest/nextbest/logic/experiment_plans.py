@@ -14,11 +14,11 @@ import numpy as np
 
 from nextbest.domain.events import DAY_SECONDS, Event
 from nextbest.domain.experiments import Experiment, ExperimentPlan, Measure
-from nextbest.domain.outcomes import outcome_value
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.errors import InUse
 from nextbest.lift.power import users_to_plan
 from nextbest.logic.experiments import headline_of, require_draft
+from nextbest.logic.outcomes import valued_events
 from nextbest.logic.programs import present_program
 from nextbest.observability import logger
 from nextbest.store.base import ExperimentChange, ProgramState, Store
@@ -36,7 +36,7 @@ def compute_plan(store: Store, incarnation: Incarnation, experiment_id: str, *, 
     """
     program, planned = present_program(store, incarnation), store.experiment(incarnation, experiment_id)
     require_draft(planned)
-    plan = plan_of(program, planned, store.scan_logged_events(incarnation), now=now)
+    plan = plan_of(program, planned, valued_events(store, program), now=now)
 
     def keep(_: ProgramState, before: Experiment) -> ExperimentChange:
         require_draft(before)
@@ -49,10 +49,15 @@ def compute_plan(store: Store, incarnation: Incarnation, experiment_id: str, *, 
     return plan
 
 
-def plan_of(program: Program, experiment: Experiment, events: Iterable[Event], *, now: float) -> ExperimentPlan:
-    """The plan that follows from the events of all users, in any order. The experiment has a least effect."""
+def plan_of(
+    program: Program, experiment: Experiment, events: Iterable[tuple[Event, float]], *, now: float
+) -> ExperimentPlan:
+    """The plan that follows from the events of all users, in any order, with their values as outcomes.
+
+    The experiment has a least effect.
+    """
     assert experiment.least_effect is not None
-    outcomes = _outcomes(program, events, horizon=experiment.horizon_days * DAY_SECONDS, now=now)
+    outcomes = _outcomes(events, horizon=experiment.horizon_days * DAY_SECONDS, now=now)
     reached = np.array([count > 0 for count, _ in outcomes], np.float64)
     measured = _measured(headline_of(program, experiment), outcomes)
     if len(measured) < LEAST_USERS:
@@ -61,7 +66,7 @@ def plan_of(program: Program, experiment: Experiment, events: Iterable[Event], *
     plan = ExperimentPlan(now, len(measured), mean, deviation)
     if reached.sum() < LEAST_REACHED:
         return replace(plan, reason=f"fewer than {LEAST_REACHED} users had an outcome")
-    effect = experiment.least_effect * mean
+    effect = experiment.least_effect * abs(mean)
     users = users_to_plan(effect, deviation**2 / (experiment.share * (1.0 - experiment.share)))
     if users is None:
         return replace(plan, effect=effect, reason="no number of users could show so small an effect")
@@ -72,17 +77,18 @@ def _measured(headline: Measure, outcomes: list[tuple[int, float]]) -> np.ndarra
     return np.array([float(count > 0) if headline == "rate" else value for count, value in outcomes], np.float64)
 
 
-def _outcomes(program: Program, events: Iterable[Event], *, horizon: float, now: float) -> list[tuple[int, float]]:
-    """The number and summed value of the outcomes in the last horizon, of each user with events in the one before."""
+def _outcomes(events: Iterable[tuple[Event, float]], *, horizon: float, now: float) -> list[tuple[int, float]]:
+    """The number and summed value of the outcomes in the last horizon, of each user with events in the one before.
+
+    As in the report, an outcome worth less than nothing is in the sum and not in the number.
+    """
     active: set[str] = set()
     sums: dict[str, tuple[int, float]] = {}
-    for event in events:
+    for event, value in events:
         age = now - event.timestamp
         if horizon < age <= 2.0 * horizon:
             active.add(event.user_id)
-        elif 0.0 <= age <= horizon:
-            value = outcome_value(program, event.event_type, event.event_value, None)
-            if value:
-                count, total = sums.get(event.user_id, (0, 0.0))
-                sums[event.user_id] = count + 1, total + value
+        elif value and 0.0 <= age <= horizon:
+            count, total = sums.get(event.user_id, (0, 0.0))
+            sums[event.user_id] = count + (value > 0.0), total + value
     return [sums.get(user_id, (0, 0.0)) for user_id in sorted(active)]

@@ -6,21 +6,17 @@ of the experiment and the whole log; kept as one file, which is read until there
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 
-from nextbest.domain.decisions import Decision, user_hash
+from nextbest.domain.decisions import user_hash
 from nextbest.domain.experiments import Experiment, ExperimentKind
-from nextbest.domain.outcomes import action_value_of, outcome_value
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.errors import InvalidInput
 from nextbest.lift.columns import ColumnsBuilder, ExperimentColumns
 from nextbest.lift.intervals import PLANNED_USERS
 from nextbest.lift.report import ExperimentReport, report_experiment
-from nextbest.logic.decision_files import folder_of
+from nextbest.logic.decision_files import stored_decisions
 from nextbest.logic.experiments import headline_of, require_started
+from nextbest.logic.outcomes import valued_events
 from nextbest.logic.programs import present_program
 from nextbest.logic.report_files import put_report
 from nextbest.observability import logger
@@ -68,7 +64,9 @@ def columns_of(
 ) -> ExperimentColumns:
     """The decisions of an experiment that was started, and the outcomes of their users."""
     builder = ColumnsBuilder(_variants(experiment)[0])
-    for decision in _decisions(artifacts, program.incarnation, experiment, now):
+    assert experiment.started_at is not None
+    ended = now if experiment.stopped_at is None else min(experiment.stopped_at, now)
+    for decision in stored_decisions(artifacts, program.incarnation, experiment.started_at, ended):
         variant = decision.experiments.get(experiment.experiment_id)
         if variant is not None and variant in builder.variants:
             builder.add_decision(
@@ -79,9 +77,7 @@ def columns_of(
                 actions=decision.actions,
             )
     hashes = {user_id: user_hash(salt, user_id) for user_id, salt in store.user_salts(program.incarnation)}
-    action_values = {asset.asset_id: action_value_of(asset) for asset in store.assets(program.incarnation)}
-    for event in store.scan_logged_events(program.incarnation):
-        value = outcome_value(program, event.event_type, event.event_value, action_values.get(event.asset_id))
+    for event, value in valued_events(store, program):
         if value and event.user_id in hashes:
             builder.add_outcome(
                 user=hashes[event.user_id],
@@ -91,35 +87,6 @@ def columns_of(
                 recommendation_id=event.recommendation_id or None,
             )
     return builder.build()
-
-
-def _decisions(
-    artifacts: ArtifactStore, incarnation: Incarnation, experiment: Experiment, now: float
-) -> Iterator[Decision]:
-    """The program's decisions of the days on which the experiment ran, each once. Lines that cannot be read are left
-    out with a warning."""
-    assert experiment.started_at is not None
-    ended = experiment.stopped_at if experiment.stopped_at is not None else now
-    seen: set[str] = set()
-    for day in _days(experiment.started_at, min(ended, now)):
-        for name in artifacts.names(f"{folder_of(incarnation)}{day}/"):
-            for line in gzip.decompress(artifacts.get(name)).splitlines():
-                try:
-                    decision = Decision.from_json(line)
-                except InvalidInput as error:
-                    logger.warning("a decision cannot be read", file=name, reason=error.message)
-                    continue
-                if decision.recommendation_id not in seen:
-                    seen.add(decision.recommendation_id)
-                    yield decision
-
-
-def _days(begin: float, end: float) -> Iterator[str]:
-    """Days of UTC, from that of ``begin`` to that of ``end``."""
-    day, last = (datetime.fromtimestamp(time, UTC).date() for time in (begin, end))
-    while day <= last:
-        yield day.isoformat()
-        day += timedelta(days=1)
 
 
 def _variants(experiment: Experiment) -> tuple[tuple[str, str], tuple[float, float]]:

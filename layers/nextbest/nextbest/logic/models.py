@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nextbest.domain.programs import Incarnation
-from nextbest.errors import ArtifactError, InUse, NotFound
+from nextbest.errors import ArtifactError, InUse, InvalidInput, NotFound
 from nextbest.logic.trainings import Training, trainings_of
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -15,6 +15,15 @@ from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer,
 def pointer_to(incarnation: Incarnation, version: str) -> ModelPointer:
     """Where the model of a version is. All versions stay until the program is reset or deleted."""
     return ModelPointer(version, f"models/{incarnation}/{version}.nbm")
+
+
+def model_of_version(artifacts: ArtifactStore, incarnation: Incarnation, version: str) -> Model:
+    """The model of a version that the program has, whether it serves or not. Raises InvalidInput."""
+    try:
+        return Model.from_bytes(artifacts.get(pointer_to(incarnation, version).key))
+    except ArtifactError as error:
+        problem = f"The program has no model {version} that can be read: {error.message}"
+        raise InvalidInput(problem, field="model_version") from error
 
 
 @dataclass(frozen=True, slots=True)

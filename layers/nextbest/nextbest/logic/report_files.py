@@ -1,4 +1,4 @@
-"""Files of experiments' reports: one an experiment, the newest. Without what computing them needs."""
+"""Files of reports, the newest of each experiment and of all decisions. Without what computing them needs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, NotFound
 from nextbest.store.base import ArtifactStore
+
+DECISIONS = "_decisions"
+"""In place of an experiment's id, which never begins so: the report of the program's decisions."""
 
 
 def reports_of(incarnation: Incarnation) -> str:
@@ -24,11 +27,11 @@ def put_report(
 
 
 def stored_report(artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str) -> Mapping[str, Any]:
-    """The newest report of an experiment. Raises NotFound where none was computed yet."""
+    """The newest report of an experiment, or of ``DECISIONS``. Raises NotFound where none was computed yet."""
     try:
         report: Mapping[str, Any] = json.loads(artifacts.get(_name(incarnation, experiment_id)))
     except ArtifactError as error:
-        raise NotFound("There is no report of this experiment yet: PUT has one computed") from error
+        raise NotFound("There is no report yet: PUT has one computed") from error
     return report
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from nextbest.aws.clients import dynamodb_client, lazily, s3_client, shared_session, ssm_client
-from nextbest.aws.direct_reads import TIMEOUT_SECONDS, DirectInserts, DirectTable, Endpoint
+from nextbest.aws.direct_reads import TIMEOUT_SECONDS, DirectTable, DirectWrites, Endpoint
 from nextbest.aws.sigv4 import AwsCredentials
 from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.dynamo import DynamoStore
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
 
 
+_WRITE_SECONDS = 2.0
+"""As long as the SDK waits for an answer: what is given up and repeated counts as a duplicate."""
+
 _PATIENT_SECONDS = 5.0
 
 
@@ -30,10 +33,16 @@ def open_store(*, clock: Callable[[], float]) -> DynamoStore:
     return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
 
 
+def open_store_for_events(*, clock: Callable[[], float]) -> DynamoStore:
+    """The same, for storing events that somebody waits for."""
+    endpoint = _endpoint("dynamodb", clock, timeout_seconds=_WRITE_SECONDS)
+    return DynamoStore(DirectWrites(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint))
+
+
 def open_store_for_files(*, clock: Callable[[], float]) -> DynamoStore:
     """The same, for storing many events at once: nobody waits, and an insert that is repeated counts as a duplicate."""
     endpoint = _endpoint("dynamodb", clock, timeout_seconds=_PATIENT_SECONDS)
-    return DynamoStore(DirectInserts(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint))
+    return DynamoStore(DirectWrites(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint))
 
 
 def open_artifacts(*, clock: Callable[[], float]) -> DirectArtifacts:

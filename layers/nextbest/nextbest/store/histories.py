@@ -207,7 +207,7 @@ class Histories:
         if sum(map(len, members)) > _TAIL_BYTES:
             raise CannotBeStored("these are more events than a tail holds")
         expression, values = "ADD tail_events :events", salt_values(decision_key, user_id)
-        return self._table.update(
+        return self._table.repeatable_update(
             ItemKey(keys.user_pk(incarnation, user_id), keys.TAIL),
             f"{expression} SET {SALT_IF_NONE}" if values else expression,
             {":events": {"BS": members}, **values},

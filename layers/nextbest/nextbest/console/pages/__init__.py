@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from nextbest.console.pages import actions, experiments, filters, health, keys, model, privacy, program, segments, users
+from nextbest.console.pages import (
+    actions,
+    decisions,
+    experiments,
+    filters,
+    health,
+    keys,
+    model,
+    privacy,
+    program,
+    segments,
+    users,
+)
 from nextbest.console.visits import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -13,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *segments.ROUTES,
     *model.ROUTES,
     *experiments.ROUTES,
+    *decisions.ROUTES,
     *health.ROUTES,
     *keys.ROUTES,
     *privacy.ROUTES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nextbest.console.awaited import AwaitedResult, query_of
 from nextbest.console.experiment_forms import ExperimentForm, field_of, members_of
 from nextbest.console.experiment_results import days_of, plan_of, results_of
 from nextbest.console.paging import page_of
@@ -25,8 +25,6 @@ _ROWS_OF_A_PAGE = 20
 """The page reads a report for each row."""
 _READS_AT_ONCE = 8
 _OFFERED_VERSIONS = 50
-_REPORT_SECONDS = 900.0
-"""A report that takes longer does not come: the function that computes it has no more time."""
 _ORDER = (ExperimentState.RUNNING, ExperimentState.DRAFT, ExperimentState.STOPPED)
 
 _EXAMPLES = {
@@ -71,13 +69,10 @@ def show(visit: Visit) -> Response:
 def progress(visit: Visit) -> Response:
     """Whether there is a newer report or plan now: then the page is loaded again."""
     experiment = _experiment(visit, visit.parameter("experiment_id"))
-    values = _progress(visit, experiment, _report(visit, experiment))
-    if values["is_computing"] and visit.is_partial:
-        return visit.part("experiment_progress.html", experiment=experiment, **values)
-    awaited: dict[str, str] = {}
-    if values["is_computing"] or values["is_lost"]:
-        awaited = {name: visit.parameter(name) for name in ("before", "began")}
-    return visit.see_other("experiments/show", experiment_id=experiment.experiment_id, **awaited)
+    awaited = _awaited(visit, experiment, _report(visit, experiment))
+    if awaited.is_computing and visit.is_partial:
+        return visit.part("awaited.html", awaited=awaited)
+    return visit.see_other("experiments/show", experiment_id=experiment.experiment_id, **awaited.query)
 
 
 def draft(visit: Visit) -> Response:
@@ -188,9 +183,7 @@ def _compute(visit: Visit, job: str, require: Callable[[Experiment], None]) -> R
         return _shown(visit, experiment, problem=error.message)
     before = _computed_at(experiment, _report(visit, experiment))
     visit.services.start_report(visit.incarnation, **{job: experiment.experiment_id})
-    return visit.see_other(
-        "experiments/show", experiment_id=experiment.experiment_id, before=repr(before), began=repr(visit.now)
-    )
+    return visit.see_other("experiments/show", experiment_id=experiment.experiment_id, **query_of(before, visit.now))
 
 
 def _act(visit: Visit, call: Callable[[str], None]) -> Response:
@@ -276,7 +269,7 @@ def _shown(visit: Visit, experiment: Experiment, *, problem: str = "") -> Respon
         if experiment.plan
         else "",
         path=path,
-        **_progress(visit, experiment, report),
+        awaited=_awaited(visit, experiment, report),
     )
 
 
@@ -298,18 +291,10 @@ def _changes(settings: ChallengerSettings) -> list[tuple[str, str]]:
     return texts
 
 
-def _progress(visit: Visit, experiment: Experiment, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Whether a report or a plan is being computed, which the page's address says, or did not come."""
-    before, began = (_seconds(visit.parameter(name)) for name in ("before", "began"))
-    is_awaited = began > 0.0 and _computed_at(experiment, report) <= before
-    has_time = visit.now - began < _REPORT_SECONDS
-    return {
-        "before": visit.parameter("before"),
-        "began": began,
-        "is_computing": is_awaited and has_time,
-        "is_lost": is_awaited and not has_time,
-        "awaited": "plan" if experiment.started_at is None else "report",
-    }
+def _awaited(visit: Visit, experiment: Experiment, report: Mapping[str, Any] | None) -> AwaitedResult:
+    """Whether a report, or of a draft a plan, is being computed."""
+    name, computed_at = "plan" if experiment.started_at is None else "report", _computed_at(experiment, report)
+    return AwaitedResult.of(visit, name, "experiments/progress", computed_at, experiment_id=experiment.experiment_id)
 
 
 def _computed_at(experiment: Experiment, report: Mapping[str, Any] | None) -> float:
@@ -317,15 +302,6 @@ def _computed_at(experiment: Experiment, report: Mapping[str, Any] | None) -> fl
     if report is not None:
         return float(report["now"])
     return experiment.plan.made_at if experiment.plan is not None and experiment.started_at is None else 0.0
-
-
-def _seconds(text: str) -> float:
-    """A time of the address; 0 where it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
 
 
 def _report(visit: Visit, experiment: Experiment) -> Mapping[str, Any] | None:
