@@ -5,8 +5,8 @@
 - Calls of several threads at once (moto iterates over dictionaries that others change): they take turns here.
 - Speed: for each value of an item moto looks for all ten types that it could have, under three spellings of each,
   every query compares, as numbers may have to be compared, the keys of all items, and each write of a transaction
-  copies the whole table. All keys are texts here, and what is never changed in place is not copied. botocore reads its
-  descriptions of the services once for all tests, not for each.
+  copies the whole table once more. All keys are texts here, and what is never changed in place is not copied. botocore
+  reads its descriptions of the services once for all tests, not for each.
 - Reads without the SDK, which moto does not hear: they go over requests here, which it does.
 
 The tests of the store run on it too (``tests/store/conftest.py``), so what is put right here is held to the same rules
@@ -60,6 +60,7 @@ def mocked_aws() -> Iterator[None]:
         patch.object(BaseJSONSerializer, "_serialize_type_structure", _structure),
         patch.object(MotoTable, "all_items", _all_items),
         patch.object(Item, "__deepcopy__", _copied),
+        patch.object(DynamoDBBackend, "transact_write_items", _transact),
         patch.object(botocore.session, "create_loader", _create_loader),
         patch.object(DynamoType, "__eq__", _is_equal),
         patch.object(DynamoDBBackend, "batch_execute_statement", _insert_each),
@@ -85,6 +86,23 @@ def _structure(serializer: Any, serialized: dict[str, Any], value: Any, shape: A
 def _all_items(table: MotoTable) -> list[Item]:
     items = (item for items in table.items.values() for item in items.values())
     return sorted(items, key=lambda item: (item.hash_key.value, item.range_key.value if item.range_key else ""))
+
+
+_transact_write_items = DynamoDBBackend.transact_write_items
+
+
+def _transact(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
+    """As moto writes a transaction, with one copy of the table to return to, not one for each write."""
+    copies: dict[int, MotoTable] = {}
+
+    def copied_once(table: MotoTable, memo: dict[int, Any]) -> MotoTable:
+        if id(table) not in copies:
+            copies[id(table)] = copied = cast(MotoTable, MotoTable.__new__(MotoTable))
+            vars(copied).update({name: deepcopy(value, memo) for name, value in vars(table).items()})
+        return copies[id(table)]
+
+    with patch.object(MotoTable, "__deepcopy__", copied_once, create=True):
+        _transact_write_items(backend, items)
 
 
 def _copied(item: Item, memo: dict[int, Any]) -> Item:

@@ -240,6 +240,9 @@ def test_schedule_rebases_with_all_the_time_there_is(template: Document) -> None
     assert schedule["Target"]["DeadLetterConfig"] == {"Arn": FAILED_INVOCATIONS}
     assert properties_of(template, "rebase")["Timeout"] == 900
     assert properties_of(template, "rebase")["MemorySize"] == {"Ref": "RebaseMemoryMegabytes"}
+    # How many programs are trained at once is the operator's to bound; an account with ten environments cannot.
+    bound = {"Fn::If": ["ReservesRebases", {"Ref": "RebaseReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert properties_of(template, "rebase")["ReservedConcurrentExecutions"] == bound
 
 
 @pytest.mark.parametrize("function", ["actions", "recommendations", "collect", "manage"])

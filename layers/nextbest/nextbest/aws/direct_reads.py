@@ -10,9 +10,11 @@ and additions to sets may be repeated, so that is safe.
 from __future__ import annotations
 
 import json
+import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -66,7 +68,7 @@ class Endpoint:
         parts = urlsplit(url)
         self._service = service
         self._host = parts.netloc
-        self._connection_type = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._is_secure = parts.scheme == "https"
         self._region = region
         self._credentials = credentials
         self._clock = clock
@@ -114,7 +116,18 @@ class Endpoint:
             if self._clock() - idle.since < _LONGEST_IDLE_SECONDS:
                 return idle.connection
             idle.connection.close()
-        return PersistentConnection(self._connection_type(self._host, timeout=self._timeout_seconds))
+        if self._is_secure:
+            secure = HTTPSConnection(self._host, timeout=self._timeout_seconds, context=_tls_context())
+            return PersistentConnection(secure)
+        return PersistentConnection(HTTPConnection(self._host, timeout=self._timeout_seconds))
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """One for all connections: each of its own would read the certificates of all authorities again."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _close(idle: list[_IdleConnection]) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from nextbest.domain.rebase_status import RUN_SECONDS
 from nextbest.errors import QuotaExceeded
 
-_BASE_BYTES = 300e6
+_BASE_BYTES = 200e6
 _EVENT_BYTES, _USER_BYTES = 130.0, 6_000.0
-_ACTION_PAIR_BYTES, _DENSE_ACTIONS = 13.0, 12_000
+_ACTION_PAIR_BYTES, _DENSE_ACTIONS = 5.0, 12_000
+_EXAMPLE_BYTES, _MOST_EXAMPLE_BYTES = 3_500.0, 1.3e9
+"""What training makes of each event; it thins its examples where there are many."""
 _BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 60e-6, 1.2e-3
 
 
@@ -23,13 +25,14 @@ class RebaseSize:
 
     @property
     def memory_bytes(self) -> float:
-        """The peak: the events as columns and their copies in order, everybody's segments, and the dense fits."""
-        pairs = min(self.actions, _DENSE_ACTIONS) ** 2
-        return _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users + _ACTION_PAIR_BYTES * pairs
+        """The peak: the events as columns, everybody's segments, the examples of the training, and its dense fits."""
+        fits = _ACTION_PAIR_BYTES * min(self.actions, _DENSE_ACTIONS) ** 2
+        examples = min(_EXAMPLE_BYTES * self.events, _MOST_EXAMPLE_BYTES)
+        return _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users + fits + examples
 
     @property
     def seconds(self) -> float:
-        """Reading, training within its time budget (which small programs do not use), and scoring everybody."""
+        """Reading, training (small programs do not take all of its time), and scoring everybody."""
         return _EVENT_SECONDS * self.events + _USER_SECONDS * self.users + min(_BASE_SECONDS, 1e-3 * self.events)
 
     def check(self, memory_bytes: float) -> None:

@@ -31,7 +31,7 @@ class NamedColumns(Protocol):
 
 
 Columns = NamedColumns | EventColumns
-"""Events in either form; the second is that of a rebase, and takes a tenth of the memory."""
+"""Events in either form; the second is that of a rebase, and takes far less memory."""
 
 
 @dataclass(frozen=True, slots=True)
