@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Iterator
 from http.client import BadStatusLine, HTTPConnection, HTTPException, IncompleteRead
 
 import pytest
@@ -28,17 +29,31 @@ class Wire(HTTPConnection):
         self.writes.append(data)
 
 
-def test_a_request_is_one_write() -> None:
-    wire = Wire(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Amz-Crc32:  7 \r\n\r\n{}")
-    reply = PersistentConnection(wire).exchange("POST", "/", {"host": "example.com"}, b"body")
+@pytest.fixture
+def wire() -> Iterator[Callable[[bytes], Wire]]:
+    """Makes connections with what the other end writes, which are closed in the end."""
+    wires: list[Wire] = []
 
-    assert wire.writes == [b"POST / HTTP/1.1\r\nhost: example.com\r\ncontent-length: 4\r\n\r\nbody"]
+    def make(reply: bytes) -> Wire:
+        wires.append(Wire(reply))
+        return wires[-1]
+
+    yield make
+    for each in wires:
+        each.close()
+
+
+def test_a_request_is_one_write(wire: Callable[[bytes], Wire]) -> None:
+    there = wire(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Amz-Crc32:  7 \r\n\r\n{}")
+    reply = PersistentConnection(there).exchange("POST", "/", {"host": "example.com"}, b"body")
+
+    assert there.writes == [b"POST / HTTP/1.1\r\nhost: example.com\r\ncontent-length: 4\r\n\r\nbody"]
     assert (reply.status, reply.headers["x-amz-crc32"], reply.content, reply.is_last) == (200, "7", b"{}", False)
 
 
-def test_responses_follow_each_other() -> None:
+def test_responses_follow_each_other(wire: Callable[[bytes], Wire]) -> None:
     one, two = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1", b"HTTP/1.1 503 Busy\r\ncontent-length: 1\r\n\r\n2"
-    connection = PersistentConnection(Wire(one + two))
+    connection = PersistentConnection(wire(one + two))
     replies = [connection.exchange("GET", "/", {}, b"") for _ in range(2)]
     connection.close()
 
@@ -46,9 +61,9 @@ def test_responses_follow_each_other() -> None:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: Close\r\n"])
-def test_the_other_end_closes(head: bytes) -> None:
-    wire = Wire(head + b"content-length: 0\r\n\r\n")
-    assert PersistentConnection(wire).exchange("GET", "/", {}, b"").is_last
+def test_the_other_end_closes(wire: Callable[[bytes], Wire], head: bytes) -> None:
+    there = wire(head + b"content-length: 0\r\n\r\n")
+    assert PersistentConnection(there).exchange("GET", "/", {}, b"").is_last
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,6 @@ def test_the_other_end_closes(head: bytes) -> None:
     ],
     ids=lambda value: value[:40].decode() if isinstance(value, bytes) else value.__name__,
 )
-def test_other_responses_are_refused(reply: bytes, error: type[Exception]) -> None:
+def test_other_responses_are_refused(wire: Callable[[bytes], Wire], reply: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        PersistentConnection(Wire(reply)).exchange("GET", "/", {}, b"")
+        PersistentConnection(wire(reply)).exchange("GET", "/", {}, b"")

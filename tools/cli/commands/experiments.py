@@ -109,6 +109,7 @@ def _demo(options: argparse.Namespace) -> int:
     from tools.local.demo import DemoFailed
     from tools.local.demo_experiment import EXPERIMENT_ID, PROGRAM_ID, play_demo_experiment
 
+    level = logger.log_level
     logger.setLevel("WARNING")
     try:
         deployment = local_deployment(options.state)
@@ -116,6 +117,8 @@ def _demo(options: argparse.Namespace) -> int:
     except (OperationFailed, DemoFailed, NextbestError, ClientError, BotoCoreError, HTTPError) as error:
         print(f"experiments: {error}", file=sys.stderr)
         return 1
+    finally:
+        logger.setLevel(level)
     print(
         f"planted truth: {truth.with_model:.1%} buy with the model, {truth.with_popular_list:.1%} with the popular "
         f"list, {(truth.with_model - truth.with_popular_list) * 100:+.1f} points\n"
