@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from nextbest.errors import InUse, NotFound
 from nextbest.lift.attribution import attribute
 from nextbest.logic.decision_files import decision_files
 from nextbest.logic.experiment_reports import columns_of, compute_report
-from nextbest.logic.report_files import stored_report
+from nextbest.logic.experiments import delete_experiment
+from nextbest.logic.report_files import reports_of, stored_report
 from nextbest.logic.users import delete_user
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts
@@ -201,3 +203,26 @@ def test_without_decisions_it_is_too_early(store: DynamoStore) -> None:
     assert (
         compute_report(store, MemoryArtifacts(), INCARNATION, "lift", now=NOW).verdict == "no users in variant holdout"
     )
+
+
+class Interrupted(MemoryArtifacts):
+    """Before it stores a file, ``interrupt`` is called."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+
+    def put(self, key: str, data: bytes) -> None:
+        self._interrupt()
+        super().put(key, data)
+
+
+def test_no_report_is_left_of_what_is_deleted_while_it_is_computed(store: DynamoStore) -> None:
+    over = replace(RUNNING, experiment_id="over", state=ExperimentState.STOPPED, stopped_at=NOW)
+    store.create_experiment(INCARNATION, over)
+    interrupted = Interrupted(lambda: delete_experiment(store, interrupted, INCARNATION, "over"))
+
+    with pytest.raises(NotFound):
+        compute_report(store, interrupted, INCARNATION, "over", now=NOW)
+
+    assert interrupted.names(reports_of(INCARNATION)) == []

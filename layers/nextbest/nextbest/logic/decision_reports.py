@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -28,7 +29,7 @@ from nextbest.lift.off_policy import PolicyValue, value_of_candidate
 from nextbest.logic.decision_files import stored_decisions
 from nextbest.logic.models import model_of_version
 from nextbest.logic.programs import present_program
-from nextbest.logic.report_files import DECISIONS, put_report
+from nextbest.logic.report_files import DECISIONS, put_report_of
 from nextbest.observability import logger
 from nextbest.scoring import Model, recommend
 from nextbest.store.base import ArtifactStore, Store
@@ -140,7 +141,8 @@ def compute_decision_report(
         weeks=_weeks(program, served, events, now=now),
         candidate=candidate,
     )
-    put_report(artifacts, incarnation, DECISIONS, {"program_id": program.program_id, **report.to_json()})
+    body, subject = {"program_id": program.program_id, **report.to_json()}, partial(present_program, store, incarnation)
+    put_report_of(artifacts, incarnation, DECISIONS, body, subject)
     logger.info("decisions reported", program_id=program.program_id, decisions=report.decisions)
     return report
 

@@ -7,6 +7,7 @@ of the experiment and the whole log; kept as one file, which is read until there
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from nextbest.domain.decisions import user_hash
 from nextbest.domain.experiments import Experiment, ExperimentKind
@@ -18,7 +19,7 @@ from nextbest.logic.decision_files import stored_decisions
 from nextbest.logic.experiments import headline_of, require_started
 from nextbest.logic.outcomes import valued_events
 from nextbest.logic.programs import present_program
-from nextbest.logic.report_files import put_report
+from nextbest.logic.report_files import put_report_of
 from nextbest.observability import logger
 from nextbest.store.base import ArtifactStore, Store
 
@@ -28,7 +29,7 @@ def compute_report(
 ) -> ExperimentReport:
     """Compute the report of an experiment at ``now`` (seconds since 1970) and keep it.
 
-    Raises NotFound, and InUse for an experiment that was never started.
+    Raises NotFound, also where the experiment is deleted meanwhile, and InUse where it was never started.
     """
     program, experiment = present_program(store, incarnation), store.experiment(incarnation, experiment_id)
     require_started(experiment)
@@ -54,7 +55,8 @@ def compute_report(
         "least_effect": experiment.least_effect,
         "plan": None if plan is None else asdict(plan),
     }
-    put_report(artifacts, incarnation, experiment_id, body)
+    subject = partial(store.experiment, incarnation, experiment_id)
+    put_report_of(artifacts, incarnation, experiment_id, body, subject)
     logger.info("experiment reported", program_id=program.program_id, experiment=experiment_id, users=report.users)
     return report
 

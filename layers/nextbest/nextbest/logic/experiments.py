@@ -224,6 +224,7 @@ def delete_experiment(
         return ExperimentChange(None)
 
     store.change_experiment(incarnation, experiment_id, delete)
+    delete_report(artifacts, incarnation, experiment_id)  # again, for one that was computed meanwhile
 
 
 def _check_members(experiment: Experiment) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nextbest.domain.programs import Incarnation
@@ -24,6 +24,26 @@ def put_report(
 ) -> None:
     """Keep a report in place of the one before."""
     artifacts.put(_name(incarnation, experiment_id), json.dumps(report).encode())
+
+
+def put_report_of(
+    artifacts: ArtifactStore,
+    incarnation: Incarnation,
+    experiment_id: str,
+    report: Mapping[str, Any],
+    subject: Callable[[], object],
+) -> None:
+    """The same for a report that took a while: ``subject`` reads again what it is about.
+
+    Raises NotFound where that was deleted meanwhile. Whoever deleted it may have looked for reports too early, so this
+    one is deleted here.
+    """
+    put_report(artifacts, incarnation, experiment_id, report)
+    try:
+        subject()
+    except NotFound:
+        delete_report(artifacts, incarnation, experiment_id)
+        raise
 
 
 def stored_report(artifacts: ArtifactStore, incarnation: Incarnation, experiment_id: str) -> Mapping[str, Any]:
