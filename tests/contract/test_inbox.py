@@ -86,7 +86,8 @@ def test_a_broken_file_moves_with_the_reason_and_stops_no_other(inbox: Inbox) ->
     report = inbox.report("broken.csv.gz", "rejected")
     assert report["status"] == "rejected"
     assert "broken.csv.gz" in report["reason"]
-    assert inbox.names() == {"good.csv", "good.csv.report.json"}
+    # The file itself goes last, so that its report is there whenever it is gone.
+    wait_until(lambda: inbox.names() == {"good.csv", "good.csv.report.json"}, seconds=60)
 
 
 def test_a_file_of_many_rows_is_stored_and_waits_for_a_rebase(inbox: Inbox, program: Program) -> None:
