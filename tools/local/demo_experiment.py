@@ -80,6 +80,8 @@ def play_demo_experiment(deployment: Deployment, *, now: float, report: Report) 
     for name, content in decision_files(_log_lines(store, served)).items():
         artifacts.put(name, content)
     client.post_events((event for life in served.values() for event in life.events), name="events of the four weeks")
+    report("learning from the four weeks, as a schedule would have done meanwhile")
+    Rebase(store, artifacts, program.incarnation, clock=time.time).run()
     return planted_effect(lives[experiment.control], lives[experiment.treatment], now=shop.end)
 
 
