@@ -60,6 +60,11 @@ class Candidates:
         return np.flatnonzero(self.row_of_action >= 0)
 
     @cached_property
+    def recommended_rows(self) -> NDArray[np.int64]:
+        """The row of the asset of each of ``recommended_actions``."""
+        return self.row_of_action[self.recommended_actions]
+
+    @cached_property
     def best_action_is_only_one(self) -> bool:
         """Whether no asset is known by two actions."""
         return len(self.recommended_actions) == int(self.learned.sum())

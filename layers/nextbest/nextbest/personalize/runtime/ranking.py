@@ -74,12 +74,14 @@ def rank_by_model(
         withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs, now=now)])
         again, new = _best_scores(user, withheld, candidates)
     is_done = again > -np.inf
-    rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
-    if not candidates.is_valued and not model.most_per_list:
+    if candidates.is_valued or model.most_per_list:
+        rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
+    else:
         # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
         # of them can be in the response, and only these need a likelihood.
-        done, fresh = rows[is_done[rows]], rows[~is_done[rows]]
-        rows = np.concatenate([done, fresh[strongest(limit, new[fresh], candidates.tie_break[fresh])]])
+        fresh = np.where(allowed & ~is_done, new, -np.inf)
+        done = np.flatnonzero(allowed & is_done)
+        rows = np.concatenate([done, strongest(limit, fresh, candidates.tie_break)])
     repeats, discoveries = (
         np.where(best[rows] > -np.inf, mode.calibration.growth(best[rows], user.activity), -np.inf)
         for mode, best in ((model.repeats, again), (model.discoveries, new))
@@ -203,11 +205,11 @@ def _best_scores(
     again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
     rows = candidates.row_of_action[inputs.known]
     np.maximum.at(again, rows[rows >= 0], repeats[:count][rows >= 0])
-    actions = candidates.recommended_actions
+    of_actions = discoveries.take(candidates.recommended_actions)
     if candidates.best_action_is_only_one:
-        new[candidates.row_of_action[actions]] = discoveries[actions]
+        new[candidates.recommended_rows] = of_actions
     else:
-        np.maximum.at(new, candidates.row_of_action[actions], discoveries[actions])
+        np.maximum.at(new, candidates.recommended_rows, of_actions)
     if inputs.unknown is not None:
         _add_unknown(again, new, repeats[count:], discoveries, inputs.unknown, candidates)
     return again, new

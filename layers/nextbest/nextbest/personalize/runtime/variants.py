@@ -74,7 +74,7 @@ def _most_popular(
     of_actions = rates_for(model, context.history, now=now)
     rates = np.full(len(candidates.asset_ids), -np.inf)
     actions = candidates.recommended_actions
-    np.maximum.at(rates, candidates.row_of_action[actions], of_actions[actions])
+    np.maximum.at(rates, candidates.recommended_rows, of_actions[actions])
     rates[~allowed] = -np.inf
     wanted = len(rates) if model.most_per_list else limit
     rows = strongest(wanted, rates, candidates.value, candidates.tie_break)
