@@ -106,10 +106,14 @@ def test_a_program_that_is_deleted_meanwhile_has_no_lease(store: DynamoStore) ->
 
 
 class Function:
-    """The function ``rebase``, whose invocations run in threads of their own; ``runs`` are the jobs that were done."""
+    """The function ``rebase``, whose invocations run in threads of their own; ``runs`` are the jobs that were done.
 
-    def __init__(self, store: DynamoStore, pool: ThreadPoolExecutor) -> None:
-        self._store, self._pool = store, pool
+    The first at work goes on once ``others`` have found it there.
+    """
+
+    def __init__(self, store: DynamoStore, pool: ThreadPoolExecutor, *, others: int) -> None:
+        self._store, self._pool, self._others = store, pool, others
+        self._refused = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._invocations: list[Future[None]] = []
         self._working = threading.Lock()
@@ -122,13 +126,15 @@ class Function:
             self._invocations.append(self._pool.submit(self._run, event, holder))
 
     def _run(self, event: Mapping[str, str], holder: str) -> None:
-        run_alone(self._store, event, holder, lambda: self._work(event), self.start, clock=time.time)
+        if run_alone(self._store, event, holder, lambda: self._work(event), self.start, clock=time.time) is None:
+            self._refused.release()
 
     def _work(self, event: Mapping[str, str]) -> bool:
         if not self._working.acquire(blocking=False):
             self.overlapped = True
             return False
-        time.sleep(0.01)  # the others are to find it at work
+        if not self.runs:
+            assert all(self._refused.acquire(timeout=60) for _ in range(self._others))
         self.runs[json.dumps(event, sort_keys=True)] += 1
         self._working.release()
         return True
@@ -143,7 +149,7 @@ class Function:
 def test_of_many_at_once_each_runs_and_no_two_overlap(store: DynamoStore) -> None:
     events = [rebase_event(OWNER, solution_version=f"v{number % 4}") for number in range(12)]
     with ThreadPoolExecutor(24) as pool:
-        function = Function(store, pool)
+        function = Function(store, pool, others=len(events) - 1)
         for event in events:
             function.start(event)
         function.finish()
