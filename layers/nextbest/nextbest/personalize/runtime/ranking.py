@@ -5,7 +5,7 @@ Hot path: standard library and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
 from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
+from nextbest.scoring.rank import where_allowed
 from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
@@ -67,27 +68,22 @@ def rank_by_model(
     withheld = withheld_from_all(model, user.inputs)
     if event_types is not None:
         withheld = np.concatenate([withheld, _places_of_others(model, user, event_types)])
-    again, new = _best_scores(user, withheld, candidates)
-    scored = (again > -np.inf) | (new > -np.inf)
+    scored = _scored(user, withheld, candidates)
     if model.withholds_by_history:
         # What is not for this user now is known, so it is not explored either.
         withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs, now=now)])
-        again, new = _best_scores(user, withheld, candidates)
-    is_done = again > -np.inf
     if candidates.is_valued or model.most_per_list:
-        rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
+        best_again, best_new = _best_scores(user, withheld, candidates)
+        rows = np.flatnonzero(allowed & ((best_again > -np.inf) | (best_new > -np.inf)))
+        again, new = best_again[rows], best_new[rows]
     else:
-        # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
-        # of them can be in the response, and only these need a likelihood.
-        fresh = np.where(allowed & ~is_done, new, -np.inf)
-        done = np.flatnonzero(allowed & is_done)
-        rows = np.concatenate([done, strongest(limit, fresh, candidates.tie_break)])
+        rows, again, new = _likeliest(user, withheld, candidates, allowed, limit)
     repeats, discoveries = (
-        np.where(best[rows] > -np.inf, mode.calibration.growth(best[rows], user.activity), -np.inf)
+        np.where(best > -np.inf, mode.calibration.growth(best, user.activity), -np.inf)
         for mode, best in ((model.repeats, again), (model.discoveries, new))
     )
     likelihoods = np.maximum(repeats, discoveries)
-    scores = np.where(repeats >= discoveries, again[rows], new[rows])
+    scores = np.where(repeats >= discoveries, again, new)
     above = likelihoods >= model.action_weight_floor
     rows, likelihoods, scores = rows[above], likelihoods[above], scores[above]
     keys = _keys(rows, likelihoods, scores, candidates)
@@ -190,46 +186,115 @@ def _places_of_others(model: Model, user: UserScores, event_types: Collection[st
     return np.concatenate([places, unknown.places_of(others)])
 
 
+def _likeliest(
+    user: UserScores, withheld: NDArray[np.int64], candidates: Candidates, allowed: NDArray[np.bool_], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The ``allowed`` rows that can be among the ``limit`` likeliest, without values and caps, and their best scores:
+    again and new, as ``_best_scores`` has them.
+
+    Among discoveries the likelihood never contradicts the score, so that the score alone decides which of them can be
+    in the response, and only these need a likelihood. What the user did is few, and can be any.
+    """
+    repeats, discoveries = _without(user, withheld)
+    best = candidates.best_scores(discoveries)
+    again_of, new_of = _best_of_few(user, repeats, discoveries, candidates)
+    few = np.fromiter(dict.fromkeys((*again_of, *new_of)), np.int64)
+    few = few[allowed[few]]
+    places = candidates.place_of_row[few]
+    again = np.array([again_of.get(row, -np.inf) for row in few.tolist()])
+    new = np.array([new_of.get(row, -np.inf) for row in few.tolist()])
+    learned = places >= 0
+    new[learned] = np.maximum(new[learned], best[places[learned]])
+    fresh = _where_allowed(best, allowed, candidates)
+    if (fresh[places[learned]] > -np.inf).any():
+        fresh = fresh.copy() if fresh is best else fresh
+        fresh[places[learned]] = -np.inf  # these are listed already
+    strong = strongest(limit, fresh, candidates.learned_tie_break)
+    rows = np.concatenate([few, candidates.learned_rows[strong]])
+    return rows, np.concatenate([again, np.full(strong.shape[0], -np.inf)]), np.concatenate([new, best[strong]])
+
+
+def _where_allowed(
+    best: NDArray[np.float64], allowed: NDArray[np.bool_], candidates: Candidates
+) -> NDArray[np.float64]:
+    """``best`` (learned rows,), -inf where it is not ``allowed`` (assets,)."""
+    if np.count_nonzero(allowed) == allowed.shape[0]:
+        return best
+    return where_allowed(best, allowed if candidates.learned_rows.shape == allowed.shape else allowed.take(candidates.learned_rows))
+
+
+def _scored(user: UserScores, withheld: NDArray[np.int64], candidates: Candidates) -> NDArray[np.bool_]:
+    """Which assets have a likelihood, by an action that is not ``withheld``, shape (assets,). Not to be written to."""
+    unknown = user.inputs.unknown
+    scored = candidates.learned
+    if withheld.size:
+        is_free = np.ones(candidates.row_of_action.shape[0], np.bool_)
+        is_free[withheld[withheld < is_free.shape[0]]] = False
+        scored = np.zeros(scored.shape[0], np.bool_)
+        scored[candidates.recommended_rows[is_free[candidates.recommended_actions]]] = True
+    if unknown is not None:
+        kept_from_all = frozenset(withheld.tolist())
+        rows = [row for number, row in _rows_of_unknown(unknown, candidates) if unknown.first + number not in kept_from_all]
+        if rows:
+            scored = scored.copy()
+            scored[rows] = True
+    return scored
+
+
+def _without(
+    user: UserScores, withheld: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Repeats and discoveries of the user, -inf at the places ``withheld``."""
+    if not withheld.size:
+        return user.repeats, user.discoveries
+    discoveries = user.discoveries.copy()
+    discoveries[withheld] = -np.inf
+    is_withheld = np.zeros(discoveries.shape[0], np.bool_)
+    is_withheld[withheld] = True
+    return np.where(is_withheld[user.inputs.done], -np.inf, user.repeats), discoveries
+
+
+def _best_of_few(
+    user: UserScores, repeats: NDArray[np.float64], discoveries: NDArray[np.float64], candidates: Candidates
+) -> tuple[dict[int, float], dict[int, float]]:
+    """By row the best scores of what the user did, and of what may follow that the model does not know."""
+    inputs = user.inputs
+    again: dict[int, float] = {}
+    new: dict[int, float] = {}
+    rows = candidates.row_of_action[inputs.known]
+    for row, score in zip(rows.tolist(), repeats[: rows.shape[0]].tolist(), strict=True):
+        if row >= 0 and score > again.get(row, -np.inf):
+            again[row] = score
+    if inputs.unknown is not None:
+        scores = [*repeats[rows.shape[0] :].tolist(), *discoveries[inputs.unknown.first + inputs.unknown.done :].tolist()]
+        for number, row in _rows_of_unknown(inputs.unknown, candidates):
+            best = again if number < inputs.unknown.done else new
+            if scores[number] > best.get(row, -np.inf):
+                best[row] = scores[number]
+    return again, new
+
+
+def _rows_of_unknown(unknown: UnknownActions, candidates: Candidates) -> Iterator[tuple[int, int]]:
+    """The numbers of the actions that may be recommended, and the rows of their assets."""
+    for number, (event_type, asset_id) in enumerate(unknown.actions):
+        row = candidates.columns.rows.get(asset_id)
+        if row is not None and is_recommended(event_type, candidates.item_event_types):
+            yield number, row
+
+
 def _best_scores(
     user: UserScores, withheld: NDArray[np.int64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best score of each asset's actions that the user did, and of those that they have not done; each of shape
     (assets,), -inf where there is none. ``withheld`` are places in the scores that are no candidates."""
-    inputs, count = user.inputs, user.inputs.known.shape[0]
-    repeats, discoveries = user.repeats, user.discoveries
-    if withheld.size:
-        is_withheld = np.zeros(discoveries.shape[0], np.bool_)
-        is_withheld[withheld] = True
-        discoveries = np.where(is_withheld, -np.inf, discoveries)
-        repeats = np.where(is_withheld[inputs.done], -np.inf, repeats)
+    repeats, discoveries = _without(user, withheld)
     again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
-    rows = candidates.row_of_action[inputs.known]
-    np.maximum.at(again, rows[rows >= 0], repeats[:count][rows >= 0])
-    of_actions = discoveries.take(candidates.recommended_actions)
-    if candidates.best_action_is_only_one:
-        new[candidates.recommended_rows] = of_actions
-    else:
-        np.maximum.at(new, candidates.recommended_rows, of_actions)
-    if inputs.unknown is not None:
-        _add_unknown(again, new, repeats[count:], discoveries, inputs.unknown, candidates)
+    new[candidates.learned_rows] = candidates.best_scores(discoveries)
+    again_of, new_of = _best_of_few(user, repeats, discoveries, candidates)
+    again[list(again_of)] = list(again_of.values())
+    for row, score in new_of.items():
+        new[row] = max(new[row], score)
     return again, new
-
-
-def _add_unknown(
-    again: NDArray[np.float64],
-    new: NDArray[np.float64],
-    repeats: NDArray[np.float64],
-    discoveries: NDArray[np.float64],
-    unknown: UnknownActions,
-    candidates: Candidates,
-) -> None:
-    """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
-    scores = [*repeats.tolist(), *discoveries[unknown.first + unknown.done :].tolist()]
-    for number, ((event_type, asset_id), score) in enumerate(zip(unknown.actions, scores, strict=True)):
-        row = candidates.columns.rows.get(asset_id)
-        if row is not None and is_recommended(event_type, candidates.item_event_types):
-            best = again if number < unknown.done else new
-            best[row] = max(best[row], score)
 
 
 def _keys(
