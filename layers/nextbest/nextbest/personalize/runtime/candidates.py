@@ -100,10 +100,7 @@ class Candidates:
         """The best of the ``scores`` (model actions or more,) of each asset's actions, shape (learned rows,). Not to be
         written to: it may be ``scores`` itself."""
         actions, starts = self._actions_by_row
-        if self._is_in_order_of_actions:
-            of_actions = scores[: actions.shape[0]]
-        else:
-            of_actions = scores.take(actions)
+        of_actions = scores[: actions.shape[0]] if self._is_in_order_of_actions else scores.take(actions)
         if self.best_action_is_only_one:
             return of_actions
         best: NDArray[np.float64] = np.maximum.reduceat(of_actions, starts)

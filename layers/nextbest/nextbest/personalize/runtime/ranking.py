@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from nextbest.scoring.rank import where_allowed
 from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
+
+_SPARE = 16
+"""How many more of the best are taken than a mask needs on average; and they may be one in so many of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,30 +201,42 @@ def _likeliest(
     """
     repeats, discoveries = _without(user, withheld)
     best = candidates.best_scores(discoveries)
-    again_of, new_of = _best_of_few(user, repeats, discoveries, candidates)
-    few = np.fromiter(dict.fromkeys((*again_of, *new_of)), np.int64)
-    few = few[allowed[few]]
+    few, again, new = _best_of_few(user, repeats, discoveries, candidates)
+    listed = allowed[few]
+    few, again, new = few[listed], again[listed], new[listed]
     places = candidates.place_of_row[few]
-    again = np.array([again_of.get(row, -np.inf) for row in few.tolist()])
-    new = np.array([new_of.get(row, -np.inf) for row in few.tolist()])
     learned = places >= 0
     new[learned] = np.maximum(new[learned], best[places[learned]])
-    fresh = _where_allowed(best, allowed, candidates)
-    if (fresh[places[learned]] > -np.inf).any():
-        fresh = fresh.copy() if fresh is best else fresh
-        fresh[places[learned]] = -np.inf  # these are listed already
-    strong = strongest(limit, fresh, candidates.learned_tie_break)
+    strong = _strongest_allowed(limit, best, places[learned], candidates, allowed)
     rows = np.concatenate([few, candidates.learned_rows[strong]])
     return rows, np.concatenate([again, np.full(strong.shape[0], -np.inf)]), np.concatenate([new, best[strong]])
 
 
-def _where_allowed(
-    best: NDArray[np.float64], allowed: NDArray[np.bool_], candidates: Candidates
-) -> NDArray[np.float64]:
-    """``best`` (learned rows,), -inf where it is not ``allowed`` (assets,)."""
-    if np.count_nonzero(allowed) == allowed.shape[0]:
-        return best
-    return where_allowed(best, allowed if candidates.learned_rows.shape == allowed.shape else allowed.take(candidates.learned_rows))
+def _strongest_allowed(
+    limit: int,
+    best: NDArray[np.float64],
+    listed: NDArray[np.int64],
+    candidates: Candidates,
+    allowed: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Places of the ``limit`` best among those of ``best`` (learned rows,) that are ``allowed`` (assets,) and not
+    ``listed`` already."""
+    is_allowed = allowed if candidates.learned_rows.shape == allowed.shape else allowed.take(candidates.learned_rows)
+    share = np.count_nonzero(is_allowed) / max(1, is_allowed.shape[0])
+    listed = listed[best[listed] > -np.inf]
+    more = limit + listed.shape[0]
+    most = int(1.5 * more / share) + _SPARE if share else 0
+    if share == 1.0 or most <= best.shape[0] // _SPARE:
+        # Enough of the best are left: a mask over all would take as long as everything else.
+        strong = strongest(more if share == 1.0 else most, best, candidates.learned_tie_break)
+        strong = strong[is_allowed[strong]]
+        if listed.size:
+            strong = strong[~np.isin(strong, listed)]
+        if share == 1.0 or strong.shape[0] >= limit:
+            return strong[:limit]
+    fresh = where_allowed(best, is_allowed)
+    fresh[listed] = -np.inf
+    return strongest(limit, fresh, candidates.learned_tie_break)
 
 
 def _scored(user: UserScores, withheld: NDArray[np.int64], candidates: Candidates) -> NDArray[np.bool_]:
@@ -234,16 +250,16 @@ def _scored(user: UserScores, withheld: NDArray[np.int64], candidates: Candidate
         scored[candidates.recommended_rows[is_free[candidates.recommended_actions]]] = True
     if unknown is not None:
         kept_from_all = frozenset(withheld.tolist())
-        rows = [row for number, row in _rows_of_unknown(unknown, candidates) if unknown.first + number not in kept_from_all]
+        rows = [
+            row for number, row in _rows_of_unknown(unknown, candidates) if unknown.first + number not in kept_from_all
+        ]
         if rows:
             scored = scored.copy()
             scored[rows] = True
     return scored
 
 
-def _without(
-    user: UserScores, withheld: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _without(user: UserScores, withheld: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Repeats and discoveries of the user, -inf at the places ``withheld``."""
     if not withheld.size:
         return user.repeats, user.discoveries
@@ -256,22 +272,34 @@ def _without(
 
 def _best_of_few(
     user: UserScores, repeats: NDArray[np.float64], discoveries: NDArray[np.float64], candidates: Candidates
-) -> tuple[dict[int, float], dict[int, float]]:
-    """By row the best scores of what the user did, and of what may follow that the model does not know."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of what the user did and of what may follow that the model does not know, each once, with their best scores
+    as such: again and new, -inf where there is none."""
     inputs = user.inputs
-    again: dict[int, float] = {}
-    new: dict[int, float] = {}
     rows = candidates.row_of_action[inputs.known]
-    for row, score in zip(rows.tolist(), repeats[: rows.shape[0]].tolist(), strict=True):
-        if row >= 0 and score > again.get(row, -np.inf):
-            again[row] = score
-    if inputs.unknown is not None:
-        scores = [*repeats[rows.shape[0] :].tolist(), *discoveries[inputs.unknown.first + inputs.unknown.done :].tolist()]
-        for number, row in _rows_of_unknown(inputs.unknown, candidates):
-            best = again if number < inputs.unknown.done else new
-            if scores[number] > best.get(row, -np.inf):
-                best[row] = scores[number]
-    return again, new
+    again = repeats[: rows.shape[0]]
+    if inputs.unknown is None:
+        is_candidate = (rows >= 0) & (again > -np.inf)
+        rows, again = rows[is_candidate], again[is_candidate]
+        if not candidates.best_action_is_only_one:
+            rows, places = np.unique(rows, return_inverse=True)
+            best = np.full(rows.shape[0], -np.inf)
+            np.maximum.at(best, places, again)
+            again = best
+        return rows, again, np.full(rows.shape[0], -np.inf)
+    best_of: dict[int, list[float]] = {}
+    of_known = zip(rows.tolist(), again.tolist(), repeat(0))
+    scores = [*repeats[rows.shape[0] :].tolist(), *discoveries[inputs.unknown.first + inputs.unknown.done :].tolist()]
+    of_unknown = (
+        (row, scores[number], int(number >= inputs.unknown.done))
+        for number, row in _rows_of_unknown(inputs.unknown, candidates)
+    )
+    for row, score, kind in chain(of_known, of_unknown):
+        if row >= 0 and score > -np.inf:
+            of_row = best_of.setdefault(row, [-np.inf, -np.inf])
+            of_row[kind] = max(of_row[kind], score)
+    both = np.array(list(best_of.values())).reshape(-1, 2)
+    return np.fromiter(best_of, np.int64, len(best_of)), both[:, 0], both[:, 1]
 
 
 def _rows_of_unknown(unknown: UnknownActions, candidates: Candidates) -> Iterator[tuple[int, int]]:
@@ -290,10 +318,9 @@ def _best_scores(
     repeats, discoveries = _without(user, withheld)
     again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
     new[candidates.learned_rows] = candidates.best_scores(discoveries)
-    again_of, new_of = _best_of_few(user, repeats, discoveries, candidates)
-    again[list(again_of)] = list(again_of.values())
-    for row, score in new_of.items():
-        new[row] = max(new[row], score)
+    few, again_of_few, new_of_few = _best_of_few(user, repeats, discoveries, candidates)
+    again[few] = again_of_few
+    new[few] = np.maximum(new[few], new_of_few)
     return again, new
 
 
