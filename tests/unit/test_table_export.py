@@ -1,15 +1,12 @@
-"""Events out of DynamoDB's export of the table: what is read of it, and what of an export that is not whole."""
+"""Events out of DynamoDB's export of the table, as the local stack writes it."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from hashlib import md5
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,7 +20,7 @@ from nextbest.errors import TableExportError
 from nextbest.store import keys, table_export
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.staged import ADDED, REMOVED, STAGED, import_state_key, mark_of
-from nextbest.store.table_export import ExportFile, ExportRequest, TableExport, TableExports, items, read_events
+from nextbest.store.table_export import TableExport, TableExports, items, read_events
 from tests.mocked_aws import mocked_aws
 from tools.local.engines import REGION
 from tools.local.table_exports import TableExporter
@@ -82,15 +79,6 @@ class World:
             for part in read_events(self.s3, export, file, unreadable=self.unreadable.append)
             for row in part
         )
-
-    def body(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-
-    def put(self, key: str, body: bytes) -> None:
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
-
-    def manifest(self, export: TableExport, name: str) -> str:
-        return f"{export.prefix}manifest-{name}.json"
 
 
 @pytest.fixture
@@ -239,7 +227,7 @@ def test_an_export_can_be_sent_to_another_process(world: World) -> None:
 
 
 def test_deleting_an_export_leaves_no_version_of_its_files(world: World) -> None:
-    world.put("models/tea/1.nbm", b"model")
+    world.s3.put_object(Bucket=BUCKET, Key="models/tea/1.nbm", Body=b"model")
     export = world.export()
 
     assert world.exports.delete(export) == len(export.files) + 5  # two manifests, their checksums, _started
@@ -280,204 +268,3 @@ def test_a_failed_export_says_why(world: World) -> None:
 
     with pytest.raises(TableExportError, match=r"could not export the table: .* \(S3NoSuchBucket\)"):
         exports.wait(exports.request(TEA.incarnation, token="run-1"))
-
-
-@dataclass(slots=True)
-class Finished:
-    """An export that is complete, to be damaged; ``file`` has the events of a user, and is not empty."""
-
-    world: World
-    request: ExportRequest
-    export: TableExport
-    file: ExportFile
-
-    def wait(self) -> TableExport:
-        return self.world.exports.wait(self.request)
-
-    def read(self, file: ExportFile | None = None) -> list[EventColumns]:
-        return list(read_events(self.world.s3, self.export, file or self.file))
-
-    def change_summary(self, **members: Any) -> None:
-        key = self.world.manifest(self.export, "summary")
-        self.world.put(key, json.dumps({**json.loads(self.world.body(key)), **members}).encode())
-
-    def change_files(self, change: Callable[[dict[str, Any]], Mapping[str, Any] | None]) -> None:
-        """Change the line of ``file`` in the manifest, or take it out."""
-        key = self.world.manifest(self.export, "files")
-        entries = [json.loads(line) for line in self.world.body(key).splitlines()]
-        changed = [change(entry) if entry["dataFileS3Key"] == self.file.key else entry for entry in entries]
-        self.world.put(key, b"".join(json.dumps(entry).encode() + b"\n" for entry in changed if entry is not None))
-
-    def replace_file(self, content: bytes, *, items: int | None = None, packed: bool = True) -> ExportFile:
-        """Another content of ``file``; the entry that the manifest would have of it."""
-        data = gzip.compress(content) if packed else content
-        self.world.put(self.file.key, data)
-        digest = base64.b64encode(md5(data, usedforsecurity=False).digest()).decode()
-        return replace(self.file, md5=digest, items=content.count(b"\n") if items is None else items)
-
-
-@pytest.fixture
-def finished(world: World) -> Finished:
-    world.store.append(TEA, [event("ada", time_us) for time_us in range(1, 30)])
-    request = world.exports.request(TEA.incarnation, token="run-1")
-    export = world.exports.wait(request)
-    return Finished(world, request, export, max(export.files, key=lambda file: file.items))
-
-
-def test_a_missing_data_file_is_named(finished: Finished) -> None:
-    finished.world.s3.delete_object(Bucket=BUCKET, Key=finished.file.key)
-
-    with pytest.raises(TableExportError, match=f"{finished.file.key} is missing of 4 files"):
-        finished.wait()
-    with pytest.raises(TableExportError, match=f"{finished.file.key} is missing"):
-        finished.read()
-
-
-def test_many_missing_data_files_are_counted(finished: Finished) -> None:
-    for file in finished.export.files:
-        finished.world.s3.delete_object(Bucket=BUCKET, Key=file.key)
-
-    with pytest.raises(TableExportError, match="and 1 more are missing of 4 files"):
-        finished.wait()
-
-
-@pytest.mark.parametrize("name", ["summary", "files"])
-def test_an_export_without_a_manifest_is_incomplete(finished: Finished, name: str) -> None:
-    """Given an export that was written half, its files and no manifest, then that is said."""
-    finished.world.s3.delete_object(Bucket=BUCKET, Key=finished.world.manifest(finished.export, name))
-
-    with pytest.raises(TableExportError, match=f"manifest-{name}.json is missing"):
-        finished.wait()
-
-
-@pytest.mark.parametrize("name", ["summary", "files"])
-@pytest.mark.parametrize(
-    ("body", "problem"), [(b'{"version": "2023', "no JSON"), (b"[]\n", "no JSON object"), (b"\xff", "no text")]
-)
-def test_a_manifest_that_breaks_off_is_refused(finished: Finished, name: str, body: bytes, problem: str) -> None:
-    finished.world.put(finished.world.manifest(finished.export, name), body)
-
-    with pytest.raises(TableExportError, match=rf"manifest-{name}\.json .*{problem}"):
-        finished.wait()
-
-
-def test_files_with_fewer_items_than_the_summary_says_are_incomplete(finished: Finished) -> None:
-    finished.change_files(lambda _: None)
-
-    message = (
-        f"files have {finished.export.items - finished.file.items:,} items, its manifest says {finished.export.items}"
-    )
-    with pytest.raises(TableExportError, match=message):
-        finished.wait()
-
-
-def test_a_summary_that_disagrees_with_the_service_is_refused(finished: Finished) -> None:
-    finished.change_summary(itemCount=finished.export.items + 1)
-    finished.change_files(lambda entry: {**entry, "itemCount": entry["itemCount"] + 1})
-
-    with pytest.raises(TableExportError, match=f"DescribeExport {finished.export.items}"):
-        finished.wait()
-
-
-@pytest.mark.parametrize(
-    ("member", "value"), [("exportArn", "arn:of:another"), ("outputFormat", "ION"), ("itemCount", "7")]
-)
-def test_a_summary_of_another_export_is_refused(finished: Finished, member: str, value: object) -> None:
-    finished.change_summary(**{member: value})
-
-    with pytest.raises(TableExportError, match=f"manifest-summary.json .*{member}"):
-        finished.wait()
-
-
-@pytest.mark.parametrize("member", ["dataFileS3Key", "itemCount", "md5Checksum", "etag"])
-def test_a_line_of_the_manifest_that_lacks_a_member_is_refused(finished: Finished, member: str) -> None:
-    finished.change_files(lambda entry: {name: value for name, value in entry.items() if name != member})
-
-    with pytest.raises(TableExportError, match=f"manifest-files.json of the export has no {member}"):
-        finished.wait()
-
-
-def test_a_file_that_was_replaced_is_refused(finished: Finished) -> None:
-    finished.replace_file(b"")
-
-    with pytest.raises(TableExportError, match=f"{finished.file.key} is replaced"):
-        finished.wait()
-
-
-def test_a_file_with_another_md5_is_refused_at_its_end(finished: Finished) -> None:
-    """Given a file with the right number of items, but not the bytes of the manifest, then it is not used."""
-    lines = gzip.decompress(finished.world.body(finished.file.key))
-    finished.replace_file(lines.replace(b"ada", b"eve"))
-
-    with pytest.raises(TableExportError, match=f"{finished.file.key} .* its MD5 is not"):
-        finished.read()
-
-
-def test_a_file_with_another_number_of_items_is_refused(finished: Finished) -> None:
-    lines = gzip.decompress(finished.world.body(finished.file.key))
-    file = finished.replace_file(lines, items=1_000)
-
-    with pytest.raises(TableExportError, match="and its manifest says 1,000"):
-        finished.read(file)
-
-
-@pytest.mark.parametrize("kept", [0.5, 0.98])
-def test_a_file_that_breaks_off_is_damaged(finished: Finished, kept: float) -> None:
-    data = finished.world.body(finished.file.key)
-    file = finished.replace_file(data[: int(kept * len(data))], packed=False)
-
-    with pytest.raises(TableExportError, match=f"{finished.file.key} of the export is damaged"):
-        finished.read(file)
-
-
-def test_a_file_that_is_not_compressed_is_damaged(finished: Finished) -> None:
-    file = finished.replace_file(gzip.decompress(finished.world.body(finished.file.key)), packed=False)
-
-    with pytest.raises(TableExportError, match="is damaged: Not a gzipped file"):
-        finished.read(file)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"no JSON",
-        b"[]",
-        b'{"Key": {}}',
-        b'{"Item": []}',
-        b'{"Item": {"pk": {"S": "x"}}}',
-        b'{"Item": {"pk": {"N": "1"}, "sk": {"S": "y"}}}',
-        b'{"Item": {"pk": {"S": 1}, "sk": {"S": "y"}}}',
-        b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}, "b": {"B": "not base64!"}}}',
-        b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}, "b": {}}}',
-        b"\xff\xfe",
-    ],
-)
-def test_a_line_that_is_no_item_is_named(finished: Finished, line: bytes) -> None:
-    lines = gzip.decompress(finished.world.body(finished.file.key)).splitlines()
-    file = finished.replace_file(b"\n".join([lines[0], line, *lines[1:]]) + b"\n")
-
-    with pytest.raises(TableExportError, match=f"line 2 of {finished.file.key} of the export is no item"):
-        finished.read(file)
-
-
-def test_an_empty_file_has_no_items(finished: Finished) -> None:
-    """Given a file of no bytes at all, as there is one for an empty partition, then nothing is read."""
-    assert finished.read(finished.replace_file(b"", packed=False)) == []
-    assert finished.read(finished.replace_file(b"")) == []
-
-
-def test_a_file_of_several_gzip_members_is_read_whole(finished: Finished) -> None:
-    lines = gzip.decompress(finished.world.body(finished.file.key)).splitlines(keepends=True)
-    data = b"".join(gzip.compress(line) for line in lines)
-    file = finished.replace_file(data, items=len(lines), packed=False)
-
-    assert [len(part) for part in finished.read(file)] == [29]
-
-
-def test_keys_may_be_without_the_prefix(finished: Finished) -> None:
-    """Given manifests as in the documentation's examples, whose keys leave out the prefix, then the files are found."""
-    prefix = f"exports/{TEA.incarnation}/"
-    finished.change_summary(manifestFilesS3Key=finished.world.manifest(finished.export, "files").removeprefix(prefix))
-    finished.change_files(lambda entry: {**entry, "dataFileS3Key": entry["dataFileS3Key"].removeprefix(prefix)})
-
-    assert finished.wait() == finished.export
