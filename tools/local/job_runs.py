@@ -51,6 +51,7 @@ _MEMBERS = {
 }
 _DRIVER_VARIABLE = "spark.emr-serverless.driverEnv."
 _TWELVE_HOURS_MINUTES = 720
+MINUTE_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _DETAILS_CHARACTERS = 256
 _LOG_LINES = 3
@@ -217,7 +218,7 @@ class JobRunner:
             return
         self._change(run, _RUNNING, "The job run is running")
         minutes = run.request.get("executionTimeoutMinutes", _TWELVE_HOURS_MINUTES)
-        deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
+        deadline = time.monotonic() + MINUTE_SECONDS * minutes if minutes else float("inf")
         while not run.is_cancelled and time.monotonic() < deadline:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=_LOOK_SECONDS)
