@@ -140,9 +140,9 @@ def test_a_run_executes_the_entry_point_with_the_drivers_variables(service: Serv
 
 
 def test_a_run_that_fails_says_where_to_look_and_is_announced(service: Service) -> None:
-    run = service.wait(service.start("raise SystemExit('no such table')"), "FAILED")
+    run = service.wait(service.start("print('traceback'); raise SystemExit('no such table')"), "FAILED")
 
-    assert run["stateDetails"] == "Job failed: exit code 1; see the log spark. It ends: no such table"
+    assert run["stateDetails"] == "Job failed: exit code 1; see the log spark, which ends: no such table"
     wait_until(lambda: service.calls.events, seconds=SECONDS)
     (event,) = service.calls.events
     assert (event["source"], event["detail-type"]) == ("aws.emr-serverless", "EMR Serverless Job Run State Change")

@@ -54,7 +54,6 @@ _TWELVE_HOURS_MINUTES = 720
 MINUTE_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _DETAILS_CHARACTERS = 256
-_LOG_LINES = 3
 
 
 class JobRunRefused(Exception):
@@ -230,8 +229,8 @@ class JobRunner:
         elif status is None:
             self._change(run, _CANCELLED, f"The job run took longer than {minutes} minutes")
         elif status:
-            end = " ".join(tail(self._log, _LOG_LINES).split())
-            self._change(run, _FAILED, f"Job failed: exit code {status}; see the log spark. It ends: {end}")
+            end = tail(self._log, 1).strip()
+            self._change(run, _FAILED, f"Job failed: exit code {status}; see the log spark, which ends: {end}")
         else:
             self._change(run, _SUCCESS, "Job completed successfully")
 
