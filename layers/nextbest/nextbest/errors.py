@@ -11,6 +11,7 @@
     │   └── ProgramNotFound       a program that is not there, or no longer
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
+    │   └── Stopped               a run that was cancelled or taken for lost, and is to go no further
     ├── Forbidden             unknown key, or a key without the right
     │   └── SupersededSecret      the secret from before a rotation, which may not do this
     ├── TooManyRequests       the program exceeds its request rate; try again later
@@ -94,6 +95,10 @@ class AlreadyExists(NextbestError):
 
 class InUse(NextbestError):
     """The thing cannot be changed or removed while something else depends on it."""
+
+
+class Stopped(InUse):
+    """A run that is to go no further: it was cancelled, or taken for lost, and its program is another's to train."""
 
 
 class Forbidden(NextbestError):

@@ -20,7 +20,7 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING,
 from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
-from nextbest.logic.rebase_size import RebaseSize
+from nextbest.logic.rebase_size import NeedsSpark, RebaseSize
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
@@ -47,7 +47,8 @@ class Rebase:
     """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins.
 
     ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
-    refused before it is learned from, and as soon as so much of it was read.
+    refused before it is learned from, and as soon as so much of it was read. Where ``spark_above_events`` is not 0, it
+    is not refused but left to Spark, and so is one with more events than that.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Rebase:
         clock: Clock,
         seed: int = 0,
         memory_bytes: float = math.inf,
+        spark_above_events: int = 0,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -66,15 +68,17 @@ class Rebase:
         self._clock = clock
         self._seed = seed
         self._memory_bytes = memory_bytes
+        self._spark_above_events = spark_above_events
         self._began = clock()
         self._set_aside: set[str] = set()
 
     def run(self) -> ModelPointer:
         """Train on the log, write the model, move the pointer.
 
-        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation).
+        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation),
+        NeedsSpark (the same, where Spark is deployed).
 
-        On any exception the program's status becomes ``program_rebase_failed``, with the reason.
+        On any other exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
         state = self._state()
         with self._reported():
@@ -132,6 +136,9 @@ class Rebase:
         try:
             yield
             reason = ""
+        except NeedsSpark:  # it goes on as a Spark job
+            reason = ""
+            raise
         except BaseException as error:
             reason = str(error) or type(error).__name__
             raise
@@ -146,12 +153,15 @@ class Rebase:
         events = self._store.scan_events(
             self._incarnation,
             unreadable=self._set_aside.add,
-            progress=lambda count: RebaseSize(count).check(self._memory_bytes),
+            progress=lambda count: self._check(RebaseSize(count)),
         )
         if not len(events):
             raise InvalidInput("there are no events to learn from yet")
-        RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])).check(self._memory_bytes)
+        self._check(RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])))
         return events
+
+    def _check(self, size: RebaseSize) -> None:
+        size.check(self._memory_bytes, spark_above_events=self._spark_above_events)
 
     def _train(self, program: Program, events: EventColumns) -> Model:
         return train(events, program=program, now=self._began, seed=self._seed)

@@ -256,12 +256,12 @@ class Configuration:
 
     def put_status(self, status: Status) -> None:
         """Record the progress of a rebase. Raises NotFound."""
-        put = self._put(_status_key(status.incarnation), asdict(status))
+        put = self._put(status_key(status.incarnation), asdict(status))
         self._write_while_it_lives(status.incarnation, {"Put": put})
 
     def status(self, incarnation: Incarnation) -> Status | None:
         """The latest recorded progress."""
-        item = self._table.get(_status_key(incarnation))
+        item = self._table.get(status_key(incarnation))
         if item is None:
             return None
         row = data(item)
@@ -398,7 +398,7 @@ def _segments_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.SEGMENTS)
 
 
-def _status_key(incarnation: Incarnation) -> ItemKey:
+def status_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.STATUS)
 
 

@@ -3,6 +3,7 @@
     holder, expires_at, running     who holds it, until when (seconds since 1970), and for what
     waiting                         what others were to do meanwhile: a set, so that a request that comes twice is one
     starting, starter               what waited, after ``starter`` released the lease: it is being started
+    job_run                         the run of the Spark job that holds the lease, or is about to
 
 Nothing that waits is lost. It is added only while there is a holder, and a holder releases only what it has seen
 waiting, which stays in the item until all of it was started. A lease that expired, as its holder was killed, is taken
@@ -14,24 +15,37 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nextbest.aws.table import Item, ItemKey, WriteRefused, key_of, text
+from nextbest.aws.clients import SERVICE_FAILURES
+from nextbest.aws.table import Item, ItemKey, WriteRefused, data, key_of, text, to_json
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.rebase_status import UNFINISHED, is_lost
+from nextbest.domain.resource_statuses import CREATE_IN_PROGRESS, STOPPING
 from nextbest.errors import Unavailable
+from nextbest.observability import logger
 from nextbest.store import keys
-from nextbest.store.base import Store
-from nextbest.store.configuration import Configuration
+from nextbest.store.base import VERSION, Store
+from nextbest.store.configuration import Configuration, status_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_AT_WORK = (CREATE_IN_PROGRESS, STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a program, as read. ``running`` is what it is held for, ``left`` what waits or is being started."""
+    """The lease of a program, as read. ``running`` is what it is held for, ``left`` what waits or is being started.
+
+    ``job_run`` is the id of the Spark job's run that it was handed over to, empty where it was not.
+    """
 
     holder: str
     expires_at: float
     running: str
     left: frozenset[str]
+    job_run: str = ""
 
     def is_held(self, now: float) -> bool:
         """Whether somebody may be at work at ``now`` (seconds since 1970)."""
@@ -45,6 +59,10 @@ class LeaseStore(Store, Protocol):
         self, incarnation: Incarnation, holder: str, running: str, *, now: float, expires_at: float
     ) -> bool: ...
 
+    def hand_over_lease(
+        self, incarnation: Incarnation, holder: str, to: str, *, expires_at: float, job_run: str = ""
+    ) -> bool: ...
+
     def wait_for_lease(self, incarnation: Incarnation, waiting: str, *, now: float) -> bool: ...
 
     def release_lease(self, incarnation: Incarnation, holder: str) -> list[str]: ...
@@ -52,6 +70,8 @@ class LeaseStore(Store, Protocol):
     def forget_started(self, incarnation: Incarnation, started: Collection[str]) -> None: ...
 
     def leases(self, incarnations: Iterable[Incarnation]) -> dict[Incarnation, Lease]: ...
+
+    def renew_lease(self, incarnation: Incarnation, holder: str, *, now: float, expires_at: float) -> bool: ...
 
 
 class Leases(Configuration):
@@ -69,7 +89,7 @@ class Leases(Configuration):
                     "TableName": self._table.name,
                     "Key": key_of(_lease_key(incarnation)),
                     "UpdateExpression": "SET holder = :holder, expires_at = :until, running = :running "
-                    "DELETE waiting :served, starting :served",
+                    "REMOVE job_run DELETE waiting :served, starting :served",
                     "ConditionExpression": "attribute_not_exists(holder) OR holder = :holder OR expires_at <= :now",
                     "ExpressionAttributeValues": {
                         ":holder": {"S": holder},
@@ -81,6 +101,62 @@ class Leases(Configuration):
                 }
             },
         )
+
+    def hand_over_lease(
+        self, incarnation: Incarnation, holder: str, to: str, *, expires_at: float, job_run: str = ""
+    ) -> bool:
+        """Let ``to`` hold the lease in place of ``holder``, who may be the same; False where ``holder`` has it no more.
+
+        One that expired is still the holder's as long as nobody else took it. Raises NotFound.
+        """
+        values: dict[str, AttributeValueTypeDef] = {
+            ":holder": {"S": holder},
+            ":to": {"S": to},
+            ":until": {"N": repr(expires_at)},
+        }
+        expression = "SET holder = :to, expires_at = :until"
+        if job_run:
+            expression, values[":run"] = f"{expression}, job_run = :run", {"S": job_run}
+        return self._write_while_it_lives(
+            incarnation,
+            {
+                "Update": {
+                    "TableName": self._table.name,
+                    "Key": key_of(_lease_key(incarnation)),
+                    "UpdateExpression": expression,
+                    "ConditionExpression": "holder = :holder",
+                    "ExpressionAttributeValues": values,
+                }
+            },
+        )
+
+    def renew_lease(self, incarnation: Incarnation, holder: str, *, now: float, expires_at: float) -> bool:
+        """Hold the lease for longer, and say that the run goes on; False where ``holder`` has it no more.
+
+        The times of the program's status, and of the versions that are being trained, become ``now``: by those, others
+        tell that a run is lost. A renewal that fails is worth no run, as the next one follows. Raises NotFound.
+        """
+        try:
+            if not self.hand_over_lease(incarnation, holder, holder, expires_at=expires_at):
+                return False
+            status = self._table.get(status_key(incarnation))
+            if status is not None and data(status)["status_id"] in UNFINISHED:
+                self._prolong(status, "timestamp", now)
+            versions = self._table.query(keys.resources_pk(incarnation), prefix=keys.resource_prefix(VERSION))
+            for version in versions:
+                row = data(version)
+                if row["status"] in _AT_WORK and not is_lost(now - row["updated"], waiting=False):
+                    self._prolong(version, "updated", now)
+        except SERVICE_FAILURES as failure:
+            logger.warning("the lease could not be renewed", reason=str(failure))
+        return True
+
+    def _prolong(self, item: Item, member: str, now: float) -> None:
+        """Set a time in the row of an item, unless another writer has changed the row since it was read."""
+        key = ItemKey(text(item, "pk"), text(item, "sk"))
+        values: Item = {":old": item["body_json"], ":new": {"S": to_json({**data(item), member: now})}}
+        with suppress(WriteRefused):
+            self._table.update(key, "SET body_json = :new", values, condition="body_json = :old")
 
     def wait_for_lease(self, incarnation: Incarnation, waiting: str, *, now: float) -> bool:
         """Leave ``waiting`` to the holder, who starts it afterwards; False if there is no holder any more."""
@@ -112,7 +188,8 @@ class Leases(Configuration):
                 values[":seen"] = item["waiting"]
             with suppress(WriteRefused):  # more came in meanwhile
                 if left:
-                    expression = "SET starting = :left, starter = :holder REMOVE holder, expires_at, running, waiting"
+                    expression = "SET starting = :left, starter = :holder "
+                    expression += "REMOVE holder, expires_at, running, waiting, job_run"
                     self._table.update(key, expression, {**values, ":left": {"SS": left}}, condition=condition)
                 else:
                     self._table.delete(key, condition=condition, values=values)
@@ -140,6 +217,7 @@ def _lease(item: Item) -> Lease:
         float(item["expires_at"]["N"]) if "expires_at" in item else 0.0,
         text(item, "running") if "running" in item else "",
         frozenset(_members(item, "waiting") | _members(item, "starting")),
+        text(item, "job_run") if "job_run" in item else "",
     )
 
 
