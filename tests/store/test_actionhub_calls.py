@@ -29,7 +29,8 @@ from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.logic.segments import SegmentCache, publish
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
+from nextbest.scoring.memberships import Segments
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES
 from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.idempotency import idempotency_records

@@ -14,9 +14,10 @@ from nextbest.errors import ArtifactError, NotFound
 from nextbest.logic import users as rights
 from nextbest.logic.events import EventMessage, ingest, queue_events
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache, files_of, forget_users
+from nextbest.logic.segment_writing import files_of
+from nextbest.logic.segments import SegmentCache, forget_users
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import SEGMENT_TYPES
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES
 from nextbest.store.base import Erased, SegmentsPointer
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT

@@ -19,15 +19,8 @@ from nextbest.errors import ArtifactError
 from nextbest.logic.segment_files import to_csv
 from nextbest.logic.segments import SegmentMember
 from nextbest.scoring import Model, recommend
-from nextbest.scoring.memberships import (
-    BASE,
-    DISCOVERY,
-    GROWTH,
-    RECOMMENDED_ACTIONS,
-    Segments,
-    build_segments,
-    histories_of,
-)
+from nextbest.scoring.memberships import RECOMMENDED_ACTIONS, Segments, build_part, histories_of
+from nextbest.scoring.segment_manifest import BASE, DISCOVERY, GROWTH
 from nextbest.training import train
 from tests.factories import columns_of_events
 
@@ -70,7 +63,7 @@ def model() -> Model:
 
 @cache
 def built() -> dict[str, Segments]:
-    return build_segments(model(), columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    return build_part(model(), columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
 
 
 def stored_history(user_id: str) -> History:
@@ -103,7 +96,7 @@ def test_values_and_a_floor_count_at_once_as_one_by_one() -> None:
         model().actions, model().repeats, model().discoveries, model().half_life_days, model().horizon_days,
         0.05, NOW, {}, np.linspace(0.1, 3.0, len(model().actions)),
     )  # fmt: skip
-    segments = build_segments(valued, columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    segments = build_part(valued, columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
     for kind, allow_repeats in ((GROWTH, True), (DISCOVERY, False)):
         expected = recommend(
             valued, stored_history("user-03"), now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats

@@ -24,7 +24,7 @@ from nextbest.logic.rebase_size import NeedsSpark, RebaseSize
 from nextbest.logic.segments import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.store.base import (
     ArtifactStore,
     CataloguePointer,
@@ -125,7 +125,7 @@ class Rebase:
         return self._publish_segments(program, model, self._load_events())
 
     def _publish_segments(self, program: Program, model: Model, events: EventColumns) -> SegmentsPointer:
-        built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
+        built = build_part(model, events, half_life_days=program.half_life_days, now=self._began)
         self._state()
         return publish(self._store, self._artifacts, self._incarnation, built, computed_at=self._began)
 

@@ -16,8 +16,10 @@ from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import ArtifactError, InUse, NotFound, Unavailable
 from nextbest.logic.event_types import require_known
+from nextbest.logic.segment_writing import files_of
 from nextbest.observability import logger
-from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
+from nextbest.scoring.memberships import Segments
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES
 from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
 from nextbest.store.cache import UNREADABLE, LruCache
 
@@ -191,11 +193,6 @@ def start_refresh(state: ProgramState, start: Callable[[Incarnation], None]) -> 
 def file_key(pointer: SegmentsPointer, kind: str) -> str:
     """The place of one kind of segments among the artifacts."""
     return f"{pointer.prefix}{kind}.nbs"
-
-
-def files_of(incarnation: Incarnation) -> str:
-    """What the keys of all files of a program's segments begin with."""
-    return f"segments/{incarnation}/"
 
 
 def publish(

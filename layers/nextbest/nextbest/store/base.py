@@ -48,11 +48,16 @@ class ModelPointer:
 
 @dataclass(frozen=True, slots=True)
 class SegmentsPointer:
-    """Written segments: a file for each kind under ``prefix``, as of ``computed_at`` (seconds since 1970)."""
+    """Written segments, as of ``computed_at`` (seconds since 1970), under ``prefix``.
+
+    ``manifest`` is the key of the file that names their parts; empty for those of before, which are a file for each
+    kind.
+    """
 
     version: str
     prefix: str
     computed_at: float
+    manifest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from nextbest.domain.access_keys import READ
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
 from nextbest.logic.segment_files import CSV_TYPE, PLAIN_TYPE, segment_text
 from nextbest.logic.segments import SegmentMembers, SegmentSummary, members_of, start_refresh, summaries_of
-from nextbest.scoring.memberships import GROWTH, SEGMENT_TYPES, Segments
+from nextbest.scoring.memberships import Segments
+from nextbest.scoring.segment_manifest import GROWTH, SEGMENT_TYPES
 from nextbest.web.response import Response
 
 SHOWN_MEMBERS = 100

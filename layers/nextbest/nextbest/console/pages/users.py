@@ -24,7 +24,7 @@ from nextbest.logic.events import event_now, store_events
 from nextbest.logic.filters import filters_of
 from nextbest.logic.users import events_of_user, label_weights, page_of_user, random_user_id, users_beginning_with
 from nextbest.logic.what_if import ChangedRecommendation, changes, with_event
-from nextbest.scoring.memberships import BASE
+from nextbest.scoring.segment_manifest import BASE
 from nextbest.store.base import EventPage, ProgramState, UserRead
 from nextbest.web.response import Response
 
