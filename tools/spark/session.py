@@ -58,11 +58,8 @@ def local_context(
             **(settings or {}),
         }
         with patch.dict(os.environ, environment):
-            context = SparkContext(
-                master=f"local[{cores}]",
-                appName="nextbest",
-                conf=SparkConf(loadDefaults=False).setAll(list(chosen.items())),
-            )
+            configuration = SparkConf(loadDefaults=False).setAll(list(chosen.items()))
+            context = SparkContext(master=f"local[{cores}]", appName="nextbest", conf=configuration)
             try:
                 yield context
             finally:
