@@ -26,7 +26,8 @@ from nextbest.store.table_export import ExportFile, ExportRequest, TableExport, 
 
 TEA = Incarnation("tea@aaaaaaaaaa")
 PREFIX = f"exports/{TEA}"
-ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/table/export/01700000000000-a1b2c3d4"
+TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/table"
+ARN = f"{TABLE_ARN}/export/01700000000000-a1b2c3d4"
 FOLDER = f"{PREFIX}/AWSDynamoDB/01700000000000-a1b2c3d4"
 SUMMARY, FILES = f"{FOLDER}/manifest-summary.json", f"{FOLDER}/manifest-files.json"
 NAMES = ("asdl123dasas", "fdsa321uiop", "jghf987mnbv", "zxcv456qwer")
@@ -93,7 +94,7 @@ class Written:
         client: Any = self.service
         bucket: Any = self.bucket
         request = ExportRequest(ARN, TEA, ImportState())
-        return TableExports(Table(client, "table"), bucket, "artifacts", sleep=_never).wait(request)
+        return TableExports(Table(client, "table"), TABLE_ARN, bucket, "artifacts", sleep=_never).wait(request)
 
     @property
     def file(self) -> ExportFile:
@@ -147,7 +148,7 @@ def written() -> Written:
         "exportArn": ARN,
         "startTime": "2023-11-04T07:28:34.028Z",
         "endTime": "2023-11-04T07:33:43.897Z",
-        "tableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/table",
+        "tableArn": TABLE_ARN,
         "tableId": "12345a12-abcd-123a-ab12-1234abc12345",
         "exportTime": "2023-11-04T07:28:34.028Z",
         "s3Bucket": "artifacts",

@@ -22,13 +22,14 @@ from nextbest.store.dynamo import DynamoStore
 from nextbest.store.staged import ADDED, REMOVED, STAGED, import_state_key, mark_of
 from nextbest.store.table_export import TableExport, TableExports, items, read_events
 from tests.mocked_aws import mocked_aws
-from tools.local.engines import REGION
+from tools.local.engines import ACCOUNT_ID, REGION
 from tools.local.table_exports import TableExporter
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "artifacts"
+TABLE_ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/table"
 TEA = Program("tea", "Tea shop", half_life_days=30, incarnation=Incarnation("tea@aaaaaaaaaa"))
 OTHER = Program("tea2", "Tea shop", half_life_days=30, incarnation=Incarnation("tea@aaaaaaaaab"))
 
@@ -101,7 +102,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         store = DynamoStore(table)
         for program in (TEA, OTHER):
             store.create_program(program)
-        yield World(table, client, s3, TableExports(table, s3, BUCKET, sleep=lambda _: time.sleep(0.001)), store)
+        yield World(
+            table, client, s3, TableExports(table, TABLE_ARN, s3, BUCKET, sleep=lambda _: time.sleep(0.001)), store
+        )
         exporter.close()
 
 
@@ -259,12 +262,12 @@ def test_waiting_pauses_longer_and_longer(world: World) -> None:
 
     client: Any = world.client
     client.describe_export = describe
-    assert TableExports(world.table, world.s3, BUCKET, sleep=pauses.append).wait(request) == done
+    assert TableExports(world.table, TABLE_ARN, world.s3, BUCKET, sleep=pauses.append).wait(request) == done
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_failed_export_says_why(world: World) -> None:
-    exports = TableExports(world.table, world.s3, "no-such-bucket", sleep=lambda _: time.sleep(0.001))
+    exports = TableExports(world.table, TABLE_ARN, world.s3, "no-such-bucket", sleep=lambda _: time.sleep(0.001))
 
     with pytest.raises(TableExportError, match=r"could not export the table: .* \(S3NoSuchBucket\)"):
         exports.wait(exports.request(TEA.incarnation, token="run-1"))

@@ -86,15 +86,22 @@ class TableExport:
 
 
 class TableExports:
-    """Exports of one table to one bucket.
+    """Exports of one table, which has the ARN ``table_arn`` and point-in-time recovery, to one bucket.
 
     Methods raise ClientError where a service rejects a call. ``sleep`` takes seconds.
     """
 
     def __init__(
-        self, table: Table, s3: S3Client, bucket: str, *, sleep: Callable[[float], object] = time.sleep
+        self,
+        table: Table,
+        table_arn: str,
+        s3: S3Client,
+        bucket: str,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._table = table
+        self._table_arn = table_arn
         self._s3 = s3
         self._bucket = bucket
         self._sleep = sleep
@@ -106,13 +113,12 @@ class TableExports:
         export is requested. The client token names what was committed before, so that one that was requested by a
         process which ended is taken again only where nothing was committed since.
         """
-        table_arn = self._table.client.describe_table(TableName=self._table.name)["Table"]["TableArn"]
         state = read_import_state(self._table, incarnation)
         while True:
             committed = dict(sorted(state.committed.items()))
             name = sha256(to_json([incarnation, token, committed]).encode()).hexdigest()
             response = self._table.client.export_table_to_point_in_time(
-                TableArn=table_arn,
+                TableArn=self._table_arn,
                 ClientToken=name,
                 S3Bucket=self._bucket,
                 S3Prefix=f"{EXPORTS}{incarnation}",
