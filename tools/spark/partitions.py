@@ -15,6 +15,7 @@ from pyspark import RDD, StorageLevel
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.training.partitions import Block, Partition
+from nextbest.training.sample import in_sample
 from nextbest.training.table import EventTable
 from tools.spark.event_files import EventRanges, UserRange
 
@@ -72,6 +73,15 @@ class SparkPartitions:
         finally:
             finished.unpersist()
 
+    def sample(self, share: float, seed: int) -> EventTable:
+        """The events of a ``share`` (0..1) of the users, with the actions of all (``training.sample``)."""
+        parts = self.each(_Sampled(share, seed))
+        user_ids = [user_id for part in parts for user_id in part.user_ids]
+        offsets = np.cumsum([0, *(part.user_count for part in parts)])
+        user = np.concatenate([part.user + offset for part, offset in zip(parts, offsets.tolist(), strict=False)])
+        action, time = (np.concatenate([getattr(part, name) for part in parts]) for name in ("action", "time"))
+        return EventTable.from_codes(user_ids, self._actions, user, action, time)
+
     def close(self) -> None:
         """Free the memory and the files of the partitions."""
         self._tables.unpersist()
@@ -91,6 +101,22 @@ class _Tables:
         places = np.array([position[action] for action in table.actions], np.int32)
         own = (table.user_ids, self.actions, table.starts, places[table.action], table.time, table.tie_end)
         return Partition(user_range.number, EventTable(*own))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """The events of the users of a range who are in the sample; their actions are left out, as everybody has the same."""
+
+    share: float
+    seed: int
+
+    def __call__(self, partition: Partition) -> EventTable:
+        table = partition.table
+        chosen = in_sample(table.user_ids, self.share, self.seed)
+        rows = chosen[table.user]
+        user = (np.cumsum(chosen) - 1)[table.user[rows]]
+        user_ids = [user_id for user_id, is_chosen in zip(table.user_ids, chosen.tolist(), strict=True) if is_chosen]
+        return EventTable.from_codes(user_ids, (), user, table.action[rows], table.time[rows])
 
 
 @dataclass(frozen=True, slots=True)
