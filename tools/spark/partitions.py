@@ -105,7 +105,7 @@ class _Tables:
 
 @dataclass(frozen=True, slots=True)
 class _Sampled:
-    """The events of the users of a range who are in the sample; their actions are left out, as everybody has the same."""
+    """The events of the users of a range who are in the sample, without the actions: they are the same for all."""
 
     share: float
     seed: int
