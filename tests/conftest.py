@@ -26,7 +26,7 @@ settings.load_profile("gate")
 
 STACK, ECHO_STACK, DEPLOYMENT, BROWSER = "stack", "echo stack", "deployment", "browser"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
-ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
+ON_STACKS_OF_THEIR_OWN = {"test_local_durability", "test_spark_rebase"}
 LONGEST_FIRST = (
     "contract",
     "browser",
