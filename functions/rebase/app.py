@@ -115,6 +115,8 @@ def start_job_run(event: Mapping[str, str], incarnation: Incarnation, invocation
 
 def end_job_run(run: str) -> dict[str, Any]:
     """End what the run of a Spark job left unfinished, which failed or was cancelled."""
+    if not SPARK_ABOVE_EVENTS:  # switched off meanwhile
+        return {"ended": False}
     from nextbest.personalize.jobs import job_runs
     from nextbest.store.environment import open_spark_jobs
 
@@ -123,6 +125,8 @@ def end_job_run(run: str) -> dict[str, Any]:
 
 def cancel_job_run(run: str) -> dict[str, Any]:
     """Cancel the run of a Spark job, whose training was stopped or whose program was deleted."""
+    if not SPARK_ABOVE_EVENTS:
+        return {"cancelled": None}
     from nextbest.store.environment import open_spark_jobs
 
     open_spark_jobs().cancel(run)
