@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# The engines of the store's tests.
+from tests.store.conftest import start_engine
 from tools.local.install import JAVA_VERSIONS, java_version
+
+__all__ = ["start_engine"]
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from nextbest.training.table import EventTable
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: make install-spark")
 
-from tools.spark.event_files import EventRanges, read_ranges
+from tools.spark.event_files import EventRanges, SourceNotes, read_ranges
 from tools.spark.partitions import SparkPartitions
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Drawn:
     users: int = 300
     actions: int = 40
 
-    def __call__(self, seed: int, unreadable: Callable[[str], object]) -> Iterator[EventColumns]:
-        unreadable(f"unreadable-{seed}")
+    def __call__(self, seed: int, notes: SourceNotes) -> Iterator[EventColumns]:
+        notes.unreadable.add(f"unreadable-{seed}")
         random = np.random.default_rng(seed)
         size = self.events // FILES
         for part in range(2):
@@ -51,21 +51,21 @@ class Drawn:
             )
 
 
-def damaged(seed: int, _unreadable: Callable[[str], object]) -> Iterator[EventColumns]:
+def damaged(seed: int, _notes: SourceNotes) -> Iterator[EventColumns]:
     """A source that breaks off."""
     yield EventColumns.of({"user_id": ["u"], "event_type": ["t"], "asset_id": ["a"], "timestamp_us": [seed]})
     if seed == 3:
         raise TableExportError("the export is incomplete: file 3 is missing")
 
 
-def nothing(_seed: int, _unreadable: Callable[[str], object]) -> Iterator[EventColumns]:
+def nothing(_seed: int, _notes: SourceNotes) -> Iterator[EventColumns]:
     """A source without events."""
     return iter(())
 
 
 @pytest.fixture(scope="module")
 def whole() -> EventColumns:
-    return joined(columns for seed in range(FILES) for columns in Drawn()(seed, str))
+    return joined(columns for seed in range(FILES) for columns in Drawn()(seed, SourceNotes()))
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +114,12 @@ def finished(number: int, block: Block) -> tuple[int, NDArray[Any]]:
 def test_ranges_hold_all_events_of_their_users_in_order(ranges: EventRanges, whole: EventColumns) -> None:
     collected = ranges.ranges.collect()
 
-    assert [each.number for each in collected] == list(range(ranges.count))
+    assert [each.number for each in collected] == list(range(len(collected)))
     assert len(collected) > 3
     users = [user_id for each in collected for user_id in each.columns.user_ids]
     assert users == list(whole.user_ids)
     assert [event for each in collected for event in each.columns] == list(whole)
-    assert (ranges.events, ranges.users) == (len(whole), len(whole.user_ids))
+    assert (ranges.events, sum(ranges.users)) == (len(whole), len(whole.user_ids))
     assert ranges.unreadable == {f"unreadable-{seed}" for seed in range(FILES)}
     assert sorted(ranges.first_us) == list(whole.actions()[0])
 
@@ -167,5 +167,5 @@ def test_a_damaged_file_is_named(context: SparkContext) -> None:
 def test_no_events_are_one_empty_partition(context: SparkContext) -> None:
     ranges = read_ranges(context, [0], nothing, tasks=2)
 
-    assert (ranges.count, ranges.events, ranges.users) == (1, 0, 0)
+    assert (ranges.events, ranges.users) == (0, [0])
     assert SparkPartitions(ranges, NOW).each(table_of)[0].user_count == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Generic, TypeVar
 
@@ -20,8 +20,19 @@ from nextbest.domain.event_columns import EventColumns, joined
 from nextbest.errors import NextbestError, TableExportError
 
 Source = TypeVar("Source")
-ReadSource = Callable[[Source, Callable[[str], object]], Iterable[EventColumns]]
-"""Reads a file, in parts, where that is needed; it is given what to call with the users of rows that cannot be read."""
+
+
+@dataclass(slots=True)
+class SourceNotes:
+    """What else is learned of a file: the users of rows that cannot be read, and those whose history is marked as
+    lacking events."""
+
+    unreadable: set[str] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
+
+
+ReadSource = Callable[[Source, SourceNotes], Iterable[EventColumns]]
+"""Reads a file, in parts where that is needed, and fills in the notes."""
 
 RANGE_EVENTS = 250_000
 """About how many events a range of users has: what one task holds, with all that is computed from them, many times."""
@@ -41,16 +52,17 @@ class UserRange:
 class EventRanges:
     """The events of all users in ranges, in order, several of them in a partition of Spark's.
 
-    ``first_us`` has the time of the first event of each action, in microseconds since 1970. ``unreadable`` are the
-    users of rows that cannot be read.
+    ``users`` has the number of users of each range. ``first_us`` has the time of the first event of each action, in
+    microseconds since 1970. ``unreadable`` are the users of rows that cannot be read; ``marked`` those whose history is
+    marked as lacking events, without most of those who have any.
     """
 
     ranges: RDD[UserRange]
-    count: int
     events: int
-    users: int
+    users: Sequence[int]
     first_us: Mapping[Action, int]
     unreadable: frozenset[str]
+    marked: frozenset[str]
 
 
 def read_ranges(
@@ -77,10 +89,10 @@ def read_ranges(
             .mapPartitionsWithIndex(_Gather(count, tasks))
             .persist(StorageLevel.MEMORY_AND_DISK)
         )
-        users = ranges.map(_user_count).sum()
+        users = ranges.map(_user_count).collect()
     finally:
         parts.unpersist()
-    return EventRanges(ranges, count, summary.events, int(users), summary.first_us, summary.unreadable)
+    return EventRanges(ranges, summary.events, users, summary.first_us, summary.unreadable, summary.marked)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +101,7 @@ class _Part:
 
     columns: EventColumns
     unreadable: frozenset[str] = frozenset()
+    marked: frozenset[str] = frozenset()
     failure: str = ""
 
 
@@ -100,11 +113,13 @@ class _Reading(Generic[Source]):
 
     def __call__(self, sources: Iterable[Source]) -> Iterator[_Part]:
         for source in sources:
-            unreadable: set[str] = set()
+            notes = SourceNotes()
+            with_events: set[str] = set()
             try:
-                for columns in self.read(source, unreadable.add):
+                for columns in self.read(source, notes):
+                    with_events.update(columns.user_ids)
                     yield _Part(columns)
-                yield _Part(joined([]), frozenset(unreadable))
+                yield _Part(joined([]), frozenset(notes.unreadable), frozenset(notes.marked - with_events))
             except NextbestError as error:
                 yield _Part(joined([]), failure=error.message)
 
@@ -117,6 +132,7 @@ class _Summary:
     first_us: dict[Action, int]
     samples: list[tuple[str, float]]
     unreadable: frozenset[str]
+    marked: frozenset[str]
     failure: str
 
     @classmethod
@@ -129,7 +145,7 @@ class _Summary:
         stands_for = len(columns) / max(len(places), 1)
         samples = [(columns.user_ids[user], stands_for) for user in columns.user[places].tolist()]
         first = dict(zip(actions, first_us.tolist(), strict=True))
-        return cls(len(columns), first, samples, part.unreadable, part.failure)
+        return cls(len(columns), first, samples, part.unreadable, part.marked, part.failure)
 
     def plus(self, other: _Summary) -> _Summary:
         first_us = dict(self.first_us)
@@ -140,11 +156,12 @@ class _Summary:
             first_us,
             self.samples + other.samples,
             self.unreadable | other.unreadable,
+            self.marked | other.marked,
             self.failure or other.failure,
         )
 
 
-_NOTHING = _Summary(0, {}, [], frozenset(), "")
+_NOTHING = _Summary(0, {}, [], frozenset(), frozenset(), "")
 
 
 def _summarised(parts: Iterable[_Part]) -> Iterator[_Summary]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,43 @@ _SETTINGS = {
     "spark.rdd.compress": "false",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
 }
+
+
+_REASON_CHARACTERS = 300
+
+
+class SparkFailed(RuntimeError):
+    """What Spark could not do, in a line: of a failure in a task, the error that it ended with."""
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Raise SparkFailed for the errors of Java, whose texts are the traces of two languages."""
+    try:
+        yield
+    except Py4JJavaError as error:
+        raise SparkFailed(reason_of(str(error.java_exception.getMessage()))) from error
+
+
+def reason_of(message: str) -> str:
+    """The reason in the message of an error of Spark's, in one line."""
+    trace = re.search(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)$", message, re.MULTILINE)
+    reason = trace[1] if trace else message.partition("\n")[0]
+    return f"Spark failed: {reason[:_REASON_CHARACTERS]}"
+
+
+@contextmanager
+def spark_context() -> Iterator[SparkContext]:
+    """The Spark that this process was submitted to, or else one on this machine, until the context ends."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        with local_context(cores=os.cpu_count() or 1) as context:
+            yield context
+        return
+    context = SparkContext(appName="nextbest", conf=SparkConf().setAll(list(_SETTINGS.items())))
+    try:
+        yield context
+    finally:
+        context.stop()
 
 
 @contextmanager
