@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nextbest.domain.actions import Action
 from nextbest.domain.programs import Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import Stopped, TableExportError
 from nextbest.logic.event_log import EventLog
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache
-from nextbest.scoring.segment_manifest import SEGMENT_TYPES
+from nextbest.logic.segments import memberships_of
 from nextbest.store.artifacts import S3Artifacts
 from nextbest.store.base import ModelPointer
 from nextbest.store.dynamo import DynamoStore
@@ -64,14 +64,10 @@ class World:
             unreadable(user_id)
         return SparkLog(ranges, self.deployment, time_budget_seconds=BUDGET_SECONDS)
 
-    def segments(self) -> list[tuple[str, list[object]]]:
-        """All memberships, by kind."""
-        cache = SegmentCache(self.store, self.artifacts)
-        found: list[tuple[str, list[object]]] = []
-        for kind in SEGMENT_TYPES:
-            segments = cache.segments_of(self.program.incarnation, kind)
-            found.append((kind, [segments.memberships(f"user-{number}") for number in range(13)]))
-        return found
+    def segments(self) -> list[dict[str, list[tuple[Action, float]]]]:
+        """The memberships of each user, by kind."""
+        incarnation = self.program.incarnation
+        return [memberships_of(self.store, self.artifacts, incarnation, f"user-{number}") for number in range(13)]
 
     def status(self) -> tuple[str, str]:
         status = self.store.status(self.program.incarnation)

@@ -17,7 +17,8 @@ from nextbest.domain.history import WINDOW, History, HistoryEvent
 from nextbest.domain.programs import Program
 from nextbest.errors import ArtifactError
 from nextbest.logic.segment_files import to_csv
-from nextbest.logic.segments import SegmentMember
+from nextbest.logic.segment_reading import StoredSegments, WholeFile
+from nextbest.logic.segments import SegmentMember, SegmentMembers
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.memberships import RECOMMENDED_ACTIONS, Segments, build_part, histories_of
 from nextbest.scoring.segment_manifest import BASE, DISCOVERY, GROWTH
@@ -161,7 +162,11 @@ def test_the_weight_of_a_member_is_that_which_makes_them_one(
 
 
 def test_the_largest_weight_is_over_all_users() -> None:
-    assert [SMALL.largest_weight(actions) for actions in ([0], [1], [2], [1, 2], [])] == [0.9, 0.7, 0.5, 0.7, 0.0]
+    stored = StoredSegments(SMALL.actions, WholeFile(SMALL))
+    for actions, expected in (([0], 0.9), ([1], 0.7), ([2], 0.5), ([1, 2], 0.7), ([], 0.0)):
+        assert SegmentMembers(stored, [actions], 0.0, match_all=False).largest_weight == expected
+    assert SegmentMembers(stored, [[0], [1]], 0.0, match_all=True).largest_weight == 0.2
+    assert SegmentMembers(stored, [[0], []], 0.0, match_all=True).largest_weight == 0.0
 
 
 IDS = ["plain", "with, comma", 'with "quotes"', " blank ", "日本", "'", ";"]
@@ -203,15 +208,15 @@ def test_a_client_that_accepts_csv_before_plain_text_gets_it(accept: str, expect
     assert prefers_csv(accept) is expected
 
 
-def test_the_strength_of_a_group_is_the_mean_of_its_members_strongest_weights() -> None:
-    for actions, min_weight, members, mean in (
-        ([0], 0.5, 2, (0.9 + 0.5) / 2),
-        ([0, 1], 0.6, 2, (0.9 + 0.7) / 2),
+def test_the_strength_of_a_group_is_the_sum_of_its_members_strongest_weights() -> None:
+    for actions, min_weight, members, total in (
+        ([0], 0.5, 2, 0.9 + 0.5),
+        ([0, 1], 0.6, 2, 0.9 + 0.7),
         ([2], 0.6, 0, 0.0),
     ):
         count, strength = SMALL.strength(actions, min_weight)
         assert count == members
-        assert strength == pytest.approx(mean)
+        assert strength == pytest.approx(total)
 
 
 def test_taking_a_user_out_leaves_the_others_as_they_were() -> None:

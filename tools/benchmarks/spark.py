@@ -1,8 +1,8 @@
 """A rebase on Spark at size: ``./nextbest bench spark``.
 
-Draws the events inside the tasks that would read an export, and prints, stage by stage, seconds, processor seconds, peak
-memory and shuffled bytes: into ranges of users, training, scoring everybody for segments, whose files go to a temporary
-folder. DynamoDB's and S3's own time is not in it, nor is decoding an export.
+Draws the events inside the tasks that would read an export, and prints, stage by stage, seconds, processor seconds,
+peak memory and shuffled bytes: into ranges of users, training, scoring everybody for segments, whose files go to a
+temporary folder. DynamoDB's and S3's own time is not in it, nor is decoding an export.
 
 Memory is that of all processes together, the driver's Python, Java and the Python workers, each page counted once
 (``Pss`` in /proc), sampled twice a second.

@@ -6,15 +6,15 @@ program of its own. All else of a rebase is the same (``logic/rebase.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from nextbest.domain.event_columns import EventColumns, TimesByUser
 from nextbest.domain.programs import Program
-from nextbest.logic.segments import publish
+from nextbest.logic.segment_writing import publish
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import build_part
+from nextbest.scoring.memberships import Segments, build_parts
 from nextbest.store.base import ArtifactStore, SegmentsPointer, Store
 from nextbest.training import train
 from nextbest.training.drift import measure_drift
@@ -90,6 +90,10 @@ class ScannedLog:
         self, program: Program, model: Model, *, now: float, check: Callable[[], object]
     ) -> SegmentsPointer:
         """Score all users, and point to what was written."""
-        built = build_part(model, self._columns, half_life_days=program.half_life_days, now=now)
-        check()
-        return publish(self._store, self._artifacts, program.incarnation, built, computed_at=now)
+
+        def parts() -> Iterator[dict[str, Segments]]:
+            for part in build_parts(model, self._columns, half_life_days=program.half_life_days, now=now):
+                check()
+                yield part
+
+        return publish(self._store, self._artifacts, program.incarnation, parts(), computed_at=now)

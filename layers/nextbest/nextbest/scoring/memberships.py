@@ -68,25 +68,30 @@ class Segments:
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return cls(users, actions, starts, user_of_entry[order].astype(np.uint32), weights[order])
 
-    def strongest_weights(self, actions: Iterable[int], min_weight: float) -> NDArray[np.float64]:
+    def strongest_weights(self, actions: Sequence[int], min_weight: float) -> NDArray[np.float64]:
         """Each user's strongest weight for any of ``actions`` (indices), shape (users,); NaN under ``min_weight``."""
-        strongest = np.full(len(self.users), np.nan)
-        for action in actions:
-            here = slice(self.starts[action], self.starts[action + 1])
-            enough = self.weights[here] >= min_weight
-            members = self.members[here][enough]
-            strongest[members] = np.fmax(strongest[members], self.weights[here][enough])
+        strongest, _ = self._strongest(actions)
+        strongest[strongest < min_weight] = np.nan
         return strongest
 
     def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
-        """How many users have at least ``min_weight`` for any of ``actions``, and the mean of their strongest."""
+        """How many users have at least ``min_weight`` for any of ``actions``, and the sum of their strongest."""
         if len(actions) == 1:  # without a pass over all users for each of thousands of actions
             of_action = self.weights[self.starts[actions[0]] : self.starts[actions[0] + 1]]
             weights = of_action[of_action >= min_weight]
         else:
             strongest = self.strongest_weights(actions, min_weight)
             weights = strongest[~np.isnan(strongest)]
-        return weights.shape[0], float(weights.mean()) if weights.shape[0] else 0.0
+        return weights.shape[0], float(weights.sum())
+
+    def strengths(self, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The same for each action by itself, shape (actions,) each; sums may differ in their last digits."""
+        enough = self.weights >= min_weight
+        of_entry = np.repeat(np.arange(len(self.actions)), np.diff(self.starts))[enough]
+        size = len(self.actions)
+        counts: NDArray[np.int64] = np.bincount(of_entry, minlength=size).astype(np.int64)
+        totals: NDArray[np.float64] = np.bincount(of_entry, self.weights[enough], size).astype(np.float64)
+        return counts, totals
 
     def users_of(self, groups: Sequence[Sequence[int]], min_weight: float, *, match_all: bool) -> list[str]:
         """The users, in order, who have at least ``min_weight`` for some action of any group, or of all groups."""
@@ -116,14 +121,29 @@ class Segments:
 
     def _strongest(self, group: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Each user's strongest weight for any action of a group, and the first action that has it."""
+        entries, action_of_entry = self._entries_of(group)
+        members, weights = self.members[entries], self.weights[entries]
         strongest, of_action = np.full(len(self.users), -np.inf), np.full(len(self.users), -1, np.int64)
-        for action in group:
-            here = slice(self.starts[action], self.starts[action + 1])
-            stronger = self.weights[here] > strongest[self.members[here]]
-            members = self.members[here][stronger]
-            strongest[members] = self.weights[here][stronger]
-            of_action[members] = action
+        np.fmax.at(strongest, members, weights)
+        has_it = np.flatnonzero(weights == strongest[members])[::-1]  # of several assignments the last one stays
+        of_action[members[has_it]] = action_of_entry[has_it]
         return np.where(of_action >= 0, strongest, np.nan), of_action
+
+    def _entries_of(self, group: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The entries of the actions of a group, in its order, and the action of each."""
+        actions = np.asarray(group, np.int64)
+        begins = self.starts[actions]
+        counts = self.starts[actions + 1] - begins
+        ends = np.cumsum(counts)
+        return np.arange(counts.sum()) + np.repeat(begins - (ends - counts), counts), np.repeat(actions, counts)
+
+    def select(self, actions: Sequence[int]) -> Segments:
+        """The same of some actions alone (indices, ascending)."""
+        entries, _ = self._entries_of(actions)
+        counts = np.diff(self.starts)[np.asarray(actions, np.int64)]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        chosen = [self.actions[action] for action in actions]
+        return Segments(self.users, chosen, starts, self.members[entries], self.weights[entries])
 
     def sums(self) -> SegmentSums:
         """What there is of each action, without its users."""
@@ -142,11 +162,6 @@ class Segments:
         is_best = np.concatenate([[0], np.cumsum(self.weights == best[self.members])])
         counts: NDArray[np.int64] = is_best[self.starts[1:]] - is_best[self.starts[:-1]]
         return counts
-
-    def largest_weight(self, actions: Iterable[int]) -> float:
-        """The largest weight that any user has for any of ``actions``; 0 where nobody has one."""
-        weights = [self.weights[self.starts[action] : self.starts[action + 1]] for action in actions]
-        return max((float(of_action.max()) for of_action in weights if of_action.size), default=0.0)
 
     def memberships(self, user_id: str) -> list[tuple[Action, float]]:
         """The actions that a user has a weight for, strongest first."""
@@ -181,13 +196,19 @@ class Segments:
         return artifact.encode({"event_types": types}, arrays)
 
     @classmethod
-    def decode(cls, data: bytes) -> Segments:
-        """Inverse of ``encode``; arrays are views of ``data``. Raises ArtifactError."""
-        return artifact.read(lambda: cls._assemble(*artifact.decode(data)))
+    def decode(cls, data: bytes, actions: Sequence[Action] | None = None) -> Segments:
+        """Inverse of ``encode``; arrays are views of ``data``. Raises ArtifactError.
+
+        Where the ``actions`` are known already, they are not read again.
+        """
+        return artifact.read(lambda: cls._assemble(*artifact.decode(data), actions))
 
     @classmethod
-    def _assemble(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Segments:
-        actions = unpack_actions(header["event_types"], arrays)
+    def _assemble(
+        cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], actions: Sequence[Action] | None
+    ) -> Segments:
+        if actions is None:
+            actions = unpack_actions(header["event_types"], arrays)
         users = artifact.unpack_names(arrays["users"])
         starts = artifact.vector(arrays, "starts", "i", len(actions) + 1)
         members = artifact.vector(arrays, "members", "u", int(starts[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -58,6 +58,15 @@ class SegmentsPointer:
     prefix: str
     computed_at: float
     manifest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """``count`` bytes of an artifact, from the one numbered ``begin`` on."""
+
+    key: str
+    begin: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,15 +441,21 @@ class Store(UserStore, ConfigurationStore, Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Immutable, versioned files: models and catalogues."""
+    """Immutable, versioned files: models, catalogues, segments."""
 
     def put(self, key: str, data: bytes) -> None: ...
 
+    def put_stream(self, key: str, pieces: Iterator[bytes], *, content_type: str, filename: str) -> None: ...
+
     def get(self, key: str) -> bytes: ...
+
+    def get_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]: ...
+
+    def download_url(self, key: str, *, seconds: int) -> str: ...
 
     def names(self, prefix: str) -> list[str]: ...
 
-    def delete_all(self, prefix: str, *, before: str | None = None) -> int: ...
+    def delete_all(self, prefix: str, *, before: str | None = None, keep: Container[str] = ()) -> int: ...
 
 
 class MessageQueue(Protocol):
