@@ -139,10 +139,11 @@ def product_blocks(x: sparse.csr_array, y: sparse.csr_array) -> Iterator[tuple[i
     sparse_work = float(np.dot(np.diff(x.indptr).astype(np.float64), np.diff(y.indptr)))
     dense_work = float(x.shape[0]) * x.shape[1] * y.shape[1]
     is_sparse = sparse_work * _SPARSE_COST < dense_work
-    by_action, y = sparse.csr_array(x.astype(np.float64).T), y.astype(np.float64)
-    for number, begin in enumerate(range(0, x.shape[1], BLOCK_ACTIONS)):
-        block = by_action[begin : begin + BLOCK_ACTIONS]
-        yield number, sparse.csr_array(block @ y) if is_sparse else _dense_product(block, y)
+    by_action, wide = sparse.csr_array(x.T), y.astype(np.float64)
+    del x, y  # they may be large, and are no longer needed while blocks are computed
+    for number, begin in enumerate(range(0, by_action.shape[0], BLOCK_ACTIONS)):
+        block = by_action[begin : begin + BLOCK_ACTIONS].astype(np.float64)
+        yield number, sparse.csr_array(block @ wide) if is_sparse else _dense_product(block, wide)
 
 
 def _dense_product(left: sparse.csr_array, right: sparse.csr_array) -> NDArray[np.float64]:
