@@ -46,8 +46,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, a report or plan, one program (segments alone, or as a version), or all."""
     if "detail-type" in event:
         return end_job_run(event["detail"]["jobRunId"])
-    if "cancelled_job_run" in event:
-        return cancel_job_run(event["cancelled_job_run"])
+    if "cancel_job_run" in event:
+        return cancel_job_run(event["cancel_job_run"])
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)

@@ -49,8 +49,8 @@ class Control:
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         plane = ControlPlane(
-            self._functions.store, Arns(), self._train, lambda *_: None, self._random, MemoryArtifacts(),
-            ImportRules("artifacts"),
+            self._functions.store, Arns(), self._train, lambda *_: None, lambda *_: None,
+            self._random, MemoryArtifacts(), ImportRules("artifacts"),
         )  # fmt: skip
         checked = input_shape(MODEL, operation).check(members)
         key = AccessKey("NBKOPERATOR", "", (), (ADMIN,))

@@ -113,6 +113,16 @@ def end_spark_run(
     return True
 
 
+def job_run_of(store: LeaseStore, incarnation: Incarnation, *, version: str | None = None) -> str | None:
+    """The run of the Spark job that trains a program now, or is about to (where given: this version); None if none."""
+    lease = store.leases([incarnation]).get(incarnation)
+    if lease is None or not lease.job_run:
+        return None
+    if version is not None and json.loads(lease.running).get("solution_version") != version:
+        return None
+    return lease.job_run
+
+
 def end_status(store: LeaseStore, incarnation: Incarnation, reason: str, *, of: Collection[str], clock: Clock) -> None:
     """Report that a run failed, where its last report is one ``of`` these statuses."""
     status = store.status(incarnation)
