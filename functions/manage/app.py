@@ -17,7 +17,7 @@ from nextbest.logic.authorization import Gate
 from nextbest.logic.programs import rebase_event
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
 from nextbest.scoring import Model
@@ -69,6 +69,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         arns,
         lambda incarnation, version: REBASE.start(rebase_event(incarnation, solution_version=version)),
         lambda incarnation, job: REBASE.start(rebase_event(incarnation, import_job=job)),
+        lambda job_run: REBASE.start({"cancel_job_run": job_run}),
         RANDOM,
         ARTIFACTS,
         IMPORT_RULES,

@@ -46,8 +46,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, a report or plan, one program (segments alone, or as a version), or all."""
     if "detail-type" in event:
         return end_job_run(event["detail"]["jobRunId"])
-    if "cancelled_job_run" in event:
-        return cancel_job_run(event["cancelled_job_run"])
+    if "cancel_job_run" in event:
+        return cancel_job_run(event["cancel_job_run"])
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
@@ -115,6 +115,8 @@ def start_job_run(event: Mapping[str, str], incarnation: Incarnation, invocation
 
 def end_job_run(run: str) -> dict[str, Any]:
     """End what the run of a Spark job left unfinished, which failed or was cancelled."""
+    if not SPARK_ABOVE_EVENTS:  # switched off meanwhile
+        return {"ended": False}
     from nextbest.personalize.jobs import job_runs
     from nextbest.store.environment import open_spark_jobs
 
@@ -123,6 +125,8 @@ def end_job_run(run: str) -> dict[str, Any]:
 
 def cancel_job_run(run: str) -> dict[str, Any]:
     """Cancel the run of a Spark job, whose training was stopped or whose program was deleted."""
+    if not SPARK_ABOVE_EVENTS:
+        return {"cancelled": None}
     from nextbest.store.environment import open_spark_jobs
 
     open_spark_jobs().cancel(run)

@@ -1,7 +1,7 @@
 """Rebases of programs that are too large for one invocation: they go on as a Spark job.
 
     start_spark_run     the invocation hands its lease over to a job to come, and starts the job
-    run_handed_over     the job takes the lease, renews it as long as it works, and releases it
+    run_handed_over     the job takes the lease, renews it as long as it works, and releases it (jobs/job_lease.py)
     end_spark_run       ends what the run of a job left unfinished that failed, was cancelled or vanished
 
 The holder of the lease says how far that is: ``<invocation>``, then ``<invocation>/job``, which waits for the job, then
@@ -12,9 +12,7 @@ a job, and a job that is started twice knows that another one is at work.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from nextbest.domain.programs import Incarnation, program_id_of
@@ -22,12 +20,11 @@ from nextbest.domain.rebase_status import (
     FAILED,
     LEASE_SECONDS,
     QUEUED,
-    RENEWAL_SECONDS,
     SPARK_MINUTES,
     UNFINISHED,
     WAIT_SECONDS,
 )
-from nextbest.errors import NotFound, Stopped, Unavailable
+from nextbest.errors import Unavailable
 from nextbest.logic.lease import RebaseEvent, start_waiting
 from nextbest.observability import logger
 from nextbest.store.base import Status
@@ -62,7 +59,7 @@ def start_spark_run(
     environment. Its arguments are the event, as JSON, and the invocation. Raises NotFound, Unavailable where the run
     was refused (the lease is the invocation's again), and what ``jobs`` raises where nobody knows whether it began.
     """
-    incarnation, holder = Incarnation(event["incarnation"]), _holder(invocation)
+    incarnation, holder = Incarnation(event["incarnation"]), holder_for_job(invocation)
     if store.hand_over_lease(incarnation, invocation, holder, expires_at=clock() + LEASE_SECONDS):
         # Before the job starts, which then reports itself.
         message = f"{reason}; waits for its Spark job to start"
@@ -88,80 +85,7 @@ def start_spark_run(
 
 def is_handed_over(lease: Lease | None, invocation: str) -> bool:
     """Whether ``invocation`` handed the lease over to a Spark job before, in an attempt that Lambda tries again."""
-    return lease is not None and (lease.holder + "/").startswith(f"{_holder(invocation)}/")
-
-
-class JobLease:
-    """The lease that a Spark job holds: a thread renews it, since nobody knows how long the job takes.
-
-    With it go the signs of life by which others tell that the run is not lost.
-    """
-
-    def __init__(self, store: LeaseStore, incarnation: Incarnation, holder: str, clock: Clock) -> None:
-        self._store = store
-        self._incarnation = incarnation
-        self._holder = holder
-        self._clock = clock
-        self._has_ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-
-    def __enter__(self) -> JobLease:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._has_ended.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise Stopped where somebody else has the lease by now, as this run was cancelled or taken for lost.
-
-        Raises NotFound once the program is deleted.
-        """
-        if not self._renew():
-            raise Stopped("the run was stopped: its lease was taken away")
-
-    def _keep(self) -> None:
-        while not self._has_ended.wait(RENEWAL_SECONDS):
-            with suppress(NotFound):
-                if self._renew():
-                    continue
-            return  # the job sees it at its next check
-
-    def _renew(self) -> bool:
-        now = self._clock()
-        return self._store.renew_lease(self._incarnation, self._holder, now=now, expires_at=now + LEASE_SECONDS)
-
-
-def run_handed_over(
-    store: LeaseStore,
-    event: RebaseEvent,
-    invocation: str,
-    work: Callable[[JobLease], T],
-    start: Start,
-    *,
-    claim: str,
-    clock: Clock,
-) -> T | None:
-    """Do ``work`` in the Spark job that ``invocation`` started for ``event``; None where it is not to be done.
-
-    It is done once: not by a job that is started twice, nor after the run was ended by others. ``claim`` is this
-    process's own, such as random digits; ``start`` invokes the function ``rebase``, for what waited meanwhile. Raises
-    NotFound, and what ``work`` and ``start`` raise.
-    """
-    incarnation, holder = Incarnation(event["incarnation"]), f"{_holder(invocation)}/{claim}"
-    until = clock() + LEASE_SECONDS
-    if not store.hand_over_lease(incarnation, _holder(invocation), holder, expires_at=until):
-        logger.info("not run", program_id=event["program_id"], reason="the lease is not this job's, or no longer")
-        return None
-    try:
-        with JobLease(store, incarnation, holder, clock) as lease:
-            return work(lease)
-    finally:
-        with suppress(NotFound):
-            # Where a version was stopped while it waited, there was nothing to do, and nothing has reported that.
-            _end_status(store, incarnation, "there was nothing to train", of=(QUEUED,), clock=clock)
-        start_waiting(store, incarnation, holder, start, clock=clock)
+    return lease is not None and (lease.holder + "/").startswith(f"{holder_for_job(invocation)}/")
 
 
 def end_spark_run(
@@ -184,17 +108,27 @@ def end_spark_run(
     if lease is None or not is_handed_over(lease, invocation):
         return False
     end_trainings()
-    _end_status(store, incarnation, f"the rebase failed: {reason}", of=UNFINISHED, clock=clock)
+    end_status(store, incarnation, f"the rebase failed: {reason}", of=UNFINISHED, clock=clock)
     start_waiting(store, incarnation, lease.holder, start, clock=clock)
     return True
 
 
-def _end_status(store: LeaseStore, incarnation: Incarnation, reason: str, *, of: Collection[str], clock: Clock) -> None:
+def job_run_of(store: LeaseStore, incarnation: Incarnation, *, version: str | None = None) -> str | None:
+    """The run of the Spark job that trains a program now, or is about to (where given: this version); None if none."""
+    lease = store.leases([incarnation]).get(incarnation)
+    if lease is None or not lease.job_run:
+        return None
+    if version is not None and json.loads(lease.running).get("solution_version") != version:
+        return None
+    return lease.job_run
+
+
+def end_status(store: LeaseStore, incarnation: Incarnation, reason: str, *, of: Collection[str], clock: Clock) -> None:
     """Report that a run failed, where its last report is one ``of`` these statuses."""
     status = store.status(incarnation)
     if status is not None and status.status_id in of:
         store.put_status(Status(incarnation, FAILED, f"{reason}; its last report was: {status.message}", clock()))
 
 
-def _holder(invocation: str) -> str:
+def holder_for_job(invocation: str) -> str:
     return f"{invocation}/job"

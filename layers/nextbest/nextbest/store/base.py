@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -48,11 +48,25 @@ class ModelPointer:
 
 @dataclass(frozen=True, slots=True)
 class SegmentsPointer:
-    """Written segments: a file for each kind under ``prefix``, as of ``computed_at`` (seconds since 1970)."""
+    """Written segments, as of ``computed_at`` (seconds since 1970), under ``prefix``.
+
+    ``manifest`` is the key of the file that names their parts; empty for those of before, which are a file for each
+    kind.
+    """
 
     version: str
     prefix: str
     computed_at: float
+    manifest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """``count`` bytes of an artifact, from the one numbered ``begin`` on."""
+
+    key: str
+    begin: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +262,10 @@ class UserStore(Protocol):
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
+    def outdated_among(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
+        """The same as ``outdated_users``, among the users of ``logged`` alone, whose histories are read one by one."""
+        ...
+
     def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...
@@ -312,6 +330,10 @@ class ResourceStore(Protocol):
 
     def put_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
 
+    def replace_resource(
+        self, owner: Incarnation, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> bool: ...
+
     def resource(self, owner: Incarnation, kind: str, name: str) -> Mapping[str, Any] | None: ...
 
     def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]: ...
@@ -375,6 +397,8 @@ class ConfigurationStore(ResourceStore, ExperimentStore, Protocol):
 
     def put_status(self, status: Status) -> None: ...
 
+    def replace_status(self, old: Status, new: Status) -> bool: ...
+
     def status(self, incarnation: Incarnation) -> Status | None: ...
 
     def put_access_key(self, key: AccessKey) -> None: ...
@@ -417,15 +441,21 @@ class Store(UserStore, ConfigurationStore, Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Immutable, versioned files: models and catalogues."""
+    """Immutable, versioned files: models, catalogues, segments."""
 
     def put(self, key: str, data: bytes) -> None: ...
 
+    def put_stream(self, key: str, pieces: Iterator[bytes], *, content_type: str, filename: str) -> None: ...
+
     def get(self, key: str) -> bytes: ...
+
+    def get_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]: ...
+
+    def download_url(self, key: str, *, seconds: int) -> str: ...
 
     def names(self, prefix: str) -> list[str]: ...
 
-    def delete_all(self, prefix: str, *, before: str | None = None) -> int: ...
+    def delete_all(self, prefix: str, *, before: str | None = None, keep: Container[str] = ()) -> int: ...
 
 
 class MessageQueue(Protocol):

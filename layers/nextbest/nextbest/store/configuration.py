@@ -256,16 +256,28 @@ class Configuration:
 
     def put_status(self, status: Status) -> None:
         """Record the progress of a rebase. Raises NotFound."""
-        put = self._put(status_key(status.incarnation), asdict(status))
+        put = self._put(_status_key(status.incarnation), asdict(status))
         self._write_while_it_lives(status.incarnation, {"Put": put})
 
     def status(self, incarnation: Incarnation) -> Status | None:
         """The latest recorded progress."""
-        item = self._table.get(status_key(incarnation))
+        item = self._table.get(_status_key(incarnation))
         if item is None:
             return None
         row = data(item)
         return Status(incarnation, row["status_id"], row["message"], row["timestamp"])
+
+    def replace_status(self, old: Status, new: Status) -> bool:
+        """Put ``new`` in place of ``old``; False where that is not the latest status any more."""
+        return self._replace(_status_key(old.incarnation), asdict(old), asdict(new))
+
+    def _replace(self, key: ItemKey, old: object, new: object) -> bool:
+        values: Item = {":old": {"S": to_json(old)}, ":new": {"S": to_json(new)}}
+        try:
+            self._table.update(key, "SET body_json = :new", values, condition="body_json = :old")
+        except WriteRefused:
+            return False
+        return True
 
     def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]:
         """The folders that the operator lets a program import from, each as ``s3://<bucket>/<prefix>/``.
@@ -398,7 +410,7 @@ def _segments_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.SEGMENTS)
 
 
-def status_key(incarnation: Incarnation) -> ItemKey:
+def _status_key(incarnation: Incarnation) -> ItemKey:
     return ItemKey(keys.incarnation_pk(incarnation), keys.STATUS)
 
 

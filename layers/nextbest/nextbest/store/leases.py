@@ -17,21 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from nextbest.aws.clients import SERVICE_FAILURES
-from nextbest.aws.table import Item, ItemKey, WriteRefused, data, key_of, text, to_json
+from nextbest.aws.table import Item, ItemKey, WriteRefused, key_of, text
 from nextbest.domain.programs import Incarnation
-from nextbest.domain.rebase_status import UNFINISHED, is_lost
-from nextbest.domain.resource_statuses import CREATE_IN_PROGRESS, STOPPING
 from nextbest.errors import Unavailable
-from nextbest.observability import logger
 from nextbest.store import keys
-from nextbest.store.base import VERSION, Store
-from nextbest.store.configuration import Configuration, status_key
+from nextbest.store.base import Store
+from nextbest.store.configuration import Configuration
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-_AT_WORK = (CREATE_IN_PROGRESS, STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +64,6 @@ class LeaseStore(Store, Protocol):
     def forget_started(self, incarnation: Incarnation, started: Collection[str]) -> None: ...
 
     def leases(self, incarnations: Iterable[Incarnation]) -> dict[Incarnation, Lease]: ...
-
-    def renew_lease(self, incarnation: Incarnation, holder: str, *, now: float, expires_at: float) -> bool: ...
 
 
 class Leases(Configuration):
@@ -129,34 +121,6 @@ class Leases(Configuration):
                 }
             },
         )
-
-    def renew_lease(self, incarnation: Incarnation, holder: str, *, now: float, expires_at: float) -> bool:
-        """Hold the lease for longer, and say that the run goes on; False where ``holder`` has it no more.
-
-        The times of the program's status, and of the versions that are being trained, become ``now``: by those, others
-        tell that a run is lost. A renewal that fails is worth no run, as the next one follows. Raises NotFound.
-        """
-        try:
-            if not self.hand_over_lease(incarnation, holder, holder, expires_at=expires_at):
-                return False
-            status = self._table.get(status_key(incarnation))
-            if status is not None and data(status)["status_id"] in UNFINISHED:
-                self._prolong(status, "timestamp", now)
-            versions = self._table.query(keys.resources_pk(incarnation), prefix=keys.resource_prefix(VERSION))
-            for version in versions:
-                row = data(version)
-                if row["status"] in _AT_WORK and not is_lost(now - row["updated"], waiting=False):
-                    self._prolong(version, "updated", now)
-        except SERVICE_FAILURES as failure:
-            logger.warning("the lease could not be renewed", reason=str(failure))
-        return True
-
-    def _prolong(self, item: Item, member: str, now: float) -> None:
-        """Set a time in the row of an item, unless another writer has changed the row since it was read."""
-        key = ItemKey(text(item, "pk"), text(item, "sk"))
-        values: Item = {":old": item["body_json"], ":new": {"S": to_json({**data(item), member: now})}}
-        with suppress(WriteRefused):
-            self._table.update(key, "SET body_json = :new", values, condition="body_json = :old")
 
     def wait_for_lease(self, incarnation: Incarnation, waiting: str, *, now: float) -> bool:
         """Leave ``waiting`` to the holder, who starts it afterwards; False if there is no holder any more."""

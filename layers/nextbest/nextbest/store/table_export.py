@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import md5, sha256
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -217,30 +217,45 @@ class TableExports:
 
 
 def read_events(
-    s3: S3Client, export: TableExport, file: ExportFile, *, unreadable: Callable[[str], object] = lambda _: None
+    s3: S3Client,
+    export: TableExport,
+    file: ExportFile,
+    *,
+    unreadable: Callable[[str], object] = lambda _: None,
+    marked: Callable[[str], object] = lambda _: None,
 ) -> Iterator[EventColumns]:
     """The program's events in a file, as ``scan_events`` reads them, in parts of at most ``PART_EVENTS``.
 
-    ``unreadable`` is called with the user of each row that cannot be read. Raises TableExportError where the file is
-    missing, damaged or not the one of the manifest, at the latest after the last part: until then, nothing may be done
-    with what was read that cannot be undone.
+    ``unreadable`` is called with the user of each row that cannot be read, ``marked`` with each user whose history is
+    marked as lacking events. Raises TableExportError where the file is missing, damaged or not the one of the manifest,
+    at the latest after the last part: until then, nothing may be done with what was read that cannot be undone.
     """
-    rows = log_rows(s3, export, file)
+    rows = log_rows(s3, export, file, marked=marked)
     builder = EventColumnsBuilder()
-    while part := list(islice(rows, PART_EVENTS)):
-        for user_id in sorted(add_events(builder, part, export.imports)):
+    for first in rows:
+        for user_id in sorted(add_events(builder, chain([first], islice(rows, PART_EVENTS - 1)), export.imports)):
             unreadable(user_id)
         if len(builder):
             yield builder.build()
 
 
-def log_rows(s3: S3Client, export: TableExport, file: ExportFile) -> Iterator[Item]:
-    """The rows of the program's log in a file, also those that an import only stages. Raises TableExportError."""
+def log_rows(
+    s3: S3Client, export: TableExport, file: ExportFile, *, marked: Callable[[str], object] = lambda _: None
+) -> Iterator[Item]:
+    """The rows of the program's log in a file, also those that an import only stages. Raises TableExportError.
+
+    ``marked`` is called with each user of the file whose history is marked as lacking events.
+    """
     prefix = keys.users_prefix(export.incarnation)
     for item in _lines(s3, export, file):
-        # Nothing in a row is binary, so it is what a client returns without being decoded.
-        if item["sk"]["S"].startswith(keys.EVENT_PREFIX) and item["pk"]["S"].startswith(prefix):
+        pk, sk = item["pk"]["S"], item["sk"]["S"]
+        if not pk.startswith(prefix):
+            continue
+        if sk.startswith(keys.EVENT_PREFIX):
+            # Nothing in a row is binary, so it is what a client returns without being decoded.
             yield item
+        elif sk == keys.TAIL and "backfilled" in item:
+            marked(keys.parse_user_pk(pk))
 
 
 def items(s3: S3Client, export: TableExport, file: ExportFile) -> Iterator[Item]:
