@@ -22,7 +22,7 @@ from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import TableExportError
 from nextbest.store.staged import ImportState
-from nextbest.store.table_export import ExportFile, ExportRequest, TableExport, TableExports, read_events
+from nextbest.store.table_export import ExportFile, ExportRequest, TableExport, TableExports, items, read_events
 
 TEA = Incarnation("tea@aaaaaaaaaa")
 PREFIX = f"exports/{TEA}"
@@ -31,6 +31,8 @@ ARN = f"{TABLE_ARN}/export/01700000000000-a1b2c3d4"
 FOLDER = f"{PREFIX}/AWSDynamoDB/01700000000000-a1b2c3d4"
 SUMMARY, FILES = f"{FOLDER}/manifest-summary.json", f"{FOLDER}/manifest-files.json"
 NAMES = ("asdl123dasas", "fdsa321uiop", "jghf987mnbv", "zxcv456qwer")
+
+EXPORT = TableExport("artifacts", f"{FOLDER}/", 116, (), TEA, ImportState())
 
 
 class Bucket:
@@ -103,8 +105,7 @@ class Written:
 
     def read(self, file: ExportFile | None = None) -> list[EventColumns]:
         bucket: Any = self.bucket
-        export = TableExport("artifacts", f"{FOLDER}/", 116, (self.file,), TEA, ImportState())
-        return list(read_events(bucket, export, file or self.file))
+        return list(read_events(bucket, EXPORT, file or self.file))
 
     def change_summary(self, **members: Any) -> None:
         self.bucket.objects[SUMMARY] = json.dumps({**json.loads(self.bucket.objects[SUMMARY]), **members}).encode()
@@ -292,8 +293,8 @@ def test_a_file_that_is_not_compressed_is_damaged(written: Written) -> None:
         b'{"Item": {"pk": {"S": "x"}}}',
         b'{"Item": {"pk": {"N": "1"}, "sk": {"S": "y"}}}',
         b'{"Item": {"pk": {"S": 1}, "sk": {"S": "y"}}}',
-        b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}, "b": {"B": "not base64!"}}}',
-        b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}, "b": {}}}',
+        b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}}} {}',
+        b"",
         b"\xff\xfe",
     ],
 )
@@ -303,6 +304,17 @@ def test_a_line_that_is_no_item_is_named(written: Written, damaged: bytes) -> No
 
     with pytest.raises(TableExportError, match=f"line 2 of {written.file.key} of the export is no item"):
         written.read(file)
+
+
+@pytest.mark.parametrize("value", [b'{"B": "not base64!"}', b"{}", b'{"M": {"a": {}}}', b'{"L": [1]}'])
+def test_a_value_that_is_none_is_named(written: Written, value: bytes) -> None:
+    """Given an item whose key can be read, and not all of its attributes, then it is refused where these are wanted."""
+    damaged = b'{"Item": {"pk": {"S": "x"}, "sk": {"S": "y"}, "b": %b}}\n' % value
+    file = written.replace_file(line("ada", 1) + damaged)
+    bucket: Any = written.bucket
+
+    with pytest.raises(TableExportError, match=f"line 2 of {written.file.key} of the export is no item"):
+        list(items(bucket, EXPORT, file))
 
 
 def test_an_empty_file_has_no_items(written: Written) -> None:
