@@ -163,6 +163,20 @@ def test_rows_that_cannot_be_read_set_their_user_aside(world: World, sk: str) ->
     assert world.unreadable == ["b#b"]
 
 
+def test_users_whose_history_is_marked_are_named(world: World) -> None:
+    world.store.append(TEA, [event("ada", 1), event("eve", 2)])
+    world.store.append(TEA, [event("b#b", 3)], refresh_histories=False)
+    world.store.append(OTHER, [event("zoe", 4)], refresh_histories=False)
+    export, marked = world.export(), list[str]()
+
+    count = sum(
+        len(part) for file in export.files for part in read_events(world.s3, export, file, marked=marked.append)
+    )
+
+    assert count == 3
+    assert marked == ["b#b"]
+
+
 def put_import_state(world: World, **state: Any) -> None:
     body = {"attempts": 2, **state}
     item: Any = {"state_version": {"N": "1"}, "body_json": {"S": json.dumps(body)}}

@@ -24,8 +24,8 @@ from nextbest.aws.functions import AsynchronousFunction
 from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.spark_runs import JobLease, run_handed_over
 from nextbest.observability import MetricUnit, logger, program_metrics
+from nextbest.personalize.jobs.job_lease import JobLease, run_handed_over
 from nextbest.personalize.jobs.training_job import TrainingJob
 from nextbest.store.base import ArtifactStore, ModelPointer, SegmentsPointer, Store
 from nextbest.store.environment import open_artifacts, open_store, open_table_exports

@@ -251,8 +251,8 @@ def log_rows(
         pk, sk = item["pk"]["S"], item["sk"]["S"]
         if not pk.startswith(prefix):
             continue
+        # Nothing in a row is binary, so it is what a client returns without being decoded.
         if sk.startswith(keys.EVENT_PREFIX):
-            # Nothing in a row is binary, so it is what a client returns without being decoded.
             yield item
         elif sk == keys.TAIL and "backfilled" in item:
             marked(keys.parse_user_pk(pk))
