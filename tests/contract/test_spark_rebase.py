@@ -101,7 +101,7 @@ def test_a_rebase_above_the_size_is_done_by_spark_and_its_model_serves(
 
     messages = tea.rebase()
 
-    assert tea.job_runs() == [*before, "SUCCESS"]
+    wait_until(lambda: tea.job_runs() == [*before, "SUCCESS"], seconds=SECONDS)
     assert any("Spark" in message for message in messages), messages
     assert f"{tea.events:,} events, 2 actions" in messages[-1]
     actions = tea.get("/users/user-1/actions")["actions"]
