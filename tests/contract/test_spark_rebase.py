@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -76,19 +77,31 @@ class Tea:
         """The states that the job runs of the stack came to, in order."""
         return re.findall(r"job run \w+: (SUCCESS|FAILED|CANCELLED)", self._stack.log("gateway"))
 
-    def close(self) -> None:
-        self.http.close()
+
+@pytest.fixture
+def open_program(spark_stack: RunningStack) -> Iterator[Callable[..., Tea]]:
+    """Makes a program of so many ``weeks``."""
+    with ExitStack() as opened:
+
+        def make(*, weeks: int) -> Tea:
+            tea = Tea(spark_stack, weeks=weeks)
+            opened.callback(tea.http.close)
+            return tea
+
+        yield make
 
 
-def test_a_rebase_above_the_size_is_done_by_spark_and_its_model_serves(spark_stack: RunningStack) -> None:
+def test_a_rebase_above_the_size_is_done_by_spark_and_its_model_serves(
+    spark_stack: RunningStack, open_program: Callable[..., Tea]
+) -> None:
     """Given a program of more events than SparkAboveEvents, then a job completes its rebase, and the model serves."""
-    tea = Tea(spark_stack, weeks=8)
+    tea = open_program(weeks=8)
     assert tea.events > ABOVE_EVENTS
     before = tea.job_runs()
 
     messages = tea.rebase()
 
-    assert tea.job_runs() == [*before, "SUCCESS"]
+    wait_until(lambda: tea.job_runs() == [*before, "SUCCESS"], seconds=SECONDS)
     assert any("Spark" in message for message in messages), messages
     assert f"{tea.events:,} events, 2 actions" in messages[-1]
     actions = tea.get("/users/user-1/actions")["actions"]
@@ -98,18 +111,16 @@ def test_a_rebase_above_the_size_is_done_by_spark_and_its_model_serves(spark_sta
     segment = tea.http.get("/segment", params={"segment_type": "base", "asset_ids": "muffin"})
     assert set(segment.text.split()) == {f"user-{user}" for user in range(1, USERS, 2)}
     assert not any(key.startswith("exports/") for key in files_of(spark_stack))
-    tea.close()
 
 
-def test_a_rebase_below_the_size_is_done_by_the_function(spark_stack: RunningStack) -> None:
-    tea = Tea(spark_stack, weeks=3)
+def test_a_rebase_below_the_size_is_done_by_the_function(open_program: Callable[..., Tea]) -> None:
+    tea = open_program(weeks=3)
     assert tea.events <= ABOVE_EVENTS
     before = tea.job_runs()
 
     tea.rebase()
 
     assert tea.job_runs() == before
-    tea.close()
 
 
 def files_of(stack: RunningStack) -> list[str]:

@@ -144,4 +144,7 @@ def _refresh(open_rebase: Callable[[Incarnation], Rebase], incarnation: Incarnat
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # By its own name: executors import what they run, and would not find it in the script that the driver runs.
+    from tools.spark import rebase
+
+    sys.exit(rebase.main(sys.argv[1:]))
