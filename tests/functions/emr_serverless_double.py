@@ -53,5 +53,6 @@ class EmrServerlessDouble:
 
 def _check(operation: str, request: Mapping[str, Any]) -> None:
     model = get_session().get_service_model("emr-serverless").operation_model(operation)
+    assert model.input_shape is not None
     report = ParamValidator().validate(request, model.input_shape)
     assert not report.has_errors(), report.generate_report()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from tools.simulator import demo_population
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: make install-spark")
 
+from tests.spark.comparison import differences
 from tools.spark.event_files import SourceNotes, read_ranges
 from tools.spark.event_log import SparkLog
 
@@ -33,7 +33,6 @@ PROGRAM = Program("equality")
 BUDGET_SECONDS = 0.5
 USERS, ACTIONS = 300, 150
 FILES, RANGES = 3, 5
-TOLERANCE = 1e-6
 SEED = 1
 
 
@@ -112,26 +111,6 @@ def lists_of(model: Model, columns: EventColumns, now: float) -> list[list[tuple
         for history in histories
         for repeats in (True, False)
     ]
-
-
-def differences(one: Any, other: Any, path: str = "model") -> Iterator[str]:
-    """Where two models differ: numbers by more than ``TOLERANCE``, anything else at all."""
-    if is_dataclass(one):
-        for field in fields(one):
-            yield from differences(getattr(one, field.name), getattr(other, field.name), f"{path}.{field.name}")
-    elif isinstance(one, dict):
-        if one.keys() != other.keys():
-            yield path
-        for name in one.keys() & other.keys():
-            yield from differences(one[name], other[name], f"{path}.{name}")
-    elif isinstance(one, list | tuple) and len(one) == len(other):
-        for place, (left, right) in enumerate(zip(one, other, strict=True)):
-            yield from differences(left, right, f"{path}[{place}]")
-    elif isinstance(one, np.ndarray | float):
-        if np.shape(one) != np.shape(other) or not np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE):
-            yield path
-    elif one != other:
-        yield path
 
 
 def test_the_comparison_sees_what_differs() -> None:

@@ -28,7 +28,7 @@ COMMANDS = {
         "rebase",
         "campaign",
     ),
-    *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
+    *("build", "build-spark", "upload-spark", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
     *(
         "evaluate",

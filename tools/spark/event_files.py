@@ -36,6 +36,8 @@ ReadSource = Callable[[Source, SourceNotes], Iterable[EventColumns]]
 
 RANGE_EVENTS = 250_000
 """About how many events a range of users has: what one task holds, with all that is computed from them, many times."""
+_TASK_EVENTS = 20_000_000
+"""Of the ranges of one task together: 400 MB as columns. More tasks have more sums of matrices to add up."""
 _SAMPLES = 256
 """Events of each part of a file that the bounds of ranges are chosen by."""
 
@@ -73,7 +75,8 @@ def read_ranges(
     tasks: int,
     range_events: int = RANGE_EVENTS,
 ) -> EventRanges:
-    """Read all ``sources``, with so many ``tasks`` for the ranges. Raises TableExportError for one that is damaged."""
+    """Read all ``sources`` into ranges, of which so many ``tasks`` at least have some each. Raises TableExportError
+    for a file that is damaged."""
     files = context.parallelize(sources, max(len(sources), 1))
     parts = files.mapPartitions(_Reading(read)).persist(StorageLevel.DISK_ONLY)
     try:
@@ -82,7 +85,7 @@ def read_ranges(
             raise TableExportError(summary.failure)
         bounds = _bounds(summary, max(1, round(summary.events / range_events)))
         count = len(bounds) + 1
-        tasks = min(tasks, count)
+        tasks = min(max(tasks, summary.events // _TASK_EVENTS), count)
         ranges = (
             parts.flatMap(_Cut(bounds))
             .partitionBy(tasks, _TaskOf(count, tasks))
