@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,4 @@ def _refresh(open_rebase: Callable[[Incarnation], Rebase], incarnation: Incarnat
 
 if __name__ == "__main__":
     # By its own name: executors import what they run, and would not find it in the script that the driver runs.
-    from tools.spark import rebase
-
-    sys.exit(rebase.main(sys.argv[1:]))
+    sys.exit(import_module("tools.spark.rebase").main(sys.argv[1:]))
