@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,6 +160,31 @@ def test_blocks_are_those_of_one_process_in_order(partitions: SparkPartitions, w
     assert [number for number, _ in blocks] == sorted(number for number, _ in blocks)
     assert all(number == handed for number, (handed, _) in blocks)
     assert np.array_equal(np.concatenate([block for _, (_, block) in blocks]), (x.T @ x).toarray())
+
+
+@dataclass(frozen=True)
+class DiesOnce:
+    """Kills the process that it runs in, the first time that it comes to a partition."""
+
+    folder: Path
+
+    def __call__(self, partition: Partition) -> int:
+        mark = self.folder / str(partition.number)
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return partition.table.user_count
+
+
+def test_a_worker_that_is_killed_is_replaced(partitions: SparkPartitions, whole: EventColumns, tmp_path: Path) -> None:
+    """Given a worker that dies at the first partition, then its task is tried again, and the results are whole."""
+    for number in range(1, 99):
+        (tmp_path / str(number)).touch()
+
+    users = partitions.each(DiesOnce(tmp_path))
+
+    assert sum(users) == EventTable.of(whole, NOW).user_count
+    assert (tmp_path / "0").exists()
 
 
 def test_a_damaged_file_is_named(context: SparkContext) -> None:

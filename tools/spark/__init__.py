@@ -1,7 +1,6 @@
 """The Spark job of rebases that are too large for one process. pyspark is imported here alone; the logic is elsewhere.
 
 rebase.py        what is run: the event that the rebase function gets, as JSON
-deployment.py    what executors open and read themselves
 session.py       Spark on this machine, or the one that the job was submitted to
 event_files.py   files of events into ranges of users
 partitions.py    sums over these: the library's ``Partitions``

@@ -15,6 +15,7 @@ from pyspark import RDD, StorageLevel
 from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.training.partitions import Block, Partition
+from nextbest.training.ridge import BLOCK_ACTIONS
 from nextbest.training.sample import in_sample
 from nextbest.training.table import EventTable
 from tools.spark.event_files import EventRanges, UserRange
@@ -23,9 +24,8 @@ Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
 
 
-_BLOCK_ACTIONS = 1_024
-"""Actions for each task that blocks are spread over: a block has more, as a rule, so that a task has one or none."""
 _LARGE_BYTES = 1 << 20
+"""Of a result that does not travel with the numbers of all blocks, but by itself."""
 
 
 class SparkPartitions:
@@ -57,7 +57,8 @@ class SparkPartitions:
         self, function: Callable[[Partition], Iterable[tuple[int, Block]]], finish: Callable[[int, Block], Result]
     ) -> Iterator[tuple[int, Result]]:
         """Blocks that are summed and finished on the executors; large results are fetched one by one."""
-        tasks = -(-len(self._actions) // _BLOCK_ACTIONS) or 1
+        # A block a task, as a rule: one of a large matrix has 200 MB, and those of one task travel as one.
+        tasks = -(-len(self._actions) // BLOCK_ACTIONS) or 1
         finished: RDD[tuple[int, Result]] = (
             self._tables.mapPartitions(_Blocks(function))
             .partitionBy(tasks, int)

@@ -12,23 +12,26 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from nextbest.aws.clients import lambda_client, lazily
+from nextbest.aws.clients import lambda_client, lazily, s3_client
 from nextbest.aws.functions import AsynchronousFunction
+from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.job_lease import JobLease, run_handed_over
 from nextbest.personalize.jobs.training_job import TrainingJob
 from nextbest.store.base import ArtifactStore, ModelPointer, SegmentsPointer, Store
-from nextbest.store.environment import open_table_exports
-from tools.spark.deployment import ReadExport, open_deployment
-from tools.spark.event_files import read_ranges
+from nextbest.store.environment import open_artifacts, open_store, open_table_exports
+from nextbest.store.table_export import ExportFile, TableExport, read_events
+from tools.spark.event_files import SourceNotes, read_ranges
 from tools.spark.event_log import SparkLog
 from tools.spark.session import plain_failures, spark_context
 
@@ -60,6 +63,11 @@ def main(arguments: Sequence[str]) -> int:
     done = run_handed_over(store, event, invocation, work, rebase_function.start, claim=claim, clock=time.time)
     logger.info("the job is done", program_id=program_id_of(incarnation), result=done)
     return 0
+
+
+def open_deployment() -> tuple[Store, ArtifactStore]:
+    """The table and the bucket that the environment names."""
+    return open_store(clock=time.time), open_artifacts(clock=time.time)
 
 
 class ExportedLogs:
@@ -101,6 +109,16 @@ class ExportedLogs:
         return self._log
 
 
+@dataclass(frozen=True, slots=True)
+class ReadExport:
+    """Reads a file of an export, on an executor."""
+
+    export: TableExport
+
+    def __call__(self, file: ExportFile, notes: SourceNotes) -> Iterator[EventColumns]:
+        return read_events(s3_client(), self.export, file, unreadable=notes.unreadable.add, marked=notes.marked.add)
+
+
 def _rebase(
     store: Store,
     artifacts: ArtifactStore,
@@ -127,4 +145,5 @@ def _refresh(open_rebase: Callable[[Incarnation], Rebase], incarnation: Incarnat
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # By its own name: executors import what they run, and would not find it in the script that the driver runs.
+    sys.exit(import_module("tools.spark.rebase").main(sys.argv[1:]))

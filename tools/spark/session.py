@@ -30,6 +30,8 @@ _SETTINGS = {
 
 
 _REASON_CHARACTERS = 300
+_ATTEMPTS = 4
+"""How often a task is tried, as on a cluster."""
 
 
 class SparkFailed(RuntimeError):
@@ -98,7 +100,7 @@ def local_context(
         }
         with patch.dict(os.environ, environment):
             configuration = SparkConf(loadDefaults=False).setAll(list(chosen.items()))
-            context = SparkContext(master=f"local[{cores}]", appName="nextbest", conf=configuration)
+            context = SparkContext(master=f"local[{cores},{_ATTEMPTS}]", appName="nextbest", conf=configuration)
             try:
                 yield context
             finally:
