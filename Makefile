@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load rebase campaign experiment doctor start-docker test check types tests test-docker audit evaluate spark-archive bench soak cost coverage screenshots format install install-dev
+.PHONY: help start stop reset logs load rebase campaign experiment doctor start-docker test check types tests test-docker audit evaluate spark-archive bench soak cost coverage screenshots format install install-dev install-spark
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -119,3 +119,6 @@ install:
 
 install-dev:
 	@./nextbest install dev
+
+install-spark: ## install Spark and Java 17, for rebases that are too large for one process
+	@./nextbest install spark

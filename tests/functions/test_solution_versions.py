@@ -18,7 +18,7 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import InUse, InvalidInput, NotFound
-from nextbest.logic import rebase
+from nextbest.logic import event_log
 from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
@@ -93,7 +93,7 @@ def each_program_is_learned_alike(learned: list[Model], monkeypatch: pytest.Monk
             learned.append(train(events, **settings))
         return learned[0]
 
-    monkeypatch.setattr(rebase, "train", learn)
+    monkeypatch.setattr(event_log, "train", learn)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ MANAGE = (
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    # A segment of any size is written as a file in pieces.
+    | {"s3:AbortMultipartUpload"}
     | {"lambda:InvokeFunction", "ssm:GetParameter"}
 )
 
@@ -45,6 +47,8 @@ ALLOWED = {
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"}
+    # Segments of before.
+    | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
     # A run of the schedule starts one invocation a program.
     | {"lambda:InvokeFunction"},
     "decisions": LOG | {"s3:PutObject", "sqs:SendMessage"},
@@ -86,6 +90,8 @@ PERMISSIONS_OF_OPERATIONS = {
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "HeadObject": {"s3:GetObject"},
+    **{name: {"s3:PutObject"} for name in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")},
+    "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
     "CopyObject": {"s3:GetObject", "s3:PutObject"},
     "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListObjectsV2": {"s3:ListBucket"},

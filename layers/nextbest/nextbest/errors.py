@@ -17,6 +17,7 @@
     ├── TooManyRequests       the program exceeds its request rate; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
+    ├── TableExportError      an export of the table that failed, or that lacks files or items
     ├── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
     └── EventCorrupt          a row of the event log that cannot be decoded; left out, and counted by each rebase
 
@@ -117,6 +118,10 @@ class TooManyRequests(NextbestError):
 
 class ArtifactError(NextbestError):
     """A model or catalogue file that is corrupt, truncated, or written by a newer version."""
+
+
+class TableExportError(NextbestError):
+    """An export of the table to S3 that failed, or whose files are not all there, whole and as its manifest says."""
 
 
 class HistoryCorrupt(NextbestError):

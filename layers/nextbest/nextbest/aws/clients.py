@@ -86,7 +86,9 @@ def dynamodb_client() -> DynamoDBClient:
 def s3_client() -> S3Client:
     """An S3 client with one try fewer: in an outage of S3, reads wait for it before they use the last good model."""
     retries = {"mode": "standard", "total_max_attempts": 2}
-    return cast("S3Client", _client("s3", s3={"addressing_style": "path"}, read_timeout=3, retries=retries))
+    # Also URLs are signed by version 4: by default botocore signs them as S3 did before.
+    settings = {"s3": {"addressing_style": "path"}, "signature_version": "s3v4"}
+    return cast("S3Client", _client("s3", **settings, read_timeout=3, retries=retries))
 
 
 def sqs_client() -> SQSClient:

@@ -198,6 +198,10 @@ class AllUsers(Sequence[str]):
         self._parts = parts
         self._ends = list(accumulate(parts.user_counts))
 
+    def __iter__(self) -> Iterator[str]:
+        for place in range(len(self._ends)):
+            yield from self._parts.users(place)
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
@@ -208,6 +212,7 @@ class AllUsers(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
+        index = range(len(self))[index]  # raises IndexError
         place = bisect_right(self._ends, index)
         return self._parts.users(place)[index - (self._ends[place - 1] if place else 0)]
 

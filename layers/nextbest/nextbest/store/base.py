@@ -262,6 +262,10 @@ class UserStore(Protocol):
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
+    def outdated_among(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
+        """The same as ``outdated_users``, among the users of ``logged`` alone, whose histories are read one by one."""
+        ...
+
     def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...

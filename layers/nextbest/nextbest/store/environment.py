@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
 
     from nextbest.aws.spark_jobs import SparkJobs
+    from nextbest.store.table_export import TableExports
 
 
 _WRITE_SECONDS = 2.0
@@ -56,6 +57,15 @@ def open_master_secret(*, clock: Callable[[], float]) -> StoredSecret:
     """The secret in the parameter MASTER_SECRET_PARAMETER."""
     name = os.environ["MASTER_SECRET_PARAMETER"]
     return StoredSecret(name, _endpoint("ssm", clock), lazily(ssm_client), clock=clock)
+
+
+def open_table_exports() -> TableExports:
+    """Exports of the table TABLE_NAME, whose ARN is TABLE_ARN, to the bucket ARTIFACT_BUCKET."""
+    from nextbest.aws.table import Table
+    from nextbest.store.table_export import TableExports
+
+    table = Table(dynamodb_client(), os.environ["TABLE_NAME"])
+    return TableExports(table, os.environ["TABLE_ARN"], s3_client(), os.environ["ARTIFACT_BUCKET"])
 
 
 _OF_SPARK_JOBS = (

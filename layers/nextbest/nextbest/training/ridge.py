@@ -138,7 +138,7 @@ def product_blocks(x: sparse.csr_array, y: sparse.csr_array) -> Iterator[tuple[i
     less to do."""
     sparse_work = float(np.dot(np.diff(x.indptr).astype(np.float64), np.diff(y.indptr)))
     dense_work = float(x.shape[0]) * x.shape[1] * y.shape[1]
-    is_sparse = sparse_work * _SPARSE_COST < dense_work
+    is_sparse = sparse_work * _SPARSE_COST <= dense_work
     by_action, wide = sparse.csr_array(x.T), y.astype(np.float64)
     del x, y  # they may be large, and are no longer needed while blocks are computed
     for number, begin in enumerate(range(0, by_action.shape[0], BLOCK_ACTIONS)):

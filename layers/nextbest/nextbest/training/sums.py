@@ -126,10 +126,9 @@ class ProductBlocks:
     matrices: Matrices
 
     def __call__(self, rows: FitRows) -> Iterator[tuple[int, Block]]:
-        matrices = self.matrices(rows)
-        return product_blocks(
-            matrices[0], matrices[0] if len(matrices) == 1 else sparse.csr_array(sparse.hstack(matrices))
-        )
+        x, *targets = self.matrices(rows)
+        right = sparse.csr_array(sparse.hstack([x, *targets])) if targets else x
+        return product_blocks(x, right)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
