@@ -88,7 +88,9 @@ class PartFile:
     """The file of a part's segments of one kind.
 
     The JSON of its users begins at byte ``users`` and has ``users_bytes``; at ``starts``, ``members`` and ``weights``
-    begin the arrays of these names (int64, uint32 and float64), the latter two of ``entries`` each.
+    begin the arrays of these names (int64, uint32 and float64), the latter two of ``entries`` each. In the part's file
+    of sums begin at ``places`` the actions that somebody has a weight for (uint32, ascending), ``taken`` of them, and
+    at ``largest`` and ``least`` the extremes of these (float64).
     """
 
     key: str
@@ -98,6 +100,10 @@ class PartFile:
     members: int
     weights: int
     entries: int
+    places: int
+    largest: int
+    least: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
