@@ -61,6 +61,28 @@ ALLOWED = {
     | {"sqs:DeleteMessage", "sqs:SendMessage"},
 }
 
+SPARK_JOB = (
+    READ
+    | READ_ARTIFACTS
+    | LOG
+    # What a rebase does; and imports that were cut short are finished by it.
+    | ADD_EVENTS
+    | {"dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "s3:PutObject"}
+    # It reads the log from an export, which DynamoDB writes for it, and which it removes.
+    | {"dynamodb:ExportTableToPointInTime", "dynamodb:DescribeExport", "s3:PutObjectAcl", "s3:AbortMultipartUpload"}
+    | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    # What waited for its end is started.
+    | {"lambda:InvokeFunction"}
+    # EMR Serverless writes its log.
+    | {"logs:DescribeLogStreams", "logs:DescribeLogGroups"}
+)
+"""What a Spark job may do, where there are any."""
+
+START_SPARK_JOBS = frozenset(
+    {"emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun", "iam:PassRole"}
+)
+"""What the function ``rebase`` may do with them."""
+
 # Operations whose permissions have other names; all others are called as they are.
 PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
@@ -77,6 +99,7 @@ PERMISSIONS_OF_OPERATIONS = {
     "Invoke": {"lambda:InvokeFunction"},
 }
 SERVICES_OF_OPERATIONS = {
+    **dict.fromkeys(("StartJobRun", "GetJobRun", "CancelJobRun"), "emr-serverless"),
     **{"GetObject": "s3", "PutObject": "s3", "GetParameter": "ssm", "GetMetricData": "cloudwatch"},
     **dict.fromkeys(
         (*("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"),),
@@ -86,6 +109,6 @@ SERVICES_OF_OPERATIONS = {
 
 
 def permissions_of(operation: str) -> set[str]:
-    """The permissions that one operation of DynamoDB, S3, SQS, SSM or Lambda takes."""
+    """The permissions that one operation of an AWS service takes."""
     service = SERVICES_OF_OPERATIONS.get(operation, "dynamodb")
     return PERMISSIONS_OF_OPERATIONS.get(operation, {f"{service}:{operation}"})

@@ -19,7 +19,7 @@ def test_each_event_type_keeps_its_newest_events() -> None:
 
     seen = Interactions.newest(actions, oldest_first, window=3)
 
-    assert seen.event_types == {"a": {"viewed"}, "b": {"taken"}, "c": {"taken"}}
+    assert seen.assets == {"taken": {"b", "c"}, "viewed": {"a"}}
 
 
 def test_older_actions_count_in_a_window_that_is_not_full() -> None:
@@ -28,7 +28,7 @@ def test_older_actions_count_in_a_window_that_is_not_full() -> None:
 
     seen = Interactions.newest(actions, recent, older=[1, 3], window=2)
 
-    assert seen.event_types == {"a": {"taken"}, "b": {"taken", "viewed"}}
+    assert seen.assets == {"taken": {"a", "b"}, "viewed": {"b"}}
 
 
 def test_the_default_window_forgets_the_first_of_301_assets() -> None:
@@ -36,8 +36,8 @@ def test_the_default_window_forgets_the_first_of_301_assets() -> None:
 
     seen = Interactions.newest(actions, np.arange(301))
 
-    assert len(seen.event_types) == 300
-    assert "asset-000" not in seen.event_types
+    assert len(seen.assets["taken"]) == 300
+    assert "asset-000" not in seen.assets["taken"]
 
 
 def test_without_events_there_is_nothing_to_see() -> None:

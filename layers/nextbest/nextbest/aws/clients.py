@@ -118,6 +118,21 @@ def cloudwatch_client() -> CloudWatchClient:
     return cast(CloudWatchClient, _client("cloudwatch", read_timeout=1, retries={"total_max_attempts": 1}))
 
 
+class EmrServerlessClient(Protocol):
+    """What we call of EMR Serverless."""
+
+    def start_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def get_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def cancel_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+
+def emr_serverless_client() -> EmrServerlessClient:
+    """An EMR Serverless client. Its calls may take some seconds, and nobody waits for them."""
+    return cast(EmrServerlessClient, _client("emr-serverless", read_timeout=20))
+
+
 def lambda_client() -> LambdaClient:
     """A Lambda client."""
     return cast("LambdaClient", _client("lambda"))

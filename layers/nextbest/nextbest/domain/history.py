@@ -157,6 +157,11 @@ class History:
         """``base_weight_vector`` by action."""
         return dict(zip(self.actions, self.base_weight_vector(half_life_days, now).tolist(), strict=True))
 
+    def place_of(self, action: Action) -> int | None:
+        """The place of an action among ``actions``; None for one that the user never did."""
+        place = bisect_left(self.actions, action)
+        return place if place < len(self.actions) and self.actions[place] == action else None
+
     def last_timestamps(self) -> dict[Action, float]:
         """When each action of the recent window was last taken, in seconds since 1970."""
         times = self.timestamps.tolist()

@@ -120,22 +120,23 @@ def _if_holds(conditions: BoundConjunction, arguments: Values, user: FieldTable 
 
 def _part_mask(part: BoundPart, arguments: Values, columns: FilterColumns, interactions: Interactions) -> Mask:
     if part.reads_interactions:
-        event_types = interactions.column(columns.rows)
-        return _alternatives_mask(part, arguments, lambda _: event_types)
+        return _alternatives_mask(part, lambda condition: _mask_of_user(condition, arguments, interactions, columns))
     key = (part.mask_key, tuple(arguments[name] for name in part.mask_placeholders))
     mask = columns.masks.get(key)
     if mask is None:
-        mask = _alternatives_mask(part, arguments, columns.column)
+        mask = _alternatives_mask(
+            part, lambda condition: _mask(condition, arguments, columns.column(condition.field.name))
+        )
         columns.masks.put(key, mask)
     return mask
 
 
-def _alternatives_mask(part: BoundPart, arguments: Values, column: Callable[[str], Column]) -> Mask:
+def _alternatives_mask(part: BoundPart, mask_of: Callable[[BoundCondition], Mask]) -> Mask:
     either: Mask | None = None
     for conjunction in part.alternatives:
         every: Mask | None = None
         for condition in conjunction:
-            mask = _mask(condition, arguments, column(condition.field.name))
+            mask = mask_of(condition)
             every = mask if every is None else every & mask
         assert every is not None, "a conjunction has at least one condition"
         either = every if either is None else either | every
@@ -149,13 +150,24 @@ def _mask(condition: BoundCondition, arguments: Values, column: Column) -> Mask:
     operands = _operands(condition, arguments)
     if isinstance(test, Comparison):
         return column.spread(_compare(test.operator, condition.type, operands[0], column))
-    if condition.field.dataset is Dataset.ACTION_INTERACTIONS and ANY_EVENT_TYPE in operands:
-        hits = column.present
-    elif _as_numbers(condition.type, operands, column):
+    if _as_numbers(condition.type, operands, column):
         hits = np.isin(column.numbers, list(map(_number, operands)))
     else:
         hits = column.any_of(operands)
     return column.spread(~hits if test.negated else hits)
+
+
+def _mask_of_user(
+    condition: BoundCondition, arguments: Values, interactions: Interactions, columns: FilterColumns
+) -> Mask:
+    """Which rows meet one condition on the event types that the user has with them: none, or several at once."""
+    test, rows = condition.test, columns.rows
+    operands = _operands(condition, arguments)
+    if isinstance(test, Comparison):
+        hits = interactions.mask(rows, operands)
+        return interactions.mask(rows) & ~hits if test.operator is Operator.NOT_EQUAL else hits
+    hits = interactions.mask(rows, None if ANY_EVENT_TYPE in operands else operands)
+    return ~hits if test.negated else hits
 
 
 def _operands(condition: BoundCondition, arguments: Values) -> tuple[str, ...]:

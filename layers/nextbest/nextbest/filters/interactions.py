@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nextbest.domain.history import History
-from nextbest.filters.columns import Column
+from nextbest.filters.columns import Mask
 
 INTERACTION_WINDOW = 300
 
@@ -29,9 +31,9 @@ def normalised_event_type(event_type: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """Normalised event types by asset id, for one user."""
+    """Asset ids by normalised event type, for one user."""
 
-    event_types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    assets: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def newest(
@@ -48,39 +50,36 @@ class Interactions:
         the two arrays a ``History`` holds. ``older`` are actions of still older events whose times are no longer known
         one by one; they count for those event types whose window the known events do not fill.
         """
-        normalised = {event_type: normalised_event_type(event_type) for event_type in {action[0] for action in actions}}
-        types = [normalised[event_type] for event_type, _ in actions]
-        code_of = {event_type: code for code, event_type in enumerate(dict.fromkeys(types))}
-        codes = np.fromiter((code_of[event_type] for event_type in types), np.intp, len(types))
+        code_of: dict[str, int] = {}
+        codes_by_name: dict[str, int] = {}
+        for name in dict.fromkeys(map(itemgetter(0), actions)):
+            codes_by_name[name] = code_of.setdefault(normalised_event_type(name), len(code_of))
+        codes = np.fromiter(map(codes_by_name.__getitem__, map(itemgetter(0), actions)), np.intp, len(actions))
         event_codes = codes[action_index]
-        seen: set[int] = set()
-        for code in range(len(code_of)):
-            seen.update(action_index[event_codes == code][-window:].tolist())
-        events_of = np.bincount(event_codes, minlength=len(code_of)) if len(code_of) else np.zeros(0, np.intp)
-        seen.update(action for action in older if events_of[codes[action]] < window)
-        event_types: dict[str, set[str]] = {}
-        for action in seen:
-            event_types.setdefault(actions[action][1], set()).add(types[action])
-        return cls({asset_id: frozenset(kinds) for asset_id, kinds in event_types.items()})
+        past = np.fromiter(older, np.intp)
+        assets: dict[str, frozenset[str]] = {}
+        for event_type, code in code_of.items():
+            events = action_index[event_codes == code]
+            seen = set(events[-window:].tolist())
+            if events.shape[0] < window:
+                seen.update(past[codes[past] == code].tolist())
+            if seen:
+                assets[event_type] = frozenset([actions[place][1] for place in seen])
+        return cls(assets)
 
     @classmethod
     def of(cls, history: History) -> Interactions:
         """The newest interactions of a history."""
-        older = set(history.older_index.tolist())
+        older = history.older_index.tolist()
         if history.folded is not None:
-            older.update(history.folded.index.tolist())
+            older += history.folded.index.tolist()
         return cls.newest(history.actions, history.action_index, older=older)
 
-    def column(self, rows: Mapping[str, int]) -> Column:
-        """The field EVENT_TYPE of every catalogue row: all event types the user has with it, several at once."""
-        values: list[tuple[str, ...]] = [()]
-        code_of: dict[frozenset[str], int] = {frozenset(): 0}
-        codes = np.zeros(len(rows), np.int32)
-        for asset_id, kinds in self.event_types.items():
-            row = rows.get(asset_id)
-            if row is not None:
-                code = code_of.setdefault(kinds, len(values))
-                if code == len(values):
-                    values.append(tuple(kinds))
-                codes[row] = code
-        return Column(codes, values)
+    def mask(self, rows: Mapping[str, int], event_types: Iterable[str] | None = None) -> Mask:
+        """Which catalogue rows the user has an interaction of these (normalised) event types with; None: of any."""
+        mask = np.zeros(len(rows), np.bool_)
+        for event_type in self.assets if event_types is None else event_types:
+            of_assets = map(rows.get, self.assets.get(event_type, ()), repeat(-1))
+            places = np.fromiter(of_assets, np.intp)
+            mask[places[places >= 0]] = True
+        return mask

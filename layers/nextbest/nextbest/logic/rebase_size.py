@@ -17,6 +17,10 @@ _EXAMPLE_BYTES, _MOST_EXAMPLE_BYTES = 3_500.0, 1.3e9
 _BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 60e-6, 1.2e-3
 
 
+class NeedsSpark(Exception):
+    """Raised where a program is too large for one invocation of the function, and Spark is deployed for those."""
+
+
 @dataclass(frozen=True, slots=True)
 class RebaseSize:
     """What a rebase has to do with, as far as it is known; the estimates are those of a rebase on two cores."""
@@ -38,16 +42,23 @@ class RebaseSize:
         """Reading, training (small programs do not take all of its time), and scoring everybody."""
         return _EVENT_SECONDS * self.events + _USER_SECONDS * self.users + min(_BASE_SECONDS, 1e-3 * self.events)
 
-    def check(self, memory_bytes: float) -> None:
-        """Raise QuotaExceeded where that does not fit into one invocation with so much memory."""
-        if self.memory_bytes <= memory_bytes and self.seconds <= RUN_SECONDS:
+    def check(self, memory_bytes: float, *, spark_above_events: int = 0) -> None:
+        """Raise QuotaExceeded where that does not fit into one invocation with so much memory.
+
+        Where Spark is deployed (``spark_above_events`` is not 0), raise NeedsSpark instead, and also above so many
+        events.
+        """
+        fits = self.memory_bytes <= memory_bytes and self.seconds <= RUN_SECONDS
+        if spark_above_events and (not fits or self.events > spark_above_events):
+            raise NeedsSpark(f"{self.events:,} events or more are too many for one invocation")
+        if fits:
             return
         counts = {"events": self.events, "users": self.users, "actions": self.actions}
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         raise QuotaExceeded(
             f"this program is too large for a rebase in one invocation: {listed} would take about "
             f"{_amounts(self.memory_bytes, self.seconds)}, and it has {_amounts(memory_bytes, RUN_SECONDS)}: "
-            "see RebaseMemoryMegabytes and docs/scale.md"
+            "see RebaseMemoryMegabytes, SparkAboveEvents and docs/scale.md"
         )
 
 

@@ -413,9 +413,13 @@ def _decided(
 ) -> Iterator[DecidedAction]:
     """The actions of an answer as its record has them: to be TAKEN, each with the weight of having been. Lazily, as not
     every answer is recorded."""
-    base_weights = history.base_weights(program.half_life_days, now)
-    for (asset_id, score), propensity in zip(scores.items(), explored.propensities(), strict=True):
-        yield DecidedAction(TAKEN, asset_id, score, base_weights.get(Action(TAKEN, asset_id), 0.0), propensity)
+    places = [history.place_of(Action(TAKEN, asset_id)) for asset_id in scores]
+    weights = [0.0] * len(places)
+    if any(place is not None for place in places):
+        vector = history.base_weight_vector(program.half_life_days, now).tolist()
+        weights = [vector[place] if place is not None else 0.0 for place in places]
+    for (asset_id, score), weight, propensity in zip(scores.items(), weights, explored.propensities(), strict=True):
+        yield DecidedAction(TAKEN, asset_id, score, weight, propensity)
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:

@@ -70,9 +70,51 @@ class Candidates:
         return len(self.recommended_actions) == int(self.learned.sum())
 
     @cached_property
+    def learned_rows(self) -> NDArray[np.int64]:
+        """Rows of the assets that the model can score, ascending."""
+        return np.flatnonzero(self.learned)
+
+    @cached_property
+    def place_of_row(self) -> NDArray[np.int64]:
+        """The place of each row among ``learned_rows``, -1 where it is none of them."""
+        return np.where(self.learned, np.cumsum(self.learned) - 1, -1)
+
+    @cached_property
+    def learned_tie_break(self) -> NDArray[np.float64]:
+        """``tie_break`` of ``learned_rows``."""
+        return self.tie_break[self.learned_rows]
+
+    @cached_property
+    def _actions_by_row(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``recommended_actions`` in the order of their rows, and where those of each of ``learned_rows`` begin."""
+        order = np.argsort(self.recommended_rows, kind="stable")
+        starts = np.searchsorted(self.recommended_rows[order], self.learned_rows)
+        return self.recommended_actions[order], starts
+
+    @cached_property
+    def _is_in_order_of_actions(self) -> bool:
+        """Whether the rows are the model's actions, one by one."""
+        return np.array_equal(self._actions_by_row[0], np.arange(self.row_of_action.shape[0]))
+
+    def best_scores(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The best of the ``scores`` (model actions or more,) of each asset's actions, shape (learned rows,). Not to be
+        written to: it may be ``scores`` itself."""
+        actions, starts = self._actions_by_row
+        of_actions = scores[: actions.shape[0]] if self._is_in_order_of_actions else scores.take(actions)
+        if self.best_action_is_only_one:
+            return of_actions
+        best: NDArray[np.float64] = np.maximum.reduceat(of_actions, starts)
+        return best
+
+    @cached_property
     def is_valued(self) -> bool:
         """Whether any asset has a VALUE."""
         return bool(np.isfinite(self.value).any())
+
+    @cached_property
+    def _expires(self) -> bool:
+        """Whether any asset does."""
+        return bool((self.expires_at < np.inf).any())
 
     @classmethod
     def of(cls, model: Model | None, catalogue: Catalogue, item_event_types: AbstractSet[str]) -> Candidates:
@@ -136,7 +178,7 @@ class Candidates:
 
         ``repeat_event_types`` (normalised) are the interactions that hold an action back; None: any.
         """
-        available = self.expires_at > now
+        available = self.expires_at > now if self._expires else np.ones(len(self.asset_ids), np.bool_)
         if self.repeat_seconds:
             for asset_id in self._held_back(history, now, repeat_event_types):
                 available[self.columns.rows[asset_id]] = False

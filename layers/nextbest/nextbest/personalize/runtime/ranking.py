@@ -5,9 +5,10 @@ Hot path: standard library and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,13 @@ from nextbest.personalize.datasets.sources import TAKEN
 from nextbest.personalize.runtime.candidates import Candidates, is_recommended
 from nextbest.scoring import Model
 from nextbest.scoring.eligibility import withheld_from_all, withheld_from_user
+from nextbest.scoring.rank import where_allowed
 from nextbest.scoring.score import UserScores
 from nextbest.scoring.selection import strongest
 from nextbest.scoring.unknown import UnknownActions
+
+_SPARE = 16
+"""How many more of the best are taken than a mask needs on average; and they may be one in so many of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +72,22 @@ def rank_by_model(
     withheld = withheld_from_all(model, user.inputs)
     if event_types is not None:
         withheld = np.concatenate([withheld, _places_of_others(model, user, event_types)])
-    again, new = _best_scores(user, withheld, candidates)
-    scored = (again > -np.inf) | (new > -np.inf)
+    scored = _scored(user, withheld, candidates)
     if model.withholds_by_history:
         # What is not for this user now is known, so it is not explored either.
         withheld = np.concatenate([withheld, withheld_from_user(model, history, user.inputs, now=now)])
-        again, new = _best_scores(user, withheld, candidates)
-    is_done = again > -np.inf
     if candidates.is_valued or model.most_per_list:
-        rows = np.flatnonzero(allowed & (is_done | (new > -np.inf)))
+        best_again, best_new = _best_scores(user, withheld, candidates)
+        rows = np.flatnonzero(allowed & ((best_again > -np.inf) | (best_new > -np.inf)))
+        again, new = best_again[rows], best_new[rows]
     else:
-        # Among discoveries the likelihood never contradicts the score, so without values the score alone decides which
-        # of them can be in the response, and only these need a likelihood.
-        fresh = np.where(allowed & ~is_done, new, -np.inf)
-        done = np.flatnonzero(allowed & is_done)
-        rows = np.concatenate([done, strongest(limit, fresh, candidates.tie_break)])
+        rows, again, new = _likeliest(user, withheld, candidates, allowed, limit)
     repeats, discoveries = (
-        np.where(best[rows] > -np.inf, mode.calibration.growth(best[rows], user.activity), -np.inf)
+        np.where(best > -np.inf, mode.calibration.growth(best, user.activity), -np.inf)
         for mode, best in ((model.repeats, again), (model.discoveries, new))
     )
     likelihoods = np.maximum(repeats, discoveries)
-    scores = np.where(repeats >= discoveries, again[rows], new[rows])
+    scores = np.where(repeats >= discoveries, again, new)
     above = likelihoods >= model.action_weight_floor
     rows, likelihoods, scores = rows[above], likelihoods[above], scores[above]
     keys = _keys(rows, likelihoods, scores, candidates)
@@ -190,46 +190,138 @@ def _places_of_others(model: Model, user: UserScores, event_types: Collection[st
     return np.concatenate([places, unknown.places_of(others)])
 
 
+def _likeliest(
+    user: UserScores, withheld: NDArray[np.int64], candidates: Candidates, allowed: NDArray[np.bool_], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The ``allowed`` rows that can be among the ``limit`` likeliest, without values and caps, and their best scores:
+    again and new, as ``_best_scores`` has them.
+
+    Among discoveries the likelihood never contradicts the score, so that the score alone decides which of them can be
+    in the response, and only these need a likelihood. What the user did is few, and can be any.
+    """
+    repeats, discoveries = _without(user, withheld)
+    best = candidates.best_scores(discoveries)
+    few, again, new = _best_of_few(user, repeats, discoveries, candidates)
+    listed = allowed[few]
+    few, again, new = few[listed], again[listed], new[listed]
+    places = candidates.place_of_row[few]
+    learned = places >= 0
+    new[learned] = np.maximum(new[learned], best[places[learned]])
+    strong = _strongest_allowed(limit, best, places[learned], candidates, allowed)
+    rows = np.concatenate([few, candidates.learned_rows[strong]])
+    return rows, np.concatenate([again, np.full(strong.shape[0], -np.inf)]), np.concatenate([new, best[strong]])
+
+
+def _strongest_allowed(
+    limit: int,
+    best: NDArray[np.float64],
+    listed: NDArray[np.int64],
+    candidates: Candidates,
+    allowed: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Places of the ``limit`` best among those of ``best`` (learned rows,) that are ``allowed`` (assets,) and not
+    ``listed`` already."""
+    is_allowed = allowed if candidates.learned_rows.shape == allowed.shape else allowed.take(candidates.learned_rows)
+    share = np.count_nonzero(is_allowed) / max(1, is_allowed.shape[0])
+    listed = listed[best[listed] > -np.inf]
+    more = limit + listed.shape[0]
+    most = int(1.5 * more / share) + _SPARE if share else 0
+    if share == 1.0 or most <= best.shape[0] // _SPARE:
+        # Enough of the best are left: a mask over all would take as long as everything else.
+        strong = strongest(more if share == 1.0 else most, best, candidates.learned_tie_break)
+        strong = strong[is_allowed[strong]]
+        if listed.size:
+            strong = strong[~np.isin(strong, listed)]
+        if share == 1.0 or strong.shape[0] >= limit:
+            return strong[:limit]
+    fresh = where_allowed(best, is_allowed)
+    fresh[listed] = -np.inf
+    return strongest(limit, fresh, candidates.learned_tie_break)
+
+
+def _scored(user: UserScores, withheld: NDArray[np.int64], candidates: Candidates) -> NDArray[np.bool_]:
+    """Which assets have a likelihood, by an action that is not ``withheld``, shape (assets,). Not to be written to."""
+    unknown = user.inputs.unknown
+    scored = candidates.learned
+    if withheld.size:
+        is_free = np.ones(candidates.row_of_action.shape[0], np.bool_)
+        is_free[withheld[withheld < is_free.shape[0]]] = False
+        scored = np.zeros(scored.shape[0], np.bool_)
+        scored[candidates.recommended_rows[is_free[candidates.recommended_actions]]] = True
+    if unknown is not None:
+        kept_from_all = frozenset(withheld.tolist())
+        rows = [
+            row for number, row in _rows_of_unknown(unknown, candidates) if unknown.first + number not in kept_from_all
+        ]
+        if rows:
+            scored = scored.copy()
+            scored[rows] = True
+    return scored
+
+
+def _without(user: UserScores, withheld: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Repeats and discoveries of the user, -inf at the places ``withheld``."""
+    if not withheld.size:
+        return user.repeats, user.discoveries
+    discoveries = user.discoveries.copy()
+    discoveries[withheld] = -np.inf
+    is_withheld = np.zeros(discoveries.shape[0], np.bool_)
+    is_withheld[withheld] = True
+    return np.where(is_withheld[user.inputs.done], -np.inf, user.repeats), discoveries
+
+
+def _best_of_few(
+    user: UserScores, repeats: NDArray[np.float64], discoveries: NDArray[np.float64], candidates: Candidates
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of what the user did and of what may follow that the model does not know, each once, with their best scores
+    as such: again and new, -inf where there is none."""
+    inputs = user.inputs
+    rows = candidates.row_of_action[inputs.known]
+    again = repeats[: rows.shape[0]]
+    if inputs.unknown is None:
+        is_candidate = (rows >= 0) & (again > -np.inf)
+        rows, again = rows[is_candidate], again[is_candidate]
+        if not candidates.best_action_is_only_one:
+            rows, places = np.unique(rows, return_inverse=True)
+            best = np.full(rows.shape[0], -np.inf)
+            np.maximum.at(best, places, again)
+            again = best
+        return rows, again, np.full(rows.shape[0], -np.inf)
+    best_of: dict[int, list[float]] = {}
+    of_known = zip(rows.tolist(), again.tolist(), repeat(0))
+    scores = [*repeats[rows.shape[0] :].tolist(), *discoveries[inputs.unknown.first + inputs.unknown.done :].tolist()]
+    of_unknown = (
+        (row, scores[number], int(number >= inputs.unknown.done))
+        for number, row in _rows_of_unknown(inputs.unknown, candidates)
+    )
+    for row, score, kind in chain(of_known, of_unknown):
+        if row >= 0 and score > -np.inf:
+            of_row = best_of.setdefault(row, [-np.inf, -np.inf])
+            of_row[kind] = max(of_row[kind], score)
+    both = np.array(list(best_of.values())).reshape(-1, 2)
+    return np.fromiter(best_of, np.int64, len(best_of)), both[:, 0], both[:, 1]
+
+
+def _rows_of_unknown(unknown: UnknownActions, candidates: Candidates) -> Iterator[tuple[int, int]]:
+    """The numbers of the actions that may be recommended, and the rows of their assets."""
+    for number, (event_type, asset_id) in enumerate(unknown.actions):
+        row = candidates.columns.rows.get(asset_id)
+        if row is not None and is_recommended(event_type, candidates.item_event_types):
+            yield number, row
+
+
 def _best_scores(
     user: UserScores, withheld: NDArray[np.int64], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The best score of each asset's actions that the user did, and of those that they have not done; each of shape
     (assets,), -inf where there is none. ``withheld`` are places in the scores that are no candidates."""
-    inputs, count = user.inputs, user.inputs.known.shape[0]
-    repeats, discoveries = user.repeats, user.discoveries
-    if withheld.size:
-        is_withheld = np.zeros(discoveries.shape[0], np.bool_)
-        is_withheld[withheld] = True
-        discoveries = np.where(is_withheld, -np.inf, discoveries)
-        repeats = np.where(is_withheld[inputs.done], -np.inf, repeats)
+    repeats, discoveries = _without(user, withheld)
     again, new = np.full((2, len(candidates.asset_ids)), -np.inf)
-    rows = candidates.row_of_action[inputs.known]
-    np.maximum.at(again, rows[rows >= 0], repeats[:count][rows >= 0])
-    of_actions = discoveries.take(candidates.recommended_actions)
-    if candidates.best_action_is_only_one:
-        new[candidates.recommended_rows] = of_actions
-    else:
-        np.maximum.at(new, candidates.recommended_rows, of_actions)
-    if inputs.unknown is not None:
-        _add_unknown(again, new, repeats[count:], discoveries, inputs.unknown, candidates)
+    new[candidates.learned_rows] = candidates.best_scores(discoveries)
+    few, again_of_few, new_of_few = _best_of_few(user, repeats, discoveries, candidates)
+    again[few] = again_of_few
+    new[few] = np.maximum(new[few], new_of_few)
     return again, new
-
-
-def _add_unknown(
-    again: NDArray[np.float64],
-    new: NDArray[np.float64],
-    repeats: NDArray[np.float64],
-    discoveries: NDArray[np.float64],
-    unknown: UnknownActions,
-    candidates: Candidates,
-) -> None:
-    """Let candidates compete by actions that the model does not know: done since the last rebase, or following them."""
-    scores = [*repeats.tolist(), *discoveries[unknown.first + unknown.done :].tolist()]
-    for number, ((event_type, asset_id), score) in enumerate(zip(unknown.actions, scores, strict=True)):
-        row = candidates.columns.rows.get(asset_id)
-        if row is not None and is_recommended(event_type, candidates.item_event_types):
-            best = again if number < unknown.done else new
-            best[row] = max(best[row], score)
 
 
 def _keys(
