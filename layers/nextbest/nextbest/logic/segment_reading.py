@@ -1,6 +1,6 @@
 """Reads a program's segments, part by part, and of a large one no more than is asked of it.
 
-What is in memory at a time are a few parts, however many users there are. The segments of before are one part.
+What is in memory at a time are a few parts, however many users there are. Segments in the earlier format are one part.
 """
 
 from __future__ import annotations
