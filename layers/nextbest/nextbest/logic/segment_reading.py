@@ -137,7 +137,8 @@ class PartFiles:
         bounds = np.frombuffer(b"".join(runs), "<i8").reshape(len(files), len(actions), 2)
         ranges = []
         for file, of_file in zip(files, bounds, strict=True):
-            if bool((of_file[:, 0] > of_file[:, 1]).any()) or of_file.min() < 0 or of_file.max() > file.entries:
+            in_order = (of_file[:, 0] >= 0) & (of_file[:, 0] <= of_file[:, 1]) & (of_file[:, 1] <= file.entries)
+            if not bool(in_order.all()):
                 raise ArtifactError(f"the runs of {file.key} are out of order")
             for begin, end in of_file.tolist():
                 ranges.append(ByteRange(file.key, file.members + 4 * begin, 4 * (end - begin)))
