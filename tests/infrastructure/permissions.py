@@ -47,7 +47,7 @@ ALLOWED = {
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"}
-    # Segments of before.
+    # Earlier segments.
     | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
     # A run of the schedule starts one invocation a program.
     | {"lambda:InvokeFunction"},
@@ -88,8 +88,10 @@ PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
     # A transaction needs those of its parts.
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
+    "DescribeTable": set[str](),  # of engines on this machine alone, whose scans are divided by it
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "HeadObject": {"s3:GetObject"},
+    "GeneratePresignedUrl": {"s3:GetObject"},  # of a file, to read it
     **{name: {"s3:PutObject"} for name in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")},
     "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
     "CopyObject": {"s3:GetObject", "s3:PutObject"},
