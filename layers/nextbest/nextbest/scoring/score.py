@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,44 @@ from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
 from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """The part of ``Inputs`` that is the same at any time, and the times of the usable events in seconds since 1970."""
+
+    known: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    event_slot: NDArray[np.int64]
+    timestamps: NDArray[np.float64]
+    ranks: NDArray[np.float64]
+
+
+_lookups: WeakKeyDictionary[History, tuple[ref[Model], _Lookup]] = WeakKeyDictionary()
+"""Of histories that somebody holds (``store/cache.py``), each with the model that they were looked up in last."""
+
+
+def _lookup_of(model: Model, history: History) -> _Lookup:
+    model_ref, lookup = _lookups.get(history, (None, None))
+    if model_ref is None or lookup is None or model_ref() is not model:
+        lookup = _looked_up(model, history)
+        _lookups[history] = (ref(model), lookup)
+    return lookup
+
+
+def _looked_up(model: Model, history: History) -> _Lookup:
+    positions = map(model.position.get, history.actions, repeat(-1))
+    indices = np.fromiter(positions, np.int64, len(history.actions))
+    seen = (indices >= 0).nonzero()[0]
+    known = indices[seen]
+    if seen.shape[0] < indices.shape[0] and model.scores_unknown:
+        seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
+    slots = np.full(indices.shape[0], -1, np.int64)
+    slots[seen] = np.arange(seen.shape[0])
+    timestamps = history.timestamps
+    event_slot = slots[history.action_index]
+    usable = event_slot >= 0
+    return _Lookup(known, seen, event_slot[usable], timestamps[usable], ranks_of(timestamps)[usable])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +85,9 @@ class Inputs:
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model. Future events have age 0."""
         moment = model.moment(history, now)
-        positions = map(model.position.get, history.actions, repeat(-1))
-        indices = np.fromiter(positions, np.int64, len(history.actions))
-        seen = (indices >= 0).nonzero()[0]
-        known = indices[seen]
-        has_unknown = seen.shape[0] < indices.shape[0] and model.scores_unknown
-        if has_unknown:
-            seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
-        slots = np.full(indices.shape[0], -1, np.int64)
-        slots[seen] = np.arange(seen.shape[0])
-        timestamps = history.timestamps
-        event_slot = slots[history.action_index]
-        usable = event_slot >= 0
-        event_slot = event_slot[usable]
-        ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
+        lookup = _lookup_of(model, history)
+        known, seen, event_slot = lookup.known, lookup.seen, lookup.event_slot
+        ages_days = np.maximum(moment - lookup.timestamps, 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
         followed = known[:0]
@@ -68,9 +96,9 @@ class Inputs:
         if followed.shape[0] > MOST_FOLLOWED:
             followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
         unknown = None
-        if has_unknown or followed.shape[0]:
+        if seen.shape[0] > known.shape[0] or followed.shape[0]:
             unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0], followed.tolist())
-        return cls(known, seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment, unknown)
+        return cls(known, seen, event_slot, ages_days, lookup.ranks, since_days, moment, unknown)
 
     @property
     def done(self) -> NDArray[np.int64]:

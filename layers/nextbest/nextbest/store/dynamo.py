@@ -12,10 +12,10 @@ from nextbest.store import keys
 from nextbest.store.access_keys import AccessKeys, access_key_key, decode_access_key
 from nextbest.store.base import UserRead
 from nextbest.store.bulk import BulkRemoval
+from nextbest.store.cache import DecodedHistories, DecodedItems
 from nextbest.store.configuration import decode_program, program_key
 from nextbest.store.erasure import Erasure
 from nextbest.store.experiments import Experiments
-from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.leases import Leases
 from nextbest.store.resources import Resources, decode_resource
@@ -27,6 +27,9 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._decoded_histories = DecodedHistories()
+        self._decoded_programs = DecodedItems(decode_program)
+        self._decoded_resources = DecodedItems(decode_resource)
 
     def read_user(
         self,
@@ -62,10 +65,11 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
         access_key = decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None
         if admit is not None:
             admit(access_key)
-        state = decode_program(items.get(program_key(program_id))) if with_state else None
+        program_item = items.get(program_key(program_id))
+        state = self._decoded_programs.of(program_id, program_item) if program_item is not None else None
         snapshot, tail = items.get(snapshot_key), items.get(tail_key)
         try:
-            history = decode_history(snapshot, tail)
+            history = self._decoded_histories.history_of(pk, snapshot, tail)
             if history is not None and state is not None and not history.folded_for(state.program.half_life_days):
                 raise HistoryCorrupt("the history was folded with another half-life")
         except HistoryCorrupt:
@@ -76,6 +80,9 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
             self._attributes_in(incarnation, snapshot),
             state,
             access_key,
-            {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
+            {
+                resource: self._decoded_resources.of(f"{key.pk}/{key.sk}", items[key]) if key in items else None
+                for resource, key in resource_keys.items()
+            },
             salt_in(tail),
         )
