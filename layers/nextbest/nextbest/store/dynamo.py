@@ -28,6 +28,7 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._decoded_histories = DecodedHistories()
+        self._decoded_keys = DecodedItems(decode_access_key)
         self._decoded_programs = DecodedItems(decode_program)
         self._decoded_resources = DecodedItems(decode_resource)
 
@@ -62,7 +63,8 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
         if access_key_id is not None:
             item_keys.append(access_key_key(access_key_id))
         items = self._table.get_many(item_keys)
-        access_key = decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None
+        key_item = items.get(access_key_key(access_key_id)) if access_key_id is not None else None
+        access_key = self._decoded_keys.of(access_key_id or "", key_item) if key_item is not None else None
         if admit is not None:
             admit(access_key)
         program_item = items.get(program_key(program_id))
