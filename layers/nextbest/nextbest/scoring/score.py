@@ -7,9 +7,9 @@ user times the influences stored per action, plus one pass over the catalogue. N
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -22,8 +22,11 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
 from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
 
+ENTRY_BYTES = 16_000_000
+"""Of influences that are kept for users who are read again: about 300,000 bytes each with a hundred actions."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Lookup:
     """The part of ``Inputs`` that is the same at any time, and the times of the usable events in seconds since 1970."""
 
@@ -32,6 +35,18 @@ class _Lookup:
     event_slot: NDArray[np.int64]
     timestamps: NDArray[np.float64]
     ranks: NDArray[np.float64]
+    _unknown: dict[bytes, UnknownActions] = field(default_factory=dict, repr=False, compare=False)
+
+    def unknown(self, model: Model, history: History, followed: NDArray[np.int64]) -> UnknownActions:
+        """What the model does not know, for the known actions (slots) that may lead to it."""
+        key = followed.tobytes()
+        unknown = self._unknown.get(key)
+        if unknown is None:
+            known_count = self.known.shape[0]
+            unknown = UnknownActions.of(model, history, self.seen.tolist(), known_count, followed.tolist())
+            self._unknown.clear()  # those of another moment are not needed again
+            self._unknown[key] = unknown
+        return unknown
 
 
 _lookups: WeakKeyDictionary[History, tuple[ref[Model], _Lookup]] = WeakKeyDictionary()
@@ -78,6 +93,7 @@ class Inputs:
     ranks: NDArray[np.float64]
     since_days: NDArray[np.float64]
     moment: float
+    lookup: _Lookup = field(repr=False)
     unknown: UnknownActions | None = None
     _weights: dict[Kernel, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -97,8 +113,8 @@ class Inputs:
             followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
         unknown = None
         if seen.shape[0] > known.shape[0] or followed.shape[0]:
-            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0], followed.tolist())
-        return cls(known, seen, event_slot, ages_days, lookup.ranks, since_days, moment, unknown)
+            unknown = lookup.unknown(model, history, followed)
+        return cls(known, seen, event_slot, ages_days, lookup.ranks, since_days, moment, lookup, unknown)
 
     @property
     def done(self) -> NDArray[np.int64]:
@@ -177,8 +193,8 @@ def score_done(mode: Mode, inputs: Inputs, size: int) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[: known.shape[0]] += self_shares(term, inputs, x)
         if term.influence is not None:
-            columns, amounts, _ = _influences(term.influence, known, x, is_done)
-            np.add.at(scores, slot_of[columns], amounts)
+            entries = _recent_entries.of(inputs.lookup, term.influence, is_done)
+            np.add.at(scores, slot_of[entries.targets], entries.shares(x))
     return scores
 
 
@@ -201,8 +217,8 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
-            columns, amounts, _ = _influences(term.influence, inputs.known, x)
-            np.add.at(scores, columns.astype(np.intp), amounts)  # a third of the time that it takes with short integers
+            entries = _recent_entries.of(inputs.lookup, term.influence)
+            np.add.at(scores, entries.targets, entries.shares(x))
     return scores
 
 
@@ -216,29 +232,72 @@ def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[n
     return shares
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entries:
+    """The influences of some actions (m,): ``targets``, which of the actions (``sources``) each is of, and weights to
+    be scaled."""
+
+    targets: NDArray[np.intp]
+    sources: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    scale: float
+
+    @classmethod
+    def of(cls, influence: Influence, known: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> _Entries:
+        """Those of the ``known`` actions; ``chosen`` (actions or more,) leaves out other targets."""
+        begins = influence.starts.take(known)
+        counts = influence.starts.take(known + 1) - begins
+        ends = counts.cumsum()
+        places = np.arange(ends[-1] if ends.shape[0] else 0)
+        places += (begins - (ends - counts)).repeat(counts)
+        columns = influence.columns.take(places)  # a third of the time of columns[places]
+        sources = np.arange(known.shape[0]).repeat(counts)
+        if chosen is not None:
+            inside = chosen.take(columns).nonzero()[0]
+            columns, places, sources = columns.take(inside), places.take(inside), sources.take(inside)
+        weights = influence.weights.take(places).astype(np.float64)
+        # Adding at short integers takes three times as long.
+        return cls(columns.astype(np.intp), sources, weights, influence.scale)
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x_j · W_ji of each influence, by the weights ``x`` of the actions."""
+        shares: NDArray[np.float64] = self.weights * (x * self.scale).take(self.sources)
+        return shares
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.targets.nbytes + self.sources.nbytes + self.weights.nbytes
+
+
+class _RecentEntries:
+    """Entries of the users who were scored last, up to a number of bytes; each is found by what it was made of."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[tuple[int, int, bool], tuple[_Lookup, Influence, _Entries]] = OrderedDict()
+
+    def of(self, lookup: _Lookup, influence: Influence, chosen: NDArray[np.bool_] | None = None) -> _Entries:
+        """``_Entries.of`` the known actions; ``chosen`` is what the user did, or None."""
+        key = (id(lookup), id(influence), chosen is not None)  # both are held here, so that no other has their ids
+        found = self._entries.pop(key, None)
+        entries = found[-1] if found is not None else _Entries.of(influence, lookup.known, chosen)
+        self._entries[key] = (lookup, influence, entries)
+        if found is None:
+            self._bytes += entries.size
+            while self._bytes > self._most_bytes and self._entries:
+                _, (_, _, oldest) = self._entries.popitem(last=False)
+                self._bytes -= oldest.size
+        return entries
+
+
+_recent_entries = _RecentEntries(ENTRY_BYTES)
+
+
 def influence_shares(
     influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from."""
-    columns, shares, counts = _influences(influence, known, x)
-    return columns.astype(np.int64), shares, np.arange(known.shape[0]).repeat(counts)
-
-
-def _influences(
-    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64], chosen: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.float64], NDArray[np.int64]]:
-    """Targets and shares of every influence, and how many each known action has; ``chosen`` (actions or more,) leaves
-    out other targets."""
-    if not known.shape[0]:
-        return influence.columns[:0], np.zeros(0), known
-    begins = influence.starts.take(known)
-    counts = influence.starts.take(known + 1) - begins
-    ends = counts.cumsum()
-    entries = np.arange(ends[-1])
-    entries += (begins - (ends - counts)).repeat(counts)
-    columns = influence.columns.take(entries)  # a third of the time of columns[entries]
-    amounts = (x * influence.scale).repeat(counts)
-    if chosen is not None:
-        inside = chosen.take(columns).nonzero()[0]
-        columns, entries, amounts = columns.take(inside), entries.take(inside), amounts.take(inside)
-    return columns, influence.weights.take(entries) * amounts, counts
+    entries = _Entries.of(influence, known)
+    return entries.targets, entries.shares(x), entries.sources

@@ -259,7 +259,7 @@ class DecodedHistories:
         size = sum(map(len, members)) + (len(packed["B"]) if packed is not None else 0)
         self._entries[pk] = _Entry(packed, members, base, history, size)
         self._bytes += size
-        while self._bytes > self._most_bytes:
+        while self._bytes > self._most_bytes and self._entries:
             _, oldest = self._entries.popitem(last=False)
             self._bytes -= oldest.size
         return history
