@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ from nextbest.domain.events import Event
 from nextbest.domain.history import History
 from nextbest.errors import ArtifactError
 from nextbest.scoring.model import Influence
+from nextbest.store.base import ByteRange
 
 DAY_SECONDS = 86_400.0
 HOUR_SECONDS = 3_600.0
@@ -114,11 +115,27 @@ class MemoryArtifacts:
             raise ArtifactError(f"artifact {key} does not exist")
         return self.files[key]
 
+    def put_stream(self, key: str, pieces: Iterator[bytes], *, content_type: str, filename: str) -> None:
+        del content_type, filename
+        self.put(key, b"".join(pieces))
+
+    def get_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        contents = [self.get(part.key)[part.begin : part.begin + part.count] for part in ranges]
+        for part, content in zip(ranges, contents, strict=True):
+            if len(content) != part.count:
+                raise ArtifactError(f"artifact {part.key} ends before byte {part.begin + part.count}")
+        return contents
+
+    def download_url(self, key: str, *, seconds: int) -> str:
+        return f"https://bucket.test/{key}?seconds={seconds}"
+
     def names(self, prefix: str) -> list[str]:
         return sorted(key for key in self.files if key.startswith(prefix))
 
-    def delete_all(self, prefix: str, *, before: str | None = None) -> int:
-        doomed = [key for key in self.files if key.startswith(prefix) and (before is None or key < before)]
+    def delete_all(self, prefix: str, *, before: str | None = None, keep: Container[str] = ()) -> int:
+        doomed = [
+            key for key in self.files if key.startswith(prefix) and (before is None or key < before) and key not in keep
+        ]
         for key in doomed:
             del self.files[key]
         return len(doomed)

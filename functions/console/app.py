@@ -15,7 +15,7 @@ from nextbest.console.visits import ConsoleServices
 from nextbest.logic.health import longest_age_days
 from nextbest.logic.programs import rebase_event
 from nextbest.logic.recommendations import Recommender
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.store.dead_letters import SqsDeadLetters
 from nextbest.store.environment import open_artifacts, open_master_secret, open_store
 from nextbest.store.master_secret import is_local

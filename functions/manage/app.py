@@ -17,7 +17,7 @@ from nextbest.logic.authorization import Gate
 from nextbest.logic.programs import rebase_event
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.personalize.control.dispatch import ControlPlaneEndpoints
 from nextbest.personalize.control.resources import ControlPlane
 from nextbest.scoring import Model

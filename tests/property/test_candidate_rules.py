@@ -23,8 +23,9 @@ from nextbest.personalize.runtime.ranking import rank_by_history, rank_by_model
 from nextbest.scoring import Model, recommend
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.memberships import GROWTH, build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.scoring.model import Mode, Term
+from nextbest.scoring.segment_manifest import GROWTH
 from nextbest.scoring.unknown import Pooled
 from tests.factories import columns_of_rows
 
@@ -177,7 +178,7 @@ def test_segments_have_those_who_would_be_recommended_it(
         **{name: np.array(values, dtype=object) for name, values in columns.items() if name != "timestamp"},
         "timestamp_us": np.array([round(time * 1e6) for *_, time in log], np.int64),
     }
-    built = build_segments(model.under(program), timed, half_life_days=365, now=NOW)[GROWTH]
+    built = build_part(model.under(program), timed, half_life_days=365, now=NOW)[GROWTH]
     for user_id in built.users:
         history = History.from_events(
             (event_type, asset_id, round(time * 1e6) / 1e6) for who, event_type, asset_id, time in log if who == user_id

@@ -22,8 +22,9 @@ from nextbest.scoring import Model, recommend
 from nextbest.scoring.goal_effects import GoalEffects
 from nextbest.scoring.goal_ranking import recommend_for_goal
 from nextbest.scoring.kernels import DAY_SECONDS
-from nextbest.scoring.memberships import GROWTH, build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.scoring.rests import Rests
+from nextbest.scoring.segment_manifest import GROWTH
 from tests.factories import columns_of_rows
 from tests.property.test_candidate_rules import ASSETS, MANY, NOW, TYPES, models
 
@@ -253,7 +254,7 @@ def test_segments_have_those_who_would_be_recommended_it(
     }
     used = model.under(Program("shop", rest_rules=rules, most_per_list=caps))
 
-    built = build_segments(used, timed, half_life_days=365, now=NOW)[GROWTH]
+    built = build_part(used, timed, half_life_days=365, now=NOW)[GROWTH]
 
     for user_id in built.users:
         history = History.from_events(

@@ -21,8 +21,9 @@ from nextbest.personalize.runtime.ranking import rank_by_history, rank_by_model
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.memberships import DISCOVERY, GROWTH, build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.scoring.model import Mode, RepeatTiming, Term
+from nextbest.scoring.segment_manifest import DISCOVERY, GROWTH
 from nextbest.scoring.unknown import Pooled
 from tests.factories import columns_of_rows, random_influence
 
@@ -134,7 +135,7 @@ def test_segments_hold_the_same_weights(model: Model, taken: list[tuple[str, str
         for name, column in columns_of_rows([("ann", *row) for row in dict.fromkeys(taken)]).items()
     }
     columns["timestamp_us"] = np.array([round(time * 1e6) for time in columns.pop("timestamp")], np.int64)
-    segments = build_segments(model, columns, half_life_days=30.0, now=NOW)
+    segments = build_part(model, columns, half_life_days=30.0, now=NOW)
     for kind, allow_repeats in ((GROWTH, True), (DISCOVERY, False)):
         answer = recommend(model, History.from_events(taken), now=NOW, limit=100, allow_repeats=allow_repeats)
         assert dict(segments[kind].memberships("ann")) == (growth_of(answer) if taken else {})

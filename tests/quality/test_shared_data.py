@@ -16,7 +16,7 @@ from nextbest.event_files.rows import RowRules
 from nextbest.scoring import Model, recommend
 from nextbest.training.grid import PERSONAL_KERNELS
 from nextbest.training.metrics import measure, top_lists
-from nextbest.training.popularity import UserActionPairs
+from nextbest.training.popularity import UserActionPairs, popularity
 from nextbest.training.split import Window, window_of
 from nextbest.training.table import EventTable, inputs_of
 from nextbest.training.trainer import train
@@ -77,7 +77,7 @@ class Case:
         before = self.table.before(self.cut)
         best = 0.0
         for half_life_days in (7.0, 30.0, 180.0):
-            prior = UserActionPairs.of(before).popularity(half_life_days, self.cut).astype(np.float32)
+            prior = popularity(UserActionPairs.of(before).decayed_users(half_life_days, self.cut)).astype(np.float32)
             for kernel in PERSONAL_KERNELS[:6] if allow_repeats else PERSONAL_KERNELS[:1]:
                 scores = np.tile(prior * np.float32(1e-6), (len(window.moments), 1))
                 if allow_repeats:

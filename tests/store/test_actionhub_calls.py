@@ -27,9 +27,11 @@ from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
-from nextbest.logic.segments import SegmentCache, publish
+from nextbest.logic.segment_reading import SegmentCache
+from nextbest.logic.segment_writing import publish
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
+from nextbest.scoring.memberships import Segments
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES
 from nextbest.store.cache import CatalogueCache, ModelCache
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.idempotency import idempotency_records
@@ -453,7 +455,7 @@ def segmented(call: Caller) -> Caller:
     actions = [Action("order", "latte"), Action("order", "mocha"), Action("view", "tea")]
     users, of_action = np.array([0, 0, 1, 1], np.uint32), np.array([0, 1, 0, 2], np.uint32)
     built = Segments.of(["ann", "bo"], actions, users, of_action, np.array([0.9, 0.2, 0.5, 0.6]))
-    publish(call.store, call.artifacts, PROGRAM.incarnation, dict.fromkeys(SEGMENT_TYPES, built), computed_at=NOW)
+    publish(call.store, call.artifacts, PROGRAM.incarnation, [dict.fromkeys(SEGMENT_TYPES, built)], computed_at=NOW)
     call.store.put_assets(PROGRAM.incarnation, [Asset("latte", "Caffè latte", ("milk",))])
     return call
 

@@ -19,7 +19,7 @@ from nextbest.logic.program_removal import remove_program
 from nextbest.logic.programs import opened_programs
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.store import keys
 from nextbest.store.base import CataloguePointer, ModelPointer, ProgramState, SegmentsPointer, Status
 from nextbest.store.cache import CatalogueCache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -160,8 +160,8 @@ def test_what_is_written_during_a_deletion_goes_too(store: DynamoStore, table: T
     writes = [lambda: store.append(VICTIM, [Event("ada", 1, "order", "tea")])]
 
     class Late(MemoryArtifacts):
-        def delete_all(self, prefix: str, *, before: str | None = None) -> int:
-            removed = super().delete_all(prefix, before=before)
+        def delete_all(self, prefix: str, *, before: str | None = None, keep: Container[str] = ()) -> int:
+            removed = super().delete_all(prefix, before=before, keep=keep)
             if writes:
                 writes.pop()()
                 self.files[f"models/{VICTIM.incarnation}/late"] = b""

@@ -14,9 +14,10 @@ from nextbest.errors import ArtifactError, NotFound
 from nextbest.logic import users as rights
 from nextbest.logic.events import EventMessage, ingest, queue_events
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.segments import SegmentCache, files_of, forget_users
+from nextbest.logic.segment_reading import SegmentCache
+from nextbest.logic.segment_writing import files_of, forget_users
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import SEGMENT_TYPES
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES
 from nextbest.store.base import Erased, SegmentsPointer
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.histories import FOLD_AT
@@ -42,7 +43,9 @@ def test_segments_that_cannot_be_read_leave_the_last_good_ones_without_who_was_d
     assert store.point_to_segments(PROGRAM.incarnation, spoiled)
 
     # Then they serve on
-    assert reader.segments_of(PROGRAM.incarnation, "base") is good
+    served = reader.segments_of(PROGRAM.incarnation, "base")
+    assert list(served.users) == list(good.users)
+    assert served.memberships(NAME) == good.memberships(NAME)
     with pytest.raises(ArtifactError):
         SegmentCache(store, artifacts).segments_of(PROGRAM.incarnation, "base")
 

@@ -12,7 +12,7 @@ import pytest
 from nextbest.domain.actions import Action
 from nextbest.domain.event_columns import EventColumns, EventColumnsBuilder, TimesByUser, merged
 from nextbest.domain.programs import Program
-from nextbest.scoring.memberships import build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.training import train
 from nextbest.training.table import EventTable
 from tests.factories import columns_of_events, drink_events
@@ -120,7 +120,7 @@ def test_models_and_segments_are_byte_for_byte_those_of_the_texts() -> None:
 
     assert ours.to_bytes() == theirs.to_bytes()
     files = [
-        {kind: segments.encode() for kind, segments in build_segments(ours, each, half_life_days=30, now=NOW).items()}
+        {kind: segments.encode() for kind, segments in build_part(ours, each, half_life_days=30, now=NOW).items()}
         for each in (EventColumns.of(texts), texts)
     ]
     assert files[0] == files[1]

@@ -14,8 +14,9 @@ from nextbest.errors import NotFound
 from nextbest.scoring import Model, explain, recommend
 from nextbest.scoring.calibration import Calibration
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.memberships import DISCOVERY, GROWTH, build_segments
+from nextbest.scoring.memberships import build_part
 from nextbest.scoring.model import Influence, Mode, RepeatTiming, Term
+from nextbest.scoring.segment_manifest import DISCOVERY, GROWTH
 from nextbest.scoring.unknown import Pooled
 from tests.factories import columns_of_rows
 
@@ -150,7 +151,7 @@ def test_segments_hold_unknown_actions_too(model: Model) -> None:
     events = columns_of_rows([("ann", *NEW_VIEW, NOW)])
     columns = {name: np.array(events[name], object) for name in ("user_id", "event_type", "asset_id")}
     times = np.array([round(NOW * 1e6)], np.int64)
-    built = build_segments(model, {**columns, "timestamp_us": times}, half_life_days=10.0, now=NOW)
+    built = build_part(model, {**columns, "timestamp_us": times}, half_life_days=10.0, now=NOW)
     for kind, allow_repeats in ((GROWTH, True), (DISCOVERY, False)):
         answer = recommend(model, history((NEW_VIEW, 100.0)), now=NOW, limit=100, allow_repeats=allow_repeats)
         assert built[kind].memberships("ann") == [

@@ -17,17 +17,11 @@ from nextbest.domain.history import WINDOW, History, HistoryEvent
 from nextbest.domain.programs import Program
 from nextbest.errors import ArtifactError
 from nextbest.logic.segment_files import to_csv
-from nextbest.logic.segments import SegmentMember
+from nextbest.logic.segment_reading import StoredSegments, WholeFile
+from nextbest.logic.segments import SegmentMember, SegmentMembers
 from nextbest.scoring import Model, recommend
-from nextbest.scoring.memberships import (
-    BASE,
-    DISCOVERY,
-    GROWTH,
-    RECOMMENDED_ACTIONS,
-    Segments,
-    build_segments,
-    histories_of,
-)
+from nextbest.scoring.memberships import RECOMMENDED_ACTIONS, Segments, build_part, histories_of
+from nextbest.scoring.segment_manifest import BASE, DISCOVERY, GROWTH
 from nextbest.training import train
 from tests.factories import columns_of_events
 
@@ -70,7 +64,7 @@ def model() -> Model:
 
 @cache
 def built() -> dict[str, Segments]:
-    return build_segments(model(), columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    return build_part(model(), columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
 
 
 def stored_history(user_id: str) -> History:
@@ -103,7 +97,7 @@ def test_values_and_a_floor_count_at_once_as_one_by_one() -> None:
         model().actions, model().repeats, model().discoveries, model().half_life_days, model().horizon_days,
         0.05, NOW, {}, np.linspace(0.1, 3.0, len(model().actions)),
     )  # fmt: skip
-    segments = build_segments(valued, columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
+    segments = build_part(valued, columns_of_events(some_events()), half_life_days=PROGRAM.half_life_days, now=NOW)
     for kind, allow_repeats in ((GROWTH, True), (DISCOVERY, False)):
         expected = recommend(
             valued, stored_history("user-03"), now=NOW, limit=RECOMMENDED_ACTIONS, allow_repeats=allow_repeats
@@ -168,7 +162,11 @@ def test_the_weight_of_a_member_is_that_which_makes_them_one(
 
 
 def test_the_largest_weight_is_over_all_users() -> None:
-    assert [SMALL.largest_weight(actions) for actions in ([0], [1], [2], [1, 2], [])] == [0.9, 0.7, 0.5, 0.7, 0.0]
+    stored = StoredSegments(SMALL.actions, WholeFile(SMALL))
+    for actions, expected in (([0], 0.9), ([1], 0.7), ([2], 0.5), ([1, 2], 0.7), ([], 0.0)):
+        assert SegmentMembers(stored, [actions], 0.0, match_all=False).largest_weight == expected
+    assert SegmentMembers(stored, [[0], [1]], 0.0, match_all=True).largest_weight == 0.2
+    assert SegmentMembers(stored, [[0], []], 0.0, match_all=True).largest_weight == 0.0
 
 
 IDS = ["plain", "with, comma", 'with "quotes"', " blank ", "日本", "'", ";"]
@@ -210,15 +208,15 @@ def test_a_client_that_accepts_csv_before_plain_text_gets_it(accept: str, expect
     assert prefers_csv(accept) is expected
 
 
-def test_the_strength_of_a_group_is_the_mean_of_its_members_strongest_weights() -> None:
-    for actions, min_weight, members, mean in (
-        ([0], 0.5, 2, (0.9 + 0.5) / 2),
-        ([0, 1], 0.6, 2, (0.9 + 0.7) / 2),
+def test_the_strength_of_a_group_is_the_sum_of_its_members_strongest_weights() -> None:
+    for actions, min_weight, members, total in (
+        ([0], 0.5, 2, 0.9 + 0.5),
+        ([0, 1], 0.6, 2, 0.9 + 0.7),
         ([2], 0.6, 0, 0.0),
     ):
         count, strength = SMALL.strength(actions, min_weight)
         assert count == members
-        assert strength == pytest.approx(mean)
+        assert strength == pytest.approx(total)
 
 
 def test_taking_a_user_out_leaves_the_others_as_they_were() -> None:

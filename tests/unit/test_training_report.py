@@ -8,6 +8,7 @@ from nextbest.domain.programs import Program
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training import train
 from nextbest.training.activity import DAYS, MOST_EVENT_TYPES, events_a_day
+from nextbest.training.partitions import OnePartition
 from nextbest.training.table import EventTable
 from tests.factories import columns_of_events, columns_of_rows, drink_events
 
@@ -24,7 +25,7 @@ def test_events_are_counted_by_utc_day_and_type() -> None:
         ("v", "view", "tea", TODAY - (DAYS - 1) * DAY_SECONDS - 1.0),
     ]
 
-    counted = events_a_day(EventTable.of(columns_of_rows(rows), NOW), NOW)
+    counted = events_a_day(OnePartition(EventTable.of(columns_of_rows(rows), NOW)), NOW)
 
     assert counted["first_day"] == TODAY - (DAYS - 1) * DAY_SECONDS
     assert counted["event_types"] == {"order": [0] * (DAYS - 2) + [1, 2], "view": [1] + [0] * (DAYS - 1)}
@@ -36,14 +37,14 @@ def test_the_rarest_of_many_event_types_are_counted_together() -> None:
         ("u", f"type-{kind:02}", "tea", NOW - place) for kind in range(12) for place in range(20 - kind)
     ]  # the first ones are the most frequent
 
-    counted = events_a_day(EventTable.of(columns_of_rows(rows), NOW), NOW)
+    counted = events_a_day(OnePartition(EventTable.of(columns_of_rows(rows), NOW)), NOW)
 
     assert list(counted["event_types"]) == [f"type-{kind:02}" for kind in range(MOST_EVENT_TYPES)]
     assert sum(counted["others"]) == sum(20 - kind for kind in range(MOST_EVENT_TYPES, 12))
 
 
 def test_without_events_nothing_is_counted() -> None:
-    assert events_a_day(EventTable.of(columns_of_rows([]), NOW), NOW) == {}
+    assert events_a_day(OnePartition(EventTable.of(columns_of_rows([]), NOW)), NOW) == {}
 
 
 def test_the_report_has_both_and_is_the_same_for_the_same_seed() -> None:

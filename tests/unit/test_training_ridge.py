@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +13,10 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.training import ridge
 from nextbest.training.context import FitContext
 from nextbest.training.learners import Ease, FitTask, ItemLearner, Transitions
-from nextbest.training.ridge import ActionSystem, RowSystem, gram_of, inverse, product_of, ridge_system, strongest
+from nextbest.training.partitions import OnePartition
+from nextbest.training.ridge import ActionSystem, RowSystem, inverse, product_blocks, strongest
+from nextbest.training.rows import FitRows
+from nextbest.training.sums import system_of
 from nextbest.training.table import EventTable
 from tests.factories import columns_of_rows
 
@@ -31,11 +36,44 @@ def by_hand(x: sparse.csr_array, y: sparse.csr_array, strength: float) -> tuple[
     return weights, inverted @ dense.T @ y.toarray()
 
 
+def product(x: sparse.csr_array, y: sparse.csr_array) -> NDArray[np.float32]:
+    blocks = [block for _, block in product_blocks(x, y)]
+    return np.vstack([block.toarray() if isinstance(block, sparse.csr_array) else block for block in blocks]).astype(
+        np.float32
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """Matrices as they are, whatever the events."""
+
+    x: sparse.csr_array
+    y: sparse.csr_array | None = None
+
+    @property
+    def has_targets(self) -> bool:
+        return self.y is not None
+
+    @property
+    def columns(self) -> NDArray[np.int64]:
+        return np.arange(self.x.shape[1])
+
+    def row_count(self, _context: FitContext) -> int:
+        return int(self.x.shape[0])
+
+    def __call__(self, _rows: FitRows) -> tuple[sparse.csr_array, ...]:
+        return (self.x,) if self.y is None else (self.x, self.y)
+
+
+def context_of(rows: list[tuple[str, str, str, float]]) -> FitContext:
+    return FitContext(OnePartition(EventTable.of(columns_of_rows(rows), NOW)), NOW, 14.0, cells=1_000_000)
+
+
 @pytest.mark.parametrize("strength", [0.1, 3.0])
 def test_the_systems_of_rows_and_of_actions_have_the_solutions_of_the_definition(strength: float) -> None:
     x, y = drawn(40, 120, 0.1, seed=1), drawn(40, 120, 0.05, seed=2)
     ease, regression = by_hand(x, y, strength)
-    for system in (RowSystem.of(x, y), ActionSystem(gram_of(x), product_of(x, y))):
+    for system in (RowSystem.of(x, y), ActionSystem(product(x, x), product(x, y))):
         assert system.ease(strength) == pytest.approx(ease, abs=1e-4)
         assert system.regression(strength) == pytest.approx(regression, abs=1e-4)
         assert system.squares == pytest.approx(np.square(x.toarray()).sum(axis=0), rel=1e-5)
@@ -43,7 +81,7 @@ def test_the_systems_of_rows_and_of_actions_have_the_solutions_of_the_definition
 
 def test_actions_that_nobody_did_have_no_weights() -> None:
     x = sparse.csr_array(np.array([[1.0, 2.0, 0.0, 0.0, 0.0], [0.0] * 5], np.float32))
-    system = ridge_system(x, x)
+    system = system_of(context_of([]), Given(x, x))
     assert system.solved_size == 1
     assert not system.ease(1.0)[2:].any()
     assert not system.ease(1.0)[:, 2:].any()
@@ -55,7 +93,7 @@ def test_actions_that_nobody_did_have_no_weights() -> None:
 )
 def test_the_smaller_system_is_solved(rows: int, columns: int, solved: int) -> None:
     x = sparse.csr_array(np.ones((rows, columns), np.float32))
-    assert ridge_system(x).solved_size == solved
+    assert system_of(context_of([]), Given(x)).solved_size == solved
 
 
 @pytest.mark.parametrize("kind", [Ease, Transitions])
@@ -67,8 +105,7 @@ def test_one_user_of_many_actions_costs_what_there_is_to_learn(
     events = [("busy", f"a{number}") for number in range(3000)]
     events += [(f"u{user}", f"a{number}") for user in range(30) for number in random.integers(3000, size=10).tolist()]
     rows = [(user, "do", asset, NOW - DAY_SECONDS * 300 * float(random.random())) for user, asset in events]
-    table = EventTable.of(columns_of_rows(rows), NOW)
-    context = FitContext(table, NOW, 14.0, np.ones(table.user_count, np.bool_), cells=1_000_000)
+    context = context_of(rows)
     solved: list[int] = []
 
     def counted(gram: NDArray[ridge.Float], strength: float) -> NDArray[ridge.Float]:

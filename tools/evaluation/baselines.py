@@ -17,8 +17,8 @@ from scipy import sparse
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.context import FitContext
 from nextbest.training.grid import LEARNED_KERNELS, PERSONAL_KERNELS, PRIOR_HALF_LIVES_DAYS
-from nextbest.training.learners import Ease, FitTask, ItemLearner, Neighbours, Prior, Rows
-from nextbest.training.table import inputs_of
+from nextbest.training.learners import Ease, FitTask, ItemLearner, Neighbours, Prior
+from nextbest.training.rows import Rows
 
 Scorer = Callable[[Rows], NDArray[np.float32]]
 ALL_TIME_DAYS = 1e6
@@ -101,7 +101,7 @@ def _personal(kernel: Kernel) -> Setting:
     def score(rows: Rows) -> NDArray[np.float32]:
         return np.asarray(rows.inputs(kernel).toarray(), np.float32)
 
-    return Setting(str(kernel), lambda context: Fitted(score, 4 * len(context.table.actions)))
+    return Setting(str(kernel), lambda context: Fitted(score, 4 * len(context.actions)))
 
 
 def _item_weights(learner: ItemLearner, head_limit: int) -> Setting:
@@ -120,9 +120,10 @@ def _user_neighbours(kernel: Kernel, count: int, own_share: float) -> Setting:
     """TIFU-kNN (Hu 2020): the user's decayed vector blended with the mean of the nearest users' vectors."""
 
     def fit(context: FitContext) -> Fitted:
-        vectors = inputs_of(context.table, context.users_now, kernel)
+        [known] = context.each(lambda rows: rows.users_now)
+        vectors = known.inputs(kernel)
         units = _unit_rows(vectors)
-        users = context.users_now.users
+        users = known.moments.users
 
         def score(rows: Rows) -> NDArray[np.float32]:
             own = rows.inputs(kernel)

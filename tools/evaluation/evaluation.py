@@ -17,9 +17,11 @@ from nextbest.scoring import Model, recommend
 from nextbest.training.blend import STEPS
 from nextbest.training.context import FitContext
 from nextbest.training.grid import PRIORS, TIES
-from nextbest.training.learners import Prior, Rows
+from nextbest.training.learners import Prior
 from nextbest.training.metrics import CUTOFF, measure, top_lists
+from nextbest.training.partitions import OnePartition
 from nextbest.training.plan import Plan
+from nextbest.training.rows import Rows
 from nextbest.training.split import VISITS_PER_USER, Window, tuning_cut, visits_of, window_of
 from nextbest.training.table import COLUMNS, EventTable
 from nextbest.training.trainer import train
@@ -109,8 +111,8 @@ class Evaluation:
         )
 
     def _context(self, now: float) -> FitContext:
-        everyone = np.ones(self.table.user_count, np.bool_)
-        return FitContext(self.table.before(now), now, self.program.horizon_days, everyone, _FIT_CELLS)
+        partitions, horizon_days = OnePartition(self.table), self.program.horizon_days
+        return FitContext(partitions, now, horizon_days, cells=_FIT_CELLS, only_before=True)
 
     def _baseline(self, baseline: Baseline, window: Window, mode: str, progress: Callable[[str], None]) -> Row:
         best, tried, prior, weight = self._tuned(baseline, mode == "repeats")

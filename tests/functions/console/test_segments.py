@@ -16,8 +16,8 @@ from nextbest.domain.access_keys import READ
 from nextbest.domain.assets import Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import Event
-from nextbest.logic.segments import SegmentCache, file_key, members_of
-from nextbest.scoring.memberships import Segments
+from nextbest.logic.segment_reading import SegmentCache, StoredSegments
+from nextbest.logic.segments import members_of
 from nextbest.store.environment import open_artifacts
 from tests.functions.conftest import PROGRAM, Functions
 from tests.functions.console.conftest import Browser, Shown, key_with
@@ -26,7 +26,7 @@ from tests.functions.test_samples import run
 HOSTILE = '"><script>alert(1)</script>\u202eא😀'
 
 
-def segments_of(functions: Functions, kind: str) -> Segments:
+def segments_of(functions: Functions, kind: str) -> StoredSegments:
     return SegmentCache(functions.store, open_artifacts(clock=time.time)).segments_of(PROGRAM.incarnation, kind)
 
 
@@ -41,7 +41,7 @@ def members(functions: Functions, kind: str, asset_id: str, min_weight: float) -
         min_weight=min_weight,
         match_all=False,
     )
-    return [(member.user_id, member.weight) for member in found.members]
+    return [(member.user_id, member.weight) for part in found.in_parts() for member in part]
 
 
 def users_shown(shown: Shown) -> list[str]:
@@ -155,7 +155,7 @@ def test_a_program_without_segments_says_so(browser: Browser) -> None:
 def test_segments_that_cannot_be_read_are_said_to_be(learned: Browser) -> None:
     pointer = learned.functions.store.segments(PROGRAM.incarnation)
     assert pointer is not None
-    open_artifacts(clock=time.time).put(file_key(pointer, "growth"), b"damaged")
+    open_artifacts(clock=time.time).put(pointer.manifest, b"damaged")
     learned.functions.modules.pop("console", None)
 
     for page in ("segments", "segments/all"):

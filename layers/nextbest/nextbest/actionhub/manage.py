@@ -13,7 +13,7 @@ from nextbest.actionhub.protocol import KEY_HEADER, ActionHubEndpoints
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
 from nextbest.logic.authorization import Gate, SecretCredentials
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, MasterSecret, Store
 from nextbest.store.cache import CatalogueCache, ModelCache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler import Response as HttpResponse
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -16,11 +17,12 @@ from nextbest.actionhub.parsing import comma_list
 from nextbest.domain.access_keys import READ
 from nextbest.domain.events import MAX_USER_ID_CHARACTERS
 from nextbest.errors import InvalidInput
-from nextbest.logic.segment_files import CSV_TYPE, MAX_USERS, PLAIN_TYPE, segment_text
-from nextbest.logic.segments import members_of, refresh_segments, summaries_of
-from nextbest.scoring.memberships import Segments
+from nextbest.logic.segment_files import CSV_TYPE, MAX_USERS, PLAIN_TYPE, page_of_members, segment_text, segment_url
+from nextbest.logic.segment_reading import StoredSegments
+from nextbest.logic.segments import SegmentMember, members_of, refresh_segments, summaries_of
 from nextbest.web.request import Request
 
+T = TypeVar("T")
 MatchType = Literal["any", "all"]
 SegmentType = Literal["growth", "discovery", "base"]
 SegmentBasis = Literal["assets", "labels"]
@@ -92,28 +94,38 @@ def get_segment(
         Query(description="plain: user ids, by line; csv: with weights (an extension). None: what Accept says."),
     ] = None,
 ) -> HttpResponse[str]:
-    try:
-        found = members_of(
-            _segments(segment_type, refresh=force_refresh),
-            router.call.catalogue,
+    call, deployment = router.call, router.call.deployment
+    request: Request = router.context["request"]
+    as_csv = format == "csv" or (format is None and prefers_csv(request.headers.get("accept", "")))
+
+    def answer(segments: StoredSegments) -> HttpResponse[str]:
+        members = members_of(
+            segments,
+            call.catalogue,
             asset_ids=comma_list(asset_ids),
             labels=comma_list(labels),
             event_types=comma_list(action_types),
             min_weight=min_weight,
             match_all=match_type == "all",
         )
+        headers: dict[str, str | list[str]] = {LARGEST_WEIGHT: repr(members.largest_weight)}
+        if limit is not None:
+            parts: Iterable[list[SegmentMember]] = [page_of_members(members, after=after or "", limit=limit)]
+        else:
+            parts = members.in_parts(after=after or "")
+        text = segment_text(parts, as_csv=as_csv)
+        if text is not None:
+            return HttpResponse(200, CSV_TYPE if as_csv else PLAIN_TYPE, text, headers)
+        headers["location"] = segment_url(
+            deployment.store, deployment.artifacts, call.incarnation, members, after=after or "", as_csv=as_csv
+        )
+        return HttpResponse(303, PLAIN_TYPE, "", headers)
+
+    try:
+        return _read(segment_type, answer, refresh=force_refresh)
     except InvalidInput as error:
         detail = {"type": "value_error", "loc": ("query", error.field), "msg": error.message, "input": action_types}
         raise InvalidRequest([detail]) from error
-    members = found.members
-    if limit is not None or after is not None:
-        rest = (member for member in members if after is None or member.user_id > after)
-        members = sorted(rest, key=lambda member: member.user_id)[:limit]
-    request: Request = router.context["request"]
-    as_csv = format == "csv" or (format is None and prefers_csv(request.headers.get("accept", "")))
-    text = segment_text(members, as_csv=as_csv)
-    media_type = CSV_TYPE if as_csv else PLAIN_TYPE
-    return HttpResponse(200, media_type, text, {LARGEST_WEIGHT: repr(found.largest_weight)})
 
 
 @router.endpoint("GET", "/segments", READ, "All segments, in pages")
@@ -128,9 +140,12 @@ def get_segments(
     page: PageNumber = 1,
     size: PageSize = 50,
 ) -> HttpResponse[SegmentPage]:
-    segments = _segments(segment_type, refresh=force_refresh)
-    summaries, largest_weight = summaries_of(
-        segments, router.call.catalogue, by_label=segment_basis == "labels", min_weight=min_weight
+    by_label = segment_basis == "labels"
+    catalogue = router.call.catalogue
+    summaries, largest_weight = _read(
+        segment_type,
+        lambda segments: summaries_of(segments, catalogue, by_label=by_label, min_weight=min_weight),
+        refresh=force_refresh,
     )
     items = [
         SegmentItem(
@@ -160,8 +175,8 @@ def prefers_csv(accept: str) -> bool:
     return weights["text/csv"] > weights["text/plain"]
 
 
-def _segments(segment_type: SegmentType, *, refresh: bool) -> Segments:
+def _read(segment_type: SegmentType, use: Callable[[StoredSegments], T], *, refresh: bool) -> T:
     call, deployment = router.call, router.call.deployment
     if refresh:
         refresh_segments(deployment.store, call.state, deployment.start_segments, deployment.pause)
-    return deployment.segments.segments_of(call.incarnation, segment_type)
+    return deployment.segments.read(call.incarnation, segment_type, use)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 1.0
 """Of reads that somebody waits for."""
 
-_OK = 200
+_OK = (200, 206)  # all that there is, or the range that was asked for
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
 _BATCH_EXECUTE = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.BatchExecuteStatement"}
 _UPDATE_ITEM = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.UpdateItem"}
@@ -78,7 +78,7 @@ class Endpoint:
         finalize(self, _close, self._idle)
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply | None:
-        """A response with status 200; None for any other response, or none."""
+        """A response with status 200, or 206 for a range; None for any other response, or none."""
         signed = signed_headers(
             method,
             path,
@@ -100,7 +100,7 @@ class Endpoint:
             connection.close()
         else:
             self._idle.append(_IdleConnection(connection, self._clock()))
-        if reply.status != _OK:
+        if reply.status not in _OK:
             logger.warning(
                 "a direct call was refused; the SDK repeats it", aws_service=self._service, status=reply.status
             )

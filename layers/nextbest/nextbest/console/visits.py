@@ -14,7 +14,7 @@ from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import InvalidInput
 from nextbest.logic.recommendations import Recommender
-from nextbest.logic.segments import SegmentCache
+from nextbest.logic.segment_reading import SegmentCache
 from nextbest.store.base import (
     ArtifactStore,
     DeadLetterQueue,

@@ -72,6 +72,16 @@ class EventColumns:
         asset_ids, asset = _compact(self.asset_ids, self.asset[rows])
         return EventColumns(user_ids, event_types, asset_ids, user, event_type, asset, self.timestamp_us[rows])
 
+    def of_users(self, begin: int, end: int) -> EventColumns:
+        """The events of the users from ``begin`` to before ``end`` (places in ``user_ids``), with the ids they have."""
+        first, last = np.searchsorted(self.user, (begin, end)).tolist()
+        rows = slice(first, last)
+        event_types, event_type = _compact(self.event_types, self.event_type[rows])
+        asset_ids, asset = _compact(self.asset_ids, self.asset[rows])
+        user: NDArray[np.int32] = self.user[rows] - np.int32(begin)
+        columns = user, event_type, asset, self.timestamp_us[rows]
+        return EventColumns(self.user_ids[begin:end], event_types, asset_ids, *columns)
+
 
 Times = Sequence[int] | NDArray[np.int64]
 """Times in microseconds since 1970, ascending."""

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.assets import EXPIRY, Asset
 from nextbest.domain.catalogue import Catalogue
 from nextbest.domain.events import DAY_SECONDS
-from nextbest.scoring.memberships import Segments
+from nextbest.logic.segment_reading import StoredSegments
 
 
 class Validity(StrEnum):
@@ -41,16 +40,14 @@ class ActionCounts:
 
 
 class ActionStatistics:
-    """Counts of every action of a program, from its segments of the kinds growth and base."""
+    """Counts of every action of a program, from its segments of the kinds growth and base. Raises ArtifactError."""
 
-    def __init__(self, growth: Segments, base: Segments) -> None:
+    def __init__(self, growth: StoredSegments, base: StoredSegments) -> None:
         self.users = len(base.users)
-        self._takers = dict(zip(base.actions, np.diff(base.starts).tolist(), strict=True))
-        self._place = {action: place for place, action in enumerate(growth.actions)}
-        self._recommended = np.diff(growth.starts)
-        ends = np.concatenate([[0.0], np.cumsum(growth.weights)])
-        self._expected = ends[growth.starts[1:]] - ends[growth.starts[:-1]]
-        self._likeliest = _likeliest(growth)
+        did = np.flatnonzero(base.sums.counts).tolist()
+        self._takers = {base.actions[place]: int(base.sums.counts[place]) for place in did}
+        self._recommended = growth.sums
+        self._place = {growth.actions[place]: place for place in np.flatnonzero(growth.sums.counts).tolist()}
 
     @property
     def actions(self) -> Iterable[Action]:
@@ -62,18 +59,9 @@ class ActionStatistics:
         takers, place = self._takers.get(action, 0), self._place.get(action)
         if place is None:
             return ActionCounts(takers)
-        recommended, expected = int(self._recommended[place]), float(self._expected[place])
-        mean = expected / recommended if recommended else 0.0
-        return ActionCounts(takers, recommended, int(self._likeliest[place]), mean, expected)
-
-
-def _likeliest(segments: Segments) -> NDArray[np.int64]:
-    """For each action the number of users who have their largest weight for it; equal ones all count."""
-    best = np.zeros(len(segments.users))
-    np.maximum.at(best, segments.members, segments.weights)
-    is_best = np.concatenate([[0], np.cumsum(segments.weights == best[segments.members])])
-    counts: NDArray[np.int64] = is_best[segments.starts[1:]] - is_best[segments.starts[:-1]]
-    return counts
+        sums = self._recommended
+        recommended, expected = int(sums.counts[place]), float(sums.totals[place])
+        return ActionCounts(takers, recommended, int(sums.likeliest[place]), expected / recommended, expected)
 
 
 @dataclass(frozen=True, slots=True)

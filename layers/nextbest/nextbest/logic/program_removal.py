@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.decision_files import folder_of
 from nextbest.logic.report_files import reports_of
-from nextbest.logic.segments import files_of
+from nextbest.logic.segment_writing import files_of
 from nextbest.store.base import ArtifactStore
 from nextbest.store.bulk import BulkStore
 

@@ -11,7 +11,7 @@ from nextbest.domain.access_keys import PROGRAM_ID, SCOPES, AccessKey, issue_key
 from nextbest.domain.programs import Incarnation, Program, new_incarnation, program_id_of
 from nextbest.domain.rebase_status import CREATED, FAILED, QUEUED, RESET, UNFINISHED, is_lost
 from nextbest.errors import InUse, InvalidInput, NotFound, ProgramNotFound
-from nextbest.logic.segments import files_of
+from nextbest.logic.segment_writing import files_of
 from nextbest.store.base import ArtifactStore, ConfigurationStore, Status, Store
 
 

@@ -21,10 +21,10 @@ from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFou
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
 from nextbest.logic.rebase_size import RebaseSize
-from nextbest.logic.segments import publish
+from nextbest.logic.segment_writing import publish
 from nextbest.observability import logger
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import build_segments
+from nextbest.scoring.memberships import Segments, build_parts
 from nextbest.store.base import (
     ArtifactStore,
     CataloguePointer,
@@ -121,9 +121,18 @@ class Rebase:
         return self._publish_segments(program, model, self._load_events())
 
     def _publish_segments(self, program: Program, model: Model, events: EventColumns) -> SegmentsPointer:
-        built = build_segments(model, events, half_life_days=program.half_life_days, now=self._began)
-        self._state()
-        return publish(self._store, self._artifacts, self._incarnation, built, computed_at=self._began)
+        return publish(
+            self._store,
+            self._artifacts,
+            self._incarnation,
+            self._parts_of_segments(program, model, events),
+            computed_at=self._began,
+        )
+
+    def _parts_of_segments(self, program: Program, model: Model, events: EventColumns) -> Iterator[dict[str, Segments]]:
+        for part in build_parts(model, events, half_life_days=program.half_life_days, now=self._began):
+            self._state()
+            yield part
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

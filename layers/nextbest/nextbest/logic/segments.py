@@ -1,29 +1,25 @@
-"""A program's segments: who is in one, how large each is, and where they are stored.
-
-Stored are files of one version, and a pointer that is moved to them.
-"""
+"""A program's segments: who is in one, and how large each is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from heapq import nlargest
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.programs import Incarnation, program_id_of
-from nextbest.errors import ArtifactError, InUse, NotFound, Unavailable
+from nextbest.domain.programs import Incarnation
+from nextbest.errors import ArtifactError, NotFound, Unavailable
 from nextbest.logic.event_types import require_known
-from nextbest.observability import logger
-from nextbest.scoring.memberships import SEGMENT_TYPES, Segments
-from nextbest.store.base import ArtifactStore, ProgramState, SegmentsPointer, Store
-from nextbest.store.cache import UNREADABLE, LruCache
+from nextbest.logic.segment_reading import NO_SEGMENTS, StoredSegments, open_segments
+from nextbest.scoring.segment_manifest import SEGMENT_TYPES, SegmentsManifest, SegmentSums
+from nextbest.store.base import ArtifactStore, ProgramState, Store
+from nextbest.store.cache import LruCache
 
-NO_SEGMENTS = "The program has no segments yet: rebase it first"
-UNREADABLE_SEGMENTS = "segments cannot be read; the last good ones serve on"
-_ATTEMPTS = 10
 # The gateway lets a caller wait for 30 seconds, and what was computed is there to be read afterwards.
 _POLLS = 80
 _POLL_SECONDS = 0.25
@@ -43,43 +39,6 @@ class SegmentSummary:
     strength: float
 
 
-class SegmentCache:
-    """The segments used lately. They are immutable: the pointer says which to use."""
-
-    def __init__(self, store: Store, artifacts: ArtifactStore, *, capacity: int = 3) -> None:
-        self._store = store
-        self._artifacts = artifacts
-        self._cache: LruCache[tuple[SegmentsPointer, Segments]] = LruCache(capacity)
-
-    def segments_of(self, incarnation: Incarnation, kind: str) -> Segments:
-        """The program's current segments of one kind; where they cannot be read, the last good ones in memory.
-
-        Raises NotFound before the program's first rebase, and ArtifactError where there are no good ones.
-        """
-        pointer = self._store.segments(incarnation)
-        if pointer is None:
-            raise NotFound(NO_SEGMENTS)
-        place = f"{incarnation}/{kind}"
-        cached = self._cache.get(place)
-        if cached is not None and cached[0] == pointer:
-            return cached[1]
-        try:
-            segments = Segments.decode(self._artifacts.get(file_key(pointer, kind)))
-        except UNREADABLE as error:
-            if cached is None:
-                raise
-            program_id = program_id_of(incarnation)
-            logger.error(UNREADABLE_SEGMENTS, program_id=program_id, segments=pointer.version, error=str(error))
-            return self._without_erased(incarnation, *cached)
-        self._cache.put(place, (pointer, segments))
-        return segments
-
-    def _without_erased(self, incarnation: Incarnation, pointer: SegmentsPointer, segments: Segments) -> Segments:
-        """Earlier segments without the users who were deleted since."""
-        since_us = round(pointer.computed_at * 1e6)
-        return segments.without(self._store.erased_since(incarnation, segments.users, since_us))
-
-
 @dataclass(frozen=True, slots=True)
 class SegmentMember:
     """A user in a segment: the weight that makes them a member, and the action that it is for."""
@@ -90,15 +49,79 @@ class SegmentMember:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentMembers:
-    """The users of one segment, in order. ``largest_weight`` is the least weight up to which it has any; 0: none."""
+class _Chosen:
+    """The members in one part: places in ``users``, their weights, and the places of the actions that these are for."""
 
-    members: list[SegmentMember]
-    largest_weight: float
+    users: Sequence[str]
+    places: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    actions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMembers:
+    """The users of one segment, which are read part by part. All that reads raises ArtifactError.
+
+    A member has at least ``min_weight`` for some action of any of ``groups`` (places of actions), or of all of them.
+    """
+
+    segments: StoredSegments
+    groups: Sequence[Sequence[int]]
+    min_weight: float
+    match_all: bool
+
+    def in_parts(self, *, after: str = "") -> Iterator[list[SegmentMember]]:
+        """The members in order of their ids, part by part; with ``after`` those who come after this user."""
+        for chosen in self._chosen(after):
+            yield self._members(chosen, range(len(chosen.places)))
+
+    def strongest(self, limit: int) -> tuple[int, list[SegmentMember]]:
+        """How many members there are, and those with the largest weights, at most ``limit``."""
+        count, strongest = 0, list[SegmentMember]()
+        for chosen in self._chosen(""):
+            count += len(chosen.places)
+            order = np.argsort(-chosen.weights, kind="stable")[:limit].tolist()
+            both = [*strongest, *self._members(chosen, order)]
+            strongest = nlargest(limit, both, key=lambda member: member.weight)
+        return count, strongest
+
+    @property
+    def largest_weight(self) -> float:
+        """The least weight up to which the segment has anybody; 0 where nobody has any weight for it."""
+        if not self.match_all or len(self.groups) < 2:
+            return _largest(self.segments.sums, [action for group in self.groups for action in group])
+        if not all(self.groups):
+            return 0.0
+        wanted, groups = _numbered(self.groups)
+        largest = 0.0
+        for part in self.segments.parts(wanted.tolist()):
+            weights, _ = part.weights_for(groups, match_all=True)
+            largest = float(np.nanmax(weights, initial=largest))
+        return largest
+
+    def _chosen(self, after: str) -> Iterator[_Chosen]:
+        # Nobody is a member by an action for which even the largest weight is too small.
+        largest = self.segments.sums.largest
+        useful = [[action for action in group if largest[action] >= self.min_weight] for group in self.groups]
+        if not any(useful) or (self.match_all and not all(useful)):
+            return
+        wanted, groups = _numbered(useful)
+        for part in self.segments.parts(wanted.tolist(), after=after):
+            weights, actions = part.weights_for(groups, match_all=self.match_all)
+            places = np.flatnonzero(weights >= self.min_weight)
+            if after and places.shape[0]:
+                places = places[np.searchsorted(places, bisect_right(part.users, after)) :]
+            if places.shape[0]:
+                yield _Chosen(part.users, places, weights[places], wanted[actions[places]])
+
+    def _members(self, chosen: _Chosen, order: Iterable[int]) -> list[SegmentMember]:
+        places, weights, actions = chosen.places.tolist(), chosen.weights.tolist(), chosen.actions.tolist()
+        named = self.segments.actions
+        return [SegmentMember(chosen.users[places[n]], weights[n], named[actions[n]]) for n in order]
 
 
 def members_of(
-    segments: Segments,
+    segments: StoredSegments,
     catalogue: Catalogue,
     *,
     asset_ids: tuple[str, ...],
@@ -120,32 +143,80 @@ def members_of(
         groups = [by_label.get(label, []) for label in labels]
     else:
         groups = [[index for indices in actions.values() for index in indices]]
-    weights, actions_of_users = segments.weights_for(groups, match_all=match_all)
-    chosen = np.flatnonzero(weights >= min_weight)
-    rows = zip(chosen.tolist(), weights[chosen].tolist(), actions_of_users[chosen].tolist(), strict=True)
-    members = [SegmentMember(segments.users[user], weight, segments.actions[action]) for user, weight, action in rows]
-    return SegmentMembers(members, float(np.nanmax(weights, initial=0.0)))
+    return SegmentMembers(segments, groups, min_weight, match_all)
 
 
 def summaries_of(
-    segments: Segments, catalogue: Catalogue, *, by_label: bool, min_weight: float
+    segments: StoredSegments, catalogue: Catalogue, *, by_label: bool, min_weight: float
 ) -> tuple[list[SegmentSummary], float]:
     """Every segment with members, by label or by asset, the largest first; and the largest weight in any, members or
-    not: 0 where there is none."""
-    summaries, largest = [], 0.0
+    not: 0 where there is none. Raises ArtifactError."""
+    named: list[tuple[str, str]] = []
+    groups: list[list[int]] = []
     for event_type in sorted({action.event_type for action in segments.actions}):
         actions = _actions_by_asset(segments, (event_type,))
-        for basis_id, indices in (_actions_by_label(actions, catalogue) if by_label else actions).items():
-            largest = max(largest, segments.largest_weight(indices))
-            count, strength = segments.strength(indices, min_weight)
-            if count:
-                name = basis_id if by_label else catalogue.name_of(basis_id)
-                summaries.append(SegmentSummary(basis_id, name, event_type, count, float(strength)))
+        for basis_id, group in (_actions_by_label(actions, catalogue) if by_label else actions).items():
+            named.append((basis_id, event_type))
+            groups.append(group)
+    counts, totals = _strengths(segments, groups, min_weight)
+    summaries = [
+        SegmentSummary(
+            basis_id, basis_id if by_label else catalogue.name_of(basis_id), event_type, count, total / count
+        )
+        for (basis_id, event_type), count, total in zip(named, counts.tolist(), totals.tolist(), strict=True)
+        if count
+    ]
     summaries.sort(key=lambda segment: (-segment.user_count, segment.basis_id, segment.event_type))
-    return summaries, largest
+    return summaries, _largest(segments.sums, [action for group in groups for action in group])
 
 
-def _actions_by_asset(segments: Segments, event_types: tuple[str, ...]) -> dict[str, list[int]]:
+def _strengths(
+    segments: StoredSegments, groups: Sequence[Sequence[int]], min_weight: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each group of actions how many users have at least ``min_weight``, and the sum of their strongest weights.
+
+    Parts are read only for groups of which the sums over all users do not say so.
+    """
+    sums = segments.sums
+    counts, totals = np.zeros(len(groups), np.int64), np.zeros(len(groups))
+    singles: list[int] = []
+    several: list[int] = []
+    useful = [[action for action in group if sums.largest[action] >= min_weight] for group in groups]
+    for place, group in enumerate(useful):
+        if len(group) == 1 and sums.least[group[0]] >= min_weight:
+            counts[place], totals[place] = sums.counts[group[0]], sums.totals[group[0]]
+        elif len(group) == 1 and segments.part_count > 1:
+            singles.append(place)
+        elif group:
+            several.append(place)
+    if not singles and not several:
+        return counts, totals
+    wanted, numbered = _numbered([useful[place] for place in (*singles, *several)])
+    of_singles = np.array([group[0] for group in numbered[: len(singles)]], np.int64)
+    for part in segments.parts(wanted.tolist()):
+        part_counts, part_totals = part.strengths(min_weight)
+        counts[singles] += part_counts[of_singles]
+        totals[singles] += part_totals[of_singles]
+        for place, of_several in zip(several, numbered[len(singles) :], strict=True):
+            count, total = part.strength(of_several, min_weight)
+            counts[place] += count
+            totals[place] += total
+    return counts, totals
+
+
+def _numbered(groups: Iterable[Sequence[int]]) -> tuple[NDArray[np.int64], list[Sequence[int]]]:
+    """All actions of groups, ascending, and the groups by the places of their actions among these."""
+    arrays = [np.asarray(group, np.int64) for group in groups]
+    wanted = np.unique(np.concatenate([np.zeros(0, np.int64), *arrays]))
+    return wanted, [np.searchsorted(wanted, array).tolist() for array in arrays]
+
+
+def _largest(sums: SegmentSums, actions: Sequence[int]) -> float:
+    """The largest weight that any user has for any of ``actions``; 0 where nobody has one."""
+    return float(sums.largest[np.asarray(actions, np.int64)].max(initial=0.0))
+
+
+def _actions_by_asset(segments: StoredSegments, event_types: tuple[str, ...]) -> dict[str, list[int]]:
     """Indices of the actions by their assets, of the given event types (none: all of them)."""
     actions: dict[str, list[int]] = {}
     for index, action in enumerate(segments.actions):
@@ -188,81 +259,23 @@ def start_refresh(state: ProgramState, start: Callable[[Incarnation], None]) -> 
     start(state.program.incarnation)
 
 
-def file_key(pointer: SegmentsPointer, kind: str) -> str:
-    """The place of one kind of segments among the artifacts."""
-    return f"{pointer.prefix}{kind}.nbs"
-
-
-def files_of(incarnation: Incarnation) -> str:
-    """What the keys of all files of a program's segments begin with."""
-    return f"segments/{incarnation}/"
-
-
-def publish(
-    store: Store,
-    artifacts: ArtifactStore,
-    incarnation: Incarnation,
-    built: Mapping[str, Segments],
-    *,
-    computed_at: float,
-) -> SegmentsPointer:
-    """Write segments of the log as it was at ``computed_at`` (seconds since 1970), and move the pointer.
-
-    Users who were deleted since then are left out. Raises NotFound for a program that was deleted meanwhile.
-    """
-    pointer = _pointer(incarnation, f"{round(computed_at * 1000):013d}", computed_at)
-    users = next(iter(built.values())).users
-    erased = store.erased_since(incarnation, users, round(computed_at * 1e6))
-    for kind, segments in built.items():
-        artifacts.put(file_key(pointer, kind), segments.without(erased).encode())
-    store.point_to_segments(incarnation, pointer)
-    return pointer
-
-
 def memberships_of(
     store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_id: str
 ) -> dict[str, list[tuple[Action, float]]]:
-    """By kind, the actions that a user has a weight for in the program's segments, strongest first."""
-    pointer = store.segments(incarnation)
-    if pointer is None:
-        return {}
-    return {
-        kind: Segments.decode(artifacts.get(file_key(pointer, kind))).memberships(user_id) for kind in SEGMENT_TYPES
-    }
+    """By kind, the actions that a user has a weight for in the program's segments, strongest first.
 
-
-def forget_users(store: Store, artifacts: ArtifactStore, incarnation: Incarnation, user_ids: Set[str]) -> int:
-    """Take users out of the program's segments, and delete all earlier versions of them; how many memberships.
-
-    Raises InUse where others keep changing the segments meanwhile.
+    Raises ArtifactError.
     """
-    for _attempt in range(_ATTEMPTS):
+    while True:
         pointer = store.segments(incarnation)
         if pointer is None:
-            return 0
+            return {}
+        manifests: LruCache[SegmentsManifest] = LruCache(1)
         try:
-            old = {kind: Segments.decode(artifacts.get(file_key(pointer, kind))) for kind in SEGMENT_TYPES}
+            return {
+                kind: open_segments(artifacts, pointer, kind, manifests=manifests).memberships(user_id)
+                for kind in SEGMENT_TYPES
+            }
         except ArtifactError:
-            if store.segments(incarnation) != pointer:
-                continue
-            # Nobody can be taken out of files that cannot be read: they go as a whole, until the next rebase.
-            store.forget_segments(incarnation)
-            artifacts.delete_all(files_of(incarnation))
-            return 0
-        files = {kind: segments.without(user_ids).encode() for kind, segments in old.items()}
-        digest = sha256(b"".join(files.values())).hexdigest()[:12]
-        # Sorts after the version that it was made from, also as the place of a file ("_" comes after "/"), and before
-        # what a rebase that began later writes.
-        began, _, count = pointer.version.partition("_")
-        version = f"{began}_{int(count.partition('_')[0] or 0) + 1:06d}_{digest}"
-        changed = _pointer(incarnation, version, pointer.computed_at)
-        for kind, data in files.items():
-            artifacts.put(file_key(changed, kind), data)
-        if store.point_to_segments(incarnation, changed, instead_of=pointer):
-            artifacts.delete_all(files_of(incarnation), before=changed.prefix)
-            return sum(len(segments.memberships(user_id)) for segments in old.values() for user_id in user_ids)
-    raise InUse("the segments are being changed by others at the same moment; try again")
-
-
-def _pointer(incarnation: Incarnation, version: str, computed_at: float) -> SegmentsPointer:
-    return SegmentsPointer(version, f"{files_of(incarnation)}{version}/", computed_at)
+            if store.segments(incarnation) == pointer:
+                raise

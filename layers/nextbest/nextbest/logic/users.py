@@ -15,7 +15,8 @@ from nextbest.domain.events import DAY_SECONDS, FUTURE_SKEW_SECONDS, Event
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.domain.times import format_time
 from nextbest.errors import NotFound
-from nextbest.logic.segments import forget_users, memberships_of
+from nextbest.logic.segment_writing import forget_users
+from nextbest.logic.segments import memberships_of
 from nextbest.store.base import ArtifactStore, Erased, EventPage, ProgramState, Store
 from nextbest.store.keys import event_sk
 

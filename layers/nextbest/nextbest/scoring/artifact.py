@@ -99,6 +99,15 @@ def _array(body: memoryview, entry: dict[str, Any]) -> NDArray[Any]:
     return np.frombuffer(body, np.dtype(dtype).newbyteorder("<"), math.prod(shape), offset).reshape(shape)
 
 
+def places_of_arrays(data: bytes) -> dict[str, int]:
+    """Where in a file that was just encoded each array begins, in bytes: for readers of a part of it."""
+    *_, header_bytes, _, _ = _HEAD.unpack_from(data)
+    start = _HEAD.size + header_bytes
+    start += -start % _ALIGNMENT
+    entries = json.loads(data[_HEAD.size : _HEAD.size + header_bytes])["arrays"]
+    return {entry["name"]: start + entry["offset"] for entry in entries}
+
+
 def read(assemble: Callable[[], Result]) -> Result:
     """Run ``assemble``; content that lacks or mistypes something, or is nested too deeply, becomes an ArtifactError."""
     try:

@@ -1,7 +1,8 @@
 """Segments: every user's weights for every action, transposed so that the users of an action are one slice.
 
 A rebase scores all users once; the result answers every ``GET /segment`` and ``GET /segments`` until the next one.
-There are three kinds, each a file of its own:
+There are three kinds, each a file of its own, and parts of some users each, so that a million of them never have to be
+in memory at once (``segment_manifest``):
 
     growth      what the user is recommended: GET /users/{user_id}/actions?limit=100
     discovery   what is recommended and new to the user: the same with allow_repeats=false
@@ -25,14 +26,13 @@ from nextbest.scoring import Model, artifact
 from nextbest.scoring.eligibility import withheld_places
 from nextbest.scoring.rank import choose
 from nextbest.scoring.score import UserScores
-
-GROWTH = "growth"
-DISCOVERY = "discovery"
-BASE = "base"
-SEGMENT_TYPES = (GROWTH, DISCOVERY, BASE)
+from nextbest.scoring.segment_manifest import BASE, DISCOVERY, GROWTH, SegmentSums, pack_actions, unpack_actions
 
 RECOMMENDED_ACTIONS = 100
 """How many actions of a user count as recommended: as many as the users' own endpoint answers at most."""
+
+PART_USERS = 10_000
+"""How many users a part of the segments has: about 25 MB of up to 100 actions of each kind."""
 
 
 Events = EventColumns | ColumnsByName
@@ -68,25 +68,30 @@ class Segments:
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return cls(users, actions, starts, user_of_entry[order].astype(np.uint32), weights[order])
 
-    def strongest_weights(self, actions: Iterable[int], min_weight: float) -> NDArray[np.float64]:
+    def strongest_weights(self, actions: Sequence[int], min_weight: float) -> NDArray[np.float64]:
         """Each user's strongest weight for any of ``actions`` (indices), shape (users,); NaN under ``min_weight``."""
-        strongest = np.full(len(self.users), np.nan)
-        for action in actions:
-            here = slice(self.starts[action], self.starts[action + 1])
-            enough = self.weights[here] >= min_weight
-            members = self.members[here][enough]
-            strongest[members] = np.fmax(strongest[members], self.weights[here][enough])
+        strongest, _ = self._strongest(actions)
+        strongest[strongest < min_weight] = np.nan
         return strongest
 
     def strength(self, actions: Sequence[int], min_weight: float) -> tuple[int, float]:
-        """How many users have at least ``min_weight`` for any of ``actions``, and the mean of their strongest."""
+        """How many users have at least ``min_weight`` for any of ``actions``, and the sum of their strongest."""
         if len(actions) == 1:  # without a pass over all users for each of thousands of actions
             of_action = self.weights[self.starts[actions[0]] : self.starts[actions[0] + 1]]
             weights = of_action[of_action >= min_weight]
         else:
             strongest = self.strongest_weights(actions, min_weight)
             weights = strongest[~np.isnan(strongest)]
-        return weights.shape[0], float(weights.mean()) if weights.shape[0] else 0.0
+        return weights.shape[0], float(weights.sum())
+
+    def strengths(self, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The same for each action by itself, shape (actions,) each; sums may differ in their last digits."""
+        enough = self.weights >= min_weight
+        of_entry = np.repeat(np.arange(len(self.actions)), np.diff(self.starts))[enough]
+        size = len(self.actions)
+        counts: NDArray[np.int64] = np.bincount(of_entry, minlength=size).astype(np.int64)
+        totals: NDArray[np.float64] = np.bincount(of_entry, self.weights[enough], size).astype(np.float64)
+        return counts, totals
 
     def users_of(self, groups: Sequence[Sequence[int]], min_weight: float, *, match_all: bool) -> list[str]:
         """The users, in order, who have at least ``min_weight`` for some action of any group, or of all groups."""
@@ -116,19 +121,47 @@ class Segments:
 
     def _strongest(self, group: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Each user's strongest weight for any action of a group, and the first action that has it."""
+        entries, action_of_entry = self._entries_of(group)
+        members, weights = self.members[entries], self.weights[entries]
         strongest, of_action = np.full(len(self.users), -np.inf), np.full(len(self.users), -1, np.int64)
-        for action in group:
-            here = slice(self.starts[action], self.starts[action + 1])
-            stronger = self.weights[here] > strongest[self.members[here]]
-            members = self.members[here][stronger]
-            strongest[members] = self.weights[here][stronger]
-            of_action[members] = action
+        np.fmax.at(strongest, members, weights)
+        has_it = np.flatnonzero(weights == strongest[members])[::-1]  # of several assignments the last one stays
+        of_action[members[has_it]] = action_of_entry[has_it]
         return np.where(of_action >= 0, strongest, np.nan), of_action
 
-    def largest_weight(self, actions: Iterable[int]) -> float:
-        """The largest weight that any user has for any of ``actions``; 0 where nobody has one."""
-        weights = [self.weights[self.starts[action] : self.starts[action + 1]] for action in actions]
-        return max((float(of_action.max()) for of_action in weights if of_action.size), default=0.0)
+    def _entries_of(self, group: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The entries of the actions of a group, in its order, and the action of each."""
+        actions = np.asarray(group, np.int64)
+        begins = self.starts[actions]
+        counts = self.starts[actions + 1] - begins
+        ends = np.cumsum(counts)
+        return np.arange(counts.sum()) + np.repeat(begins - (ends - counts), counts), np.repeat(actions, counts)
+
+    def select(self, actions: Sequence[int]) -> Segments:
+        """The same of some actions alone (indices, ascending)."""
+        entries, _ = self._entries_of(actions)
+        counts = np.diff(self.starts)[np.asarray(actions, np.int64)]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        chosen = [self.actions[action] for action in actions]
+        return Segments(self.users, chosen, starts, self.members[entries], self.weights[entries])
+
+    def sums(self) -> SegmentSums:
+        """What there is of each action, without its users."""
+        sums = SegmentSums.of_nobody(len(self.actions))
+        sums.counts[:] = np.diff(self.starts)
+        sums.likeliest[:] = self._likeliest()
+        for action in np.flatnonzero(sums.counts).tolist():
+            weights = self.weights[self.starts[action] : self.starts[action + 1]]
+            sums.totals[action], sums.largest[action], sums.least[action] = weights.sum(), weights.max(), weights.min()
+        return sums
+
+    def _likeliest(self) -> NDArray[np.int64]:
+        """For each action the number of users who have their largest weight for it; equal ones all count."""
+        best = np.zeros(len(self.users))
+        np.maximum.at(best, self.members, self.weights)
+        is_best = np.concatenate([[0], np.cumsum(self.weights == best[self.members])])
+        counts: NDArray[np.int64] = is_best[self.starts[1:]] - is_best[self.starts[:-1]]
+        return counts
 
     def memberships(self, user_id: str) -> list[tuple[Action, float]]:
         """The actions that a user has a weight for, strongest first."""
@@ -153,12 +186,9 @@ class Segments:
 
     def encode(self) -> bytes:
         """Bytes of the file (layout: ``nextbest.scoring.artifact``)."""
-        types = sorted({action.event_type for action in self.actions})
-        position = {event_type: index for index, event_type in enumerate(types)}
-        arrays: dict[str, NDArray[Any]] = {
+        types, arrays = pack_actions(self.actions)
+        arrays |= {
             "users": artifact.pack_names(self.users),
-            "assets": artifact.pack_names([action.asset_id for action in self.actions]),
-            "event_type": np.array([position[action.event_type] for action in self.actions], np.uint32),
             "starts": self.starts,
             "members": self.members,
             "weights": self.weights,
@@ -166,16 +196,19 @@ class Segments:
         return artifact.encode({"event_types": types}, arrays)
 
     @classmethod
-    def decode(cls, data: bytes) -> Segments:
-        """Inverse of ``encode``; arrays are views of ``data``. Raises ArtifactError."""
-        return artifact.read(lambda: cls._assemble(*artifact.decode(data)))
+    def decode(cls, data: bytes, actions: Sequence[Action] | None = None) -> Segments:
+        """Inverse of ``encode``; arrays are views of ``data``. Raises ArtifactError.
+
+        Where the ``actions`` are known already, they are not read again.
+        """
+        return artifact.read(lambda: cls._assemble(*artifact.decode(data), actions))
 
     @classmethod
-    def _assemble(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Segments:
-        types = artifact.text_list(header["event_types"])
-        assets = artifact.unpack_names(arrays["assets"])
-        event_types = artifact.vector(arrays, "event_type", "u", len(assets)).tolist()
-        actions = [Action(types[index], asset) for index, asset in zip(event_types, assets, strict=True)]
+    def _assemble(
+        cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], actions: Sequence[Action] | None
+    ) -> Segments:
+        if actions is None:
+            actions = unpack_actions(header["event_types"], arrays)
         users = artifact.unpack_names(arrays["users"])
         starts = artifact.vector(arrays, "starts", "i", len(actions) + 1)
         members = artifact.vector(arrays, "members", "u", int(starts[-1]))
@@ -183,34 +216,57 @@ class Segments:
         return cls(users, actions, starts, members, artifact.vector(arrays, "weights", "f", int(starts[-1])))
 
 
-def build_segments(model: Model, events: Events, *, half_life_days: float, now: float) -> dict[str, Segments]:
-    """The segments of all users of a log at ``now`` (seconds since 1970), by kind.
+def actions_of_segments(model: Model, logged: Iterable[Action]) -> list[Action]:
+    """All actions that segments can have, in order: those of the model, those of the log, and what can follow these."""
+    logged = set(logged)
+    followers: set[Action] = set()
+    if model.scores_unknown:
+        types_after = {event_type: model.types_after[row] for event_type, row in model.type_index.items()}
+        followers = {
+            Action(other, asset_id) for event_type, asset_id in logged for other, _ in types_after.get(event_type, ())
+        }
+    return sorted({*model.actions, *logged, *followers})
 
-    Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one.
+
+def build_part(
+    model: Model, events: Events, *, half_life_days: float, now: float, actions: Sequence[Action] | None = None
+) -> dict[str, Segments]:
+    """The segments of the users of some events at ``now`` (seconds since 1970), by kind.
+
+    Weights are, to the bit, those that ``recommend`` and the user's stored history give one by one. ``events`` are all
+    those of these users. ``actions`` are all that segments can have (``actions_of_segments``), the same for all parts
+    of a version; without them, those of the model and of these events.
     """
     events = EventColumns.of(events)
     users, histories = histories_of(events, half_life_days=half_life_days)
-    position = {action: index for index, action in enumerate(dict.fromkeys((*model.actions, *events.actions()[0])))}
+    if actions is None:
+        actions = actions_of_segments(model, events.actions()[0])
+    position = {action: index for index, action in enumerate(actions)}
     of_model = np.array([position[action] for action in model.actions], np.int64)
     growth, discovery, base = _Entries(), _Entries(), _Entries()
     for history in histories:
         for entries, mode in zip((growth, discovery), _chosen(model, history, now=now), strict=True):
             places = of_model
             if mode.unknown:
-                unknown_places = [position.setdefault(action, len(position)) for action in mode.unknown]
-                places = np.concatenate([of_model, np.array(unknown_places, np.int64)])
+                places = np.concatenate([of_model, np.array([position[action] for action in mode.unknown], np.int64)])
             entries.add(places[mode.places], mode.weights)
         own = np.array([position[action] for action in history.actions], np.int64)
         base.add(own, history.base_weight_vector(half_life_days, now))
-    actions = sorted(position)
-    place = np.zeros(len(actions), np.uint32)
-    for index, action in enumerate(actions):
-        place[position[action]] = index
     return {
-        GROWTH: growth.segments(users, actions, place),
-        DISCOVERY: discovery.segments(users, actions, place),
-        BASE: base.segments(users, actions, place),
+        GROWTH: growth.segments(users, actions),
+        DISCOVERY: discovery.segments(users, actions),
+        BASE: base.segments(users, actions),
     }
+
+
+def build_parts(
+    model: Model, events: EventColumns, *, half_life_days: float, now: float, part_users: int = PART_USERS
+) -> Iterator[dict[str, Segments]]:
+    """The same of all users of a log, in parts of ``part_users`` at most, in order; each is made when it is taken."""
+    actions = actions_of_segments(model, events.actions()[0])
+    for begin in range(0, len(events.user_ids), part_users):
+        part = events.of_users(begin, min(begin + part_users, len(events.user_ids)))
+        yield build_part(model, part, half_life_days=half_life_days, now=now, actions=actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +304,11 @@ class _Entries:
         self._actions.append(actions.astype(np.uint32))
         self._weights.append(weights)
 
-    def segments(self, users: Sequence[str], actions: Sequence[Action], place: NDArray[np.uint32]) -> Segments:
-        """The segments; ``place`` has the place among ``actions`` of each action as it was added."""
+    def segments(self, users: Sequence[str], actions: Sequence[Action]) -> Segments:
+        """The segments; what was added are places among ``actions``."""
         counts = [entries.shape[0] for entries in self._actions]
         user_of_entry = np.repeat(np.arange(len(users), dtype=np.uint32), counts)
-        action_of_entry = place[np.concatenate([np.zeros(0, np.uint32), *self._actions])]
+        action_of_entry = np.concatenate([np.zeros(0, np.uint32), *self._actions])
         weights = np.concatenate([np.zeros(0), *self._weights])
         return Segments.of(users, actions, user_of_entry, action_of_entry, weights)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -48,11 +48,25 @@ class ModelPointer:
 
 @dataclass(frozen=True, slots=True)
 class SegmentsPointer:
-    """Written segments: a file for each kind under ``prefix``, as of ``computed_at`` (seconds since 1970)."""
+    """Written segments, as of ``computed_at`` (seconds since 1970), under ``prefix``.
+
+    ``manifest`` is the key of the file that names their parts; empty for those of before, which are a file for each
+    kind.
+    """
 
     version: str
     prefix: str
     computed_at: float
+    manifest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """``count`` bytes of an artifact, from the one numbered ``begin`` on."""
+
+    key: str
+    begin: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,15 +431,21 @@ class Store(UserStore, ConfigurationStore, Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Immutable, versioned files: models and catalogues."""
+    """Immutable, versioned files: models, catalogues, segments."""
 
     def put(self, key: str, data: bytes) -> None: ...
 
+    def put_stream(self, key: str, pieces: Iterator[bytes], *, content_type: str, filename: str) -> None: ...
+
     def get(self, key: str) -> bytes: ...
+
+    def get_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]: ...
+
+    def download_url(self, key: str, *, seconds: int) -> str: ...
 
     def names(self, prefix: str) -> list[str]: ...
 
-    def delete_all(self, prefix: str, *, before: str | None = None) -> int: ...
+    def delete_all(self, prefix: str, *, before: str | None = None, keep: Container[str] = ()) -> int: ...
 
 
 class MessageQueue(Protocol):

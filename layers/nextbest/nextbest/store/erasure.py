@@ -127,15 +127,17 @@ class Erasure(EventRemoval):
 
     def erased_since(self, incarnation: Incarnation, user_ids: Sequence[str], since_us: int) -> set[str]:
         """Those of ``user_ids`` who were erased at ``since_us`` (microseconds since 1970) or later."""
-        user_of = {_tombstone_key(incarnation, user_id): user_id for user_id in user_ids}
-        if len(user_of) <= _KEYS_PER_READ:
-            tombstones = list(self._table.get_many(list(user_of)).values()) if user_of else []
-        else:
-            tombstones = list(self._table.query(keys.tombstones_pk(incarnation)))
-        erased = (
-            ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in tombstones if number(item, "erased_us") >= since_us
-        )
-        return {user_of[key] for key in erased if key in user_of}
+        if len(user_ids) <= _KEYS_PER_READ:
+            user_of = {_tombstone_key(incarnation, user_id): user_id for user_id in user_ids}
+            tombstones = self._table.get_many(list(user_of)) if user_of else {}
+            return {user_of[key] for key, item in tombstones.items() if number(item, "erased_us") >= since_us}
+        # Of millions of users few are erased, and nobody is looked up where none was.
+        digests = {
+            item["sk"]["S"]
+            for item in self._table.query(keys.tombstones_pk(incarnation))
+            if number(item, "erased_us") >= since_us
+        }
+        return {user_id for user_id in user_ids if _digest(incarnation, user_id) in digests} if digests else set()
 
 
 def _events(user_id: str, items: Iterable[Item]) -> Iterator[Event]:

@@ -2,88 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from nextbest.domain.history import WINDOW
-from nextbest.scoring.kernels import Kernel
-from nextbest.training.examples import Examples, examples_of, without_seen
-from nextbest.training.popularity import UserActionPairs
-from nextbest.training.ridge import Dense, gram_of
+from nextbest.domain.actions import Action
+from nextbest.training.partitions import Block, Partition, Partitions
+from nextbest.training.rows import FitRows, OnRows, RowChoice
 from nextbest.training.shared_assets import SharedAssets
-from nextbest.training.table import EventTable, InputReader, Moments
 
-TARGETS_PER_MOMENT = 10
-"""As many as a list of recommendations usually holds."""
 _EXAMPLES = 120_000
 """About how many examples are enough: more cost time and move the weights little."""
 _EXAMPLES_PER_USER = (8, 60)
 _CACHED_ACTIONS = 4096
 """Products over more actions than this are not cached: each holds 64 MB or more, and large searches try few ridges."""
-_ROUNDING = 1e-9
-"""Added before rounding down, so that a sum of fractions that should be whole is."""
 
 Products = TypeVar("Products")
+Result = TypeVar("Result")
 
 
 class FitContext:
-    """The events up to ``now`` and what learners share of them."""
+    """The events up to ``now`` in all partitions, and what learners share of them.
+
+    ``event_counts`` says how often each action was taken, shape (actions,). There are ``user_count`` users to learn
+    from, and ``example_count`` examples.
+    """
 
     def __init__(
         self,
-        table: EventTable,
+        partitions: Partitions,
         now: float,
         horizon_days: float,
-        learn_from: NDArray[np.bool_],
+        *,
         cells: int,
+        least_events: int = 0,
+        only_before: bool = False,
         ridge_head: int | None = None,
     ) -> None:
-        """``table`` holds only events before ``now`` (seconds); ``learn_from`` (users,) marks the users to learn from.
+        """Learn for ``now`` (seconds) from the users with at least ``least_events``; ``only_before`` leaves out the
+        events from then on.
 
         ``cells`` bounds the events read at all examples together: beyond it, examples are thinned evenly. Ridges are
         relative to the ``ridge_head`` most frequent actions (None: to all), so that a ridge tuned on few actions fits
         many.
         """
-        self.table = table
         self.now = now
         self.ridge_head = ridge_head
-        self.pairs = UserActionPairs.of(table)
-        self.shared_assets = SharedAssets.of(table.actions)
-        known = (table.starts[1:] > table.starts[:-1]) & learn_from
-        self.users_now = Moments.at(table, np.flatnonzero(known), now)
-        per_user = int(np.clip(_EXAMPLES // max(int(known.sum()), 1), *_EXAMPLES_PER_USER))
-        examples = examples_of(
-            table, horizon_days=horizon_days, moments_per_user=per_user, targets_per_moment=TARGETS_PER_MOMENT
+        self.actions: tuple[Action, ...] = partitions.actions
+        self.shared_assets = SharedAssets.of(self.actions)
+        self._partitions = partitions
+        choice = RowChoice(now, horizon_days, least_events, only_before)
+        counts = partitions.total(_Counts(choice))
+        self.event_counts: NDArray[np.int64] = counts["events"]
+        self.user_count = int(counts["users"][0])
+        choice = replace(
+            choice, moments_per_user=int(np.clip(_EXAMPLES // max(self.user_count, 1), *_EXAMPLES_PER_USER))
         )
-        self.examples = _thinned(table, examples, learn_from, cells)
-        self._reader_now = InputReader(table, self.users_now)
-        self._example_reader = InputReader(table, self.examples.moments)
+        candidates, read = np.array(partitions.each(_Candidates(choice)), np.int64).T
+        share = min(1.0, cells / max(int(read.sum()), 1))
+        self.example_count = int(int(candidates.sum()) * share)
+        self._choice = replace(choice, share=share, offsets=tuple((np.cumsum(candidates) - candidates).tolist()))
         self._cached_key: Hashable = None
         self._cached: Any = None
 
     def head(self, limit: int) -> NDArray[np.int64]:
         """The ``limit`` most frequent actions, ascending."""
-        counts = np.bincount(self.table.action, minlength=len(self.table.actions))
-        order = np.argsort(-counts, kind="stable")
+        order = np.argsort(-self.event_counts, kind="stable")
         return np.sort(order[:limit])
 
-    def inputs_now(self, kernel: Kernel, columns: NDArray[np.int64]) -> sparse.csr_array:
-        """The inputs of all users now over ``columns``, shape (users, columns)."""
-        return sparse.csr_array(self._reader_now.inputs(kernel)[:, columns])
+    def each(self, function: Callable[[FitRows], Result]) -> list[Result]:
+        """The results of ``function`` for the rows of every partition (``Partitions.each``)."""
+        return self._partitions.each(OnRows(self._choice, function))
 
-    def gram(self, kernel: Kernel, columns: NDArray[np.int64]) -> Dense:
-        """XᵀX over ``columns``, where X are the inputs of all users now."""
-        return gram_of(self.inputs_now(kernel, columns))
+    def total(self, function: Callable[[FitRows], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+        """Sums over the rows of all partitions (``Partitions.total``)."""
+        return self._partitions.total(OnRows(self._choice, function))
 
-    def example_matrices(self, kernel: Kernel, allow_repeats: bool) -> tuple[sparse.csr_array, sparse.csr_array]:
-        """Inputs of the examples and what came next (for discoveries only what was new), over all actions."""
-        inputs = self._example_reader.inputs(kernel)
-        targets = self.examples.targets
-        return inputs, targets if allow_repeats else without_seen(targets, inputs)
+    def blocks(
+        self, function: Callable[[FitRows], Iterable[tuple[int, Block]]], finish: Callable[[int, Block], Result]
+    ) -> Iterator[tuple[int, Result]]:
+        """Blocks of a large sum over the rows of all partitions (``Partitions.blocks``)."""
+        return self._partitions.blocks(OnRows(self._choice, function), finish)
 
     def ridge_scale(self, squares: NDArray[np.float32]) -> float:
         """The mean of the diagonal of XᵀX over the most frequent actions, which ridges are relative to."""
@@ -101,11 +103,24 @@ class FitContext:
         return products
 
 
-def _thinned(table: EventTable, examples: Examples, learn_from: NDArray[np.bool_], cells: int) -> Examples:
-    """The examples of the users to learn from, evenly thinned so that they read at most ``cells`` events."""
-    moments = examples.moments
-    read = np.minimum(moments.ends - table.starts[moments.users], WINDOW) * learn_from[moments.users]
-    share = min(1.0, cells / max(int(read.sum()), 1))
-    steps = np.floor(np.cumsum(learn_from[moments.users] * share) + _ROUNDING)
-    keep = np.diff(steps, prepend=0.0) > 0
-    return Examples(Moments(moments.users[keep], moments.ends[keep], moments.nows[keep]), examples.targets[keep])
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How often each action was taken, and how many users there are to learn from."""
+
+    choice: RowChoice
+
+    def __call__(self, partition: Partition) -> dict[str, NDArray[np.int64]]:
+        rows = FitRows(partition, self.choice)
+        events = np.bincount(rows.table.action, minlength=len(rows.table.actions)).astype(np.int64)
+        return {"events": events, "users": np.array([len(rows.users_now)])}
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """How many examples there are, and how many events they read."""
+
+    choice: RowChoice
+
+    def __call__(self, partition: Partition) -> tuple[int, int]:
+        rows = FitRows(partition, self.choice)
+        return len(rows.candidates), rows.candidate_cells

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -11,21 +9,15 @@ from scipy import sparse
 from nextbest.scoring.kernels import DAY_SECONDS
 from nextbest.training.table import EventTable, Moments, expand
 
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """``moments`` just before a new event, and ``targets`` (rows, actions): 1 for each action that followed."""
-
-    moments: Moments
-    targets: sparse.csr_array
+TARGETS_PER_MOMENT = 10
+"""As many as a list of recommendations usually holds."""
 
 
-def examples_of(table: EventTable, *, horizon_days: float, moments_per_user: int, targets_per_moment: int) -> Examples:
+def example_moments(table: EventTable, moments_per_user: int) -> Moments:
     """Up to ``moments_per_user`` moments of each user, spread evenly over their events, always including the last.
 
     A moment stands just before the first event of a new time (never inside a basket), at the time of that event, with
-    at least one event before it. Its targets are the next ``targets_per_moment`` events within the horizon, and the
-    whole of the first basket.
+    at least one event before it.
     """
     size = len(table.time)
     positions = np.arange(size)
@@ -35,10 +27,16 @@ def examples_of(table: EventTable, *, horizon_days: float, moments_per_user: int
     opens &= positions > table.starts[user]
     candidates = positions[opens]
     chosen = candidates[spread(user[candidates], moments_per_user)]
-    users = user[chosen]
-    limit = np.minimum(table.starts[users + 1], chosen + targets_per_moment)
-    ends = np.maximum(_within(table, chosen, limit, horizon_days), table.tie_end[chosen])
-    return Examples(Moments(users, chosen, table.time[chosen]), targets_of(table, chosen, ends))
+    return Moments(user[chosen], chosen, table.time[chosen])
+
+
+def followed_by(table: EventTable, moments: Moments, horizon_days: float) -> sparse.csr_array:
+    """What followed each of ``moments``, which stand before an event each: 1 for each of the next
+    ``TARGETS_PER_MOMENT`` events within the horizon, and the whole of the first basket; shape (rows, actions)."""
+    begins = moments.ends
+    limit = np.minimum(table.starts[moments.users + 1], begins + TARGETS_PER_MOMENT)
+    ends = np.maximum(_within(table, begins, limit, horizon_days), table.tie_end[begins])
+    return targets_of(table, begins, ends)
 
 
 def targets_of(table: EventTable, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> sparse.csr_array:

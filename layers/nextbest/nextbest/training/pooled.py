@@ -6,17 +6,19 @@ well, while those of rare ones are shrunk to nothing by the ridges.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nextbest.domain.actions import Action
 from nextbest.scoring.model import Mode, Term
 from nextbest.scoring.unknown import Pooled
 from nextbest.training.build import unpack_influence
-from nextbest.training.table import EventTable
+from nextbest.training.partitions import Partition, Partitions
 
 _MOST_TYPES = 64
 """With more event types, what leads to what with one asset is not kept: a table of all pairs would be large."""
@@ -53,34 +55,33 @@ class ActionGroups:
     What was done from ``cut`` (seconds) on tells how much more rarely an action is taken that nobody had done before.
     """
 
-    def __init__(self, table: EventTable, cut: float) -> None:
-        names, self._types = np.unique([action.event_type for action in table.actions], return_inverse=True)
-        _, self._assets = np.unique([action.asset_id for action in table.actions], return_inverse=True)
-        self._type_count = len(names)
-        self._table = table
+    def __init__(self, partitions: Partitions, event_counts: NDArray[np.int64], cut: float) -> None:
+        """``event_counts`` says how often each action was taken, shape (actions,)."""
+        self._kinds = _Kinds.of(partitions.actions)
+        self._partitions = partitions
         self._cut = cut
-        self._events = np.bincount(table.action, minlength=len(table.actions)).astype(np.float64)
+        self._events = event_counts.astype(np.float64)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """The mean of each event type, then that of all actions; shape (event types + 1,)."""
-        totals = np.bincount(self._types, values * self._events, minlength=self._type_count)
-        events = np.bincount(self._types, self._events, minlength=self._type_count)
+        totals = np.bincount(self._kinds.types, values * self._events, minlength=self._kinds.type_count)
+        events = np.bincount(self._kinds.types, self._events, minlength=self._kinds.type_count)
         return np.append(totals / events, totals.sum() / events.sum()).astype(np.float32)
 
     def medians(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """The median of each event type, then that of all actions; shape (event types + 1,)."""
-        by_type = [np.median(values[self._types == number]) for number in range(self._type_count)]
+        by_type = [np.median(values[self._kinds.types == number]) for number in range(self._kinds.type_count)]
         return np.array([*by_type, np.median(values)], np.float32)
 
     def pooled(self, term: Term) -> Term:
         """``term`` with the means of its weights."""
-        size = len(self._types)
+        size = len(self._kinds.types)
         own = np.zeros(size) if term.self_weights is None else term.self_weights.astype(np.float64)
         same_asset = np.zeros((0, 0), np.float32)
         if term.influence is not None:
             weights = unpack_influence(term.influence)
             own = own + weights.diagonal()
-            if self._type_count <= _MOST_TYPES:
+            if self._kinds.type_count <= _MOST_TYPES:
                 same_asset = self._same_asset(sparse.coo_array(weights))
         gap_days = 1.0 if term.timing is None else float(np.median(term.timing.gap_days))
         first_time = (same_asset * self._first_rates).astype(np.float32) if same_asset.shape[0] > 1 else None
@@ -90,39 +91,27 @@ class ActionGroups:
     def _first_rates(self) -> NDArray[np.float64]:
         """From one event type (row) to another (column) with the same asset: how often users took what nobody had done
         before the cut, over how often they took what somebody had; at most 1."""
-        table, cut, count = self._table, self._cut, self._type_count
-        known = np.zeros((int(self._assets.max()) + 1, count), np.bool_)
-        before = np.unique(table.action[table.time < cut])
-        known[self._assets[before], self._types[before]] = True
-        since = np.flatnonzero(table.time >= cut)
-        action = table.action[since]
-        keys = table.user[since] * known.shape[0] + self._assets[action]
-        pairs, pair = np.unique(keys, return_inverse=True)
-        first = np.full((len(pairs), count), np.inf)
-        np.minimum.at(first, (pair, self._types[action]), table.time[since])
-        of_pair = known[pairs % known.shape[0]]
-        rates = np.ones((count, count))
-        for source in range(count):
-            began = np.isfinite(first[:, source]) & of_pair[:, source]
-            taken = np.isfinite(first[began]) & (first[began] >= first[began, source][:, None])
-            new = ~of_pair[began]
-            usual = (taken & ~new).sum(axis=0) / np.maximum((~new).sum(axis=0), 1)
-            expected = new.sum(axis=0) * usual
-            rates[source] = ((taken & new).sum(axis=0) + _FIRST_RATE * _FIRST_TAKINGS) / (expected + _FIRST_TAKINGS)
-        return np.minimum(rates, 1.0)
+        before = self._partitions.total(_EventsBefore(self._cut))["events"]
+        counts = self._partitions.total(_Follows(self._kinds, self._kinds.exists(before > 0), self._cut))
+        usual = counts["usual_takings"] / np.maximum(counts["usual"], 1)
+        expected = counts["new"] * usual
+        rates = (counts["new_takings"] + _FIRST_RATE * _FIRST_TAKINGS) / (expected + _FIRST_TAKINGS)
+        return np.asarray(np.minimum(rates, 1.0), np.float64)
 
     def _same_asset(self, weights: sparse.coo_array) -> NDArray[np.float32]:
         """The mean influence between two actions of one asset by their event types, with a zero diagonal."""
         source, target = weights.row, weights.col
-        inside = self._assets[source] == self._assets[target]
+        inside = self._kinds.assets[source] == self._kinds.assets[target]
         source, target = source[inside], target[inside]
-        count = self._type_count
+        count = self._kinds.type_count
         totals = np.zeros((count, count))
-        np.add.at(totals, (self._types[source], self._types[target]), weights.data[inside] * self._events[source])
-        shape = (int(self._assets.max()) + 1, count)
-        place = (self._assets, self._types)
+        np.add.at(
+            totals, (self._kinds.types[source], self._kinds.types[target]), weights.data[inside] * self._events[source]
+        )
+        shape = (self._kinds.asset_count, count)
+        place = (self._kinds.assets, self._kinds.types)
         events = sparse.csr_array(sparse.coo_array((self._events, place), shape=shape))
-        exists = sparse.csr_array(sparse.coo_array((np.ones(len(self._types)), place), shape=shape))
+        exists = sparse.csr_array(sparse.coo_array((np.ones(len(self._kinds.types)), place), shape=shape))
         pairs = (events.T @ exists).toarray()
         means = np.divide(totals, pairs, out=np.zeros_like(totals), where=pairs > 0)
         np.fill_diagonal(means, 0.0)
@@ -130,23 +119,93 @@ class ActionGroups:
 
     def unexpected(self, leads: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether an action leads to one that nobody did, by event types (``leads``), and few were expected to."""
-        table, count = self._table, self._type_count
-        pairs = np.unique(table.user * len(self._types) + table.action)
-        action = pairs % len(self._types)
-        keys, key = np.unique(
-            pairs // len(self._types) * (int(self._assets.max()) + 1) + self._assets[action], return_inverse=True
-        )
-        did = np.zeros((len(keys), count), np.bool_)
-        did[key, self._types[action]] = True
-        exists = np.zeros((int(self._assets.max()) + 1, count), np.bool_)
-        exists[self._assets, self._types] = True
-        could = exists[keys % len(exists)]
-        users = np.bincount(action, minlength=len(self._types))
-        marks = np.zeros(len(self._types), np.bool_)
-        for source in range(count):
-            here = self._types == source
-            began = did[:, source][:, None] & could
-            rate = (began & did).sum(axis=0) / np.maximum(began.sum(axis=0), 1)
-            few = users[here][:, None] * rate < _MOST_EXPECTED
-            marks[here] = (leads[source] & ~exists[self._assets[here]] & few).any(axis=1)
-        return marks
+        kinds = self._kinds
+        exists = kinds.exists(np.ones(len(kinds.types), np.bool_))
+        counts = self._partitions.total(_DoneWithAsset(kinds))
+        rates = counts["did"] / np.maximum(counts["could"], 1)
+        few = counts["users"][:, None] * rates[kinds.types] < _MOST_EXPECTED
+        return np.asarray((leads[kinds.types] & ~exists[kinds.assets] & few).any(axis=1), np.bool_)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kinds:
+    """Event type and asset of each action as indices, shape (actions,), and how many there are of each."""
+
+    types: NDArray[np.int64]
+    assets: NDArray[np.int64]
+    type_count: int
+    asset_count: int
+
+    @classmethod
+    def of(cls, actions: Sequence[Action]) -> _Kinds:
+        names, types = np.unique([action.event_type for action in actions], return_inverse=True)
+        assets, asset = np.unique([action.asset_id for action in actions], return_inverse=True)
+        return cls(types, asset, len(names), len(assets))
+
+    def exists(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether there is an action with an asset and of an event type among those ``chosen`` (actions,); shape
+        (assets, event types)."""
+        exists = np.zeros((self.asset_count, self.type_count), np.bool_)
+        exists[self.assets[chosen], self.types[chosen]] = True
+        return exists
+
+
+@dataclass(frozen=True, slots=True)
+class _EventsBefore:
+    """How often each action was taken before ``cut`` (seconds)."""
+
+    cut: float
+
+    def __call__(self, partition: Partition) -> dict[str, NDArray[np.int64]]:
+        table = partition.table
+        return {"events": np.bincount(table.action[table.time < self.cut], minlength=len(table.actions))}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Follows:
+    """From one event type (row) to another (column) with the same asset, since ``cut``: the users who began, and those
+    who took the other then; where it is ``usual``, as ``known`` (assets, event types) says, or ``new``."""
+
+    kinds: _Kinds
+    known: NDArray[np.bool_]
+    cut: float
+
+    def __call__(self, partition: Partition) -> dict[str, NDArray[np.int64]]:
+        table, kinds, known = partition.table, self.kinds, self.known
+        since = np.flatnonzero(table.time >= self.cut)
+        action = table.action[since]
+        keys = table.user[since] * kinds.asset_count + kinds.assets[action]
+        pairs, pair = np.unique(keys, return_inverse=True)
+        first = np.full((len(pairs), kinds.type_count), np.inf)
+        np.minimum.at(first, (pair, kinds.types[action]), table.time[since])
+        of_pair = known[pairs % kinds.asset_count]
+        names = ("usual", "usual_takings", "new", "new_takings")
+        counts = {name: np.zeros((kinds.type_count, kinds.type_count), np.int64) for name in names}
+        for source in range(kinds.type_count):
+            began = np.isfinite(first[:, source]) & of_pair[:, source]
+            taken = np.isfinite(first[began]) & (first[began] >= first[began, source][:, None])
+            usual = of_pair[began]
+            for name, chosen in zip(names, (usual, usual & taken, ~usual, ~usual & taken), strict=True):
+                counts[name][source] = chosen.sum(axis=0)
+        return counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _DoneWithAsset:
+    """From one event type (row) to another (column) with the same asset: how many users, of those who did the one,
+    ``could`` have done the other, and ``did``. And how many ``users`` did each action, shape (actions,)."""
+
+    kinds: _Kinds
+
+    def __call__(self, partition: Partition) -> dict[str, NDArray[np.int64]]:
+        table, kinds = partition.table, self.kinds
+        pairs = np.unique(table.user * len(kinds.types) + table.action)
+        user, action = np.divmod(pairs, len(kinds.types))
+        keys, key = np.unique(user * kinds.asset_count + kinds.assets[action], return_inverse=True)
+        done = np.zeros((len(keys), kinds.type_count), np.bool_)
+        done[key, kinds.types[action]] = True
+        possible = kinds.exists(np.ones(len(kinds.types), np.bool_))[keys % kinds.asset_count]
+        could = [possible[done[:, source]].sum(axis=0) for source in range(kinds.type_count)]
+        did = [(possible & done)[done[:, source]].sum(axis=0) for source in range(kinds.type_count)]
+        users = np.bincount(action, minlength=len(kinds.types))
+        return {"could": np.array(could, np.int64), "did": np.array(did, np.int64), "users": users}

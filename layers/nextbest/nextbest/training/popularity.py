@@ -33,22 +33,30 @@ class UserActionPairs:
         time = table.time[order]
         return cls(table.action[order][opens].astype(np.int64), time[opens], time[closes], size)
 
-    def popularity(self, half_life_days: float, now: float, *, newcomers: bool = False) -> NDArray[np.float64]:
-        """Decayed users per action, shape (actions,), at most 1: Σ_users 0.5^(age / half life), over the largest.
+    def decayed_users(self, half_life_days: float, now: float, *, newcomers: bool = False) -> NDArray[np.float64]:
+        """Decayed users per action, shape (actions,): Σ_users 0.5^(age / half life).
 
         The age is that of the user's last event with the action, with ``newcomers`` that of their first. Users are
         counted rather than events, so that one busy user does not make an action popular.
         """
         ages_days = np.maximum(now - (self.first if newcomers else self.last), 0.0) / DAY_SECONDS
         users = np.bincount(self.action, np.exp2(-ages_days / half_life_days), minlength=self.action_count)
-        return np.asarray(users / (users.max(initial=0.0) or 1.0), np.float64)
+        return np.asarray(users, np.float64)
 
-    def base_rates(self, horizon_days: float, now: float, *, users: int) -> NDArray[np.float32]:
-        """How likely any of all ``users`` takes each action within the horizon, shape (actions,).
+    def takers_after(self, time: float) -> NDArray[np.int64]:
+        """How many users took each action after ``time`` (seconds), shape (actions,)."""
+        return np.bincount(self.action[self.last > time], minlength=self.action_count).astype(np.int64)
 
-        The share who did within the last horizon, with one more user who takes everything at the uninformed rate:
-        nothing is impossible only because few users were seen.
-        """
-        lately = self.last > now - horizon_days * DAY_SECONDS
-        takers = np.bincount(self.action[lately], minlength=self.action_count)
-        return np.asarray((takers + UNINFORMED_RATE) / (users + 1.0), np.float32)
+
+def popularity(decayed_users: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The ``decayed_users`` of each action over the largest, shape (actions,): at most 1."""
+    return decayed_users / (decayed_users.max(initial=0.0) or 1.0)
+
+
+def base_rates(takers: NDArray[np.int64], users: int) -> NDArray[np.float32]:
+    """How likely any of all ``users`` takes each action within the horizon, shape (actions,).
+
+    The share who did within the last horizon (``takers``), with one more user who takes everything at the uninformed
+    rate: nothing is impossible only because few users were seen.
+    """
+    return np.asarray((takers + UNINFORMED_RATE) / (users + 1.0), np.float32)

@@ -6,6 +6,7 @@ a system of n actions that only r users did anything with has no more than r thi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from nextbest.training.partitions import Block
+
 Dense = NDArray[np.float32]
 Float = TypeVar("Float", np.float32, np.float64)
 
 _BLOCK_ROWS = 4096
 """Rows handled at a time; it bounds the memory of dense blocks."""
-_SPARSE_COST = 200.0
-"""One multiply-add of a sparse product costs about this many of a dense one (measured: 2 cores, float32)."""
+BLOCK_ACTIONS = 1024
+"""Rows of a product computed at a time: it bounds the memory of a product in double precision."""
+_SPARSE_COST = 100.0
+"""One multiply-add of a sparse product costs about this many of a dense one (measured: 2 cores, float64)."""
 _RIDGE_RETRY_FACTOR = 4.0
 _LEAST_SHARE, _MOST_TIMES = 6, 3
 """One action has at least a sixth of the average number of weights, and at most three times it: that bounds the time of
@@ -50,12 +55,9 @@ class RidgeSystem(Protocol):
         ...
 
 
-def ridge_system(x: sparse.csr_array, y: sparse.csr_array | None = None) -> RidgeSystem:
-    """The system of the inputs ``x`` (rows, actions), with targets ``y`` of as many rows for a regression."""
-    rows = np.flatnonzero(np.diff(x.indptr))
-    if len(rows) >= _ROWS_PER_ACTION * x.shape[1]:
-        return ActionSystem(gram_of(x), None if y is None else product_of(x, y))
-    return RowSystem.of(x[rows], None if y is None else y[rows])
+def has_few_rows(rows: int, actions: int) -> bool:
+    """Whether so many rows are better solved for than so many actions."""
+    return rows < _ROWS_PER_ACTION * actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class RowSystem:
     gram: NDArray[np.float64]
 
     @classmethod
-    def of(cls, x: sparse.csr_array, y: sparse.csr_array | None) -> RowSystem:
+    def of(cls, x: sparse.csr_array, y: sparse.csr_array | None = None) -> RowSystem:
         """The system of ``x`` (rows, actions), each with an entry, and targets ``y`` of as many rows."""
         wide = x.astype(np.float64)
         return cls(x, y, np.asarray((wide @ wide.T).toarray(), np.float64))
@@ -105,7 +107,7 @@ class RowSystem:
     @property
     def squares(self) -> NDArray[np.float32]:
         """The diagonal of XᵀX."""
-        return squares_of(self.x)
+        return column_squares(self.x).astype(np.float32)
 
     @property
     def solved_size(self) -> int:
@@ -131,26 +133,29 @@ class RowSystem:
         return np.asarray((right.T @ inverted).T, np.float64)  # K is symmetric
 
 
-def product_of(x: sparse.csr_array, y: sparse.csr_array) -> Dense:
-    """XᵀY, dense float32; by sparse or by dense arithmetic, whichever has less to do."""
+def product_blocks(x: sparse.csr_array, y: sparse.csr_array) -> Iterator[tuple[int, Block]]:
+    """XᵀY in float64, in numbered blocks of ``BLOCK_ACTIONS`` rows; by sparse or by dense arithmetic, whichever has
+    less to do."""
     sparse_work = float(np.dot(np.diff(x.indptr).astype(np.float64), np.diff(y.indptr)))
     dense_work = float(x.shape[0]) * x.shape[1] * y.shape[1]
-    if sparse_work * _SPARSE_COST < dense_work:
-        return np.asarray(sparse.csr_array(x.T @ y).toarray(), np.float32)
-    total = np.zeros((x.shape[1], y.shape[1]), np.float32)
-    for begin in range(0, x.shape[0], _BLOCK_ROWS):
-        total += x[begin : begin + _BLOCK_ROWS].toarray().T @ y[begin : begin + _BLOCK_ROWS].toarray()
+    is_sparse = sparse_work * _SPARSE_COST < dense_work
+    by_action, wide = sparse.csr_array(x.T), y.astype(np.float64)
+    del x, y  # they may be large, and are no longer needed while blocks are computed
+    for number, begin in enumerate(range(0, by_action.shape[0], BLOCK_ACTIONS)):
+        block = by_action[begin : begin + BLOCK_ACTIONS].astype(np.float64)
+        yield number, sparse.csr_array(block @ wide) if is_sparse else _dense_product(block, wide)
+
+
+def _dense_product(left: sparse.csr_array, right: sparse.csr_array) -> NDArray[np.float64]:
+    total = np.zeros((left.shape[0], right.shape[1]))
+    for begin in range(0, right.shape[0], _BLOCK_ROWS):
+        total += left[:, begin : begin + _BLOCK_ROWS].toarray() @ right[begin : begin + _BLOCK_ROWS].toarray()
     return total
 
 
-def squares_of(x: sparse.csr_array) -> NDArray[np.float32]:
+def column_squares(x: sparse.csr_array) -> NDArray[np.float64]:
     """The diagonal of XᵀX, shape (actions,)."""
-    return np.asarray(x.multiply(x).sum(axis=0), np.float32).ravel()
-
-
-def gram_of(x: sparse.csr_array) -> Dense:
-    """XᵀX, dense float32, shape (actions, actions)."""
-    return product_of(x, x)
+    return np.bincount(x.indices, np.square(x.data, dtype=np.float64), minlength=x.shape[1]).astype(np.float64)
 
 
 def inverse(gram_matrix: NDArray[Float], ridge: float) -> NDArray[Float]:

@@ -45,7 +45,7 @@ class SharedAssets:
         pairs = sparse.coo_array(holds @ holds.T)
         return cls(types, assets, len(names), (pairs.row.astype(np.int64), pairs.col.astype(np.int64)))
 
-    def products(self, x: sparse.csr_array, y: sparse.csr_array) -> tuple[Dense, Dense]:
+    def products(self, x: sparse.csr_array, y: sparse.csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """XᵀX and XᵀY over event types, summed over assets; ``x`` and ``y`` have shape (rows, actions)."""
         done, done_at, done_types = self._by_asset(x)
         taken, taken_at, taken_types = self._by_asset(y)
@@ -59,7 +59,7 @@ class SharedAssets:
         targets = sparse.csr_array(sparse.coo_array(entries, shape=shape))
         return (inputs.T @ inputs).toarray(), (inputs.T @ targets).toarray()
 
-    def _by_asset(self, x: sparse.csr_array) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    def _by_asset(self, x: sparse.csr_array) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
         """Values of ``x``, one number for each row and asset they belong to (ascending), and their event types."""
         order = np.argsort(self.assets, kind="stable")
         place = np.empty_like(order)
@@ -68,7 +68,7 @@ class SharedAssets:
         sorted_x.sort_indices()
         rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
         actions = order[sorted_x.indices]
-        return sorted_x.data, rows * len(order) + self.assets[actions], self.types[actions]
+        return sorted_x.data.astype(np.float64), rows * len(order) + self.assets[actions], self.types[actions]
 
     def weights(self, gram: Dense, product: Dense, strength: float, allow_repeats: bool) -> sparse.csr_array:
         """(XᵀX + strength · diag XᵀX)⁻¹ XᵀY spread over the actions, shape (actions, actions); for discoveries with a

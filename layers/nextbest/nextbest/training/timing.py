@@ -9,6 +9,9 @@ The factor multiplies the personal weight alone, and is used only where it impro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -16,7 +19,8 @@ from scipy import sparse
 from nextbest.domain.history import WINDOW
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
 from nextbest.scoring.model import RepeatTiming
-from nextbest.training.examples import Examples
+from nextbest.training.context import FitContext
+from nextbest.training.rows import FitRows
 from nextbest.training.table import EventTable, Moments, expand, inputs_of
 
 LOG2_RATIOS = np.arange(-5.0, 5.0)
@@ -33,37 +37,56 @@ _LEAST_SUM = 1e-12
 """Keeps the division finite where every input has decayed to nothing."""
 
 
-def fit_timing(table: EventTable, examples: Examples, kernel: Kernel) -> RepeatTiming | None:
+def fit_timing(context: FitContext, kernel: Kernel) -> RepeatTiming | None:
     """The timing factor on top of a personal weight with ``kernel``; None where nothing was ever repeated."""
-    gaps = typical_gaps_days(table)
-    moments = examples.moments
-    if gaps is None or not len(moments):
+    gaps = typical_gaps_days(context)
+    if gaps is None or not context.example_count:
         return None
-    x = inputs_of(table, moments, kernel)
-    taken = np.isin(_keys(x), _keys(examples.targets))
-    ratios = np.log2(np.maximum(since_days(table, moments, x), _LEAST_DAYS) / gaps[x.indices])
-    bins = np.clip(np.rint(ratios - LOG2_RATIOS[0]), 0, len(LOG2_RATIOS) - 1).astype(np.int64)
-    rate = float(taken.sum()) / max(float(x.data.sum()), _LEAST_SUM)
-    expected = np.bincount(bins, x.data, minlength=len(LOG2_RATIOS)) * rate
-    observed = np.bincount(bins, taken, minlength=len(LOG2_RATIOS))
+    takings = context.total(_Takings(kernel, gaps))
+    observed, inputs = takings["observed"], takings["inputs"]
+    expected = inputs * (observed.sum() / max(inputs.sum(), _LEAST_SUM))
     factors = np.clip((observed + _FACTOR_SHRINKAGE) / (expected + _FACTOR_SHRINKAGE), *_FACTOR_RANGE)
-    return RepeatTiming(gaps.astype(np.float32), LOG2_RATIOS, factors)
+    return RepeatTiming(gaps, LOG2_RATIOS, factors)
 
 
-def typical_gaps_days(table: EventTable) -> NDArray[np.float64] | None:
+def typical_gaps_days(context: FitContext) -> NDArray[np.float32] | None:
     """The typical gap of each action in days, shape (actions,); None where nothing was ever repeated."""
-    keys = table.user * len(table.actions) + table.action
+    gaps = context.total(_log_gaps)
+    logs, counts = gaps["logs"], gaps["counts"]
+    if not counts.any():
+        return None
+    mean = logs.sum() / counts.sum()
+    return np.asarray(np.exp((logs + _GAP_SHRINKAGE * mean) / (counts + _GAP_SHRINKAGE)), np.float32)
+
+
+def _log_gaps(rows: FitRows) -> dict[str, NDArray[Any]]:
+    """The ``logs`` of all gaps of each action, and the ``counts`` of gaps; each of shape (actions,)."""
+    table, size = rows.table, len(rows.table.actions)
+    keys = table.user * size + table.action
     order = np.lexsort((table.time, keys))
     again = np.diff(keys[order]) == 0
     gaps = np.maximum(np.diff(table.time[order])[again] / DAY_SECONDS, _LEAST_DAYS)
-    if not len(gaps):
-        return None
     action = table.action[order][1:][again]
-    logs = np.log(gaps)
-    sums = np.bincount(action, logs, minlength=len(table.actions))
-    counts = np.bincount(action, minlength=len(table.actions))
-    shrunk: NDArray[np.float64] = np.exp((sums + _GAP_SHRINKAGE * logs.mean()) / (counts + _GAP_SHRINKAGE))
-    return shrunk
+    logs = np.bincount(action, np.log(gaps), minlength=size)
+    return {"logs": logs.astype(np.float64), "counts": np.bincount(action, minlength=size)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Takings:
+    """By the time since last relative to the gap: the personal weights (``inputs``) of the examples, and how many of
+    the actions were taken (``observed``); each of shape (bins,)."""
+
+    kernel: Kernel
+    gaps_days: NDArray[np.float32]
+
+    def __call__(self, rows: FitRows) -> dict[str, NDArray[Any]]:
+        x = rows.examples.inputs(self.kernel)
+        taken = np.isin(_keys(x), _keys(rows.targets))
+        since = np.maximum(since_days(rows.table, rows.examples.moments, x), _LEAST_DAYS)
+        ratios = np.log2(since / self.gaps_days[x.indices])
+        bins = np.clip(np.rint(ratios - LOG2_RATIOS[0]), 0, len(LOG2_RATIOS) - 1).astype(np.int64)
+        inputs = np.bincount(bins, x.data, minlength=len(LOG2_RATIOS)).astype(np.float64)
+        return {"observed": np.bincount(bins[taken], minlength=len(LOG2_RATIOS)), "inputs": inputs}
 
 
 def timed_inputs(table: EventTable, moments: Moments, kernel: Kernel, timing: RepeatTiming) -> sparse.csr_array:

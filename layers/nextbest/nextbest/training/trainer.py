@@ -1,10 +1,8 @@
 """Training: the events of a program in, one model out.
 
     1  split by time: a tuning window at the end, everything before it to learn from (more windows where users are few)
-    2  for each mode, search the blend on the windows (``tune``), with what was learned before each
-    3  calibrate on the last window, repeats and discoveries apart: scores of users and actions against what was taken
-       within the horizon (``held_out``)
-    4  fit the chosen parts again on all events, with that blend and calibration
+    2  tune, calibrate and fit both modes (``modes``)
+    3  estimate what each action is worth for the goal, where there is one (``goal_effects``)
 
 Deterministic for a seed: the effort follows from the size of the data and the time budget by a fixed formula.
 """
@@ -12,47 +10,28 @@ Deterministic for a seed: the effort follows from the size of the data and the t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nextbest.domain.programs import Program
-from nextbest.scoring.calibration import Calibration
-from nextbest.scoring.kernels import DAY_SECONDS, moment_of
-from nextbest.scoring.model import Mode, Model
+from nextbest.scoring.kernels import moment_of
+from nextbest.scoring.model import Model
 from nextbest.training.activity import events_a_day
-from nextbest.training.averages import with_averages
-from nextbest.training.blend import Blend, Part
-from nextbest.training.build import ModeDraft
-from nextbest.training.calibrate import NO_PAIRS, fit_calibration
-from nextbest.training.context import FitContext
 from nextbest.training.goal_effects import describe_goal, estimate_goal_effects
-from nextbest.training.held_out import HeldOutPairs
-from nextbest.training.learners import FitTask, Fitted, Learner
+from nextbest.training.modes import LearnFrom, ModeTrainer
+from nextbest.training.partitions import OnePartition, Partition, Partitions
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
-from nextbest.training.pooled import ActionGroups, leads_to_first, with_pooled
-from nextbest.training.popularity import UserActionPairs
-from nextbest.training.split import VISITS_PER_USER, tuning_cuts, window_of
+from nextbest.training.pooled import leads_to_first
+from nextbest.training.popularity import base_rates
+from nextbest.training.split import tuning_cuts
 from nextbest.training.table import Columns, EventTable
-from nextbest.training.tune import Tuner
 
-WEIGHTS_IN_ARTIFACT = 2_100_000
-"""Item weights of both modes together: about 8 MB of artifact."""
-_PER_ACTION = (16, 200)
-"""Fewest and most item weights of each action, whatever the artifact's size."""
-_TUNING_CELLS, _FITTING_CELLS = 4_000_000, 16_000_000
-"""Events read at all examples together (``FitContext``): the search solves for many settings, the fit once each."""
 _SMALL_SYSTEM = 512
 """Up to it one thread: threads that wait for one another cost small matrices more than they gain, and on busy cores a
 hundred times more."""
-_RIDGE_STEPS = 3
-_RIDGE_STANDARD_ERRORS = 1.0
-
-LearnFrom = Literal["everyone", "highly_engaged"]
 
 
 def train(
@@ -76,17 +55,49 @@ def train(
     cores of 2024; it is not a deadline). Raises InvalidInput for events that are not of that shape.
     """
     table = EventTable.of(events, now)
-    last_event_at = float(table.time.max()) if len(table.time) else math.inf
+    return train_partitions(
+        OnePartition(table),
+        table,
+        program=program,
+        now=now,
+        seed=seed,
+        values=values,
+        time_budget_seconds=time_budget_seconds,
+        learn_from=learn_from,
+    )
+
+
+def train_partitions(
+    partitions: Partitions,
+    sample: EventTable,
+    *,
+    program: Program,
+    now: float,
+    seed: int,
+    values: Mapping[str, float] | None = None,
+    time_budget_seconds: float = TIME_BUDGET_SECONDS,
+    learn_from: LearnFrom = "everyone",
+) -> Model:
+    """``train`` for events in ``partitions`` of users, none of them after ``now``: settings are searched and
+    calibrated on a ``sample`` of users (``in_sample``) with the actions of all, the model is fitted on everybody.
+
+    Where the sample is everybody the model is that of ``train``, however users are divided.
+    """
+    extents = partitions.each(_Extent.of)
+    users, events = sum(each.users for each in extents), sum(each.events for each in extents)
+    last_event_at = max(each.last_event_at for each in extents) if events else math.inf
     moment = moment_of(now, last_event_at)
-    cuts = tuning_cuts(table, moment, program.horizon_days)
-    plan = Plan.of(len(table.actions), time_budget_seconds, len(cuts))
-    trainer = _Trainer(table, program, moment, cuts, np.random.default_rng(seed), plan, learn_from)
+    cuts = tuning_cuts(sample, moment, program.horizon_days)
+    plan = Plan.of(len(partitions.actions), time_budget_seconds, len(cuts))
+    trainer = ModeTrainer(
+        partitions, sample, users, program, moment, cuts, np.random.default_rng(seed), plan, learn_from
+    )
     goal_effects = None
     with threadpool_limits(1 if trainer.largest_system < _SMALL_SYSTEM else None, user_api="blas"):
         modes, learned = trainer.run()
         if program.goal:
             goal_effects = estimate_goal_effects(
-                table,
+                sample,
                 program.goal,
                 now=moment,
                 horizon_days=program.horizon_days,
@@ -95,21 +106,22 @@ def train(
                 seed=seed,
             )
     report = {
-        "events": len(table.time),
-        "users": table.user_count,
-        "actions": len(table.actions),
+        "events": events,
+        "users": users,
+        "actions": len(partitions.actions),
+        **({"tuned_on_users": sample.user_count} if sample.user_count < users else {}),
         "seed": seed,
         "time_budget_seconds": time_budget_seconds,
         "learn_from": learn_from,
-        "events_a_day": events_a_day(table, moment),
+        "events_a_day": events_a_day(partitions, moment),
         **learned,
         **({"goal": describe_goal(goal_effects)} if goal_effects is not None else {}),
     }
     asset_values = None
     if values is not None:
-        asset_values = np.array([values.get(action.asset_id, 1.0) for action in table.actions], np.float64)
+        asset_values = np.array([values.get(action.asset_id, 1.0) for action in partitions.actions], np.float64)
     return Model(
-        actions=table.actions,
+        actions=partitions.actions,
         repeats=modes["repeats"],
         discoveries=modes["discoveries"],
         half_life_days=float(program.half_life_days),
@@ -126,211 +138,19 @@ def train(
         goal_effects=goal_effects,
         rest_rules=program.rest_rules,
         most_per_list=program.most_per_list,
-        base_rates=UserActionPairs.of(table).base_rates(program.horizon_days, moment, users=table.user_count),
+        base_rates=base_rates(trainer.takers(), users),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Refined:
-    """A blend refined on the whole catalogue, the mode that it makes of what was known before the last window, and what
-    learning from other users would give."""
+class _Extent:
+    """How many users and events a partition has, and when the last event was (seconds; -inf without events)."""
 
-    blend: Blend
-    held_out: Mode
-    comparison: dict[str, Any]
+    users: int
+    events: int
+    last_event_at: float
 
-
-class _Trainer:
-    """The steps of one training, and what they share."""
-
-    def __init__(
-        self,
-        table: EventTable,
-        program: Program,
-        now: float,
-        cuts: Sequence[float],
-        random: np.random.Generator,
-        plan: Plan,
-        learn_from: LearnFrom,
-    ) -> None:
-        self.table = table
-        self.program = program
-        self.now = now
-        self.plan = plan
-        self.random = random
-        self.cuts = cuts
-        self.pasts = [table.before(cut) for cut in cuts]
-        engaged = np.diff(table.starts) >= program.high_engagement_threshold
-        everyone = np.ones(table.user_count, np.bool_)
-        chosen, other = (everyone, engaged) if learn_from == "everyone" else (engaged, everyone)
-        self.learn_from = chosen
-        self.groups = ActionGroups(table, cuts[-1])
-        self.contexts = self._contexts(chosen, _TUNING_CELLS)
-        self.other_contexts = self._contexts(other, _TUNING_CELLS)
-
-    @property
-    def largest_system(self) -> int:
-        """About how many unknowns the closed forms of the search have: no more than there are rows to learn from."""
-        rows = max(max(len(context.users_now), len(context.examples.moments)) for context in self.contexts)
-        return min(self.plan.effort.head, rows)
-
-    def run(self) -> tuple[dict[str, Mode], dict[str, Any]]:
-        """Both modes, and what the report says of them."""
-        drafts = {name: self.draft(name == "repeats") for name in ("repeats", "discoveries")}
-        per_action = self.per_action(drafts)
-        before = self._contexts(self.learn_from, _FITTING_CELLS)
-        after = self._context(self.table, self.now, self.learn_from, _FITTING_CELLS)
-        refined = {name: self.refine(tuner, draft, before, per_action) for name, (tuner, draft) in drafts.items()}
-        pairs = HeldOutPairs.of(
-            refined["repeats"].held_out,
-            refined["discoveries"].held_out,
-            self.table,
-            cut=self.cuts[-1],
-            now=self.now,
-            horizon_days=self.program.horizon_days,
-            random=self.random,
-        )
-        calibrations = {"repeats": pairs.repeats.fit(), "discoveries": pairs.discoveries.fit()}
-        modes, reports = {}, {}
-        for name, (tuner, draft) in drafts.items():
-            blend = refined[name].blend
-            final = self._fit(after, blend.parts, per_action, tuner.allow_repeats)
-            mode = build_mode(len(self.table.actions), blend.parts, final, calibrations[name])
-            modes[name] = with_averages(with_pooled(mode, self.groups), self.table, self.now)
-            reports[name] = {
-                **self.report(tuner, draft, refined[name]),
-                "calibration_window_days": pairs.days,
-                "calibration": pairs.reliability(allow_repeats=tuner.allow_repeats),
-            }
-        return modes, {
-            "tuning_window_days": (self.now - self.cuts[-1]) / DAY_SECONDS,
-            "tuning_windows": len(self.cuts),
-            "tuning_head": self.plan.effort.head,
-            "dense_actions": self.plan.dense_limit,
-            "weights_per_action": per_action,
-            "settings_tried": sum(tuner.settings_tried for tuner, _ in drafts.values()),
-            "notes": self.notes(),
-            "modes": reports,
-        }
-
-    def _contexts(self, learn_from: NDArray[np.bool_], cells: int) -> list[FitContext]:
-        """What was known before each tuning window."""
-        return [self._context(past, cut, learn_from, cells) for past, cut in zip(self.pasts, self.cuts, strict=True)]
-
-    def _context(self, table: EventTable, now: float, learn_from: NDArray[np.bool_], cells: int) -> FitContext:
-        return FitContext(table, now, self.program.horizon_days, learn_from, cells, self.plan.effort.head)
-
-    def notes(self) -> list[str]:
-        """What the reader of the report should know where data are few or of one kind."""
-        notes = []
-        if not len(self.pasts[-1].time):
-            notes.append("no event before the tuning window: the model is the recent popularity alone")
-        if not len(self.contexts[-1].examples.moments):
-            notes.append("nobody came back before the tuning window: nothing was learned about what comes next")
-        if len(self.table.actions) < 2:
-            notes.append("fewer than two actions: there is nothing to rank")
-        counts = np.diff(self.table.starts)
-        distinct = len(np.unique(self.table.user * max(len(self.table.actions), 1) + self.table.action))
-        if distinct == int(counts.sum()):
-            notes.append("no action was ever repeated")
-        return notes
-
-    def draft(self, allow_repeats: bool) -> tuple[Tuner, Blend]:
-        """Search the blend of a mode."""
-        ends = [*self.cuts[1:], float(np.nextafter(self.now, np.inf))]
-        windows = [
-            window_of(
-                self.table,
-                cut,
-                end,
-                allow_repeats=allow_repeats,
-                most_users=self.plan.validation_users,
-                random=self.random,
-                visits_per_user=VISITS_PER_USER,
-            )
-            for cut, end in zip(self.cuts, ends, strict=True)
-        ]
-        tuner = Tuner(self.contexts, windows, allow_repeats=allow_repeats, effort=self.plan.effort)
-        return tuner, tuner.search()
-
-    def per_action(self, drafts: Mapping[str, tuple[Tuner, Blend]]) -> int:
-        """How many item weights of each action a learner may have, so that the artifact stays within its size."""
-        learners = [part.learner for _, blend in drafts.values() for part in blend.parts]
-        rows = sum(each.truncated_rows(len(self.table.actions), self.plan.dense_limit) for each in learners)
-        return int(np.clip(WEIGHTS_IN_ARTIFACT // max(rows, 1), *_PER_ACTION))
-
-    def refine(self, tuner: Tuner, draft: Blend, before: Sequence[FitContext], per_action: int) -> _Refined:
-        """Refine on the whole catalogue with what was known ``before`` each window."""
-        comparison = self._compare_learn_from(tuner, draft)
-        blend, fitted = self._refine_whole(tuner, draft.parts, before, per_action)
-        held_out = build_mode(len(self.table.actions), blend.parts, fitted[-1], fit_calibration(NO_PAIRS))
-        return _Refined(blend, held_out, comparison)
-
-    def report(self, tuner: Tuner, draft: Blend, refined: _Refined) -> dict[str, Any]:
-        """What the report says of a mode."""
-        blend = refined.blend
-        return {
-            "settings_tried": tuner.settings_tried,
-            "rankings_judged": tuner.validation.ranking_count,
-            "judged_users": tuner.validation.user_count,
-            "ndcg_at_10": blend.value,
-            "held_out": blend.validation.metrics(blend.total),
-            "classic_ndcg_at_10": tuner.classic_ndcg(),
-            "parts": [
-                {**part.to_json(), "ndcg_without": without}
-                for part, without in zip(blend.parts, blend.without(), strict=True)
-            ],
-            "ndcg_without": blend.without_learners(),
-            "search": draft.steps,
-            "learners": refined.comparison,
-        }
-
-    def _refine_whole(
-        self, tuner: Tuner, parts: list[Part], contexts: Sequence[FitContext], per_action: int
-    ) -> tuple[Blend, list[dict[Learner, Fitted]]]:
-        """The blend refined over the whole catalogue. Where that is more than the search saw, its ridges are raised
-        while the ranking improves by more than chance: rarer actions have fewer events to learn from."""
-
-        def refined(parts: list[Part]) -> tuple[Blend, list[dict[Learner, Fitted]]]:
-            fitted = [self._fit(context, parts, per_action, tuner.allow_repeats) for context in contexts]
-            return tuner.refine_whole(parts, fitted), fitted
-
-        blend, fitted = refined(parts)
-        if self.plan.effort.head == len(self.table.actions):
-            return blend, fitted
-        for _ in range(_RIDGE_STEPS):
-            stronger = [replace(part, learner=part.learner.stronger()) for part in parts]
-            if stronger == parts:
-                break
-            other, other_fitted = refined(stronger)
-            if not other.validation.improves(blend.total, other.total, _RIDGE_STANDARD_ERRORS):
-                break
-            blend, fitted, parts = other, other_fitted, stronger
-        return blend, fitted
-
-    def _compare_learn_from(self, tuner: Tuner, draft: Blend) -> dict[str, Any]:
-        """The value of the blend on the head, learned from the users chosen and from the other choice of users."""
-        if not len(tuner.validation.rows):
-            return {}
-        return {
-            "chosen_users": len(self.contexts[-1].users_now),
-            "chosen_ndcg": draft.value,
-            "other_users": len(self.other_contexts[-1].users_now),
-            "other_ndcg": tuner.value_with(self.other_contexts, draft.parts),
-        }
-
-    def _fit(
-        self, context: FitContext, parts: Sequence[Part], per_action: int, allow_repeats: bool
-    ) -> dict[Learner, Fitted]:
-        task = FitTask(context, context.head(self.plan.dense_limit), allow_repeats, per_action)
-        return {part.learner: part.learner.fit(task) for part in parts}
-
-
-def build_mode(
-    action_count: int, parts: Sequence[Part], fitted: Mapping[Learner, Fitted], calibration: Calibration
-) -> Mode:
-    """A mode from the weights of its ``parts`` and their ``fitted`` learners."""
-    draft = ModeDraft(action_count)
-    for part in parts:
-        fitted[part.learner].add_to(draft, part.weight)
-    return draft.mode(calibration)
+    @classmethod
+    def of(cls, partition: Partition) -> _Extent:
+        table = partition.table
+        return cls(table.user_count, len(table.time), float(table.time.max(initial=-math.inf)))

@@ -34,12 +34,12 @@ from nextbest.training.learners import (
     Neighbours,
     Personal,
     Prior,
-    Rows,
     SameAsset,
     Scores,
     Transitions,
 )
 from nextbest.training.plan import Effort
+from nextbest.training.rows import Rows
 from nextbest.training.settings_search import SettingsSearch
 from nextbest.training.split import Window
 from nextbest.training.validation import Validation

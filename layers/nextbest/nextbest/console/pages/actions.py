@@ -17,7 +17,7 @@ from nextbest.logic.action_list import SORT_ORDERS, ActionStatistics, Validity, 
 from nextbest.logic.sentences import past
 from nextbest.scoring import Model
 from nextbest.scoring.leads import Lead, leads_of
-from nextbest.scoring.memberships import BASE, GROWTH
+from nextbest.scoring.segment_manifest import BASE, GROWTH
 from nextbest.web.response import Response
 
 SHOWN_LEADS = 15

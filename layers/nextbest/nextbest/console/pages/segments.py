@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from heapq import nlargest
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from nextbest.console.paging import ROWS_OF_A_PAGE, page_of
 from nextbest.console.rendering import attachment
 from nextbest.console.visits import Route, Visit
 from nextbest.domain.access_keys import READ
 from nextbest.errors import ArtifactError, InvalidInput, NotFound
-from nextbest.logic.segment_files import CSV_TYPE, PLAIN_TYPE, segment_text
-from nextbest.logic.segments import SegmentMembers, SegmentSummary, members_of, start_refresh, summaries_of
-from nextbest.scoring.memberships import GROWTH, SEGMENT_TYPES, Segments
+from nextbest.logic.segment_files import CSV_TYPE, PLAIN_TYPE, segment_text, segment_url
+from nextbest.logic.segment_reading import StoredSegments
+from nextbest.logic.segments import (
+    SegmentMember,
+    SegmentMembers,
+    SegmentSummary,
+    members_of,
+    start_refresh,
+    summaries_of,
+)
+from nextbest.scoring.segment_manifest import GROWTH, SEGMENT_TYPES
 from nextbest.web.response import Response
+
+T = TypeVar("T")
 
 SHOWN_MEMBERS = 100
 _OFFERED = 500
@@ -60,20 +71,26 @@ class _Choice:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """How many users are in a segment, those with the largest weights, and the largest weight of anybody."""
+
+    largest_weight: float
+    count: int
+    strongest: Sequence[SegmentMember]
+
+
 def show(visit: Visit) -> Response:
     """The page, or the users of the segment that is being chosen."""
-    choice, segments, problem = _choice_of(visit), None, ""
+    choice, segments, found, problem = _choice_of(visit), None, None, ""
     try:
+        segments, found = _read(visit, choice, lambda segments: (segments, _found(visit, choice, segments)))
+    except InvalidInput as error:
+        choice = replace(choice, problem=error.message)
         segments = _segments(visit, choice)
     except (ArtifactError, NotFound) as error:
         problem = error.message
-    members = None
-    if segments is not None:
-        try:
-            members = _members(visit, choice, segments)
-        except InvalidInput as error:
-            choice = replace(choice, problem=error.message)
-    values = _values(visit, choice, members)
+    values = _values(visit, choice, found)
     if visit.is_partial:
         return visit.part("segments_members.html", problem=problem, **values)
     pointer = visit.services.store.segments(visit.incarnation)
@@ -91,11 +108,19 @@ def show(visit: Visit) -> Response:
 def download(visit: Visit) -> Response:
     """The users of a segment as a file: what GET /segment answers."""
     choice, as_csv = _choice_of(visit), visit.parameter("format") == "csv"
-    found = _members(visit, choice, _segments(visit, choice))
-    content = segment_text(found.members, as_csv=as_csv).encode()
-    if as_csv:
-        return attachment(content, CSV_TYPE, filename="segment.csv")
-    return attachment(content, PLAIN_TYPE, filename="segment.txt")
+    services = visit.services
+
+    def answer(segments: StoredSegments) -> Response:
+        members = _members(visit, choice, segments)
+        text = segment_text(members.in_parts(), as_csv=as_csv)
+        if text is None:
+            url = segment_url(services.store, services.artifacts, visit.incarnation, members, after="", as_csv=as_csv)
+            return Response(303, b"", {"location": url, "cache-control": "no-store"})
+        if as_csv:
+            return attachment(text.encode(), CSV_TYPE, filename="segment.csv")
+        return attachment(text.encode(), PLAIN_TYPE, filename="segment.txt")
+
+    return _read(visit, choice, answer)
 
 
 def show_all(visit: Visit) -> Response:
@@ -104,10 +129,15 @@ def show_all(visit: Visit) -> Response:
     summaries: list[SegmentSummary] = []
     largest, problem = 0.0, choice.problem
     try:
-        segments = _segments(visit, choice)
         catalogue = visit.services.recommender.catalogues.catalogue_of(visit.state)
-        if not problem:
-            summaries, largest = summaries_of(segments, catalogue, by_label=by_label, min_weight=choice.min_weight)
+        if problem:
+            _segments(visit, choice)
+        else:
+            summaries, largest = _read(
+                visit,
+                choice,
+                partial(summaries_of, catalogue=catalogue, by_label=by_label, min_weight=choice.min_weight),
+            )
     except (ArtifactError, NotFound) as error:
         problem = error.message
     basis = "labels" if by_label else "assets"
@@ -163,11 +193,15 @@ def _choice_of(visit: Visit) -> _Choice:
     return _Choice(event_type, asset_id, label, kind, text, min_weight, problem)
 
 
-def _segments(visit: Visit, choice: _Choice) -> Segments:
+def _segments(visit: Visit, choice: _Choice) -> StoredSegments:
     return visit.services.segments.segments_of(visit.incarnation, choice.kind)
 
 
-def _members(visit: Visit, choice: _Choice, segments: Segments) -> SegmentMembers:
+def _read(visit: Visit, choice: _Choice, use: Callable[[StoredSegments], T]) -> T:
+    return visit.services.segments.read(visit.incarnation, choice.kind, use)
+
+
+def _members(visit: Visit, choice: _Choice, segments: StoredSegments) -> SegmentMembers:
     if choice.problem:
         raise InvalidInput(choice.problem)
     return members_of(
@@ -181,9 +215,14 @@ def _members(visit: Visit, choice: _Choice, segments: Segments) -> SegmentMember
     )
 
 
-def _values(visit: Visit, choice: _Choice, found: SegmentMembers | None) -> dict[str, Any]:
+def _found(visit: Visit, choice: _Choice, segments: StoredSegments) -> _Found:
+    members = _members(visit, choice, segments)
+    count, strongest = members.strongest(SHOWN_MEMBERS)
+    return _Found(members.largest_weight, count, strongest)
+
+
+def _values(visit: Visit, choice: _Choice, found: _Found | None) -> dict[str, Any]:
     """What the part of the page with the members shows."""
-    members = found.members if found is not None else []
     command = visit.curl(
         "GET",
         "/segment",
@@ -196,14 +235,14 @@ def _values(visit: Visit, choice: _Choice, found: SegmentMembers | None) -> dict
     return {
         "choice": choice,
         "found": found,
-        "count": len(members),
-        "shown": nlargest(SHOWN_MEMBERS, members, key=lambda member: member.weight),
+        "count": found.count if found is not None else 0,
+        "shown": found.strongest if found is not None else (),
         "weight_is": WEIGHTS[choice.kind].format(days=visit.state.program.horizon_days),
         "command": command,
     }
 
 
-def _offers(visit: Visit, segments: Segments | None) -> dict[str, Any]:
+def _offers(visit: Visit, segments: StoredSegments | None) -> dict[str, Any]:
     """What the fields of the form offer."""
     catalogue = visit.services.recommender.catalogues.catalogue_of(visit.state)
     actions = segments.actions if segments is not None else ()

@@ -24,7 +24,7 @@ from nextbest.logic.events import event_now, store_events
 from nextbest.logic.filters import filters_of
 from nextbest.logic.users import events_of_user, label_weights, page_of_user, random_user_id, users_beginning_with
 from nextbest.logic.what_if import ChangedRecommendation, changes, with_event
-from nextbest.scoring.memberships import BASE
+from nextbest.scoring.segment_manifest import BASE
 from nextbest.store.base import EventPage, ProgramState, UserRead
 from nextbest.web.response import Response
 
@@ -252,12 +252,13 @@ def search(visit: Visit) -> Response:
 def _matches(visit: Visit, text: str) -> tuple[list[str], int, str]:
     """Users as of the last rebase whose ids begin with a text, how many there are, and why there may be more."""
     try:
-        users = visit.services.segments.segments_of(visit.incarnation, BASE).users
+        matches, count = visit.services.segments.read(
+            visit.incarnation, BASE, lambda segments: users_beginning_with(segments.users, text, limit=_MATCHES)
+        )
     except NotFound:
         return [], 0, "Before the program's first rebase only a whole id finds a user."
     except ArtifactError:
         return [], 0, "The list of users cannot be read until the next rebase: only a whole id finds a user."
-    matches, count = users_beginning_with(users, text, limit=_MATCHES)
     return list(matches), count, ""
 
 

@@ -1,6 +1,6 @@
 """The parts that a score is blended from, a file each; ``base`` says what they have in common."""
 
-from nextbest.training.learners.base import FitTask, Fitted, ItemLearner, ItemWeights, Learner, Rows, Scores
+from nextbest.training.learners.base import FitTask, Fitted, ItemLearner, ItemWeights, Learner, Scores
 from nextbest.training.learners.ease import Ease
 from nextbest.training.learners.neighbours import Neighbours
 from nextbest.training.learners.personal import Personal
@@ -18,7 +18,6 @@ __all__ = [
     "Neighbours",
     "Personal",
     "Prior",
-    "Rows",
     "SameAsset",
     "Scores",
     "Transitions",

@@ -28,8 +28,9 @@ from scipy import sparse
 from nextbest.scoring.kernels import Kernel
 from nextbest.training.build import ModeDraft, rounded
 from nextbest.training.context import FitContext
-from nextbest.training.ridge import Dense, squares_of, strongest
-from nextbest.training.table import EventTable, InputReader, Moments
+from nextbest.training.ridge import Dense, strongest
+from nextbest.training.rows import Rows
+from nextbest.training.sums import UsersNow, squares_of
 
 Scores = NDArray[np.float32]
 """Shape (rows, columns): a row for each moment, a column for each action ranked."""
@@ -45,22 +46,6 @@ class FitTask:
     columns: NDArray[np.int64]
     allow_repeats: bool
     per_action: int
-
-
-class Rows:
-    """Users at ``moments``, whose positions point into ``table``."""
-
-    def __init__(self, table: EventTable, moments: Moments) -> None:
-        self.table = table
-        self.moments = moments
-        self._reader = InputReader(table, moments)
-
-    def __len__(self) -> int:
-        return len(self.moments)
-
-    def inputs(self, kernel: Kernel) -> sparse.csr_array:
-        """Their inputs, float32, shape (rows, actions)."""
-        return self._reader.inputs(kernel)
 
 
 class Fitted(Protocol):
@@ -169,7 +154,7 @@ class ItemLearner(Learner):
     @classmethod
     def can_learn(cls, context: FitContext) -> bool:
         """Whether ``context`` holds what it learns from."""
-        return not cls.needs_examples or bool(len(context.examples.moments))
+        return not cls.needs_examples or context.example_count > 0
 
     @abstractmethod
     def solve(self, task: FitTask) -> Dense | sparse.csr_array:
@@ -177,8 +162,8 @@ class ItemLearner(Learner):
 
     def weights(self, task: FitTask) -> sparse.csr_array:
         """The strongest weights of each action over the whole catalogue, shape (actions, actions)."""
-        size = len(task.context.table.actions)
-        spread = np.sqrt(squares_of(task.context.inputs_now(self.kernel, task.columns)))
+        size = len(task.context.actions)
+        spread = np.sqrt(squares_of(task.context, UsersNow(self.kernel, task.columns)))
         solved = sparse.coo_array(strongest(np.asarray(self.solve(task)), task.per_action, spread))
         entries = (solved.data, (task.columns[solved.row], task.columns[solved.col]))
         return sparse.csr_array(sparse.coo_array(entries, shape=(size, size)))

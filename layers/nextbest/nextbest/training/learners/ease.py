@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nextbest.training.learners.base import FitTask, ItemLearner
-from nextbest.training.ridge import Dense, ridge_system
+from nextbest.training.ridge import Dense
+from nextbest.training.sums import UsersNow, system_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,6 @@ class Ease(ItemLearner):
         """The closed form over the columns."""
         context = task.context
         size = len(task.columns)
-        system = context.cached(
-            (self.name, self.kernel, size), size, lambda: ridge_system(context.inputs_now(self.kernel, task.columns))
-        )
+        matrices = UsersNow(self.kernel, task.columns)
+        system = context.cached((self.name, self.kernel, size), size, lambda: system_of(context, matrices))
         return system.ease(self.ridge * context.ridge_scale(system.squares))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from nextbest.training.learners.base import FitTask, ItemLearner
-from nextbest.training.ridge import Dense
-from nextbest.training.table import inputs_of, no_entries
-
-_BLOCK_COLUMNS = 2048
-"""Columns multiplied at a time: it bounds the memory of the sparse product."""
+from nextbest.training.partitions import Block
+from nextbest.training.ridge import BLOCK_ACTIONS, Dense
+from nextbest.training.sums import ProductBlocks, UsersNow, products_of, squares_of
+from nextbest.training.table import no_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +35,67 @@ class Neighbours(ItemLearner):
         """All cosines among the columns."""
         context = task.context
         size = len(task.columns)
-        key = (self.name, self.kernel, size)
-        gram = context.cached(key, size, lambda: context.gram(self.kernel, task.columns))
+        matrices = UsersNow(self.kernel, task.columns)
+        gram = context.cached((self.name, self.kernel, size), size, lambda: products_of(context, matrices))
         return dense_neighbours(gram, self.ridge)
 
     def weights(self, task: FitTask) -> sparse.csr_array:
         """The strongest cosines of every action of the catalogue, not of the columns alone."""
         context = task.context
-        return neighbours(inputs_of(context.table, context.users_now, self.kernel), self.ridge, task.per_action)
+        size = len(context.actions)
+        matrices = UsersNow(self.kernel, np.arange(size))
+        squares = squares_of(context, matrices).astype(np.float64)
+        nearest = _Nearest(np.sqrt(squares), _shrink(squares, self.ridge), task.per_action)
+        rows = [block for _, block in context.blocks(ProductBlocks(matrices), nearest)]
+        return sparse.csr_array(sparse.vstack(rows)) if rows else no_entries(size, size)
 
     def stronger(self) -> Neighbours:
         """Itself: its shrinkage already is by frequency."""
         return self
 
 
-def neighbours(x: sparse.csr_array, shrinkage: float, per_action: int) -> sparse.csr_array:
-    """The ``per_action`` largest shrunk cosines of each column of ``x`` (rows, actions), shape (actions, actions)."""
-    size = x.shape[1]
-    squares = np.asarray(x.multiply(x).sum(axis=0)).ravel().astype(np.float64)
-    lengths = np.sqrt(squares)
-    shrink = shrinkage * float(squares[squares > 0].mean()) if squares.any() else 1.0
-    by_column = sparse.csc_array(x)
-    rows, columns, values = [], [], []
-    for begin in range(0, size, _BLOCK_COLUMNS):
-        end = min(begin + _BLOCK_COLUMNS, size)
-        block = sparse.csr_array(by_column[:, begin:end].T @ x)
-        for offset, (first, last) in enumerate(pairwise(block.indptr.tolist())):
-            row = begin + offset
-            near = block.indices[first:last]
-            similarity = block.data[first:last] / (lengths[row] * lengths[near] + shrink)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Nearest:
+    """The ``per_action`` largest shrunk cosines of each row of a block of XᵀX.
+
+    ``lengths`` (actions,) are the square roots of the diagonal.
+    """
+
+    lengths: NDArray[np.float64]
+    shrink: float
+    per_action: int
+
+    def __call__(self, number: int, block: Block) -> sparse.csr_array:
+        products = (block if isinstance(block, sparse.csr_array) else sparse.csr_array(block)).astype(np.float32)
+        products.eliminate_zeros()
+        products.sort_indices()
+        starts, columns, values = [0], [], []
+        for row, (first, last) in enumerate(pairwise(products.indptr.tolist()), start=number * BLOCK_ACTIONS):
+            near = products.indices[first:last]
+            similarity = products.data[first:last] / (self.lengths[row] * self.lengths[near] + self.shrink)
             similarity[near == row] = 0.0
-            if len(near) > per_action:
-                strongest = np.argpartition(similarity, len(near) - per_action)[len(near) - per_action :]
+            if len(near) > self.per_action:
+                strongest = np.argpartition(similarity, len(near) - self.per_action)[len(near) - self.per_action :]
                 near, similarity = near[strongest], similarity[strongest]
-            rows.append(np.full(len(near), row))
             columns.append(near)
             values.append(similarity)
-    if not rows:
-        return no_entries(size, size)
-    data = np.concatenate(values).astype(np.float32)
-    entries = (data, (np.concatenate(rows), np.concatenate(columns)))
-    weights = sparse.csr_array(sparse.coo_array(entries, shape=(size, size)))
-    weights.eliminate_zeros()
-    return weights
+            starts.append(starts[-1] + len(near))
+        entries = (np.concatenate(values).astype(np.float32), np.concatenate(columns), np.array(starts))
+        weights = sparse.csr_array(entries, shape=products.shape)
+        weights.eliminate_zeros()
+        weights.sort_indices()
+        return weights
 
 
 def dense_neighbours(gram: Dense, shrinkage: float) -> Dense:
     """``neighbours`` from XᵀX of a small catalogue, nothing left out."""
     squares = np.diag(gram).copy()
     lengths = np.sqrt(squares)
-    shrink = shrinkage * float(squares[squares > 0].mean()) if squares.any() else 1.0
-    weights = gram / (lengths[:, None] * lengths[None, :] + np.float32(shrink))
+    weights = gram / (lengths[:, None] * lengths[None, :] + np.float32(_shrink(squares, shrinkage)))
     np.fill_diagonal(weights, 0.0)
     return np.asarray(weights, np.float32)
+
+
+def _shrink(squares: NDArray[Any], shrinkage: float) -> float:
+    """``shrinkage`` times the mean squared length of the columns that have an entry."""
+    return shrinkage * float(squares[squares > 0].mean()) if squares.any() else 1.0

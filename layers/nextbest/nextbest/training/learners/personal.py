@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nextbest.scoring.kernels import Kernel
 from nextbest.scoring.model import RepeatTiming
 from nextbest.training.build import ModeDraft
-from nextbest.training.learners.base import FitTask, Learner, Rows, Scores
+from nextbest.training.learners.base import FitTask, Learner, Scores
+from nextbest.training.rows import Rows
 from nextbest.training.timing import fit_timing, timed_inputs
 
 
@@ -37,9 +38,7 @@ class Personal(Learner):
 
     def fit(self, task: FitTask) -> FittedPersonal:
         """The factors by the time since last, if ``timed``."""
-        context = task.context
-        timing = fit_timing(context.table, context.examples, self.kernel) if self.timed else None
-        return FittedPersonal(self, timing)
+        return FittedPersonal(self, fit_timing(task.context, self.kernel) if self.timed else None)
 
     def with_timing(self) -> Personal:
         """The same times how due each action is."""

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from nextbest.training.build import ModeDraft
 from nextbest.training.context import FitContext
-from nextbest.training.learners.base import FitTask, Learner, Rows, Scores
+from nextbest.training.learners.base import FitTask, Learner, Scores
+from nextbest.training.popularity import popularity
+from nextbest.training.rows import FitRows, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Prior(Learner):
 
     def popularity(self, context: FitContext) -> NDArray[np.float64]:
         """How popular each action is at the time of ``context``, shape (actions,), at most 1."""
-        return context.pairs.popularity(self.half_life_days, context.now, newcomers=self.newcomers)
+        return popularity(context.total(_DecayedUsers(self, context.now))["users"])
 
     def scores(self, task: FitTask, rows: Rows) -> Scores:
         """The same for every row."""
@@ -38,6 +40,18 @@ class Prior(Learner):
     def fit(self, task: FitTask) -> FittedPrior:
         """The popularity of every action."""
         return FittedPrior(self.popularity(task.context))
+
+
+@dataclass(frozen=True, slots=True)
+class _DecayedUsers:
+    """The decayed users of each action."""
+
+    prior: Prior
+    now: float
+
+    def __call__(self, rows: FitRows) -> dict[str, NDArray[np.float64]]:
+        prior = self.prior
+        return {"users": rows.pairs.decayed_users(prior.half_life_days, self.now, newcomers=prior.newcomers)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
+from nextbest.scoring.kernels import Kernel
 from nextbest.training.context import FitContext
 from nextbest.training.learners.base import FitTask, ItemLearner
+from nextbest.training.rows import FitRows
+from nextbest.training.shared_assets import SharedAssets
 from nextbest.training.table import no_entries
 
 
@@ -29,7 +34,7 @@ class SameAsset(ItemLearner):
     @classmethod
     def can_learn(cls, context: FitContext) -> bool:
         """Whether anybody came back, and assets have more than one event type."""
-        return context.shared_assets is not None and bool(len(context.examples.moments))
+        return context.shared_assets is not None and context.example_count > 0
 
     def solve(self, task: FitTask) -> sparse.csr_array:
         """The weights among the columns."""
@@ -40,11 +45,25 @@ class SameAsset(ItemLearner):
         context, allow_repeats = task.context, task.allow_repeats
         shared = context.shared_assets
         if shared is None:
-            size = len(context.table.actions)
+            size = len(context.actions)
             return no_entries(size, size)
-        gram, product = context.cached(
+        products = context.cached(
             (self.name, self.kernel, allow_repeats),
             shared.type_count,
-            lambda: shared.products(*context.example_matrices(self.kernel, allow_repeats)),
+            lambda: context.total(_Products(shared, self.kernel, allow_repeats)),
         )
+        gram, product = (products[name].astype(np.float32) for name in ("gram", "product"))
         return shared.weights(gram, product, self.ridge, allow_repeats)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Products:
+    """XᵀX and XᵀY over event types, where X are the inputs of the examples and Y what came next."""
+
+    shared: SharedAssets
+    kernel: Kernel
+    allow_repeats: bool
+
+    def __call__(self, rows: FitRows) -> dict[str, NDArray[np.float64]]:
+        gram, product = self.shared.products(*rows.example_matrices(self.kernel, self.allow_repeats))
+        return {"gram": gram, "product": product}

@@ -8,7 +8,8 @@ from typing import ClassVar
 from scipy import sparse
 
 from nextbest.training.learners.base import FitTask, ItemLearner
-from nextbest.training.ridge import Dense, RidgeSystem, ridge_system
+from nextbest.training.ridge import Dense
+from nextbest.training.sums import WhatCameNext, system_of
 from nextbest.training.table import no_entries
 
 
@@ -28,19 +29,15 @@ class Transitions(ItemLearner):
     def solve(self, task: FitTask) -> Dense:
         """The closed form over the columns."""
         context = task.context
-
-        def compute() -> RidgeSystem:
-            matrices = context.example_matrices(self.kernel, task.allow_repeats)
-            inputs, targets = (sparse.csr_array(matrix[:, task.columns]) for matrix in matrices)
-            return ridge_system(inputs, targets)
-
         size = len(task.columns)
-        system = context.cached((self.name, self.kernel, size, task.allow_repeats), size, compute)
+        matrices = WhatCameNext(self.kernel, task.columns, task.allow_repeats)
+        key = (self.name, self.kernel, size, task.allow_repeats)
+        system = context.cached(key, size, lambda: system_of(context, matrices))
         return system.regression(self.ridge * context.ridge_scale(system.squares))
 
     def weights(self, task: FitTask) -> sparse.csr_array:
         """The strongest weights of each action; none where nobody came back."""
         if not self.can_learn(task.context):
-            size = len(task.context.table.actions)
+            size = len(task.context.actions)
             return no_entries(size, size)
         return ItemLearner.weights(self, task)

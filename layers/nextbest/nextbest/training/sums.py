@@ -1,0 +1,149 @@
+"""Products of the inputs of all users, and of the examples: summed over partitions in float64, rounded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nextbest.scoring.kernels import Kernel
+from nextbest.training.context import FitContext
+from nextbest.training.partitions import Block
+from nextbest.training.ridge import (
+    BLOCK_ACTIONS,
+    ActionSystem,
+    Dense,
+    RidgeSystem,
+    RowSystem,
+    column_squares,
+    has_few_rows,
+    product_blocks,
+)
+from nextbest.training.rows import FitRows
+
+
+class Matrices(Protocol):
+    """X, and Y where there are targets, over ``columns`` (actions), for the rows of each partition."""
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there is a Y."""
+        ...
+
+    @property
+    def columns(self) -> NDArray[np.int64]:
+        """Indices of actions, ascending."""
+        ...
+
+    def row_count(self, context: FitContext, /) -> int:
+        """How many rows there are in all partitions."""
+        ...
+
+    def __call__(self, rows: FitRows, /) -> tuple[sparse.csr_array, ...]:
+        """X alone, or X and Y; each of shape (rows, columns)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UsersNow:
+    """X are the inputs of all users at the time of training."""
+
+    kernel: Kernel
+    columns: NDArray[np.int64]
+
+    has_targets: ClassVar[bool] = False
+
+    def row_count(self, context: FitContext) -> int:
+        """One for each user."""
+        return context.user_count
+
+    def __call__(self, rows: FitRows) -> tuple[sparse.csr_array, ...]:
+        """X."""
+        return (sparse.csr_array(rows.users_now.inputs(self.kernel)[:, self.columns]),)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WhatCameNext:
+    """X are the inputs of the examples, Y what came next, for discoveries only what was new."""
+
+    kernel: Kernel
+    columns: NDArray[np.int64]
+    allow_repeats: bool
+
+    has_targets: ClassVar[bool] = True
+
+    def row_count(self, context: FitContext) -> int:
+        """One for each example."""
+        return context.example_count
+
+    def __call__(self, rows: FitRows) -> tuple[sparse.csr_array, ...]:
+        """X and Y."""
+        matrices = rows.example_matrices(self.kernel, self.allow_repeats)
+        return tuple(sparse.csr_array(matrix[:, self.columns]) for matrix in matrices)
+
+
+def squares_of(context: FitContext, matrices: Matrices) -> NDArray[np.float32]:
+    """The diagonal of XᵀX, shape (columns,)."""
+    return context.total(_Squares(matrices))["squares"].astype(np.float32)
+
+
+def products_of(context: FitContext, matrices: Matrices) -> Dense:
+    """XᵀX, and to the right of it XᵀY where there are targets; shape (columns, columns) or (columns, 2 columns)."""
+    size = len(matrices.columns)
+    products = np.zeros((size, 2 * size if matrices.has_targets else size), np.float32)
+    for number, block in context.blocks(ProductBlocks(matrices), _rounded):
+        begin = number * BLOCK_ACTIONS
+        products[begin : begin + len(block)] = block
+    return products
+
+
+def system_of(context: FitContext, matrices: Matrices) -> RidgeSystem:
+    """The system of X, with the targets Y for a regression where there are some."""
+    size = len(matrices.columns)
+    if has_few_rows(matrices.row_count(context), size):
+        parts = context.each(_RowsWithEntries(matrices))
+        return RowSystem.of(*(sparse.csr_array(sparse.vstack(part)) for part in zip(*parts, strict=True)))
+    products = products_of(context, matrices)
+    return ActionSystem(products[:, :size], products[:, size:] if matrices.has_targets else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Squares:
+    matrices: Matrices
+
+    def __call__(self, rows: FitRows) -> dict[str, NDArray[np.float64]]:
+        return {"squares": column_squares(self.matrices(rows)[0])}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProductBlocks:
+    """``products_of`` of a partition, in blocks of ``BLOCK_ACTIONS`` rows."""
+
+    matrices: Matrices
+
+    def __call__(self, rows: FitRows) -> Iterator[tuple[int, Block]]:
+        matrices = self.matrices(rows)
+        return product_blocks(
+            matrices[0], matrices[0] if len(matrices) == 1 else sparse.csr_array(sparse.hstack(matrices))
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowsWithEntries:
+    """The rows of X that have an entry, and those of Y."""
+
+    matrices: Matrices
+
+    def __call__(self, rows: FitRows) -> tuple[sparse.csr_array, ...]:
+        matrices = self.matrices(rows)
+        filled = np.flatnonzero(np.diff(matrices[0].indptr))
+        return tuple(matrix[filled] for matrix in matrices)
+
+
+def _rounded(_number: int, block: Block) -> Dense:
+    dense = block.toarray() if isinstance(block, sparse.csr_array) else block
+    return np.asarray(dense, np.float32)
