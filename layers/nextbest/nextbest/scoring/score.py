@@ -22,8 +22,8 @@ from nextbest.scoring.kernels import DAY_SECONDS, Kernel, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
 from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
 
-ENTRY_BYTES = 16_000_000
-"""Of influences that are kept for users who are read again: about 300,000 bytes each with a hundred actions."""
+ENTRY_BYTES = 4_000_000
+"""Of influences that are kept for users who are read again: about half a million bytes each with a hundred actions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,8 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
         """One strongly consistent BatchGetItem for all that a read needs, so an accepted event is always included.
 
         Configuration comes in the same round trip instead of being cached for a while: a moved model pointer, a changed
-        filter or a revoked key takes effect at once. A history that cannot be decoded is built from the log.
+        filter or a revoked key takes effect at once. What equals, byte by byte, an item that was decoded before is not
+        decoded again. A history that cannot be decoded is built from the log.
 
         The state is that of the program which has the id now: it may be another incarnation than the one expected.
         ``admit`` decides on the key before anything of the user is decoded.
