@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 import numpy as np
 
 from nextbest.domain.actions import Action
@@ -61,3 +64,15 @@ def test_what_is_kept_of_many_users_makes_room_for_others() -> None:
     for _ in range(2):
         for history, scores in zip(histories, expected, strict=True):
             assert_equal(UserScores.of(model, history, now=NOW), scores)
+
+
+def test_what_is_kept_does_not_keep_a_model_that_nobody_holds() -> None:
+    model, history = model_of(5, 30), history_of(6, 30)
+    UserScores.of(model, history, now=NOW)
+    influence = model.repeats.terms[0].influence
+    assert influence is not None
+    model_ref, columns_ref = ref(model), ref(influence.columns)
+    del model, influence
+    gc.collect()
+    assert model_ref() is None
+    assert columns_ref() is None

@@ -276,18 +276,23 @@ class _RecentEntries:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._entries: OrderedDict[tuple[int, int, bool], tuple[_Lookup, Influence, _Entries]] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, int, bool], tuple[_Lookup, _Entries]] = OrderedDict()
 
     def of(self, lookup: _Lookup, influence: Influence, chosen: NDArray[np.bool_] | None = None) -> _Entries:
-        """``_Entries.of`` the known actions; ``chosen`` is what the user did, or None."""
-        key = (id(lookup), id(influence), chosen is not None)  # both are held here, so that no other has their ids
+        """``_Entries.of`` the known actions; ``chosen`` is what the user did, or None.
+
+        ``influence`` is one of the model that the user was looked up in.
+        """
+        # The lookup is held here, so that no other has its id. Its model must not be: it would stay in memory when another
+        # one serves.
+        key = (id(lookup), id(influence), chosen is not None)
         found = self._entries.pop(key, None)
         entries = found[-1] if found is not None else _Entries.of(influence, lookup.known, chosen)
-        self._entries[key] = (lookup, influence, entries)
+        self._entries[key] = (lookup, entries)
         if found is None:
             self._bytes += entries.size
             while self._bytes > self._most_bytes and self._entries:
-                _, (_, _, oldest) = self._entries.popitem(last=False)
+                _, (_, oldest) = self._entries.popitem(last=False)
                 self._bytes -= oldest.size
         return entries
 
