@@ -283,8 +283,8 @@ class _RecentEntries:
 
         ``influence`` is one of the model that the user was looked up in.
         """
-        # The lookup is held here, so that no other has its id. Its model must not be: it would stay in memory when another
-        # one serves.
+        # The lookup is held here, so that no other has its id. Its model must not be: it would stay in memory when it
+        # serves no more.
         key = (id(lookup), id(influence), chosen is not None)
         found = self._entries.pop(key, None)
         entries = found[-1] if found is not None else _Entries.of(influence, lookup.known, chosen)
