@@ -19,14 +19,19 @@ from nextbest.scoring import Model
 from nextbest.scoring.calibration import ACTIVITY_NAMES, Calibration
 from nextbest.scoring.eligibility import withheld_from_all, withheld_places
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.scoring.model import Mode, Term
+from nextbest.scoring.model import Influence, Mode, Term
 from nextbest.scoring.score import UserScores
 from nextbest.scoring.unknown import Pooled
-from tests.factories import random_influence
 
 NOW = 1_000 * DAY_SECONDS
 ASSETS = 700
 """Enough that a few of the best are looked at in place of a mask over all."""
+
+
+def influence_of(random: np.random.Generator, size: int) -> Influence:
+    """Five influences of each action."""
+    columns = np.sort(random.integers(size, size=(size, 5)), axis=1).ravel().astype(np.uint16)
+    return Influence(np.arange(size + 1) * 5, columns, random.normal(size=size * 5).astype(np.float16), 2.0)
 
 
 def model_of(random: np.random.Generator, types: tuple[str, ...], *, knows_types: bool) -> Model:
@@ -40,7 +45,7 @@ def model_of(random: np.random.Generator, types: tuple[str, ...], *, knows_types
             "own",
             Kernel(scale=30.0),
             random.normal(size=size).astype(np.float32),
-            random_influence(random, size, 2.0),
+            influence_of(random, size),
             pooled=pooled if knows_types else None,
         )
         calibration = Calibration(steps, steps, 1.0, np.zeros(len(ACTIVITY_NAMES)), 0.0, steps, steps)
@@ -98,7 +103,7 @@ def plainly_ranked(
     st.booleans(),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_list_is_that_of_a_plain_reading(
     seed: int, types: tuple[str, ...], share: float, limit: int, past: int, knows_types: bool, has_policy: bool
 ) -> None:
