@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_filtered_list_is_as_long_as_what_qualifies_allows(
     # When the list is made, and the one without a filter or a limit
     ranked = rank_by_model(model, History.empty(), candidates, allowed, now=NOW, limit=limit)
     pool = np.flatnonzero(allowed & ~ranked.scored).tolist()
-    explored = explore(pool, learned=len(ranked.rows), limit=limit, weight=0.3, random=Random(7))
+    explored = explore(pool, learned=len(ranked.rows), limit=limit, weight=0.3, random=partial(Random, 7))
     everything = np.ones(len(rows), np.bool_)
     whole = rank_by_model(model, History.empty(), candidates, everything, now=NOW, limit=len(rows))
 

@@ -23,9 +23,8 @@ from nextbest.logic.program_removal import remove_program
 from nextbest.logic.recommendations import Recommender
 from nextbest.logic.request_quota import RequestQuota
 from nextbest.personalize.runtime.action_recommendations import PersonalizeRuntimeEndpoints
-from nextbest.store.cache import REMEMBERED_SECONDS
+from nextbest.store.cache import REMEMBERED_SECONDS, DecodedHistories
 from nextbest.store.dynamo import DynamoStore
-from nextbest.store.histories import decode_history
 from nextbest.web.frame import Endpoints
 from nextbest.web.request import Request
 from nextbest.web.response import Response
@@ -60,11 +59,13 @@ class Environment:
         }
         self.decoded = 0
 
-        def counting(*items: Any) -> Any:
-            self.decoded += any(item is not None for item in items)
-            return decode_history(*items)
+        history_of = DecodedHistories.history_of
 
-        monkeypatch.setattr("nextbest.store.dynamo.decode_history", counting)
+        def counting(histories: DecodedHistories, pk: str, *items: Any) -> Any:
+            self.decoded += any(item is not None for item in items)
+            return history_of(histories, pk, *items)
+
+        monkeypatch.setattr(DecodedHistories, "history_of", counting)
 
     def __call__(
         self,

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -213,7 +214,7 @@ def _with_bytes(item: dict[str, Any]) -> dict[str, Any]:
     """The item with its binary attributes decoded, as botocore gives them."""
     for value in item.values():
         if "B" in value:
-            value["B"] = b64decode(value["B"])
+            value["B"] = a2b_base64(value["B"])
         elif "BS" in value:
-            value["BS"] = [b64decode(member) for member in value["BS"]]
+            value["BS"] = [a2b_base64(member) for member in value["BS"]]
     return item

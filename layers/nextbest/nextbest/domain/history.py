@@ -83,7 +83,7 @@ def unpack_event(packed: bytes) -> HistoryEvent:
     return HistoryEvent(timestamp_us, action, identity)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class History:
     """All that is known of one user's actions.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import itemgetter
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +71,14 @@ class Interactions:
     @classmethod
     def of(cls, history: History) -> Interactions:
         """The newest interactions of a history."""
-        older = history.older_index.tolist()
-        if history.folded is not None:
-            older += history.folded.index.tolist()
-        return cls.newest(history.actions, history.action_index, older=older)
+        interactions = _of_histories.get(history)
+        if interactions is None:
+            older = history.older_index.tolist()
+            if history.folded is not None:
+                older += history.folded.index.tolist()
+            interactions = cls.newest(history.actions, history.action_index, older=older)
+            _of_histories[history] = interactions
+        return interactions
 
     def mask(self, rows: Mapping[str, int], event_types: Iterable[str] | None = None) -> Mask:
         """Which catalogue rows the user has an interaction of these (normalised) event types with; None: of any."""
@@ -83,3 +88,7 @@ class Interactions:
             places = np.fromiter(of_assets, np.intp)
             mask[places[places >= 0]] = True
         return mask
+
+
+_of_histories: WeakKeyDictionary[History, Interactions] = WeakKeyDictionary()
+"""Of histories that somebody holds: a history never changes."""

@@ -7,9 +7,10 @@ user times the influences stored per action, plus one pass over the catalogue. N
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,59 @@ from nextbest.scoring.calibration import activity_of
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel, damp, ranks_of
 from nextbest.scoring.model import Influence, Mode, Model, Term
 from nextbest.scoring.unknown import MOST_FOLLOWED, UnknownActions
+
+ENTRY_BYTES = 4_000_000
+"""Of influences that are kept for users who are read again: about half a million bytes each with a hundred actions."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lookup:
+    """The part of ``Inputs`` that is the same at any time, and the times of the usable events in seconds since 1970."""
+
+    known: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    event_slot: NDArray[np.int64]
+    timestamps: NDArray[np.float64]
+    ranks: NDArray[np.float64]
+    _unknown: dict[bytes, UnknownActions] = field(default_factory=dict, repr=False, compare=False)
+
+    def unknown(self, model: Model, history: History, followed: NDArray[np.int64]) -> UnknownActions:
+        """What the model does not know, for the known actions (slots) that may lead to it."""
+        key = followed.tobytes()
+        unknown = self._unknown.get(key)
+        if unknown is None:
+            known_count = self.known.shape[0]
+            unknown = UnknownActions.of(model, history, self.seen.tolist(), known_count, followed.tolist())
+            self._unknown.clear()  # those of another moment are not needed again
+            self._unknown[key] = unknown
+        return unknown
+
+
+_lookups: WeakKeyDictionary[History, tuple[ref[Model], _Lookup]] = WeakKeyDictionary()
+"""Of histories that somebody holds (``store/cache.py``), each with the model that they were looked up in last."""
+
+
+def _lookup_of(model: Model, history: History) -> _Lookup:
+    model_ref, lookup = _lookups.get(history, (None, None))
+    if model_ref is None or lookup is None or model_ref() is not model:
+        lookup = _looked_up(model, history)
+        _lookups[history] = (ref(model), lookup)
+    return lookup
+
+
+def _looked_up(model: Model, history: History) -> _Lookup:
+    positions = map(model.position.get, history.actions, repeat(-1))
+    indices = np.fromiter(positions, np.int64, len(history.actions))
+    seen = (indices >= 0).nonzero()[0]
+    known = indices[seen]
+    if seen.shape[0] < indices.shape[0] and model.scores_unknown:
+        seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
+    slots = np.full(indices.shape[0], -1, np.int64)
+    slots[seen] = np.arange(seen.shape[0])
+    timestamps = history.timestamps
+    event_slot = slots[history.action_index]
+    usable = event_slot >= 0
+    return _Lookup(known, seen, event_slot[usable], timestamps[usable], ranks_of(timestamps)[usable])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +93,7 @@ class Inputs:
     ranks: NDArray[np.float64]
     since_days: NDArray[np.float64]
     moment: float
+    lookup: _Lookup = field(repr=False)
     unknown: UnknownActions | None = None
     _weights: dict[Kernel, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -46,20 +101,9 @@ class Inputs:
     def of(cls, model: Model, history: History, now: float) -> Inputs:
         """Look the history's actions up in the model. Future events have age 0."""
         moment = model.moment(history, now)
-        positions = map(model.position.get, history.actions, repeat(-1))
-        indices = np.fromiter(positions, np.int64, len(history.actions))
-        seen = (indices >= 0).nonzero()[0]
-        known = indices[seen]
-        has_unknown = seen.shape[0] < indices.shape[0] and model.scores_unknown
-        if has_unknown:
-            seen = np.concatenate([seen, np.flatnonzero(indices < 0)])
-        slots = np.full(indices.shape[0], -1, np.int64)
-        slots[seen] = np.arange(seen.shape[0])
-        timestamps = history.timestamps
-        event_slot = slots[history.action_index]
-        usable = event_slot >= 0
-        event_slot = event_slot[usable]
-        ages_days = np.maximum(moment - timestamps[usable], 0.0) / DAY_SECONDS
+        lookup = _lookup_of(model, history)
+        known, seen, event_slot = lookup.known, lookup.seen, lookup.event_slot
+        ages_days = np.maximum(moment - lookup.timestamps, 0.0) / DAY_SECONDS
         since_days = np.full(seen.shape[0], np.inf)
         since_days[event_slot] = ages_days  # events ascend in time, so the last write of a slot is its newest event
         followed = known[:0]
@@ -68,9 +112,9 @@ class Inputs:
         if followed.shape[0] > MOST_FOLLOWED:
             followed = followed[np.argsort(since_days[followed], kind="stable")[:MOST_FOLLOWED]]
         unknown = None
-        if has_unknown or followed.shape[0]:
-            unknown = UnknownActions.of(model, history, seen.tolist(), known.shape[0], followed.tolist())
-        return cls(known, seen, event_slot, ages_days, ranks_of(timestamps)[usable], since_days, moment, unknown)
+        if seen.shape[0] > known.shape[0] or followed.shape[0]:
+            unknown = lookup.unknown(model, history, followed)
+        return cls(known, seen, event_slot, ages_days, lookup.ranks, since_days, moment, lookup, unknown)
 
     @property
     def done(self) -> NDArray[np.int64]:
@@ -149,8 +193,8 @@ def score_done(mode: Mode, inputs: Inputs, size: int) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[: known.shape[0]] += self_shares(term, inputs, x)
         if term.influence is not None:
-            columns, amounts, _ = _influences(term.influence, known, x, is_done)
-            np.add.at(scores, slot_of[columns], amounts)
+            entries = _recent_entries.of(inputs.lookup, term.influence, is_done)
+            np.add.at(scores, slot_of[entries.targets], entries.shares(x))
     return scores
 
 
@@ -173,8 +217,8 @@ def score_all(mode: Mode, inputs: Inputs) -> NDArray[np.float64]:
         if term.self_weights is not None:
             scores[inputs.known] += self_shares(term, inputs, x)
         if term.influence is not None:
-            columns, amounts, _ = _influences(term.influence, inputs.known, x)
-            np.add.at(scores, columns, amounts)
+            entries = _recent_entries.of(inputs.lookup, term.influence)
+            np.add.at(scores, entries.targets, entries.shares(x))
     return scores
 
 
@@ -188,29 +232,77 @@ def self_shares(term: Term, inputs: Inputs, x: NDArray[np.float64]) -> NDArray[n
     return shares
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entries:
+    """The influences of some actions (m,): ``targets``, which of the actions (``sources``) each is of, and weights to
+    be scaled."""
+
+    targets: NDArray[np.intp]
+    sources: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    scale: float
+
+    @classmethod
+    def of(cls, influence: Influence, known: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> _Entries:
+        """Those of the ``known`` actions; ``chosen`` (actions or more,) leaves out other targets."""
+        begins = influence.starts.take(known)
+        counts = influence.starts.take(known + 1) - begins
+        ends = counts.cumsum()
+        places = np.arange(ends[-1] if ends.shape[0] else 0)
+        places += (begins - (ends - counts)).repeat(counts)
+        columns = influence.columns.take(places)  # a third of the time of columns[places]
+        sources = np.arange(known.shape[0]).repeat(counts)
+        if chosen is not None:
+            inside = chosen.take(columns).nonzero()[0]
+            columns, places, sources = columns.take(inside), places.take(inside), sources.take(inside)
+        weights = influence.weights.take(places).astype(np.float64)
+        # Adding at short integers takes three times as long.
+        return cls(columns.astype(np.intp), sources, weights, influence.scale)
+
+    def shares(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x_j · W_ji of each influence, by the weights ``x`` of the actions."""
+        shares: NDArray[np.float64] = self.weights * (x * self.scale).take(self.sources)
+        return shares
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.targets.nbytes + self.sources.nbytes + self.weights.nbytes
+
+
+class _RecentEntries:
+    """Entries of the users who were scored last, up to a number of bytes; each is found by what it was made of."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[tuple[int, int, bool], tuple[_Lookup, _Entries]] = OrderedDict()
+
+    def of(self, lookup: _Lookup, influence: Influence, chosen: NDArray[np.bool_] | None = None) -> _Entries:
+        """``_Entries.of`` the known actions; ``chosen`` is what the user did, or None.
+
+        ``influence`` is one of the model that the user was looked up in.
+        """
+        # The lookup is held here, so that no other has its id. Its model must not be: it would stay in memory when it
+        # serves no more.
+        key = (id(lookup), id(influence), chosen is not None)
+        found = self._entries.pop(key, None)
+        entries = found[-1] if found is not None else _Entries.of(influence, lookup.known, chosen)
+        self._entries[key] = (lookup, entries)
+        if found is None:
+            self._bytes += entries.size
+            while self._bytes > self._most_bytes and self._entries:
+                _, (_, oldest) = self._entries.popitem(last=False)
+                self._bytes -= oldest.size
+        return entries
+
+
+_recent_entries = _RecentEntries(ENTRY_BYTES)
+
+
 def influence_shares(
     influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Every influence of the known actions: target column, share x_j · W_ji, and which of ``known`` it comes from."""
-    columns, shares, counts = _influences(influence, known, x)
-    return columns.astype(np.int64), shares, np.arange(known.shape[0]).repeat(counts)
-
-
-def _influences(
-    influence: Influence, known: NDArray[np.int64], x: NDArray[np.float64], chosen: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.float64], NDArray[np.int64]]:
-    """Targets and shares of every influence, and how many each known action has; ``chosen`` (actions or more,) leaves
-    out other targets."""
-    if not known.shape[0]:
-        return influence.columns[:0], np.zeros(0), known
-    begins = influence.starts.take(known)
-    counts = influence.starts.take(known + 1) - begins
-    ends = counts.cumsum()
-    entries = np.arange(ends[-1])
-    entries += (begins - (ends - counts)).repeat(counts)
-    columns = influence.columns.take(entries)  # a third of the time of columns[entries]
-    amounts = (x * influence.scale).repeat(counts)
-    if chosen is not None:
-        inside = chosen.take(columns).nonzero()[0]
-        columns, entries, amounts = columns.take(inside), entries.take(inside), amounts.take(inside)
-    return columns, influence.weights.take(entries) * amounts, counts
+    entries = _Entries.of(influence, known)
+    return entries.targets, entries.shares(x), entries.sources

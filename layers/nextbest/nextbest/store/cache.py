@@ -1,25 +1,31 @@
-"""The caches of a warm environment: models, catalogues, access keys.
+"""The caches of a warm environment: models, catalogues, access keys, and what items were decoded to.
 
 Models and catalogues are immutable, so a cached one is never stale: the program item, read with every request, says
 which to use. They are remembered by incarnation, so a program never gets what an earlier one of its id left behind.
 When an artifact cannot be read, the last good one of that program stays in use.
+
+Items are read with every request all the same, and compared with those that were decoded before: so what they were
+decoded to saves arithmetic, never a read, and is never stale either.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from nextbest.aws.clients import SERVICE_FAILURES
+from nextbest.aws.table import Item
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
+from nextbest.domain.history import History, unpack_event
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, Unavailable
 from nextbest.observability import logger
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer, ProgramState
+from nextbest.store.histories import decode_snapshot
 
 T = TypeVar("T")
 
@@ -31,6 +37,9 @@ UNREADABLE = (ArtifactError, *SERVICE_FAILURES)
 
 REMEMBERED_SECONDS = 900.0
 """How long a copy of an access key is of use at all."""
+
+HISTORY_BYTES = 1_000_000
+"""Of histories as they are stored. Decoded they take about ten times as much memory."""
 
 UNREADABLE_MODEL = "a model cannot be read; the last good one serves on"
 
@@ -187,3 +196,74 @@ class AccessKeyCache:
     def put(self, key: AccessKey, *, now: float) -> None:
         """Remember a key that was just read."""
         self._cache.put(key.key_id, (now, key))
+
+
+class DecodedItems(Generic[T]):
+    """Items of one kind, the most recently used; ``decode`` makes of an item what it holds."""
+
+    def __init__(self, decode: Callable[[Item], T], *, capacity: int = 256) -> None:
+        self._decode = decode
+        self._cache: LruCache[tuple[Item, T]] = LruCache(capacity)
+
+    def of(self, key: str, item: Item) -> T:
+        """What the ``item``, which was just read under ``key``, holds. Raises what decoding raises."""
+        cached = self._cache.get(key)
+        if cached is None or cached[0] != item:
+            cached = (item, self._decode(item))
+            self._cache.put(key, cached)
+        return cached[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A history and what it was decoded from: the snapshot's attribute (None: there is none), the tail's members."""
+
+    packed: object
+    members: Sequence[bytes]
+    snapshot: History
+    history: History
+    size: int
+
+
+class DecodedHistories:
+    """The histories of the users who were read last, up to a number of bytes in the form that is stored."""
+
+    def __init__(self, *, most_bytes: int = HISTORY_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def history_of(self, pk: str, snapshot: Item | None, tail: Item | None) -> History | None:
+        """The history in a user's two items, which were just read; None for a user who has none.
+
+        It is the same object as before if nothing of it changed. Raises HistoryCorrupt.
+        """
+        members = tail.get("tail_events", {}).get("BS", []) if tail else []
+        packed = snapshot.get("packed") if snapshot else None
+        if not members and packed is None:
+            self._drop(pk)
+            return None
+        entry = self._entries.get(pk)
+        if entry is not None and entry.packed == packed:
+            if entry.members == members:
+                self._entries.move_to_end(pk)
+                return entry.history
+            base = entry.snapshot
+        else:
+            base = decode_snapshot(snapshot or {})
+        self._drop(pk)
+        history = base.merge(map(unpack_event, members))
+        size = sum(map(len, members)) + (len(packed["B"]) if packed is not None else 0)
+        self._entries[pk] = _Entry(packed, members, base, history, size)
+        self._bytes += size
+        while self._bytes > self._most_bytes and self._entries:
+            _, oldest = self._entries.popitem(last=False)
+            self._bytes -= oldest.size
+        return history
+
+    def _drop(self, pk: str) -> None:
+        entry = self._entries.pop(pk, None)
+        self._bytes -= entry.size if entry is not None else 0

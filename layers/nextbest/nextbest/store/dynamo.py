@@ -12,10 +12,10 @@ from nextbest.store import keys
 from nextbest.store.access_keys import AccessKeys, access_key_key, decode_access_key
 from nextbest.store.base import UserRead
 from nextbest.store.bulk import BulkRemoval
+from nextbest.store.cache import DecodedHistories, DecodedItems
 from nextbest.store.configuration import decode_program, program_key
 from nextbest.store.erasure import Erasure
 from nextbest.store.experiments import Experiments
-from nextbest.store.histories import decode_history
 from nextbest.store.imports import Imports
 from nextbest.store.leases import Leases
 from nextbest.store.resources import Resources, decode_resource
@@ -27,6 +27,10 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._decoded_histories = DecodedHistories()
+        self._decoded_keys = DecodedItems(decode_access_key)
+        self._decoded_programs = DecodedItems(decode_program)
+        self._decoded_resources = DecodedItems(decode_resource)
 
     def read_user(
         self,
@@ -41,7 +45,8 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
         """One strongly consistent BatchGetItem for all that a read needs, so an accepted event is always included.
 
         Configuration comes in the same round trip instead of being cached for a while: a moved model pointer, a changed
-        filter or a revoked key takes effect at once. A history that cannot be decoded is built from the log.
+        filter or a revoked key takes effect at once. What equals, byte by byte, an item that was decoded before is not
+        decoded again. A history that cannot be decoded is built from the log.
 
         The state is that of the program which has the id now: it may be another incarnation than the one expected.
         ``admit`` decides on the key before anything of the user is decoded.
@@ -59,13 +64,15 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
         if access_key_id is not None:
             item_keys.append(access_key_key(access_key_id))
         items = self._table.get_many(item_keys)
-        access_key = decode_access_key(items.get(access_key_key(access_key_id))) if access_key_id is not None else None
+        key_item = items.get(access_key_key(access_key_id)) if access_key_id is not None else None
+        access_key = self._decoded_keys.of(access_key_id or "", key_item) if key_item is not None else None
         if admit is not None:
             admit(access_key)
-        state = decode_program(items.get(program_key(program_id))) if with_state else None
+        program_item = items.get(program_key(program_id))
+        state = self._decoded_programs.of(program_id, program_item) if program_item is not None else None
         snapshot, tail = items.get(snapshot_key), items.get(tail_key)
         try:
-            history = decode_history(snapshot, tail)
+            history = self._decoded_histories.history_of(pk, snapshot, tail)
             if history is not None and state is not None and not history.folded_for(state.program.half_life_days):
                 raise HistoryCorrupt("the history was folded with another half-life")
         except HistoryCorrupt:
@@ -76,6 +83,9 @@ class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, 
             self._attributes_in(incarnation, snapshot),
             state,
             access_key,
-            {resource: decode_resource(items.get(key)) for resource, key in resource_keys.items()},
+            {
+                resource: self._decoded_resources.of(f"{key.pk}/{key.sk}", items[key]) if key in items else None
+                for resource, key in resource_keys.items()
+            },
             salt_in(tail),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -265,7 +266,7 @@ class ActionRecommender:
             learned=len(ranked.rows),
             limit=query.limit if places is None else places,
             weight=context.settings.exploration_weight,
-            random=Random(request_id),
+            random=partial(Random, request_id),
         )
         scores = dict(zip(ranked.rows[: explored.learned], ranked.likelihoods[: explored.learned], strict=True))
         scores.update(dict.fromkeys(explored.rows, 0.0))

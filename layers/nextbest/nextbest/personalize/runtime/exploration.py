@@ -6,7 +6,7 @@ path: standard library alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -33,22 +33,24 @@ class Explored:
         return learned + [self.propensity] * len(self.rows)
 
 
-def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, random: Random) -> Explored:
+def explore(pool: Sequence[int], *, learned: int, limit: int, weight: float, random: Callable[[], Random]) -> Explored:
     """Draw from ``pool`` for a list of ``limit`` places, for which there are ``learned`` ranked actions.
 
     Places that stay empty are all explored: a draw without replacement, each with propensity places / pool. In a full
     list the last place goes to one of the pool with probability ``weight``, each with propensity weight / pool. With a
-    ``weight`` of 0 nothing is explored.
+    ``weight`` of 0 nothing is explored. ``random`` makes the generator, which takes longer than everything else here,
+    where there is something to draw.
     """
     size = len(pool)
     free = limit - learned
     if not size or weight <= 0 or limit <= 0:
         return Explored((), min(learned, limit), 0.0, size)
+    generator = random()
     if free > 0:
-        drawn = random.sample(pool, min(free, size))
+        drawn = generator.sample(pool, min(free, size))
         return Explored(tuple(drawn), learned, min(1.0, free / size), size)
     # Drawn before the decision whether to use it, so that the decision does not change which one it would be.
-    drawn_row = pool[random.randrange(size)]
-    if random.random() < weight:
+    drawn_row = pool[generator.randrange(size)]
+    if generator.random() < weight:
         return Explored((drawn_row,), limit - 1, weight / size, size, weight)
     return Explored((), limit, weight / size, size, weight)

@@ -231,7 +231,8 @@ def _strongest_allowed(
         strong = strongest(more if share == 1.0 else most, best, candidates.learned_tie_break)
         strong = strong[is_allowed[strong]]
         if listed.size:
-            strong = strong[~np.isin(strong, listed)]
+            hidden = frozenset(listed.tolist())
+            strong = strong[[place not in hidden for place in strong.tolist()]]
         if share == 1.0 or strong.shape[0] >= limit:
             return strong[:limit]
     fresh = where_allowed(best, is_allowed)
