@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from nextbest.domain.rebase_status import COMPLETE, FAILED
-from tests.contract.stacks import RunningStack, start_stack
+from tests.contract.stacks import RunningStack, processes_of, start_stack
 from tests.contract.test_actionhub import event
 from tests.waiting import wait_until
 from tools.local.job_runs import missing_of_spark
@@ -22,7 +24,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.skipif(bool(missing_of_spark()), re
 DAY_SECONDS = 86_400.0
 ABOVE_EVENTS = 100
 USERS = 12
-SECONDS = 240.0
+SECONDS = 400.0
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +60,12 @@ class Tea:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def start_rebase(self) -> None:
+        assert self.http.put("/program/rebase").status_code == 200
+
     def rebase(self) -> list[str]:
         """Rebase the program; the messages of its status on the way, the last one that of its end."""
-        assert self.http.put("/program/rebase").status_code == 200
+        self.start_rebase()
         messages: list[str] = []
 
         def has_ended() -> bool:
@@ -121,6 +126,27 @@ def test_a_rebase_below_the_size_is_done_by_the_function(open_program: Callable[
     tea.rebase()
 
     assert tea.job_runs() == before
+
+
+def test_a_job_that_is_killed_fails_its_rebase(spark_stack: RunningStack, open_program: Callable[..., Tea]) -> None:
+    """Given a job whose driver is killed, then the rebase has failed and says so, and the program serves on."""
+    tea = open_program(weeks=8)
+    before = tea.job_runs()
+    tea.start_rebase()
+    wait_until(lambda: drivers_of(spark_stack), seconds=SECONDS)
+
+    for process in drivers_of(spark_stack):
+        os.kill(process, signal.SIGKILL)
+
+    wait_until(lambda: tea.get("/program/status")["status_id"] == FAILED, seconds=SECONDS)
+    assert "its Spark job ended as FAILED" in tea.get("/program/status")["message"]
+    assert tea.job_runs() == [*before, "FAILED"]
+    assert tea.get("/users/user-1/actions")["actions"]
+
+
+def drivers_of(stack: RunningStack) -> list[int]:
+    """The processes of jobs that run."""
+    return [process for process, command in processes_of(stack.state).items() if "tools/spark/rebase.py" in command]
 
 
 def files_of(stack: RunningStack) -> list[str]:

@@ -40,6 +40,7 @@ from tests.factories import MemoryArtifacts, user_events
 from tests.functions.conftest import PROGRAM, Functions, load
 from tests.functions.emr_serverless_double import EmrServerlessDouble
 from tests.infrastructure.permissions import ALLOWED, START_SPARK_JOBS
+from tests.infrastructure.test_events import sample
 
 OWNER = PROGRAM.incarnation
 NOW = time.time()
@@ -342,6 +343,32 @@ def test_a_job_that_vanishes_is_reported_failed_and_what_waited_is_started(
     assert not lease_of(functions).holder
     # Events may come twice
     assert invoke(functions, ended("00run0")) == {"ended": False}
+
+
+def test_a_version_whose_job_is_cancelled_ends_as_stopped(functions: Functions, emr: EmrServerlessDouble) -> None:
+    invoke(functions, create_version(functions))
+    vanish(functions, emr, "00run0")
+    (version,) = versions_of(functions)
+    functions.store.put_resource(OWNER, VERSION, version["name"], {**version, "status": STOPPING})
+
+    invoke(functions, {"cancel_job_run": "00run0"})
+    assert invoke(functions, ended("00run0")) == {"ended": True}
+
+    assert [version["status"] for version in versions_of(functions)] == [STOPPED]
+
+
+def test_ends_of_jobs_are_no_matter_of_a_deployment_without_them(functions: Functions) -> None:
+    assert functions.answer("rebase", sample("rebase/spark-job-failed")) == {"ended": False}
+    assert functions.answer("rebase", {"cancel_job_run": "00run0"}) == {"cancelled": None}
+
+
+def test_the_end_of_a_run_of_a_deleted_program_is_no_failure(functions: Functions, emr: EmrServerlessDouble) -> None:
+    invoke(functions, PLAIN)
+    remove_program(functions.store, MemoryArtifacts(), OWNER)
+    emr.states["00run0"] = "CANCELLED"
+
+    assert invoke(functions, ended("00run0")) == {"ended": False}
+    assert invoke(functions, ended("unknown")) == {"ended": False}
 
 
 def test_a_job_that_never_began_fails_what_waited_for_it(functions: Functions, emr: EmrServerlessDouble) -> None:

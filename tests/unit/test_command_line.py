@@ -79,6 +79,14 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "\n\noptions:\n" in text
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "１"])
+def test_no_number_of_events_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", f"--spark-above-events={text}"])
+
+    assert "is not a number of events; give 1 or more" in capsys.readouterr().err
+
+
 def test_parsing_imports_nothing_that_only_some_commands_need() -> None:
     probe = "import sys, tools.cli.__main__ as cli; cli.build_parser(); print(*(name for name in sys.modules))"
     variables = {"PYTHONPATH": os.pathsep.join((str(ROOT / "layers" / "nextbest"), str(ROOT)))}

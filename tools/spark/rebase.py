@@ -28,7 +28,9 @@ from nextbest.logic.rebase import Rebase
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.job_lease import JobLease, run_handed_over
 from nextbest.personalize.jobs.training_job import TrainingJob
+from nextbest.store.artifacts import DirectArtifacts
 from nextbest.store.base import ArtifactStore, ModelPointer, SegmentsPointer, Store
+from nextbest.store.dynamo import DynamoStore
 from nextbest.store.environment import open_artifacts, open_store, open_table_exports
 from nextbest.store.table_export import ExportFile, TableExport, read_events
 from tools.spark.event_files import SourceNotes, read_ranges
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def open_deployment() -> tuple[Store, ArtifactStore]:
+def open_deployment() -> tuple[DynamoStore, DirectArtifacts]:
     """The table and the bucket that the environment names."""
     return open_store(clock=time.time), open_artifacts(clock=time.time)
 

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 PYTHON = "./environment/bin/python3"
 """The Python of the archive, which is unpacked beside each driver and executor."""
 
-_FREE_DISK_GIGABYTES = 20
 _DISK_GIGABYTES = 100
-_OFF_HEAP = {"OPENBLAS_NUM_THREADS": "1"}
+_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 """As many tasks as there are cores run at once in an executor, and each is a process of its own."""
 
 # Nearly all work is done by Python, outside the heap of the JVM: 28 GB a worker of four cores, of 30 that it may have.
@@ -61,6 +60,7 @@ class JobRun:
 
     @property
     def has_ended(self) -> bool:
+        """Whether it does nothing any more."""
         return self.state in ("SUCCESS", "FAILED", "CANCELLED")
 
 
@@ -138,7 +138,7 @@ class SparkJobs:
 
 def submit_parameters(folder: str, variables: Mapping[str, str]) -> str:
     """What spark-submit gets: the archive, the environment of the driver and the executors, and the workers' sizes."""
-    environment = {**_OFF_HEAP, **variables, "PYSPARK_PYTHON": PYTHON}
+    environment = {**_THREADS, **variables, "PYSPARK_PYTHON": PYTHON}
     settings = {
         "spark.archives": f"{folder}environment.tar.gz#environment",
         "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": PYTHON,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.domain.rebase_status import (
@@ -30,7 +30,6 @@ from nextbest.observability import logger
 from nextbest.store.base import Status
 from nextbest.store.leases import Lease, LeaseStore
 
-T = TypeVar("T")
 Clock = Callable[[], float]
 Start = Callable[[RebaseEvent], None]
 
