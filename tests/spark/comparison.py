@@ -19,7 +19,7 @@ def differences(one: Any, other: Any, path: str = "model") -> Iterator[str]:
     elif isinstance(one, dict):
         if one.keys() != other.keys():
             yield path
-        for name in one.keys() & other.keys():
+        for name in (name for name in one if name in other):
             yield from differences(one[name], other[name], f"{path}.{name}")
     elif isinstance(one, list | tuple) and len(one) == len(other):
         for place, (left, right) in enumerate(zip(one, other, strict=True)):
