@@ -87,8 +87,6 @@ def run_job(event: Mapping[str, str], incarnation: Incarnation, invocation: str)
     """Train the program, or compute its segments, while nobody else does. Raises NotFound, and HandedOver where a Spark
     job does that."""
     try:
-        if SPARK_ABOVE_EVENTS:
-            size_in_service(STORE, incarnation).check(MEMORY_BYTES, spark_above_events=SPARK_ABOVE_EVENTS)
         return TrainingJob(STORE, ARTIFACTS, rebase, refresh_segments, RANDOM, time.time).run(event, incarnation)
     except NeedsSpark as reason:
         start_job_run(event, incarnation, invocation, str(reason))
@@ -187,7 +185,10 @@ def refresh_segments(incarnation: Incarnation) -> SegmentsPointer:
 
 
 def open_rebase(incarnation: Incarnation) -> Rebase:
-    """A rebase that takes the memory of this function at most."""
+    """A rebase that takes the memory of this function at most. Raises NeedsSpark where the program's model was learned
+    from more than that: its events need not be read first."""
+    if SPARK_ABOVE_EVENTS:
+        size_in_service(STORE, incarnation).check(MEMORY_BYTES, spark_above_events=SPARK_ABOVE_EVENTS)
     return Rebase(
         STORE,
         ARTIFACTS,

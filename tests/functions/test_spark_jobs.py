@@ -239,8 +239,8 @@ def test_a_version_waits_for_the_job_and_ends_as_it_does(functions: Functions, e
     (version,) = versions_of(functions)
     assert version["status"] == ACTIVE
     # And again, as a retry of Lambda comes late: nothing is published twice
-    assert invoke(functions, event, "another") == {}
-    run_job(functions, emr, "00run1")
+    assert invoke(functions, event, "another") == {"model": None}
+    assert list(emr.states) == ["00run0"]
     assert versions_of(functions) == [version]
 
 

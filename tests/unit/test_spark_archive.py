@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+import nextbest
 from nextbest.aws.spark_jobs import PYTHON
 from tools.cli import spark_archive
 from tools.cli.deployment import OperationFailed
@@ -91,5 +92,7 @@ def test_it_is_stored_where_jobs_look_for_it(tmp_path: Path) -> None:
     build_archive(tmp_path / "built", uv=Uv())
     assert upload_archive(s3, "artifacts", tmp_path / "built") == ["spark/environment.tar.gz", "spark/rebase.py"]
 
+    version = s3.head_object(Bucket="artifacts", Key="spark/rebase.py")["Metadata"]
+    assert version == {"nextbest-version": nextbest.__version__}
     keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket="artifacts")["Contents"]}
     assert keys == {"spark/environment.tar.gz", "spark/rebase.py"}

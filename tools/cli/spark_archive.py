@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nextbest
 from tools.cli.deployment import OperationFailed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,9 @@ FOLDER = ROOT / ".aws-sam" / "spark"
 ARCHIVE, ENTRY_POINT = "environment.tar.gz", "rebase.py"
 PREFIX = "spark/"
 """Where the bucket has both (``store/environment.py``)."""
+
+VERSION = "nextbest-version"
+"""The metadata of both that names their version of the library."""
 
 PYTHON_VERSION = "3.11"
 _PYTHON = f"cpython-{PYTHON_VERSION}-linux-aarch64-gnu"
@@ -83,7 +87,8 @@ def upload_archive(s3: Any, bucket: str, folder: Path = FOLDER) -> list[str]:
     if not all(file.exists() for file in files):
         raise OperationFailed("there is nothing to upload yet: ./nextbest build-spark")
     for file in files:
-        s3.upload_file(str(file), bucket, f"{PREFIX}{file.name}")
+        metadata = {VERSION: nextbest.__version__}
+        s3.upload_file(str(file), bucket, f"{PREFIX}{file.name}", ExtraArgs={"Metadata": metadata})
     return [f"{PREFIX}{file.name}" for file in files]
 
 
