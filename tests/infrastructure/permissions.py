@@ -90,6 +90,7 @@ PERMISSIONS_OF_OPERATIONS = {
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "HeadObject": {"s3:GetObject"},
+    "GeneratePresignedUrl": {"s3:GetObject"},  # of a file, to read it
     **{name: {"s3:PutObject"} for name in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")},
     "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
     "CopyObject": {"s3:GetObject", "s3:PutObject"},

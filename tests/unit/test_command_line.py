@@ -37,6 +37,7 @@ COMMANDS = {
         "bench",
         "bench-training",
         "bench-scale",
+        "bench-segments",
         "bench-filters",
         "bench-inbox",
         "soak",

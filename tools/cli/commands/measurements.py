@@ -20,6 +20,7 @@ def add_commands(commands: Commands) -> None:
     _add_bench(commands)
     _add_bench_training(commands)
     _add_bench_scale(commands)
+    _add_bench_segments(commands)
     _add_bench_filters(commands)
     _add_bench_inbox(commands)
     _add_soak(commands)
@@ -163,6 +164,29 @@ def _bench_scale(options: argparse.Namespace) -> int:
     from tools.benchmarks.scale import run
 
     run(events=options.events, users=options.users, actions=options.actions, train_seconds=options.train_seconds)
+    return 0
+
+
+def _add_bench_segments(commands: Commands) -> None:
+    command = add_command(commands, "bench-segments", "time and memory of what is asked of the segments of many users")
+    command.add_argument("--users", type=int, default=1_000_000, help="(default: %(default)s)")
+    command.add_argument("--part-users", type=int, default=10_000, help="users of one part (default: %(default)s)")
+    command.add_argument("--actions", type=int, default=100_000, help="(default: %(default)s)")
+    command.add_argument("--read-ms", type=float, default=0.0, help="a wait for each read (default: %(default)s)")
+    command.add_argument("--folder", help="where there is room for 4 kB a user (default: the system's)")
+    command.set_defaults(run=_bench_segments)
+
+
+def _bench_segments(options: argparse.Namespace) -> int:
+    from tools.benchmarks.segments import run
+
+    run(
+        users=options.users,
+        part_users=options.part_users,
+        actions=options.actions,
+        read_ms=options.read_ms,
+        folder=options.folder,
+    )
     return 0
 
 

@@ -8,7 +8,9 @@ from nextbest.domain.rebase_status import RUN_SECONDS
 from nextbest.errors import QuotaExceeded
 
 _BASE_BYTES = 200e6
-_EVENT_BYTES, _USER_BYTES = 130.0, 6_000.0
+_EVENT_BYTES, _USER_BYTES = 130.0, 300.0
+_PART_BYTES = 250e6
+"""Segments are made and written part by part, 10,000 users at a time; of all users only their ids stay."""
 _ACTION_PAIR_BYTES, _DENSE_ACTIONS = 5.0, 12_000
 _EXAMPLE_BYTES, _MOST_EXAMPLE_BYTES = 3_500.0, 1.3e9
 """What training makes of each event; it thins its examples where there are many."""
@@ -29,10 +31,11 @@ class RebaseSize:
 
     @property
     def memory_bytes(self) -> float:
-        """The peak: the events as columns, everybody's segments, the examples of the training, and its dense fits."""
+        """The peak: events as columns, ids, and the examples and dense fits of the training, or a part of the segments."""
         fits = _ACTION_PAIR_BYTES * min(self.actions, _DENSE_ACTIONS) ** 2
         examples = min(_EXAMPLE_BYTES * self.events, _MOST_EXAMPLE_BYTES)
-        return _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users + fits + examples
+        kept = _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users
+        return kept + max(fits + examples, _PART_BYTES)
 
     @property
     def seconds(self) -> float:
