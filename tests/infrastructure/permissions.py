@@ -47,7 +47,7 @@ ALLOWED = {
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"}
-    # Segments of before.
+    # Earlier segments.
     | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
     # A run of the schedule starts one invocation a program.
     | {"lambda:InvokeFunction"},

@@ -148,6 +148,19 @@ def test_users_and_their_memberships_are_those_of_all_at_once(stored: dict[str, 
             assert segments.memberships(user_id) == WHOLE[kind].memberships(user_id)
 
 
+def test_left_out_users_are_in_no_answer(stored: dict[str, StoredSegments]) -> None:
+    gone = {"user-00", "user-17", "user-39"}
+    for kind, segments in stored.items():
+        left, expected = segments.without(gone.intersection), WHOLE[kind].without(gone)
+        assert list(left.users) == list(expected.users)
+        assert left.sums.counts.tolist() == np.diff(expected.starts).tolist()
+        members = SegmentMembers(left, [[0, 1], [7]], 0.2, match_all=False)
+        listed = [member.user_id for part in members.in_parts() for member in part]
+        assert listed == expected.users_of([[0, 1], [7]], 0.2, match_all=False)
+        for user_id in USERS:
+            assert left.memberships(user_id) == expected.memberships(user_id)
+
+
 def test_counts_of_actions_are_read_from_the_manifest_alone(stored: dict[str, StoredSegments]) -> None:
     statistics = ActionStatistics(stored["growth"], stored["base"])
 

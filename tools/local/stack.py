@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Never
 
 from tools.local.doors import forward_to, require_token
-from tools.local.engines import start_engines
+from tools.local.engines import index_segments, start_engines
 from tools.local.environments import Environments, Invocation
 from tools.local.gateway import FEW_THREADS, MANY_THREADS, Gateway, Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
@@ -140,6 +140,7 @@ class Stack:
             parameters["SparkAboveEvents"] = str(self._spark_above_events)
         self._application = read_application(self._template, parameters=parameters, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
+        index_segments(self._state, self._application.tables)
         self.store = open_store(self._application, self._engines)
         end_leases(self.store)
         access_key, self.key = operator_key()

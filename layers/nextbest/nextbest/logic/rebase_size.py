@@ -31,7 +31,7 @@ class RebaseSize:
 
     @property
     def memory_bytes(self) -> float:
-        """The peak: events as columns, ids, and the examples and dense fits of the training, or a part of the segments."""
+        """The peak: events as columns, ids, and what the training makes of them, or a part of the segments."""
         fits = _ACTION_PAIR_BYTES * min(self.actions, _DENSE_ACTIONS) ** 2
         examples = min(_EXAMPLE_BYTES * self.events, _MOST_EXAMPLE_BYTES)
         kept = _BASE_BYTES + _EVENT_BYTES * self.events + _USER_BYTES * self.users

@@ -50,7 +50,7 @@ class ModelPointer:
 class SegmentsPointer:
     """Written segments, as of ``computed_at`` (seconds since 1970), under ``prefix``.
 
-    ``manifest`` is the key of the file that names their parts; empty for those of before, which are a file for each
+    ``manifest`` is the key of the file that names their parts; empty for earlier ones, which are a file for each
     kind.
     """
 

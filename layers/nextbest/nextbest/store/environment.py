@@ -32,8 +32,15 @@ _PATIENT_SECONDS = 5.0
 
 
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
-    """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
-    return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
+    """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970.
+
+    SCAN_SEGMENT_ITEMS, which local stacks set, divides scans of the table into segments of about so many items.
+    """
+    endpoint = _endpoint("dynamodb", clock)
+    items = int(os.environ.get("SCAN_SEGMENT_ITEMS", "0"))
+    return DynamoStore(
+        DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint, items_per_segment=items)
+    )
 
 
 def open_store_for_events(*, clock: Callable[[], float]) -> DynamoStore:
