@@ -88,6 +88,7 @@ PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
     # A transaction needs those of its parts.
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
+    "DescribeTable": set[str](),  # of engines on this machine alone, whose scans are divided by it
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "HeadObject": {"s3:GetObject"},
     "GeneratePresignedUrl": {"s3:GetObject"},  # of a file, to read it

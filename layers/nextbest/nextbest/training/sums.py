@@ -142,5 +142,7 @@ class _RowsWithEntries:
 
 
 def _rounded(_number: int, block: Block) -> Dense:
-    rounded = block.astype(np.float32)
-    return np.asarray(rounded.toarray() if isinstance(rounded, sparse.csr_array) else rounded, np.float32)
+    if isinstance(block, np.ndarray):
+        return block.astype(np.float32)
+    entries = (block.data.astype(np.float32), block.indices, block.indptr)  # ``astype`` of the block would sort them
+    return np.asarray(sparse.csr_array(entries, shape=block.shape).toarray(), np.float32)
