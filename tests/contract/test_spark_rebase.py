@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from nextbest.domain.rebase_status import COMPLETE, FAILED
+from tests.contract.personalize_clients import Personalize
 from tests.contract.stacks import RunningStack, processes_of, start_stack
 from tests.contract.test_actionhub import event
 from tests.waiting import wait_until
@@ -43,7 +44,8 @@ class Tea:
         with httpx.Client(base_url=stack.url, headers={"actionhub-key": stack.key}, timeout=30) as operator:
             created = operator.post("/programs", json=body).json()
         self.program_id: str = created["program_id"]
-        headers = {"actionhub-key": created["api_key"], "program-id": self.program_id}
+        self.key: str = created["api_key"]
+        headers = {"actionhub-key": self.key, "program-id": self.program_id}
         self.http = httpx.Client(base_url=stack.url, headers=headers, timeout=30)
         now = time.time()
         events = [
@@ -142,6 +144,24 @@ def test_a_job_that_is_killed_fails_its_rebase(spark_stack: RunningStack, open_p
     assert "its Spark job ended as FAILED" in tea.get("/program/status")["message"]
     assert tea.job_runs() == [*before, "FAILED"]
     assert tea.get("/users/user-1/actions")["actions"]
+
+
+def test_stopping_a_training_cancels_its_job(spark_stack: RunningStack, open_program: Callable[..., Tea]) -> None:
+    """Given a training that a job does, when a stock client stops it, then the job is cancelled and its driver ends."""
+    tea = open_program(weeks=8)
+    before = tea.job_runs()
+    tea.start_rebase()
+    clients = Personalize.at(spark_stack.url, tea.key)
+    versions = clients.control.list_solution_versions
+    wait_until(lambda: versions()["solutionVersions"] and drivers_of(spark_stack), seconds=SECONDS)
+    (version,) = versions()["solutionVersions"]
+
+    clients.control.stop_solution_version_creation(solutionVersionArn=version["solutionVersionArn"])
+
+    wait_until(lambda: tea.job_runs() == [*before, "CANCELLED"], seconds=SECONDS)
+    assert drivers_of(spark_stack) == []
+    wait_until(lambda: tea.get("/program/status")["status_id"] == FAILED, seconds=SECONDS)
+    clients.close()
 
 
 def drivers_of(stack: RunningStack) -> list[int]:

@@ -15,6 +15,7 @@ from nextbest.domain.events import Event
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.table_export import TableExports, read_events
 from tests.store.conftest import PROGRAM, create_table, dynamodb, s3
+from tools.local import table_exports
 from tools.local.doors import forward_to
 from tools.local.engines import ACCOUNT_ID, REGION
 from tools.local.gateway import Server
@@ -59,8 +60,9 @@ def door(start_engine: Callable[[str], str]) -> Iterator[Door]:
         each.close()
 
 
-def test_the_events_of_a_program_are_read_back(door: Door) -> None:
-    """Given more events than a page of the engine's, then the export has what a scan finds, in several files."""
+def test_the_events_of_a_program_are_read_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a table that is scanned in many segments, then the export has what a scan finds, in several files."""
+    monkeypatch.setattr(table_exports, "SCAN_SEGMENT_ITEMS", 50)
     store = DynamoStore(door.table)
     store.create_program(PROGRAM)
     events = [Event(f"user#{number % 40} é", number, "buy", "tea") for number in range(1_000)]

@@ -15,7 +15,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +25,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools.local.engines import ACCOUNT_ID, REGION
+from nextbest.aws.table import MOST_SEGMENTS
+from tools.local.engines import ACCOUNT_ID, REGION, SCAN_SEGMENT_ITEMS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _TARGET = "DynamoDB_20120810."
-_SEGMENTS = 4
-"""Files of an export; in AWS, one or more for each partition of the table."""
+_FILES = 4
+"""Of an export; in AWS, one or more for each partition of the table."""
 _TOKEN_SECONDS = 8 * 3600.0
 _DEFAULTS = {"ExportFormat": "DYNAMODB_JSON", "ExportType": "FULL_EXPORT", "S3SseAlgorithm": "AES256"}
 _MEMBERS = {"TableArn", "ClientToken", "S3Bucket", "S3Prefix", *_DEFAULTS}
@@ -147,7 +148,7 @@ class TableExporter:
         """Write the files of an export; what DescribeExport says of it then."""
         description, bucket = export.description, export.request["S3Bucket"]
         self._put(bucket, f"{export.folder}/_started", b"")
-        files = [self._write_segment(table, number, bucket, f"{export.folder}/data") for number in range(_SEGMENTS)]
+        files = [self._write_part(table, number, bucket, f"{export.folder}/data") for number in range(_FILES)]
         self._put_manifest(
             bucket, f"{export.folder}/manifest-files", "".join(f"{json.dumps(file)}\n" for file in files)
         )
@@ -174,19 +175,15 @@ class TableExporter:
         manifest = f"{export.folder}/manifest-summary.json"
         return {"ExportStatus": "COMPLETED", "ExportManifest": manifest, "ItemCount": items, "BilledSizeBytes": 0}
 
-    def _write_segment(self, table: str, number: int, bucket: str, folder: str) -> dict[str, Any]:
+    def _write_part(self, table: str, number: int, bucket: str, folder: str) -> dict[str, Any]:
         """Write one part of the table as a data file; its line in the manifest."""
         key = f"{folder}/{secrets.token_hex(13)}.json.gz"
-        pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=table, ConsistentRead=True, Segment=number, TotalSegments=_SEGMENTS
-        )
         count = 0
         with tempfile.TemporaryFile() as file:
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as packed:
-                for page in pages:
-                    for item in page["Items"]:
-                        packed.write(item_line(item))
-                        count += 1
+                for item in self._items(table, number):
+                    packed.write(item_line(item))
+                    count += 1
             digest = _md5(file)
             response = self._s3.put_object(Bucket=bucket, Key=key, Body=file)
         return {
@@ -195,6 +192,18 @@ class TableExporter:
             "etag": response["ETag"].strip('"'),
             "dataFileS3Key": key,
         }
+
+    def _items(self, table: str, number: int) -> Iterator[Mapping[str, Any]]:
+        """The items of one part of a table, in segments that are quick to scan."""
+        held = self._dynamodb.describe_table(TableName=table)["Table"].get("ItemCount", 0)
+        segments = max(min(held // SCAN_SEGMENT_ITEMS, MOST_SEGMENTS) // _FILES, 1)
+        paginator = self._dynamodb.get_paginator("scan")
+        for segment in range(number * segments, (number + 1) * segments):
+            pages = paginator.paginate(
+                TableName=table, ConsistentRead=True, Segment=segment, TotalSegments=_FILES * segments
+            )
+            for page in pages:
+                yield from page["Items"]
 
     def _put_manifest(self, bucket: str, name: str, text: str) -> None:
         data = text.encode()
