@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help start stop reset logs load rebase campaign experiment doctor start-docker test check types tests test-docker audit evaluate bench soak cost coverage screenshots format install install-dev
+.PHONY: help start stop reset logs load rebase campaign experiment doctor start-docker test check types tests test-docker audit evaluate spark-archive bench soak cost coverage screenshots format install install-dev install-spark
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s'|'
@@ -98,6 +98,9 @@ evaluate: install-dev ## our model against the classic methods: make evaluate FI
 	@./nextbest evaluate --targets "$$TARGETS" --plots "$$PLOTS" $${COLUMN_NAMES:+--columns "$$COLUMN_NAMES"} \
 	  $(if $(ALLOW_REJECTS),--allow-rejects) $(if $(LITERAL_NULLS),--literal-nulls) -- "$$FILE"
 
+spark-archive: install-dev ## make the archive that Spark jobs run (docs/operations.md)
+	@./nextbest build-spark
+
 bench: install-dev ## latency of requests, as ratios to two yardsticks measured beside them
 	@./nextbest bench
 
@@ -116,3 +119,6 @@ install:
 
 install-dev:
 	@./nextbest install dev
+
+install-spark: ## install Spark and Java 17, for rebases that are too large for one process
+	@./nextbest install spark

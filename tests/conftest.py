@@ -24,14 +24,15 @@ from tools.local.engines import ACCOUNT_ID
 settings.register_profile("gate", derandomize=True)
 settings.load_profile("gate")
 
-STACK, ECHO_STACK, DEPLOYMENT, BROWSER = "stack", "echo stack", "deployment", "browser"
+STACK, ECHO_STACK, DEPLOYMENT, BROWSER, SPARK = "stack", "echo stack", "deployment", "browser", "spark"
 ON_THE_ECHO_STACK = {"test_gateway", "test_local_invocations", "test_local_lifecycle"}
-ON_STACKS_OF_THEIR_OWN = {"test_local_durability"}
+ON_STACKS_OF_THEIR_OWN = {"test_local_durability", "test_spark_rebase"}
 LONGEST_FIRST = (
     "contract",
     "browser",
     "deployment",
     "faults",
+    "spark",
     "quality",
     "property",
     "store",
@@ -53,6 +54,8 @@ def group_of(node_id: str) -> str:
     match file.parent.name:
         case "faults":
             return DEPLOYMENT
+        case "spark":
+            return SPARK
         case "browser":
             return BROWSER
         case "contract" if file.stem in ON_THE_ECHO_STACK:
@@ -93,7 +96,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _place(item: pytest.Item) -> tuple[int, int]:
     group, folder = group_of(item.nodeid), item.path.parent.name
-    shared = (STACK, DEPLOYMENT, BROWSER, ECHO_STACK)
+    shared = (STACK, DEPLOYMENT, BROWSER, SPARK, ECHO_STACK)
     return (
         shared.index(group) if group in shared else len(shared),
         LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST),

@@ -69,6 +69,7 @@ CONTROL_PLANE = ControlPlaneEndpoints(
         arns,
         lambda incarnation, version: REBASE.start(rebase_event(incarnation, solution_version=version)),
         lambda incarnation, job: REBASE.start(rebase_event(incarnation, import_job=job)),
+        lambda job_run: REBASE.start({"cancel_job_run": job_run}),
         RANDOM,
         ARTIFACTS,
         IMPORT_RULES,

@@ -1,4 +1,7 @@
-"""Training: invoked by ``manage`` and by itself for one program, and by the schedule, for which it starts them all."""
+"""Training: invoked by ``manage`` and by itself for one program, and by the schedule, for which it starts them all.
+
+A program that is too large goes on as a Spark job, where that is deployed; EventBridge reports when such a job failed.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,17 @@ from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.errors import InUse, InvalidInput, NotFound
-from nextbest.logic.lease import run_alone
-from nextbest.logic.programs import present_incarnation, present_program, rebase_event
+from nextbest.logic.lease import HandedOver, run_alone
+from nextbest.logic.programs import present_incarnation, rebase_event
 from nextbest.logic.rebase import Rebase
-from nextbest.logic.training_plan import AUTOMATIC, MANUAL, scheduled_solutions, solution_in_service
+from nextbest.logic.rebase_size import NeedsSpark
+from nextbest.logic.spark_runs import is_handed_over
+from nextbest.logic.trainings import size_in_service
 from nextbest.observability import MetricUnit, logger, program_metrics
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.jobs.schedule import start_scheduled
-from nextbest.personalize.jobs.training import run_version, train_version
-from nextbest.store.base import ModelPointer
+from nextbest.personalize.jobs.training_job import TrainingJob
+from nextbest.store.base import ModelPointer, SegmentsPointer
 from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
@@ -31,12 +36,18 @@ ARTIFACTS = open_artifacts(clock=time.time)
 THIS_FUNCTION = AsynchronousFunction(lazily(lambda_client), os.environ["AWS_LAMBDA_FUNCTION_NAME"])
 RANDOM = SystemRandom()
 MEMORY_BYTES = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) * 2**20
+SPARK_ABOVE_EVENTS = int(os.environ["SPARK_ABOVE_EVENTS"])
+"""0 where Spark is not deployed."""
 IMPORT_RULES = ImportRules(os.environ["ARTIFACT_BUCKET"], os.environ["PROGRAM_FOLDERS_BUCKET"])
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point: an import job, a report or plan, one program (segments alone, or as a version), or all."""
+    if "detail-type" in event:
+        return end_job_run(event["detail"]["jobRunId"])
+    if "cancel_job_run" in event:
+        return cancel_job_run(event["cancel_job_run"])
     if "program_id" not in event:
         return {"started": start_scheduled(STORE, start_one, now=time.time())}
     incarnation = incarnation_in(event)
@@ -63,24 +74,61 @@ def run(event: Mapping[str, Any], incarnation: Incarnation, invocation: str) -> 
     if "decisions" in event:
         return {"decisions": report_decisions(incarnation, event.get("model_version"))}
     job = {name: value for name, value in event.items() if name not in ("program_id", "incarnation")}
-    learn = partial(run_job, job, incarnation)
+    learn = partial(run_job, job, incarnation, invocation)
+    if SPARK_ABOVE_EVENTS and is_handed_over(STORE.leases([incarnation]).get(incarnation), invocation):
+        # Lambda tries again what failed after it handed over the lease: the same job is started once.
+        start_job_run(job, incarnation, invocation, "")
+        return {}
     done = run_alone(STORE, rebase_event(incarnation, **job), invocation, learn, THIS_FUNCTION.start, clock=time.time)
     return done if done is not None else {}
 
 
-def run_job(event: Mapping[str, Any], incarnation: Incarnation) -> dict[str, Any]:
-    """Train the program, or compute its segments, while nobody else does. Raises NotFound."""
-    if event.get("only") == "segments":
-        work = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time, memory_bytes=MEMORY_BYTES)
-        return {"segments": work.refresh_segments().version}
-    if "solution_version" in event:
-        learn = partial(rebase, incarnation)
-        trained = run_version(STORE, ARTIFACTS, incarnation, event["solution_version"], learn, clock=time.time)
-        return {"model": trained.version if trained is not None else None}
-    if "scheduled" in event:
-        return {"models": train_scheduled(incarnation)}
-    solution = solution_in_service(STORE, present_program(STORE, incarnation))
-    return {"model": train(incarnation, solution, MANUAL).version}
+def run_job(event: Mapping[str, str], incarnation: Incarnation, invocation: str) -> dict[str, Any]:
+    """Train the program, or compute its segments, while nobody else does. Raises NotFound, and HandedOver where a Spark
+    job does that."""
+    try:
+        return TrainingJob(STORE, ARTIFACTS, rebase, refresh_segments, RANDOM, time.time).run(event, incarnation)
+    except NeedsSpark as reason:
+        start_job_run(event, incarnation, invocation, str(reason))
+        raise HandedOver from reason
+
+
+def start_job_run(event: Mapping[str, str], incarnation: Incarnation, invocation: str, reason: str) -> None:
+    """Have a Spark job do what the event asks for, under this invocation's lease. Raises NotFound, Unavailable."""
+    # Imported here: few programs take it.
+    from nextbest.personalize.jobs import job_runs
+    from nextbest.store.environment import open_spark_jobs, variables_of_spark_jobs
+
+    job_runs.start_job_run(
+        STORE,
+        open_spark_jobs(),
+        rebase_event(incarnation, **event),
+        invocation,
+        THIS_FUNCTION.start,
+        reason=reason,
+        variables=variables_of_spark_jobs(),
+        clock=time.time,
+    )
+
+
+def end_job_run(run: str) -> dict[str, Any]:
+    """End what the run of a Spark job left unfinished, which failed or was cancelled."""
+    if not SPARK_ABOVE_EVENTS:  # switched off meanwhile
+        return {"ended": False}
+    from nextbest.personalize.jobs import job_runs
+    from nextbest.store.environment import open_spark_jobs
+
+    return {"ended": job_runs.end_job_run(STORE, open_spark_jobs(), run, THIS_FUNCTION.start, clock=time.time)}
+
+
+def cancel_job_run(run: str) -> dict[str, Any]:
+    """Cancel the run of a Spark job, whose training was stopped or whose program was deleted."""
+    if not SPARK_ABOVE_EVENTS:
+        return {"cancelled": None}
+    from nextbest.store.environment import open_spark_jobs
+
+    open_spark_jobs().cancel(run)
+    return {"cancelled": run}
 
 
 def report(incarnation: Incarnation, experiment_id: str) -> str:
@@ -114,15 +162,6 @@ def report_decisions(incarnation: Incarnation, model_version: str | None) -> int
         return None
 
 
-def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
-    """Rebase one program, as a new version of ``solution``. Raises NotFound."""
-    program = present_program(STORE, incarnation)
-    learn = partial(rebase, incarnation)
-    return train_version(
-        STORE, ARTIFACTS, program, solution, learn, training_type=training_type, random=RANDOM, clock=time.time
-    )
-
-
 def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
     """The program that an event is about; of an id alone, as people send it, the present one. Raises NotFound."""
     if "incarnation" in event:
@@ -133,22 +172,31 @@ def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
 def rebase(incarnation: Incarnation) -> ModelPointer:
     """Rebase one program; logs one line, which records how long it took."""
     began = time.time()
-    model = Rebase(STORE, ARTIFACTS, incarnation, clock=time.time, memory_bytes=MEMORY_BYTES).run()
+    model = open_rebase(incarnation).run()
     duration = {"RebaseDuration": (time.time() - began, MetricUnit.Seconds)}
     metrics = program_metrics(duration, now=began, program=program_id_of(incarnation))
     logger.info("rebased", model=model.version, **metrics)
     return model
 
 
-def train_scheduled(incarnation: Incarnation) -> list[str]:
-    """Train the solutions of one program that a run of the schedule trains; the versions of their models."""
-    program = present_program(STORE, incarnation)
-    try:
-        solutions = scheduled_solutions(STORE, program, now=time.time())
-        return [train(incarnation, solution, AUTOMATIC).version for solution in solutions]
-    except InvalidInput as error:  # nothing to learn from yet, as its status says: no failure, and nothing to try again
-        logger.info("not rebased", program_id=program.program_id, reason=error.message)
-        return []
+def refresh_segments(incarnation: Incarnation) -> SegmentsPointer:
+    """Score all users of a program again, without training."""
+    return open_rebase(incarnation).refresh_segments()
+
+
+def open_rebase(incarnation: Incarnation) -> Rebase:
+    """A rebase that takes the memory of this function at most. Raises NeedsSpark where the program's model was learned
+    from more than that: its events need not be read first."""
+    if SPARK_ABOVE_EVENTS:
+        size_in_service(STORE, incarnation).check(MEMORY_BYTES, spark_above_events=SPARK_ABOVE_EVENTS)
+    return Rebase(
+        STORE,
+        ARTIFACTS,
+        incarnation,
+        clock=time.time,
+        memory_bytes=MEMORY_BYTES,
+        spark_above_events=SPARK_ABOVE_EVENTS,
+    )
 
 
 def start_one(incarnation: Incarnation) -> None:

@@ -100,12 +100,17 @@ def client_arguments(variables: Mapping[str, str], service: str) -> dict[str, An
 
 
 def start_stack(
-    state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0, demo: bool = False
+    state: Path,
+    *,
+    template: Path = ROOT / "template.yaml",
+    port: int = 0,
+    demo: bool = False,
+    spark_above_events: int = 0,
 ) -> RunningStack:
     """Start a stack and wait until it is ready; AssertionError with its output if it ends."""
     description = state / "stack.json"
     description.unlink(missing_ok=True)  # a stack that was killed leaves it
-    process = launch(state, template=template, port=port, demo=demo)
+    process = launch(state, template=template, port=port, demo=demo, spark_above_events=spark_above_events)
     seconds = _DEMO_SECONDS if demo else _START_SECONDS
     wait_until(lambda: description.exists() or process.poll() is not None, seconds=seconds)
     if process.poll() is not None:
@@ -114,7 +119,12 @@ def start_stack(
 
 
 def launch(
-    state: Path, *, template: Path = ROOT / "template.yaml", port: int = 0, demo: bool = False
+    state: Path,
+    *,
+    template: Path = ROOT / "template.yaml",
+    port: int = 0,
+    demo: bool = False,
+    spark_above_events: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a stack's process and wait for nothing; it writes beside its state folder."""
     with output_path(state).open("wb") as output:
@@ -123,6 +133,7 @@ def launch(
                 *(sys.executable, "-m", "tools.cli", "start"),
                 *(() if demo else ("--no-demo",)),
                 *("--state", str(state), "--port", str(port), "--template", str(template)),
+                *(("--spark-above-events", str(spark_above_events)) if spark_above_events else ()),
             ],
             cwd=ROOT,
             env=environment(),

@@ -130,7 +130,14 @@ def test_a_killed_training_of_the_control_plane_blocks_the_next_no_longer_than_i
     tenant.store.create_resource(owner, VERSION, name, resource)
     arns = Arns("us-east-1", "000000000000")
     plane = ControlPlane(
-        tenant.store, arns, lambda *_: None, lambda *_: None, Random(0), MemoryArtifacts(), ImportRules("a")
+        tenant.store,
+        arns,
+        lambda *_: None,
+        lambda *_: None,
+        lambda *_: None,
+        Random(0),
+        MemoryArtifacts(),
+        ImportRules("a"),
     )
 
     def call(now: float) -> ControlCall:

@@ -18,6 +18,7 @@ from nextbest.domain.rebase_status import COMPLETE, FAILED, QUEUED, TRAINING
 from nextbest.errors import Unavailable
 from nextbest.logic.lease import IS_RUNNING
 from nextbest.logic.programs import rebase_event, rebase_status
+from nextbest.personalize.jobs.training_job import TrainingJob
 from nextbest.store.base import ModelPointer, Status
 from tests.functions.conftest import PROGRAM, Functions, load
 from tests.lambda_context import LambdaContext
@@ -48,22 +49,23 @@ def programs(functions: Functions) -> list[Program]:
         functions.patch.setenv(name, value)
     functions.patch.setenv("AWS_LAMBDA_FUNCTION_NAME", functions.application.function("rebase").logical_id)
     functions.patch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008")
-    functions.modules["rebase"] = app = load("rebase")
-    really_train = app.train
+    functions.modules["rebase"] = load("rebase")
+    really_train = TrainingJob.train
 
-    def train(incarnation: Incarnation, solution: Mapping[str, Any], training_type: str) -> ModelPointer:
+    def train(
+        job: TrainingJob, incarnation: Incarnation, solution: Mapping[str, Any], training_type: str
+    ) -> ModelPointer:
         match program_id_of(incarnation):
             case program_id if program_id == FAILS:
                 raise ClientError({"Error": {"Code": "SlowDown", "Message": "injected"}}, "PutObject")
             case program_id if program_id == HANGS:
                 raise Killed
             case program_id if program_id in (IS_EMPTY, HAS_AN_IMPOSSIBLE_ROW):
-                pointer: ModelPointer = really_train(incarnation, solution, training_type)
-                return pointer
+                return really_train(job, incarnation, solution, training_type)
         store.put_status(Status(incarnation, COMPLETE, "learned", time.time()))
         return ModelPointer("1", "model")
 
-    functions.patch.setattr(app, "train", train)
+    functions.patch.setattr(TrainingJob, "train", train)
     return made
 
 
@@ -166,7 +168,7 @@ def test_a_rebase_that_is_asked_for_meanwhile_is_started_by_the_one_that_runs(fu
         assert app.handler(asked_for, LambdaContext(aws_request_id="second")) == {}
         return ModelPointer("1", "model")
 
-    functions.patch.setattr(app, "train", train)
+    functions.patch.setattr(TrainingJob, "train", train)
 
     assert app.handler(asked_for, LambdaContext(aws_request_id="first")) == {"model": "1"}
 

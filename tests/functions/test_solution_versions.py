@@ -18,7 +18,7 @@ from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation, Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import InUse, InvalidInput, NotFound
-from nextbest.logic import rebase
+from nextbest.logic import event_log
 from nextbest.logic.programs import rebase_status
 from nextbest.logic.training_plan import MAX_VERSIONS, outdated_versions, training_period_days
 from nextbest.personalize.control.dispatch import MODEL, OPERATIONS
@@ -49,8 +49,8 @@ class Control:
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         plane = ControlPlane(
-            self._functions.store, Arns(), self._train, lambda *_: None, self._random, MemoryArtifacts(),
-            ImportRules("artifacts"),
+            self._functions.store, Arns(), self._train, lambda *_: None, lambda *_: None,
+            self._random, MemoryArtifacts(), ImportRules("artifacts"),
         )  # fmt: skip
         checked = input_shape(MODEL, operation).check(members)
         key = AccessKey("NBKOPERATOR", "", (), (ADMIN,))
@@ -93,7 +93,7 @@ def each_program_is_learned_alike(learned: list[Model], monkeypatch: pytest.Monk
             learned.append(train(events, **settings))
         return learned[0]
 
-    monkeypatch.setattr(rebase, "train", learn)
+    monkeypatch.setattr(event_log, "train", learn)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ MANAGE = (
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
     | {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    # A segment of any size is written as a file in pieces.
+    | {"s3:AbortMultipartUpload"}
     | {"lambda:InvokeFunction", "ssm:GetParameter"}
 )
 
@@ -45,6 +47,8 @@ ALLOWED = {
     | {"dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
     | {"dynamodb:DeleteItem"}
     | {"s3:PutObject", "sqs:SendMessage"}
+    # Earlier segments.
+    | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
     # A run of the schedule starts one invocation a program.
     | {"lambda:InvokeFunction"},
     "decisions": LOG | {"s3:PutObject", "sqs:SendMessage"},
@@ -57,19 +61,46 @@ ALLOWED = {
     | {"sqs:DeleteMessage", "sqs:SendMessage"},
 }
 
+SPARK_JOB = (
+    READ
+    | READ_ARTIFACTS
+    | LOG
+    # What a rebase does; and imports that were cut short are finished by it.
+    | ADD_EVENTS
+    | {"dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "s3:PutObject"}
+    # It reads the log from an export, which DynamoDB writes for it, and which it removes.
+    | {"dynamodb:ExportTableToPointInTime", "dynamodb:DescribeExport", "s3:PutObjectAcl", "s3:AbortMultipartUpload"}
+    | {"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions"}
+    # What waited for its end is started.
+    | {"lambda:InvokeFunction"}
+    # EMR Serverless writes its log.
+    | {"logs:DescribeLogStreams", "logs:DescribeLogGroups"}
+)
+"""What a Spark job may do, where there are any."""
+
+START_SPARK_JOBS = frozenset(
+    {"emr-serverless:StartJobRun", "emr-serverless:GetJobRun", "emr-serverless:CancelJobRun", "iam:PassRole"}
+)
+"""What the function ``rebase`` may do with them."""
+
 # Operations whose permissions have other names; all others are called as they are.
 PERMISSIONS_OF_OPERATIONS = {
     "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},  # the store sends nothing but INSERT
     # A transaction needs those of its parts.
     "TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
+    "DescribeTable": set[str](),  # of engines on this machine alone, whose scans are divided by it
     "DeleteObject": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "HeadObject": {"s3:GetObject"},
+    "GeneratePresignedUrl": {"s3:GetObject"},  # of a file, to read it
+    **{name: {"s3:PutObject"} for name in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")},
+    "AbortMultipartUpload": {"s3:AbortMultipartUpload"},
     "CopyObject": {"s3:GetObject", "s3:PutObject"},
     "ListObjectVersions": {"s3:ListBucketVersions"},
     "ListObjectsV2": {"s3:ListBucket"},
     "Invoke": {"lambda:InvokeFunction"},
 }
 SERVICES_OF_OPERATIONS = {
+    **dict.fromkeys(("StartJobRun", "GetJobRun", "CancelJobRun"), "emr-serverless"),
     **{"GetObject": "s3", "PutObject": "s3", "GetParameter": "ssm", "GetMetricData": "cloudwatch"},
     **dict.fromkeys(
         (*("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"),),
@@ -79,6 +110,6 @@ SERVICES_OF_OPERATIONS = {
 
 
 def permissions_of(operation: str) -> set[str]:
-    """The permissions that one operation of DynamoDB, S3, SQS, SSM or Lambda takes."""
+    """The permissions that one operation of an AWS service takes."""
     service = SERVICES_OF_OPERATIONS.get(operation, "dynamodb")
     return PERMISSIONS_OF_OPERATIONS.get(operation, {f"{service}:{operation}"})

@@ -69,7 +69,9 @@ def test_bucket_forgets_old_versions_and_broken_uploads_but_nothing_current(temp
     # The model that serves may be of any age. Files that were dropped are stored or rejected by then; decisions name
     # users by hashes alone, but filter values are as clients sent them.
     expiring = {"ExpirationInDays", "ExpirationDate", "Transitions"}
-    assert {rule["Prefix"] for rule in rules if expiring & rule.keys()} == {*("inbox/", "rejected/", "decisions/")}
+    assert {rule["Prefix"] for rule in rules if expiring & rule.keys()} == {
+        *("inbox/", "rejected/", "decisions/", "exports/")
+    }
     assert not any("Prefix" in rule for rule in rules if not expiring & rule.keys())
 
 

@@ -19,7 +19,8 @@ from tools.local.key import operator_key
 from tools.local.samples import DROPPED_FILE
 
 FOLDER = ROOT / "events"
-WITHOUT_A_TRIGGER = {"rebase/program"}  # what manage hands to rebase
+# What manage hands to rebase, and what a rule sends that is there with Spark alone (test_spark.py).
+WITHOUT_A_TRIGGER = {"rebase/program", "rebase/spark-job-failed"}
 
 
 @cache

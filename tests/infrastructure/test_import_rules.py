@@ -191,6 +191,15 @@ def test_functions_import_the_library_and_no_aws(path: Path) -> None:
     assert "nextbest" in imported
 
 
+@pytest.mark.parametrize("folder", ["layers", "functions", "tools", "tests"])
+def test_spark_is_imported_by_the_job_alone(folder: str) -> None:
+    """pyspark is installed for the job's own tests alone, so nothing else may need it."""
+    job = {ROOT / "tools" / "spark", ROOT / "tests" / "spark"}
+    others = (path for path in (ROOT / folder).rglob("*.py") if path.parent not in job)
+
+    assert [path for path in others if {"pyspark", "py4j"} & top_levels(path, with_types=False)] == []
+
+
 def test_the_library_never_imports_what_stands_on_it() -> None:
     above = {"functions", "tools", "tests", "samcli", "awslambdaric"}
 

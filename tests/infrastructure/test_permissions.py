@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.infrastructure.cloudformation import FUNCTIONS, ROOT, Document, as_list, of_type, statements
-from tests.infrastructure.permissions import ALLOWED, LOG, permissions_of
+from tests.infrastructure.permissions import ALLOWED, LOG, SPARK_JOB, START_SPARK_JOBS, permissions_of
 
 IMPORT_POLICY = "ImportPolicy"
 MASTER_SECRET = {
@@ -27,12 +27,24 @@ READ_METRICS = {"Effect": "Allow", "Action": ["cloudwatch:GetMetricData"], "Reso
 (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html)."""
 
 
+LIST_LOG_GROUPS = {
+    "Effect": "Allow",
+    "Action": ["logs:DescribeLogGroups"],
+    "Resource": {"Fn::Sub": "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:*"},
+}
+"""A list knows no single resource, and EMR Serverless takes it to look for the log group
+(https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/logging.html)."""
+
+
 def allowed_actions(template: Document, function: str) -> set[str]:
-    role = f"{function.capitalize()}Role"
+    return actions_of(template, f"{function.capitalize()}Role")
+
+
+def actions_of(template: Document, role_or_policy: str) -> set[str]:
     return {
         action
         for name, statement in statements(template)
-        if name == role and statement["Effect"] == "Allow"
+        if name == role_or_policy and statement["Effect"] == "Allow"
         for action in as_list(statement["Action"])
     }
 
@@ -50,6 +62,9 @@ def test_no_permission_is_for_everything(template: Document) -> None:
             continue  # of buckets that the operator names: see below
         if statement == READ_METRICS:
             assert name == "ConsoleRole"
+            continue
+        if statement == LIST_LOG_GROUPS:
+            assert name == "SparkJobRole"
             continue
         resources = as_list(statement["Resource"])
         assert "*" not in resources, name
@@ -115,7 +130,7 @@ def test_no_role_has_a_managed_policy_but_for_traces(template: Document) -> None
     """
     roles = of_type(template, "AWS::IAM::Role")
 
-    assert len(roles) == len(FUNCTIONS) + 1  # and the scheduler's
+    assert len(roles) == len(FUNCTIONS) + 2  # and the scheduler's, and that of Spark jobs
     managed = {
         name: role["Properties"]["ManagedPolicyArns"]
         for name, role in roles.items()
@@ -192,11 +207,9 @@ def test_only_our_rules_may_put_into_the_queue_of_failures(template: Document) -
     ]
 
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-    assert statement["Condition"] == {
-        "ArnEquals": {
-            "aws:SourceArn": [{"Fn::GetAtt": [f"IngestFunction{name}", "Arn"]} for name in ("BusEvents", "InboxFiles")]
-        }
-    }
+    rules = [{"Fn::GetAtt": [f"IngestFunction{name}", "Arn"]} for name in ("BusEvents", "InboxFiles")]
+    of_spark = {"Fn::If": ["HasSpark", {"Fn::GetAtt": ["SparkJobEnds", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": [*rules, of_spark]}}
 
 
 def operations_of_the_store() -> set[str]:
@@ -223,4 +236,6 @@ def test_every_operation_of_the_store_is_allowed_to_somebody() -> None:
 
     assert {"BatchGetItem", "Scan", "PutObject", "SendMessage", "Invoke"} <= operations
     needed = {permission for operation in operations for permission in permissions_of(operation)}
-    assert needed <= {permission for allowed in ALLOWED.values() for permission in allowed}
+    assert (
+        needed <= {permission for allowed in ALLOWED.values() for permission in allowed} | SPARK_JOB | START_SPARK_JOBS
+    )

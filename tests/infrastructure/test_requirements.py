@@ -90,7 +90,7 @@ def test_layer_keeps_the_data_of_every_service_that_is_called_or_served_by_its_m
     makefile = (ROOT / "layers/nextbest/Makefile").read_text()
     (services,) = re.findall(r"^SERVICES\s*:= (.+)$", makefile, re.MULTILINE)
     clients = (ROOT / "layers/nextbest/nextbest/aws/clients.py").read_text()
-    called = set(re.findall(r'_client\("(\w+)"', clients))
+    called = set(re.findall(r'_client\("([\w-]+)"', clients))
     library = "".join(path.read_text() for path in (ROOT / "layers/nextbest/nextbest").rglob("*.py"))
 
     # Models are read by ``input_shape`` alone, and in the library for the control plane alone.

@@ -20,7 +20,7 @@ from botocore.session import get_session
 from nextbest.aws.table import Table
 from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation, Program
-from nextbest.logic import rebase
+from nextbest.logic import event_log
 from nextbest.scoring import Model
 from nextbest.store.dynamo import DynamoStore
 from nextbest.training import train
@@ -149,7 +149,7 @@ def each_model_is_learned_once(
         return models[key]
 
     if "learned_every_time" not in request.fixturenames:
-        monkeypatch.setattr(rebase, "train", learn)
+        monkeypatch.setattr(event_log, "train", learn)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def key_of(*program_ids: str, key_id: str = "NBKTENANT") -> AccessKey:
 def control(store: DynamoStore, key: AccessKey, operation: str, seed: int = 9, **members: Any) -> Mapping[str, Any]:
     """The response to one call of the control plane, whose ids are the same for the same ``seed``."""
     random, files, rules = Random(seed), MemoryArtifacts(), ImportRules("artifacts", program_folders_bucket="imports")
-    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, random, files, rules)
+    deployment = ControlPlane(store, ARNS, lambda *_: None, lambda *_: None, lambda *_: None, random, files, rules)
     return OPERATIONS[operation](ControlCall(deployment, key, members, NOW)) or {}
 
 

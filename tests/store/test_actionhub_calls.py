@@ -23,6 +23,7 @@ from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.import_locations import ImportRules
 from nextbest.errors import NextbestError
+from nextbest.logic import segment_files
 from nextbest.logic.assets import MAX_LABEL_WEIGHTS
 from nextbest.logic.authorization import Gate
 from nextbest.logic.recommendations import Recommender
@@ -493,6 +494,31 @@ def test_a_segment_says_up_to_which_weight_it_has_anybody(
     if largest and path == "/segment":
         again = segmented.get(path, f"{query}&min_weight={response.headers['x-nextbest-largest-weight']}")
         assert again.body.decode().split()
+
+
+@pytest.mark.parametrize(
+    ("query", "content"),
+    [
+        ("", b"ann\nbo\n"),
+        ("after=ann", b"bo\n"),
+        ("format=csv&after=ann", b"user_id,weight,event_type,asset_id\r\nbo,0.6,view,tea\r\n"),
+    ],
+)
+def test_a_segment_that_no_answer_holds_is_a_file_to_download(
+    segmented: Caller, query: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_files, "MAX_ANSWER_BYTES", 3)
+
+    response = segmented.get("/segment", query)
+
+    assert (response.status, response.body) == (303, b"")
+    assert float(response.headers["x-nextbest-largest-weight"]) == 0.9
+    (key,) = [key for key in segmented.artifacts.files if "/answers/" in key]
+    assert response.headers["location"] == f"https://bucket.test/{key}?seconds=900"
+    assert segmented.artifacts.files[key] == content
+    # A page is answered as ever
+    monkeypatch.undo()
+    assert segmented.get("/segment", "limit=1").body == b"ann\n"
 
 
 def test_an_action_type_that_is_not_known_is_refused_with_those_that_are(segmented: Caller) -> None:

@@ -61,7 +61,7 @@ class Control:
         self.store = store
         self._key = key
         files = artifacts or MemoryArtifacts()
-        self._deployment = ControlPlane(store, Arns(), start, start, Random(7), files, RULES)
+        self._deployment = ControlPlane(store, Arns(), start, start, start, Random(7), files, RULES)
 
     def __call__(self, operation: str, **members: Any) -> Mapping[str, Any]:
         checked = input_shape(MODEL, operation).check(members)
@@ -304,7 +304,14 @@ HOSTILE_TOKENS = {
 def test_a_token_that_means_harm_is_refused_as_any_other(name: str) -> None:
     # A list that reads nothing, so that there is no store
     deployment = ControlPlane(
-        cast(BulkStore, None), Arns(), lambda *_: None, lambda *_: None, Random(7), MemoryArtifacts(), RULES
+        cast(BulkStore, None),
+        Arns(),
+        lambda *_: None,
+        lambda *_: None,
+        lambda *_: None,
+        Random(7),
+        MemoryArtifacts(),
+        RULES,
     )
     call = ControlCall(deployment, OPERATOR, {"nextToken": HOSTILE_TOKENS[name]}, NOW)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest.mock import patch
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
@@ -21,6 +22,7 @@ from nextbest.aws.sigv4 import AwsCredentials, signed_headers
 from nextbest.aws.table import ItemKey, Table
 from nextbest.errors import ArtifactError, CannotBeStored
 from nextbest.store.artifacts import DirectArtifacts, S3Artifacts
+from nextbest.store.base import ByteRange
 from tests.store.conftest import s3
 from tools.local.engines import REGION
 
@@ -222,10 +224,63 @@ def test_artifacts_are_read_from_s3(start_engine: Callable[[str], str], endpoint
     direct = DirectArtifacts(client, BUCKET, endpoint("s3", url))
     direct.put("models/a b/é.nbm", b"\0\1\2")
 
-    with patch.object(S3Artifacts, "get", side_effect=AssertionError("the SDK was asked")):
+    with patch.object(S3Artifacts, "_get", side_effect=AssertionError("the SDK was asked")):
         assert direct.get("models/a b/é.nbm") == b"\0\1\2"
+        ranges = [ByteRange("models/a b/é.nbm", begin, count) for begin, count in ((1, 2), (0, 1), (3, 0))]
+        assert direct.get_ranges(ranges) == [b"\1\2", b"\0", b""]
     with pytest.raises(ArtifactError):
         direct.get("models/none")
+    for begin, count in ((0, 4), (3, 1)):
+        with pytest.raises(ArtifactError):
+            direct.get_ranges([ByteRange("models/a b/é.nbm", begin, count)])
+
+
+def test_a_file_of_any_size_is_written_in_pieces_and_downloaded_without_a_key(
+    start_engine: Callable[[str], str], endpoint: Open
+) -> None:
+    url = start_engine("ministack")
+    client = s3(url)
+    client.create_bucket(Bucket="pieces")
+    artifacts = DirectArtifacts(client, "pieces", endpoint("s3", url))
+    content = bytes(range(256)) * 4096 * 9  # 9 MiB: two pieces
+
+    pieces = (content[begin : begin + 100_000] for begin in range(0, len(content), 100_000))
+    artifacts.put_stream("segments/1/a.csv", pieces, content_type="text/csv", filename="segment.csv")
+
+    assert artifacts.get("segments/1/a.csv") == content
+    with urlopen(artifacts.download_url("segments/1/a.csv", seconds=60)) as response:
+        assert response.read() == content
+        assert response.headers["content-type"] == "text/csv"
+        assert response.headers["content-disposition"] == 'attachment; filename="segment.csv"'
+
+
+def test_a_file_whose_writing_fails_is_not_there(start_engine: Callable[[str], str], endpoint: Open) -> None:
+    def broken() -> Iterator[bytes]:
+        yield bytes(9 << 20)
+        raise ArtifactError("a part is missing")
+
+    url = start_engine("ministack")
+    client = s3(url)
+    client.create_bucket(Bucket="broken")
+    artifacts = DirectArtifacts(client, "broken", endpoint("s3", url))
+
+    with pytest.raises(ArtifactError, match="a part is missing"):
+        artifacts.put_stream("segments/1/a.csv", broken(), content_type="text/csv", filename="segment.csv")
+
+    assert artifacts.names("") == []
+
+
+def test_old_files_are_deleted_but_for_those_in_use(start_engine: Callable[[str], str], endpoint: Open) -> None:
+    url = start_engine("ministack")
+    client = s3(url)
+    client.create_bucket(Bucket="old")
+    artifacts = DirectArtifacts(client, "old", endpoint("s3", url))
+    for key in ("s/1/a", "s/1/b", "s/2/a", "t/1/a"):
+        artifacts.put(key, b"")
+
+    assert artifacts.delete_all("s/", before="s/2/", keep={"s/1/b"}) == 1
+
+    assert artifacts.names("") == ["s/1/b", "s/2/a", "t/1/a"]
 
 
 @given(

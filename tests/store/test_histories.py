@@ -42,7 +42,9 @@ def outdated(store: DynamoStore) -> list[str]:
     for user_id, time_us, *_ in store.scan_events(PROGRAM.incarnation):
         logged.setdefault(user_id, []).append(time_us)
     times = {user_id: sorted(times) for user_id, times in logged.items()}
-    return sorted(store.outdated_users(PROGRAM.incarnation, times))
+    users = sorted(store.outdated_users(PROGRAM.incarnation, times))
+    assert sorted(store.outdated_among(PROGRAM.incarnation, times)) == [user for user in users if user in times]
+    return users
 
 
 def expected(events: list[Event]) -> bytes:

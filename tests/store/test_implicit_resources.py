@@ -54,6 +54,7 @@ class Control:
             Arns(),
             lambda *_: None,
             lambda *_: None,
+            lambda *_: None,
             Random(3),
             MemoryArtifacts(),
             ImportRules("a", "imports"),

@@ -18,7 +18,7 @@ from nextbest.domain.events import MAX_ASSET_ID_CHARACTERS, MAX_EVENT_TYPE_CHARA
 from nextbest.domain.history import MAX_ENCODED_BYTES, History, HistoryEvent, pack_event
 from nextbest.domain.rebase_status import COMPLETE
 from nextbest.errors import CannotBeStored
-from nextbest.logic import rebase
+from nextbest.logic import event_log
 from nextbest.logic.events import EventMessage, ingest
 from nextbest.logic.rebase import Rebase
 from nextbest.store import keys
@@ -260,7 +260,7 @@ def test_a_user_with_ten_thousand_long_assets_harms_nobody(
     Learning of 10,000 actions takes minutes, and is not what is tested: the model is that of the other users.
     """
     others = drink_events(now=NOW)
-    monkeypatch.setattr(rebase, "train", lambda _events, **settings: train(columns_of_events(others), **settings))
+    monkeypatch.setattr(event_log, "train", lambda _events, **settings: train(columns_of_events(others), **settings))
     store = DynamoStore(create_table(dynamodb(start_engine("dynoxide")), f"test-{uuid.uuid4().hex}"))
     store.create_program(PROGRAM)
     assets = [f"{random.Random(number).getrandbits(256):064x}" for number in range(10_000)]

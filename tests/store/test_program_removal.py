@@ -46,6 +46,7 @@ def fill(store: DynamoStore, artifacts: MemoryArtifacts, program: Program) -> No
     store.put_label_weights(program.incarnation, {"sweet": 2.0})
     Rebase(store, artifacts, program.incarnation, clock=ticking_clock(NOW)).run()
     artifacts.put(f"{folder_of(program.incarnation)}2026-11-01/0123.jsonl.gz", b"what was recommended")
+    artifacts.put(f"exports/{program.incarnation}/AWSDynamoDB/01-a/data/b.json.gz", b"what a Spark job read")
     # Item events of a visitor who is known later
     row = {"eventType": "watch", "itemId": "film", "sentAt": NOW}
     call: dict[str, Any] = {"trackingId": program.program_id, "sessionId": "session", "eventList": [row]}

@@ -19,7 +19,7 @@ from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
 from nextbest.scoring import Model
-from nextbest.store import histories
+from nextbest.store import log_rows
 from nextbest.store.dynamo import DynamoStore
 from tests.factories import MemoryArtifacts, drink_events, ticking_clock
 from tests.store.conftest import PROGRAM
@@ -123,7 +123,7 @@ def test_a_program_that_does_not_fit_fails_with_the_reason_before_anything_is_le
     store.append(PROGRAM, drink_events(now=NOW))
     artifacts = MemoryArtifacts()
     if begun:
-        monkeypatch.setattr(histories, "_PROGRESS_EVENTS", 1)
+        monkeypatch.setattr(log_rows, "_PROGRESS_EVENTS", 1)
     small = Rebase(store, artifacts, PROGRAM.incarnation, clock=ticking_clock(NOW), memory_bytes=1e6)
 
     with pytest.raises(QuotaExceeded, match="too large for a rebase"):

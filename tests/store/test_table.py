@@ -223,3 +223,20 @@ def test_a_scan_reads_small_pages_and_all_of_them() -> None:
     with script.stub:
         assert list(script.table.scan("p", "s", projection="pk, sk")) == [key_of(A), key_of(B)]
     script.stub.assert_no_pending_responses()
+
+
+def test_a_scan_divided_into_segments_reads_every_item_once(table: Table) -> None:
+    # Given a table of 40 items, scanned in pieces of at most 5
+    item_keys = sorted(ItemKey(f"p{number}", "s") for number in range(40))
+    for key in item_keys:
+        table.client.put_item(TableName=table.name, Item=key_of(key))
+    divided = Table(table.client, table.name, items_per_segment=5)
+
+    def scanned(segment: tuple[int, int]) -> list[ItemKey]:
+        items = divided.scan("p", projection="pk, sk", segment=segment)
+        return [ItemKey(item["pk"]["S"], item["sk"]["S"]) for item in items]
+
+    # Then the whole and its four quarters are read in eight
+    assert len(divided._divided((0, 1))) == 8
+    assert sorted(scanned((0, 1))) == item_keys
+    assert sorted(key for number in range(4) for key in scanned((number, 4))) == item_keys

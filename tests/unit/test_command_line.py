@@ -28,7 +28,7 @@ COMMANDS = {
         "rebase",
         "campaign",
     ),
-    *("build", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
+    *("build", "build-spark", "upload-spark", "doctor", "dead-letters", "issue-key", "export-user", "delete-user"),
     "import-resources",
     *(
         "evaluate",
@@ -37,6 +37,7 @@ COMMANDS = {
         "bench",
         "bench-training",
         "bench-scale",
+        "bench-segments",
         "bench-filters",
         "bench-inbox",
         "soak",
@@ -77,6 +78,14 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
     assert text.startswith(f"usage: ./nextbest {command}")
     assert "\n\noptions:\n" in text
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "１"])
+def test_no_number_of_events_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", f"--spark-above-events={text}"])
+
+    assert "is not a number of events; give 1 or more" in capsys.readouterr().err
 
 
 def test_parsing_imports_nothing_that_only_some_commands_need() -> None:

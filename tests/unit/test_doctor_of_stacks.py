@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+import nextbest
 from nextbest.domain.programs import Program
 from nextbest.logic.health import Finding, period_days
 from tools.cli.deployment import Deployment, OperationFailed, Resource, Stack, stack_deployment
@@ -23,7 +24,9 @@ from tools.cli.doctor.functions import check_functions
 from tools.cli.doctor.imports import check_import_buckets
 from tools.cli.doctor.logs import check_logs
 from tools.cli.doctor.schedule import check_schedule, longest_age_days
+from tools.cli.doctor.spark import check_spark
 from tools.cli.doctor.stack import check_stack
+from tools.cli.spark_archive import VERSION
 
 NAME = "nextbest-prod"
 FUNCTION = f"{NAME}-actions"
@@ -331,6 +334,26 @@ def test_import_buckets_are_compared_with_what_programs_may_import(session: boto
         ("import bucket exports", "can be listed with these credentials", True),
         ("import bucket gone", "cannot be listed with these credentials: NoSuchBucket", False),
         ("program coffee", "may import from elsewhere, which the function may not read", False),
+    ]
+
+
+# ---- Spark jobs
+
+
+def test_what_spark_jobs_run_is_there_and_of_this_version(session: boto3.Session) -> None:
+    session.client("s3").create_bucket(Bucket="artifacts")
+    without, stack = stack_of(), stack_of(("EMRServerless::Application", "00app"))
+    found = deployment(session, stack)
+
+    assert list(check_spark(found, without)) == []
+    assert [finding.is_ok for finding in check_spark(found, stack)] == [False, False]
+    for name, version in (("environment.tar.gz", nextbest.__version__), ("rebase.py", "0.1.0")):
+        session.client("s3").put_object(Bucket="artifacts", Key=f"spark/{name}", Metadata={VERSION: version})
+
+    fix = f"make spark-archive; ./nextbest upload-spark --stack {NAME}"
+    assert states_and_fixes(check_spark(found, stack)) == [
+        (f"environment.tar.gz is of version {nextbest.__version__}", ""),
+        ("rebase.py is of version 0.1.0", fix),
     ]
 
 

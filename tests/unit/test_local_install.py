@@ -156,3 +156,34 @@ def test_nosync_skips_the_syncs_of_a_command(prefix: tuple[str, ...], status: in
     )
 
     assert result.returncode == status, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('java version "1.8.0_392"', 8),
+        ("no such thing", None),
+    ],
+)
+def test_the_version_of_java_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, version: int | None
+) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\necho '{output}' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+
+    assert install.java_version() == version
+
+
+def test_missing_java_is_said_and_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+
+    install.ensure_java()
+
+    assert f"install -y --no-install-recommends {install.JAVA_PACKAGE}`" in capsys.readouterr().out

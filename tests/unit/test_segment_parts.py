@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import numpy as np
 import pytest
 
-from nextbest.domain.actions import Action
 from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.events import Event
 from nextbest.errors import ArtifactError
 from nextbest.logic.segment_writing import sums_of, write_part
-from nextbest.scoring import Model
+from nextbest.scoring import Model, artifact
 from nextbest.scoring.memberships import Segments, actions_of_segments, build_part, build_parts
 from nextbest.scoring.segment_manifest import SEGMENT_TYPES, SegmentsManifest, SegmentSums
 from nextbest.training import train
 from tests.factories import MemoryArtifacts, columns_of_events, drink_events
-from tests.unit.test_segments import LATTE, NOW, PROGRAM, SMALL
+from tests.unit.test_segments import NOW, PROGRAM, SMALL
 
 PREFIX = "segments/coffee/1/"
 HALF_LIFE_DAYS = PROGRAM.half_life_days
@@ -146,8 +145,10 @@ def test_parts_that_overlap_are_refused() -> None:
     artifacts = MemoryArtifacts()
     part = write_part(artifacts, PREFIX, 0, dict.fromkeys(SEGMENT_TYPES, SMALL))
     assert part is not None
-    twice = SegmentsManifest([LATTE, Action("order", "mocha"), Action("view", "tea")], [part, part], {
-        kind: SegmentSums.of_nobody(3) for kind in SEGMENT_TYPES
-    })  # fmt: skip
+    manifest = SegmentsManifest(SMALL.actions, [part], sums_of(artifacts, [part], 3))
     with pytest.raises(ArtifactError, match="out of order"):
-        SegmentsManifest.decode(twice.encode())
+        replace(manifest, parts=[part, part]).encode()
+    header, arrays = artifact.decode(manifest.encode())
+    for bounds in (["cid", "ann"], ["ann"], ["ann", "cid", "dan", "eve"], []):
+        with pytest.raises(ArtifactError):
+            SegmentsManifest.decode(artifact.encode(header, {**arrays, "bounds": artifact.pack_names(bounds)}))

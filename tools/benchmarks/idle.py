@@ -20,6 +20,7 @@ BILLED_BY_USE = frozenset(
     {
         *("AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::CodeDeploy::Application"),
         *("AWS::DynamoDB::Table", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::IAM::Role"),
+        "AWS::IAM::Policy",
         *("AWS::Lambda::Alias", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Function"),
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter"),
         "AWS::Logs::SubscriptionFilter",
@@ -59,6 +60,21 @@ def _snapshot(template: Document, version: Document, parameters: Mapping[str, st
     return snapshot_dollars(function["MemorySize"], prices)
 
 
+def _ready_workers(application: Document, prices: Prices) -> float:
+    """The workers of a Spark application that are kept ready for jobs; none where it has no initial capacity."""
+    if "InitialCapacity" not in application:
+        return 0.0
+    dollars = 0.0
+    for entry in application["InitialCapacity"]:
+        worker = entry["Value"]["WorkerConfiguration"]
+        processors, gigabytes = float(worker["Cpu"].split()[0]), float(worker["Memory"].split()[0])
+        dollars += entry["Value"]["WorkerCount"] * (
+            processors * prices["emr_serverless_arm64_per_vcpu_hour"]
+            + gigabytes * prices["emr_serverless_arm64_per_gb_hour"]
+        )
+    return dollars * prices["hours_per_month"]
+
+
 _BILLED_ALWAYS: dict[str, tuple[str, Callable[[Document, Document, Mapping[str, str], Prices], float]]] = {
     "AWS::CloudWatch::Alarm": ("alarms", lambda _template, _alarm, _parameters, prices: prices["cloudwatch_per_alarm"]),
     "AWS::CloudWatch::Dashboard": ("dashboard", lambda _t, _dashboard, _p, prices: prices["cloudwatch_per_dashboard"]),
@@ -67,6 +83,10 @@ _BILLED_ALWAYS: dict[str, tuple[str, Callable[[Document, Document, Mapping[str, 
         lambda _template, _mapping, _parameters, prices: (
             _POLLS_PER_HOUR * prices["hours_per_month"] / 1e6 * prices["sqs_per_million_requests"]
         ),
+    ),
+    "AWS::EMRServerless::Application": (
+        "Spark workers that are kept ready",
+        lambda _template, application, _parameters, prices: _ready_workers(application, prices),
     ),
     "AWS::Lambda::Version": ("snapshots of the hot functions", _snapshot),
 }

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nextbest.aws.table import Item, ItemKey, Table
 from nextbest.domain.programs import Program
 from nextbest.scoring.kernels import DAY_SECONDS
-from nextbest.scoring.memberships import build_part
+from nextbest.scoring.memberships import build_parts
 from nextbest.store.dynamo import DynamoStore
 from nextbest.training import train
 from nextbest.training.table import EventTable
@@ -94,9 +94,11 @@ def run(*, events: int, users: int, actions: int, train_seconds: float) -> None:
         stages.end(f"train, budget {train_seconds:.0f} s")
         print(f"model {sha256(model.to_bytes()).hexdigest()[:12]}, {len(model.to_bytes()):,} bytes")
         stages.skip()
-        segments = build_part(model, columns, half_life_days=program.half_life_days, now=NOW)
+        entries = 0
+        for part in build_parts(model, columns, half_life_days=program.half_life_days, now=NOW):
+            entries += sum(len(segments.members) for segments in part.values())
         stages.end("score everybody")
-        print(f"segments of {sum(len(each.members) for each in segments.values()):,} entries")
+        print(f"segments of {entries:,} entries")
 
 
 class Stages:

@@ -19,6 +19,10 @@ proxy_event.py   one HTTP request as API Gateway's payload 2.0
 gateway.py       SAM CLI's own gateway in front of the environments
 invocations.py   the Invoke call of the Lambda API, for functions that start functions
 poller.py        SQS event source mappings
+inbox.py         rules for new objects of a bucket
+log_subscriptions.py  subscriptions to logs
+table_exports.py exports of a table to S3, which the DynamoDB engine has not
+job_runs.py      EMR Serverless: job runs as processes of local Spark
 key.py           the parameters and the key of every local stack
 demo.py          the demo program
 """

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Never
 from tools.local.build import LOCAL_TEMPLATE, sam
 from tools.local.docker import HOST_NAME, bridge_address, remove_containers
 from tools.local.doors import forward_by_service, forward_to, require_token
-from tools.local.engines import CREDENTIALS, REGION, start_engines
+from tools.local.engines import CREDENTIALS, REGION, index_segments, start_engines
 from tools.local.gateway import Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
 from tools.local.inbox import ObjectWatcher
@@ -121,6 +121,7 @@ class DockerStack:
         queues = replace(self._engines, sqs_url=self._door_url)
         self._application = read_application(self._template, parameters=PARAMETERS, queue_url=queues.queue_url)
         create_resources(self._application, self._engines)
+        index_segments(self._state, self._application.tables)
         self.store = open_store(self._application, self._engines)
         end_leases(self.store)
         access_key, self.key = operator_key()

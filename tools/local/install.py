@@ -1,6 +1,6 @@
 """Installs what the local stack needs: packages into .venv, and the DynamoDB engine.
 
-    ./nextbest install [local | dev]        the same as: python3 -m tools.local.install [local | dev]
+    ./nextbest install [local | dev | spark]        the same as: python3 -m tools.local.install [local | dev | spark]
 
 Runs on a bare Python 3.11 or later. If everything is installed already, it does nothing and prints nothing.
 Packages are pinned with their hashes in requirements/. uv installs them, with the index, certificates and proxy that
@@ -18,6 +18,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,10 @@ ENGINE_PACKAGE = "@dynoxide/linux-x64@1.2.1"
 ENGINE_SHA512 = "sBHqlxJ9ANkLluFkYRfd5r8Y0ApFew4FhOrlhgRAgD4XzEoFOukEo1nuBTQ1+jTtofqwn4NWQ2k0Tn5mNTjgUg=="
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 LOWEST_PYTHON = (3, 11)
+SPARK = "spark"
+JAVA_PACKAGE = "openjdk-17-jre-headless"
+JAVA_VERSIONS = (8, 11, 17)
+"""Those that Spark 3.5 runs on."""
 PIP = [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
 # Compiling everything takes 30 s, most of it for modules that are never imported; Python compiles what it imports.
 PIP_OPTIONS = ["--no-compile", "--no-deps", "--require-hashes"]
@@ -76,14 +81,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "requirements",
         nargs="?",
-        choices=("local", "dev"),
+        choices=("local", "dev", SPARK),
         default="local",
-        help="local: what the local stack needs (default); dev: also tests, linters and benchmarks",
+        help="local: what the local stack needs (default); dev: also tests, linters and benchmarks; "
+        "spark: also Spark, for rebases that are too large for one process",
     )
 
 
 def ensure_installed(name: str) -> int:
     """Install a list of requirements unless it is installed already; the exit status."""
+    if name == SPARK and (status := ensure_installed("local")):
+        return status
     requirements = ROOT / "requirements" / f"{name}.txt"
     stamp = VENV / f"installed-{name}"
     try:
@@ -96,6 +104,8 @@ def ensure_installed(name: str) -> int:
                 stamp.write_text(fingerprint(requirements))
             elif not ENGINE.exists() and not ENGINE_MISSING.exists():
                 fetch_engine()
+        if name == SPARK:
+            ensure_java()
     except InstallFailed as error:
         print(f"Cannot install: {error}", file=sys.stderr)
         return 1
@@ -233,6 +243,35 @@ def install_with_pip(requirements: Path) -> None:
                 print(f"Packages: {done} of {total} collected ({shown - began:.0f} s)", flush=True)
     if pip.returncode:
         raise InstallFailed(f"pip ended with status {pip.returncode}:\n{''.join(output[-15:])}")
+
+
+def ensure_java() -> None:
+    """Install Debian's Java where there is none that Spark runs on; where that is not possible, say what is missing."""
+    if java_version() in JAVA_VERSIONS:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", JAVA_PACKAGE]
+    try:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise InstallFailed(f"run `sudo {' '.join(command)}`, or install Java 17 in another way")
+        print(f"Installing Debian's {JAVA_PACKAGE}", flush=True)
+        run(["apt-get", "update"])
+        run(command)
+    except InstallFailed as error:
+        print(f"Java: Spark needs Java 17, which is not installed: {error}", flush=True)
+        print("Java: without it, tests of Spark are skipped, and large rebases cannot be tried here", flush=True)
+
+
+def java_version() -> int | None:
+    """The major version of the machine's Java, of JAVA_HOME where that is set; None where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
+    if java is None:
+        return None
+    result = subprocess.run(
+        [java, "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    found = re.search(r'version "(?:1\.)?(\d+)', result.stdout)
+    return int(found[1]) if found else None
 
 
 def fetch_engine() -> None:

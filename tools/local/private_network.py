@@ -25,7 +25,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SET_INTERFACE_FLAGS = 0x8914  # SIOCSIFFLAGS
 _INTERFACE_UP = 1  # IFF_UP
 _BACKLOG = 256
-DOORS = ("dynamodb", "s3", "sqs", "ssm", "lambda")
+DOORS = ("dynamodb", "s3", "sqs", "ssm", "lambda", "emr_serverless")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,28 @@ from pathlib import Path
 from typing import Never
 
 from tools.local.doors import forward_to, require_token
-from tools.local.engines import start_engines
+from tools.local.engines import index_segments, start_engines
 from tools.local.environments import Environments, Invocation
 from tools.local.gateway import FEW_THREADS, MANY_THREADS, Gateway, Server
 from tools.local.hosts import LOOPBACK_NAMES, allowed_names, require_host
 from tools.local.inbox import ObjectWatcher
 from tools.local.invocations import LambdaApi
+from tools.local.job_runs import JobRunApi, JobRunEvents, JobRunner, missing_of_spark
 from tools.local.key import PARAMETERS, operator_key
 from tools.local.log_subscriptions import LogReader
 from tools.local.poller import QueuePoller
 from tools.local.private_network import Listeners, listen, unguessable_address
 from tools.local.processes import ProcessDied, Processes, tail
-from tools.local.resources import create_resources, end_leases, open_store, s3_client, sqs_client
+from tools.local.resources import (
+    create_resources,
+    dynamodb_client,
+    end_leases,
+    open_store,
+    s3_client,
+    sqs_client,
+)
 from tools.local.state import lock, make_private, write_private
+from tools.local.table_exports import TableExporter, with_exports
 from tools.local.template import read_application
 
 _WATCH_SECONDS = 1.0
@@ -40,12 +49,16 @@ class Stack:
     """Engines, functions, gateway and pollers. A context manager: leaving it stops all of them.
 
     ``state`` is the folder that keeps everything between starts; ``listeners`` are on the machine's own network, while
-    the stack itself may run in another. ``report`` is called after each step. Entering raises BlockingIOError if
-    another stack uses the state.
+    the stack itself may run in another. ``report`` is called after each step. Programs of more than
+    ``spark_above_events`` events are learned by Spark jobs; with 0, as in the template, there are none. Entering raises
+    BlockingIOError if another stack uses the state.
     """
 
-    def __init__(self, template: Path, *, state: Path, listeners: Listeners, report: Report) -> None:
+    def __init__(
+        self, template: Path, *, state: Path, listeners: Listeners, report: Report, spark_above_events: int = 0
+    ) -> None:
         self._template = template
+        self._spark_above_events = spark_above_events
         self._state = state
         self._logs = state / "logs"
         self._description = state / "stack.json"
@@ -122,8 +135,12 @@ class Stack:
         self._cleanup.callback(processes.close)
         self._engines = start_engines(processes, state=self._state, logs=self._logs)
         self._report(f"{' and '.join(sorted(self._engines.processes))} are running")
-        self._application = read_application(self._template, parameters=PARAMETERS, queue_url=self._engines.queue_url)
+        parameters = {**PARAMETERS}
+        if self._spark_above_events:
+            parameters["SparkAboveEvents"] = str(self._spark_above_events)
+        self._application = read_application(self._template, parameters=parameters, queue_url=self._engines.queue_url)
         create_resources(self._application, self._engines)
+        index_segments(self._state, self._application.tables)
         self.store = open_store(self._application, self._engines)
         end_leases(self.store)
         access_key, self.key = operator_key()
@@ -133,6 +150,8 @@ class Stack:
         self._start_functions(processes)
         self._start_pollers()
         self._report(f"functions {', '.join(function.name for function in self._application.functions)}")
+        if self._spark_above_events:
+            self._report_spark()
 
     def _server(self, *listeners: socket.socket, threads: int = MANY_THREADS) -> Server:
         server = Server(*listeners, threads=threads)
@@ -140,18 +159,32 @@ class Stack:
         return server
 
     def _open_doors(self) -> None:
-        """Let those who hold the token reach the engines, and have functions be invoked, from outside."""
+        """Let those who hold the token reach the engines, and have functions be invoked, from outside.
+
+        Some doors have an inside, too: for what no engine has, functions and jobs take the door.
+        """
         engines, sockets = self._engines, self._listeners.doors
-        self._doors = {"lambda": self._server(sockets["lambda"], listen(self._host, 0))}
+        self._own_names = {*LOOPBACK_NAMES, self._host}
+        self._doors = {
+            service: self._server(sockets[service], listen(self._host, 0)) for service in ("lambda", "emr_serverless")
+        }
         for service, url in engines.urls().items():
-            self._doors[service] = self._server(sockets[service], threads=FEW_THREADS)
-            self._doors[service].run(require_token(forward_to(url), self._token, LOOPBACK_NAMES))
+            application = forward_to(url)
+            listeners = [sockets[service]]
+            if service == "dynamodb":
+                exporter = TableExporter(dynamodb_client(engines), s3_client(engines))
+                self._cleanup.callback(exporter.close)
+                application = with_exports(application, exporter)
+                listeners.append(listen(self._host, 0))
+            self._doors[service] = self._server(*listeners, threads=FEW_THREADS)
+            self._doors[service].run(require_token(application, self._token, self._own_names))
 
     def _start_functions(self, processes: Processes) -> None:
         self._variables = {
             **self._engines.variables(),
             "AWS_SESSION_TOKEN": self._token,
             "AWS_ENDPOINT_URL_LAMBDA": self._doors["lambda"].urls[1],
+            "AWS_ENDPOINT_URL_EMR_SERVERLESS": self._doors["emr_serverless"].urls[1],
             "NEXTBEST_DEMO_KEY": self.key,
             "NEXTBEST_STATE": str(self._state),
         }
@@ -167,10 +200,35 @@ class Stack:
         )
         lambda_api = LambdaApi(self._application, self._environments)
         self._cleanup.callback(lambda_api.close)
-        own_names = {*LOOPBACK_NAMES, self._host}
-        self._doors["lambda"].run(require_token(lambda_api.app, self._token, own_names))
+        self._doors["lambda"].run(require_token(lambda_api.app, self._token, self._own_names))
+        self._start_job_runs(processes)
         gateway = Gateway(self._template, port=self._listeners.gateway.getsockname()[1], invoke=self._invoke)
         self._gateway_server.run(require_host(gateway.app, {*allowed_names(), self._host}))
+
+    def _start_job_runs(self, processes: Processes) -> None:
+        log = self._logs / "spark.log"
+        if self._spark_above_events:
+            log.touch()
+        events = JobRunEvents(self._application, self._environments)
+        self._cleanup.callback(events.close)
+        runner = JobRunner(
+            self._application.spark_applications,
+            processes,
+            # Jobs export the table, which the engine does not do.
+            variables={**self._variables, "AWS_ENDPOINT_URL_DYNAMODB": self._doors["dynamodb"].urls[1]},
+            log=log,
+            changed=events.announce,
+            missing=missing_of_spark,
+        )
+        self._cleanup.callback(runner.close)
+        self._doors["emr_serverless"].run(require_token(JobRunApi(runner).app, self._token, self._own_names))
+
+    def _report_spark(self) -> None:
+        rebases = f"rebases of more than {self._spark_above_events:,} events"
+        if missing := missing_of_spark():
+            self._report(f"{rebases} will fail: {missing}")
+        else:
+            self._report(f"{rebases} run as Spark jobs (make logs FUNCTION=spark)")
 
     def _invoke(self, logical_id: str, event: bytes) -> Invocation:
         return self._environments.invoke(self._application.function(logical_id), event)

@@ -69,8 +69,20 @@ class LogSource:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRunSource:
+    """A rule for job runs of Spark applications: which function is told of those that come into one of these states."""
+
+    applications: tuple[str, ...]
+    states: tuple[str, ...]
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
-    """The parts of the template that run locally. Tables, buckets and queues are keyed by their names."""
+    """The parts of the template that run locally. Tables, buckets and queues are keyed by their names.
+
+    ``spark_applications`` are the ids of those on EMR Serverless.
+    """
 
     functions: tuple[Function, ...]
     tables: Mapping[str, Properties]
@@ -79,6 +91,8 @@ class Application:
     queue_sources: tuple[QueueSource, ...]
     object_sources: tuple[ObjectSource, ...] = ()
     log_sources: tuple[LogSource, ...] = ()
+    spark_applications: tuple[str, ...] = ()
+    job_run_sources: tuple[JobRunSource, ...] = ()
 
     def function(self, name: str) -> Function:
         """The function with this folder name, logical id or ARN (with or without an alias); KeyError if none."""
@@ -109,8 +123,14 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
         return {
             logical_id: resolver.intrinsic_property_resolver(resource.get("Properties", {}), ignore_errors=True)
             for logical_id, resource in resources.items()
-            if resource["Type"] == kind
+            if resource["Type"] == kind and is_there(resource)
         }
+
+    def is_there(resource: Properties) -> bool:
+        if "Condition" not in resource:
+            return True
+        chosen = {"Fn::If": [resource["Condition"], "there", "not there"]}
+        return bool(resolver.intrinsic_property_resolver(chosen, ignore_errors=False) == "there")
 
     writers = {
         properties["LoggingConfig"]["LogGroup"]: logical_id
@@ -150,6 +170,16 @@ def read_application(template: Path, *, parameters: Mapping[str, str], queue_url
         log_sources=tuple(
             LogSource(writers[properties["LogGroupName"]], properties["FilterPattern"], properties["DestinationArn"])
             for properties in of_type("AWS::Logs::SubscriptionFilter").values()
+        ),
+        spark_applications=tuple(
+            str(symbols[logical_id]["Ref"]) for logical_id in of_type("AWS::EMRServerless::Application")
+        ),
+        job_run_sources=tuple(
+            JobRunSource(tuple(detail["applicationId"]), tuple(detail["state"]), target["Arn"])
+            for properties in of_type("AWS::Events::Rule").values()
+            if properties["EventPattern"].get("source") == ["aws.emr-serverless"]
+            for detail in [properties["EventPattern"]["detail"]]
+            for target in properties["Targets"]
         ),
     )
 
@@ -201,6 +231,12 @@ def _symbols(resource: Properties, name: str, queue_url: Callable[[str], str]) -
         case "AWS::Lambda::Alias":
             function, alias = resource["Properties"]["FunctionName"]["Ref"], resource["Properties"]["Name"]
             return {"Ref": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{function}:{alias}"}
+        case "AWS::EMRServerless::Application":
+            application_id = name.lower()
+            arn = f"arn:aws:emr-serverless:{REGION}:{ACCOUNT_ID}:/applications/{application_id}"
+            return {"Ref": application_id, "ApplicationId": application_id, "Arn": arn}
+        case "AWS::IAM::Role":
+            return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"}
         case _:
             return {"Ref": name, "Arn": f"arn:aws:local:{REGION}:{ACCOUNT_ID}:{name}"}
 

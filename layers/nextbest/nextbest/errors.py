@@ -11,11 +11,13 @@
     │   └── ProgramNotFound       a program that is not there, or no longer
     ├── AlreadyExists         the name is taken
     ├── InUse                 the thing cannot be changed or removed now
+    │   └── Stopped               a run that was cancelled or taken for lost, and is to go no further
     ├── Forbidden             unknown key, or a key without the right
     │   └── SupersededSecret      the secret from before a rotation, which may not do this
     ├── TooManyRequests       the program exceeds its request rate; try again later
     ├── Unavailable           a service we depend on did not answer; try again
     ├── ArtifactError         a model or catalogue file that is corrupt, or newer than this code
+    ├── TableExportError      an export of the table that failed, or that lacks files or items
     ├── HistoryCorrupt        a packed history that cannot be decoded; rebuilt from the log, never fatal
     └── EventCorrupt          a row of the event log that cannot be decoded; left out, and counted by each rebase
 
@@ -95,6 +97,10 @@ class InUse(NextbestError):
     """The thing cannot be changed or removed while something else depends on it."""
 
 
+class Stopped(InUse):
+    """A run that is to go no further: it was cancelled, or taken for lost, and its program is another's to train."""
+
+
 class Forbidden(NextbestError):
     """Unknown key, or a key without the right to do this."""
 
@@ -112,6 +118,10 @@ class TooManyRequests(NextbestError):
 
 class ArtifactError(NextbestError):
     """A model or catalogue file that is corrupt, truncated, or written by a newer version."""
+
+
+class TableExportError(NextbestError):
+    """An export of the table to S3 that failed, or whose files are not all there, whole and as its manifest says."""
 
 
 class HistoryCorrupt(NextbestError):

@@ -17,7 +17,7 @@ import pytest
 from nextbest.domain.access_keys import ADMIN, READ, WRITE, issue_key
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
-from nextbest.logic import rebase
+from nextbest.logic import event_log, rebase
 from nextbest.scoring import Model
 from nextbest.store.environment import open_artifacts
 from nextbest.training import train
@@ -137,7 +137,7 @@ def learned(browser: Browser) -> Browser:
     for name, value in functions.application.function("rebase").variables.items():
         functions.patch.setenv(name, value)
     with functions.patch.context() as patch:
-        patch.setattr(rebase, "train", train_once)
+        patch.setattr(event_log, "train", train_once)
         rebase.Rebase(functions.store, open_artifacts(clock=time.time), PROGRAM.incarnation, clock=time.time).run()
     return browser
 

@@ -38,6 +38,9 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--table", required=True, help="name of the table")
     command.add_argument("--bucket", required=True, help="name of the bucket")
     command.set_defaults(run=_import_resources)
+    command = add_command(commands, "upload-spark", "store what Spark jobs run in the bucket of a CloudFormation stack")
+    command.add_argument("--stack", required=True, help="name of the CloudFormation stack")
+    command.set_defaults(run=lambda options: _run_on_deployment(_upload_spark, options))
     add("issue-key", _issue_key, "issue a key that opens every program; needs the master secret")
     for name, run, text in (
         ("export-user", _export_user, "print all data of a user, as JSON"),
@@ -104,6 +107,14 @@ def _dead_letters(deployment: Deployment, options: argparse.Namespace) -> int:
             f"{redrive(deployment.dead_letters(), deployment.queue())} messages sent to the queue again",
             file=sys.stderr,
         )
+    return 0
+
+
+def _upload_spark(deployment: Deployment, _options: argparse.Namespace) -> int:
+    from tools.cli.spark_archive import upload_archive
+
+    for key in upload_archive(deployment.client("s3"), deployment.bucket):
+        print(f"Stored s3://{deployment.bucket}/{key}")
     return 0
 
 

@@ -20,6 +20,7 @@ def add_commands(commands: Commands) -> None:
     _add_bench(commands)
     _add_bench_training(commands)
     _add_bench_scale(commands)
+    _add_bench_segments(commands)
     _add_bench_filters(commands)
     _add_bench_inbox(commands)
     _add_soak(commands)
@@ -79,6 +80,46 @@ def _add_bench(commands: Commands) -> None:
     )
     _add_no_files(command)
     command.set_defaults(run=_bench)
+    _add_bench_spark(command.add_subparsers(title="instead", metavar="spark"))
+
+
+def _add_bench_spark(commands: Commands) -> None:
+    command = add_command(commands, "spark", "time, memory and shuffled bytes of a rebase on Spark")
+    command.add_argument("--events", type=int, default=20_000_000, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=1_000_000, help="(default: %(default)s)")
+    command.add_argument("--actions", type=int, default=20_000, help="(default: %(default)s)")
+    command.add_argument("--cores", type=int, default=2, help="(default: %(default)s)")
+    command.add_argument(
+        "--train-seconds", type=float, default=300.0, help="time budget of the training; 0: none (default: %(default)s)"
+    )
+    command.add_argument("--no-segments", dest="segments", action="store_false", help="do not score everybody")
+    command.add_argument(
+        "--memory-megabytes", type=int, default=8192, help="what all processes may take (default: %(default)s)"
+    )
+    command.add_argument(
+        "--java-megabytes", type=int, default=2048, help="heap of Spark's process, a part of it (default: %(default)s)"
+    )
+    command.set_defaults(run=_bench_spark)
+
+
+def _bench_spark(options: argparse.Namespace) -> int:
+    from tools.local.job_runs import missing_of_spark
+
+    if reason := missing_of_spark():
+        print(reason, file=sys.stderr)
+        return 2
+    from tools.benchmarks.spark import run
+
+    return run(
+        events=options.events,
+        users=options.users,
+        actions=options.actions,
+        cores=options.cores,
+        train_seconds=options.train_seconds,
+        segments=options.segments,
+        memory_megabytes=options.memory_megabytes,
+        java_megabytes=options.java_megabytes,
+    )
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -123,6 +164,29 @@ def _bench_scale(options: argparse.Namespace) -> int:
     from tools.benchmarks.scale import run
 
     run(events=options.events, users=options.users, actions=options.actions, train_seconds=options.train_seconds)
+    return 0
+
+
+def _add_bench_segments(commands: Commands) -> None:
+    command = add_command(commands, "bench-segments", "time and memory of what is asked of the segments of many users")
+    command.add_argument("--users", type=int, default=1_000_000, help="(default: %(default)s)")
+    command.add_argument("--part-users", type=int, default=10_000, help="users of one part (default: %(default)s)")
+    command.add_argument("--actions", type=int, default=100_000, help="(default: %(default)s)")
+    command.add_argument("--read-ms", type=float, default=0.0, help="a wait for each read (default: %(default)s)")
+    command.add_argument("--folder", help="where there is room for 4 kB a user (default: the system's)")
+    command.set_defaults(run=_bench_segments)
+
+
+def _bench_segments(options: argparse.Namespace) -> int:
+    from tools.benchmarks.segments import run
+
+    run(
+        users=options.users,
+        part_users=options.part_users,
+        actions=options.actions,
+        read_ms=options.read_ms,
+        folder=options.folder,
+    )
     return 0
 
 

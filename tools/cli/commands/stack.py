@@ -37,8 +37,22 @@ def add_commands(commands: Commands) -> None:
     add_state(start)
     start.add_argument("--template", type=Path, default=ROOT / "template.yaml", help="(default: template.yaml)")
     start.add_argument("--no-demo", dest="demo", action="store_false", help="do not load the demo program")
+    start.add_argument(
+        "--spark-above-events",
+        type=_event_count,
+        default=0,
+        metavar="N",
+        help="have a Spark job learn programs of more events, as on EMR Serverless; needs ./nextbest install spark "
+        "(default: none does)",
+    )
     start.set_defaults(
-        run=lambda options: _start(options.template, options.state.resolve(), options.port, demo=options.demo)
+        run=lambda options: _start(
+            options.template,
+            options.state.resolve(),
+            options.port,
+            demo=options.demo,
+            spark_above_events=options.spark_above_events,
+        )
     )
     docker = add_command(
         commands, "start-docker", "the same on `sam local start-api` and its Docker containers; needs Docker"
@@ -73,7 +87,7 @@ def _add_port(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=_port, default=3000, help="0 takes a free one (default: %(default)s)")
 
 
-def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
+def _start(template: Path, state: Path, port: int, *, demo: bool, spark_above_events: int) -> int:
     _catch_stop_signals()
     if (status := _check_free(state, port, "make start")) != 0:
         return status
@@ -93,7 +107,9 @@ def _start(template: Path, state: Path, port: int, *, demo: bool) -> int:
     from tools.local.stack import Stack
 
     try:
-        with Stack(template, state=state, listeners=listeners, report=report) as stack:
+        with Stack(
+            template, state=state, listeners=listeners, report=report, spark_above_events=spark_above_events
+        ) as stack:
             if demo:
                 _load_demo(stack.inner_url, stack.key, stack.store, state, report)
             stack.announce()
@@ -281,6 +297,12 @@ def _running(state: Path) -> int | None:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 1 to {_LAST_PORT}, or 0 for a free one")
+    return int(text)
+
+
+def _event_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of events; give 1 or more")
     return int(text)
 
 

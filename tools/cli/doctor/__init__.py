@@ -16,6 +16,7 @@ from tools.cli.doctor.logs import check_logs
 from tools.cli.doctor.programs import check_programs
 from tools.cli.doctor.queues import check_queue_policies
 from tools.cli.doctor.schedule import check_schedule, longest_age_days
+from tools.cli.doctor.spark import check_spark
 from tools.cli.doctor.stack import check_api, check_master_secret, check_stack
 
 __all__ = ("Finding", "examine")
@@ -51,4 +52,5 @@ def _stack_checks(deployment: Deployment, stack: Stack) -> tuple[Check, ...]:
         lambda: check_alarms(deployment, stack),
         lambda: check_schedule(deployment, stack),
         lambda: check_import_buckets(deployment, stack),
+        lambda: check_spark(deployment, stack),
     )

@@ -81,14 +81,15 @@ class ResourceRouter(Router):
         is_extension: bool = False,
         not_found: str | None = PROGRAM_NOT_FOUND,
         conflict: str | None = None,
+        see_other: str | None = None,
         media_types: tuple[str, ...] = ("application/json",),
     ) -> Callable[[Handler], Handler]:
         """Register a handler for callers whose key has ``scope``; its parameter ``body`` is the request's body.
 
         Without ``of_program`` any key is let in, and the handler decides what it may do; with ``manages_keys`` only
         callers who prove the current secret are. An extension refuses what it does not take, where the contract's
-        routes ignore it, as FastAPI does. ``not_found`` and ``conflict`` describe the 404 and the 409, None: there is
-        none.
+        routes ignore it, as FastAPI does. ``not_found``, ``conflict`` and ``see_other`` describe the 404, the 409 and
+        the 303, None: there is none.
         """
         middlewares: list[Callable[..., HttpResponse[Any]]] = [_authorizing(scope) if of_program else _authenticate]
         if manages_keys:
@@ -101,6 +102,7 @@ class ResourceRouter(Router):
                 has_body="body" in signature(handler).parameters,
                 not_found=not_found,
                 conflict=conflict,
+                see_other=see_other,
                 media_types=media_types,
             )
             route = self.route(

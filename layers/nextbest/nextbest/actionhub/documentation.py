@@ -94,7 +94,7 @@ def right_needed(scope: str) -> str:
 
 
 def responses(
-    *, has_body: bool, not_found: str | None, conflict: str | None, media_types: Sequence[str]
+    *, has_body: bool, not_found: str | None, conflict: str | None, see_other: str | None, media_types: Sequence[str]
 ) -> dict[int, OpenAPIResponse]:
     """Every status that a route may answer with."""
     done: OpenAPIResponse = {"description": "Done"}
@@ -102,6 +102,8 @@ def responses(
     if texts:
         done["content"] = {media_type: {"schema": {"type": "string"}} for media_type in texts}
     described = {200: done}
+    if see_other is not None:
+        described[303] = {"description": see_other}
     if has_body:
         described[400] = _refusal("The body cannot be decoded")
     described[403] = _refusal(BAD_KEY)

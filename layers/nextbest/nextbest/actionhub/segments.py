@@ -62,7 +62,14 @@ class SegmentPage(ContractModel):
     size: int
 
 
-@router.endpoint("GET", "/segment", READ, "The users of one segment, by line", media_types=("text/plain", "text/csv"))
+@router.endpoint(
+    "GET",
+    "/segment",
+    READ,
+    "The users of one segment, by line",
+    see_other="More users than one answer holds: for a while the file can be downloaded from location",
+    media_types=("text/plain", "text/csv"),
+)
 def get_segment(
     program_id: ProgramId,
     asset_ids: Annotated[str, Query(description="Assets, separated by commas. They win over labels.")] = "",

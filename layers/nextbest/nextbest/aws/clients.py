@@ -86,7 +86,9 @@ def dynamodb_client() -> DynamoDBClient:
 def s3_client() -> S3Client:
     """An S3 client with one try fewer: in an outage of S3, reads wait for it before they use the last good model."""
     retries = {"mode": "standard", "total_max_attempts": 2}
-    return cast("S3Client", _client("s3", s3={"addressing_style": "path"}, read_timeout=3, retries=retries))
+    # Also URLs are signed by version 4: by default botocore signs them as S3 did before.
+    settings = {"s3": {"addressing_style": "path"}, "signature_version": "s3v4"}
+    return cast("S3Client", _client("s3", **settings, read_timeout=3, retries=retries))
 
 
 def sqs_client() -> SQSClient:
@@ -114,6 +116,21 @@ class CloudWatchClient(Protocol):
 def cloudwatch_client() -> CloudWatchClient:
     """A CloudWatch client that tries once: what it reads is worth no wait."""
     return cast(CloudWatchClient, _client("cloudwatch", read_timeout=1, retries={"total_max_attempts": 1}))
+
+
+class EmrServerlessClient(Protocol):
+    """What we call of EMR Serverless."""
+
+    def start_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def get_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def cancel_job_run(self, **request: Any) -> Mapping[str, Any]: ...
+
+
+def emr_serverless_client() -> EmrServerlessClient:
+    """An EMR Serverless client. Its calls may take some seconds, and nobody waits for them."""
+    return cast(EmrServerlessClient, _client("emr-serverless", read_timeout=20))
 
 
 def lambda_client() -> LambdaClient:

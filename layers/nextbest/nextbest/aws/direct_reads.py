@@ -139,8 +139,8 @@ def _close(idle: list[_IdleConnection]) -> None:
 class DirectTable(Table):
     """A table whose batches of items are read without the SDK, and with it where that fails."""
 
-    def __init__(self, client: DynamoDBClient, name: str, endpoint: Endpoint) -> None:
-        super().__init__(client, name)
+    def __init__(self, client: DynamoDBClient, name: str, endpoint: Endpoint, *, items_per_segment: int = 0) -> None:
+        super().__init__(client, name, items_per_segment=items_per_segment)
         self._endpoint = endpoint
 
     def get(self, key: ItemKey) -> Item | None:

@@ -32,6 +32,8 @@ Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
 KEYS_PER_CALL = 100  # the limit of BatchGetItem
+MOST_SEGMENTS = 2_048
+"""Half of those that the local engine tells apart."""
 STATEMENTS_PER_CALL = 25  # the limit of BatchExecuteStatement and of BatchWriteItem
 SCAN_PAGE_ITEMS = 5000
 """Log rows of about half a megabyte. A page of the whole megabyte takes the local engine eight times as long a row."""
@@ -117,10 +119,14 @@ class Table:
     botocore's own retries), and Unavailable where it kept rejecting parts of one.
     """
 
-    def __init__(self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF) -> None:
+    def __init__(
+        self, client: DynamoDBClient, name: str, *, backoff: Backoff = BACKOFF, items_per_segment: int = 0
+    ) -> None:
+        """``items_per_segment`` divides every scan into segments of about so many items; 0: no more than asked for."""
         self.client = client
         self.name = name
         self.backoff = backoff
+        self._items_per_segment = items_per_segment
 
     def get(self, key: ItemKey) -> Item | None:
         """One item, strongly consistent."""
@@ -302,19 +308,28 @@ class Table:
         prefixes: dict[str, AttributeValueTypeDef] = {":pk": {"S": pk_prefix}}
         if sk_prefix:
             prefixes[":sk"] = {"S": sk_prefix}
+        for number, of in self._divided(segment):
+            part: dict[str, Any] = {"Segment": number, "TotalSegments": of} if of > 1 else {}
+            pages = self.client.get_paginator("scan").paginate(
+                TableName=self.name,
+                FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+                ExpressionAttributeValues=prefixes,
+                ProjectionExpression=projection,
+                ConsistentRead=True,
+                PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
+                **part,
+            )
+            for page in pages:
+                yield from page["Items"]
+
+    def _divided(self, segment: tuple[int, int]) -> list[tuple[int, int]]:
+        """``segment``, or the smaller ones that it is read in: those of all segments together are the table."""
+        if not self._items_per_segment:
+            return [segment]
         number, of = segment
-        part: dict[str, Any] = {"Segment": number, "TotalSegments": of} if of > 1 else {}
-        pages = self.client.get_paginator("scan").paginate(
-            TableName=self.name,
-            FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
-            ExpressionAttributeValues=prefixes,
-            ProjectionExpression=projection,
-            ConsistentRead=True,
-            PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
-            **part,
-        )
-        for page in pages:
-            yield from page["Items"]
+        items = self.client.describe_table(TableName=self.name)["Table"]["ItemCount"]
+        count = max(min(items // self._items_per_segment, MOST_SEGMENTS) // of, 1)
+        return [(number * count + place, of * count) for place in range(count)]
 
     def transact(self, operations: Sequence[TransactWriteItemTypeDef]) -> None:
         """Several writes or none. Raises WriteRefused when a condition fails, and CannotBeStored."""

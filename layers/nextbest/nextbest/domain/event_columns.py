@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +130,7 @@ class EventColumnsBuilder:
         """The columns; the builder is empty afterwards."""
         return merged([self])
 
-    def take(self) -> tuple[list[list[str]], list[NDArray[np.int32]], NDArray[np.int64]]:
+    def take(self) -> Part:
         """The ids in order of their codes, and the columns; the builder is empty afterwards."""
         names = [list(codes) for codes in self._codes]
         columns = [np.frombuffer(column, np.int32) if column else np.zeros(0, np.int32) for column in self._columns]
@@ -139,9 +139,30 @@ class EventColumnsBuilder:
         return names, columns, times_us
 
 
+Part = tuple[Sequence[Sequence[str]], list[NDArray[np.int32]], NDArray[np.int64]]
+
+
 def merged(builders: Sequence[EventColumnsBuilder]) -> EventColumns:
     """The events of all builders, which are empty afterwards."""
-    parts = [builder.take() for builder in builders]
+    return _joined([builder.take() for builder in builders])
+
+
+def joined(parts: Iterable[EventColumns]) -> EventColumns:
+    """The events of all ``parts``."""
+    return _joined(
+        [
+            (
+                (part.user_ids, part.event_types, part.asset_ids),
+                [part.user, part.event_type, part.asset],
+                part.timestamp_us,
+            )
+            for part in parts
+        ]
+    )
+
+
+def _joined(parts: list[Part]) -> EventColumns:
+    """The events of parts: the names of each column, its codes, and the times. The list is empty afterwards."""
     names: list[list[str]] = []
     codes: list[NDArray[np.int32]] = []
     for place in range(len(TEXT_COLUMNS)):

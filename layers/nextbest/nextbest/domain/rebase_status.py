@@ -20,7 +20,14 @@ LEASE_SECONDS = RUN_SECONDS + 60.0
 """How long one run may keep others from training the program: a minute more than it can take, as clocks differ."""
 
 WAIT_SECONDS = 21_600.0
-"""Lambda discards an invocation that could not start within that time (MaximumEventAgeInSeconds in template.yaml)."""
+"""Lambda discards an invocation that could not start within that time (MaximumEventAgeInSeconds in template.yaml), and
+EMR Serverless a Spark job (QueueTimeoutMinutes there)."""
+
+SPARK_MINUTES = 720
+"""EMR Serverless cancels the run of a Spark job after that time."""
+
+RENEWAL_SECONDS = 240.0
+"""How often a Spark job renews the lease and says that it is alive: well within the time after which it is lost."""
 
 _RETRY_SECONDS = 120.0
 """Lambda retries a failed invocation once, after about a minute."""

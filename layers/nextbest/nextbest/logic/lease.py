@@ -23,6 +23,11 @@ T = TypeVar("T")
 RebaseEvent = Mapping[str, str]
 """What ``logic.programs.rebase_event`` makes: a program, and what to do with it."""
 
+
+class HandedOver(Exception):
+    """Raised by work that goes on elsewhere, under a lease that was handed over: it is not released here."""
+
+
 IS_RUNNING = "another rebase of the program is running"
 _ATTEMPTS = 5
 
@@ -55,10 +60,15 @@ def run_alone(
             return None
     else:
         raise InUse(f"rebases of {event['program_id']} begin and end all the time")
+    is_handed_over = False
     try:
         return work()
+    except HandedOver:
+        is_handed_over = True
+        return None
     finally:
-        _start_waiting(store, incarnation, holder, start, clock)
+        if not is_handed_over:
+            start_waiting(store, incarnation, holder, start, clock=clock)
 
 
 def is_training(lease: Lease | None, *, now: float) -> bool:
@@ -66,14 +76,15 @@ def is_training(lease: Lease | None, *, now: float) -> bool:
     return lease is not None and lease.is_held(now) and "only" not in json.loads(lease.running)
 
 
-def _start_waiting(
+def start_waiting(
     store: LeaseStore,
     incarnation: Incarnation,
     holder: str,
     start: Callable[[RebaseEvent], None],
+    *,
     clock: Callable[[], float],
 ) -> None:
-    """Release the lease, and start what waited for it."""
+    """Release the lease, and start what waited for it; nothing where somebody else holds it by now."""
     waiting = store.release_lease(incarnation, holder)
     if not waiting:
         return

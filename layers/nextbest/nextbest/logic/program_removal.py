@@ -57,5 +57,6 @@ def remove_program(store: BulkStore, artifacts: ArtifactStore, incarnation: Inca
 
 def _remove_files(artifacts: ArtifactStore, incarnation: Incarnation) -> int:
     folders = (files_of, folder_of, reports_of)
-    prefixes = (f"models/{incarnation}/", f"catalogues/{incarnation}/", *(each(incarnation) for each in folders))
+    names = ("models", "catalogues", "exports")
+    prefixes = (*(f"{name}/{incarnation}/" for name in names), *(each(incarnation) for each in folders))
     return sum(artifacts.delete_all(prefix) for prefix in prefixes)

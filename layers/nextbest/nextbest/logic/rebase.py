@@ -14,17 +14,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 
-from nextbest.domain.event_columns import EventColumns, TimesByUser
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import COMPLETE, FAILED, LOADING, REFRESHING, SEGMENTING, STARTED, TRAINING
-from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound
+from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFound, Stopped
+from nextbest.logic.event_log import EventLog, ReadLog, ScannedLog
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
-from nextbest.logic.rebase_size import RebaseSize
-from nextbest.logic.segment_writing import publish
+from nextbest.logic.rebase_size import NeedsSpark, RebaseSize
 from nextbest.observability import logger
 from nextbest.scoring import Model
-from nextbest.scoring.memberships import Segments, build_parts
 from nextbest.store.base import (
     ArtifactStore,
     CataloguePointer,
@@ -35,8 +33,6 @@ from nextbest.store.base import (
     Store,
 )
 from nextbest.store.cache import CatalogueCache
-from nextbest.training import train
-from nextbest.training.drift import measure_drift
 
 Clock = Callable[[], float]
 
@@ -47,7 +43,11 @@ class Rebase:
     """One rebase of one program. ``clock`` gives seconds since 1970; the model is as of the time the rebase begins.
 
     ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
-    refused before it is learned from, and as soon as so much of it was read.
+    refused before it is learned from, and as soon as so much of it was read. Where ``spark_above_events`` is not 0, it
+    is not refused but left to Spark, and so is one with more events than that.
+
+    ``read`` reads the log in another way than this process does, whatever its size. ``check`` is called before each
+    stage: what it raises ends the rebase, and is reported unless it is Stopped, after which others report.
     """
 
     def __init__(
@@ -59,6 +59,9 @@ class Rebase:
         clock: Clock,
         seed: int = 0,
         memory_bytes: float = math.inf,
+        spark_above_events: int = 0,
+        read: ReadLog | None = None,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -66,38 +69,43 @@ class Rebase:
         self._clock = clock
         self._seed = seed
         self._memory_bytes = memory_bytes
+        self._spark_above_events = spark_above_events
+        self._read = read or self._scan
+        self._check_running = check
         self._began = clock()
         self._set_aside: set[str] = set()
 
     def run(self) -> ModelPointer:
         """Train on the log, write the model, move the pointer.
 
-        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation).
+        Raises NotFound, InvalidInput (nothing to learn from), QuotaExceeded (more than fits into one invocation),
+        NeedsSpark (the same, where Spark is deployed).
 
-        On any exception the program's status becomes ``program_rebase_failed``, with the reason.
+        On any other exception the program's status becomes ``program_rebase_failed``, with the reason.
         """
         state = self._state()
         with self._reported():
-            self._report(LOADING, "reading the event log")
+            self._begin(LOADING, "reading the event log")
             self._store.note_rebase(self._incarnation, now=self._began)
             self._store.finish_imports(state.program)
-            events = self._load_events()
-            count = len(events)
-            self._report(TRAINING, f"learning from {count:,} events")
-            model = self._train(state.program, events)
-            drift = self._drift(state, events)
+            log = self._read_log()
+            self._begin(TRAINING, f"learning from {log.event_count:,} events")
+            model = log.train(state.program, now=self._began, seed=self._seed)
+            drift = self._drift(state, log)
             if drift:
                 model = replace(model, report={**model.report, "drift": drift})
+            self._check_running()
             pointer = self._publish(model)
-            self._report(REFRESHING, "refreshing histories that lack events, and the catalogue")
-            refreshed = self._refresh_histories(state.program, events)
+            self._begin(REFRESHING, "refreshing histories that lack events, and the catalogue")
+            refreshed = log.refresh_histories(state.program)
+            self._set_aside.update(refreshed.failed)
             self._publish_catalogue(state)
-            self._report(SEGMENTING, "scoring all users for segments")
-            self._publish_segments(state.program, model, events)
+            self._begin(SEGMENTING, "scoring all users for segments")
+            self._publish_segments(state.program, model, log)
             self._report(
                 COMPLETE,
-                f"model {pointer.version}: {count:,} events, {len(model.actions):,} actions, "
-                f"{refreshed:,} histories refreshed, {self._clock() - self._began:.1f} s"
+                f"model {pointer.version}: {log.event_count:,} events, {len(model.actions):,} actions, "
+                f"{refreshed.rebuilt:,} histories refreshed, {self._clock() - self._began:.1f} s"
                 + (f"; {described}" if (described := describe_drift(drift)) else "")
                 + self._set_aside_message(),
             )
@@ -118,21 +126,14 @@ class Rebase:
             raise NotFound(f"program {state.program.program_id} has no model yet")
         program = state.program
         model = Model.from_bytes(self._artifacts.get(state.model.key)).under(program)
-        return self._publish_segments(program, model, self._load_events())
+        return self._publish_segments(program, model, self._read_log())
 
-    def _publish_segments(self, program: Program, model: Model, events: EventColumns) -> SegmentsPointer:
-        return publish(
-            self._store,
-            self._artifacts,
-            self._incarnation,
-            self._parts_of_segments(program, model, events),
-            computed_at=self._began,
-        )
-
-    def _parts_of_segments(self, program: Program, model: Model, events: EventColumns) -> Iterator[dict[str, Segments]]:
-        for part in build_parts(model, events, half_life_days=program.half_life_days, now=self._began):
+    def _publish_segments(self, program: Program, model: Model, log: EventLog) -> SegmentsPointer:
+        def check() -> None:
+            self._check_running()
             self._state()
-            yield part
+
+        return log.publish_segments(program, model, now=self._began, check=check)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -141,6 +142,9 @@ class Rebase:
         try:
             yield
             reason = ""
+        except (NeedsSpark, Stopped):  # it goes on as a Spark job; others report, or are at work by now
+            reason = ""
+            raise
         except BaseException as error:
             reason = str(error) or type(error).__name__
             raise
@@ -148,24 +152,31 @@ class Rebase:
             if reason:
                 self._report(FAILED, reason)
 
+    def _begin(self, status_id: str, message: str) -> None:
+        self._check_running()
+        self._report(status_id, message)
+
     def _report(self, status_id: str, message: str) -> None:
         self._store.put_status(Status(self._incarnation, status_id, message, self._clock()))
 
-    def _load_events(self) -> EventColumns:
-        events = self._store.scan_events(
-            self._incarnation,
-            unreadable=self._set_aside.add,
-            progress=lambda count: RebaseSize(count).check(self._memory_bytes),
-        )
-        if not len(events):
+    def _read_log(self) -> EventLog:
+        log = self._read(self._set_aside.add)
+        if not log.event_count:
             raise InvalidInput("there are no events to learn from yet")
-        RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])).check(self._memory_bytes)
-        return events
+        return log
 
-    def _train(self, program: Program, events: EventColumns) -> Model:
-        return train(events, program=program, now=self._began, seed=self._seed)
+    def _scan(self, unreadable: Callable[[str], object]) -> EventLog:
+        events = self._store.scan_events(
+            self._incarnation, unreadable=unreadable, progress=lambda count: self._check(RebaseSize(count))
+        )
+        if len(events):
+            self._check(RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])))
+        return ScannedLog(self._store, self._artifacts, events)
 
-    def _drift(self, state: ProgramState, events: EventColumns) -> dict[str, dict[str, float]]:
+    def _check(self, size: RebaseSize) -> None:
+        size.check(self._memory_bytes, spark_above_events=self._spark_above_events)
+
+    def _drift(self, state: ProgramState, log: EventLog) -> dict[str, dict[str, float]]:
         """What the model that is served told, against what came true since; nothing where it cannot be read."""
         if state.model is None:
             return {}
@@ -173,7 +184,7 @@ class Rebase:
             served = Model.from_bytes(self._artifacts.get(state.model.key))
         except ArtifactError:
             return {}
-        return measure_drift(served, events, self._began)
+        return log.drift(served, now=self._began)
 
     def _publish(self, model: Model) -> ModelPointer:
         data = model.to_bytes()
@@ -184,13 +195,6 @@ class Rebase:
         self._artifacts.put(pointer.key, data)
         self._store.point_to_model(self._incarnation, pointer)
         return pointer
-
-    def _refresh_histories(self, program: Program, events: EventColumns) -> int:
-        """Rebuild the histories that lack events of the log: after a back-fill, or where a writer was killed."""
-        users = list(self._store.outdated_users(program.incarnation, TimesByUser(events)))
-        failed = self._store.rebuild_histories(program, users)
-        self._set_aside.update(failed)
-        return len(users) - len(failed)
 
     def _set_aside_message(self) -> str:
         """Which users have rows of the log that cannot be read, or a history that cannot be rebuilt; the first few."""

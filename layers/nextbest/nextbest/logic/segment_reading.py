@@ -1,6 +1,6 @@
 """Reads a program's segments, part by part, and of a large one no more than is asked of it.
 
-What is in memory at a time are a few parts, however many users there are. The segments of before are one part.
+What is in memory at a time are a few parts, however many users there are. Segments in the earlier format are one part.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class PartFiles:
         bounds = np.frombuffer(b"".join(runs), "<i8").reshape(len(files), len(actions), 2)
         ranges = []
         for file, of_file in zip(files, bounds, strict=True):
-            if bool((of_file[:, 0] > of_file[:, 1]).any()) or of_file.min() < 0 or of_file.max() > file.entries:
+            in_order = (of_file[:, 0] >= 0) & (of_file[:, 0] <= of_file[:, 1]) & (of_file[:, 1] <= file.entries)
+            if not bool(in_order.all()):
                 raise ArtifactError(f"the runs of {file.key} are out of order")
             for begin, end in of_file.tolist():
                 ranges.append(ByteRange(file.key, file.members + 4 * begin, 4 * (end - begin)))
@@ -198,6 +199,10 @@ class AllUsers(Sequence[str]):
         self._parts = parts
         self._ends = list(accumulate(parts.user_counts))
 
+    def __iter__(self) -> Iterator[str]:
+        for place in range(len(self._ends)):
+            yield from self._parts.users(place)
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
@@ -208,6 +213,7 @@ class AllUsers(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
+        index = range(len(self))[index]  # raises IndexError
         place = bisect_right(self._ends, index)
         return self._parts.users(place)[index - (self._ends[place - 1] if place else 0)]
 

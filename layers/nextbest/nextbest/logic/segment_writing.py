@@ -11,11 +11,12 @@ from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextbest.domain.actions import Action
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, InUse
-from nextbest.logic.segment_reading import AllUsers, PartCache, PartFiles, StoredSegments, file_key
+from nextbest.logic.segment_reading import AllUsers, PartCache, PartFiles, file_key
 from nextbest.scoring import artifact
 from nextbest.scoring.memberships import Segments
 from nextbest.scoring.segment_manifest import (
@@ -28,7 +29,7 @@ from nextbest.scoring.segment_manifest import (
     decode_sums,
     encode_sums,
 )
-from nextbest.store.base import ArtifactStore, SegmentsPointer, Store
+from nextbest.store.base import ArtifactStore, ByteRange, SegmentsPointer, Store
 
 _ATTEMPTS = 10
 
@@ -129,9 +130,27 @@ def write_part(
     users = built[SEGMENT_TYPES[0]].users
     if not users:
         return None
-    files = {kind: _write_file(artifacts, f"{prefix}{kind}-{number:05d}", built[kind]) for kind in SEGMENT_TYPES}
-    sums = encode_sums({kind: built[kind].sums() for kind in SEGMENT_TYPES})
-    sums_key = _put(artifacts, f"{prefix}sums-{number:05d}", sums)
+    sums = {kind: built[kind].sums() for kind in SEGMENT_TYPES}
+    data = encode_sums(sums)
+    of_sums = artifact.places_of_arrays(data)
+    files = {}
+    for kind in SEGMENT_TYPES:
+        content = built[kind].encode()
+        begins = artifact.places_of_arrays(content)
+        files[kind] = PartFile(
+            key=_put(artifacts, f"{prefix}{kind}-{number:05d}", content),
+            users=begins["users"],
+            users_bytes=len(artifact.pack_names(users)),
+            starts=begins["starts"],
+            members=begins["members"],
+            weights=begins["weights"],
+            entries=len(built[kind].members),
+            places=of_sums[f"{kind}_places"],
+            largest=of_sums[f"{kind}_largest"],
+            least=of_sums[f"{kind}_least"],
+            taken=int(np.count_nonzero(sums[kind].counts)),
+        )
+    sums_key = _put(artifacts, f"{prefix}sums-{number:05d}", data)
     return SegmentsPart(users[0], users[-1], len(users), files, sums_key)
 
 
@@ -233,7 +252,7 @@ def _sums_without(
     # Who had the largest or the least weight for an action may be gone: then all parts are looked through for it.
     gone = (before.largest == old.largest) & (after.largest < before.largest)
     gone |= (before.least == old.least) & (after.least > before.least)
-    doubtful = np.flatnonzero(gone).tolist()
+    doubtful = np.flatnonzero(gone)
     counts = old.counts - before.counts + after.counts
     sums = SegmentSums(
         counts,
@@ -242,13 +261,26 @@ def _sums_without(
         old.largest.copy(),
         old.least.copy(),
     )
-    if doubtful:
-        again = SegmentSums.of_nobody(len(doubtful))
-        stored = StoredSegments(changed.actions, PartFiles(artifacts, PartCache(), changed, kind))
-        for part in stored.parts(doubtful):
-            again.add(part.sums())
-        sums.largest[doubtful], sums.least[doubtful] = again.largest, again.least
+    sums.largest[doubtful], sums.least[doubtful] = _extremes(artifacts, changed.parts, kind, doubtful)
     return sums
+
+
+def _extremes(
+    artifacts: ArtifactStore, parts: Sequence[SegmentsPart], kind: str, actions: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest and the least weight that anybody has for each of ``actions``, over all parts."""
+    largest, least = np.full(len(actions), -np.inf), np.full(len(actions), np.inf)
+    if not len(actions):
+        return largest, least
+    for part in parts:
+        file = part.files[kind]
+        ranges = [(file.places, 4 * file.taken), (file.largest, 8 * file.taken), (file.least, 8 * file.taken)]
+        contents = artifacts.get_ranges([ByteRange(part.sums_key, begin, count) for begin, count in ranges])
+        taken = np.frombuffer(contents[0], "<u4")
+        _, of_actions, of_taken = np.intersect1d(actions, taken, assume_unique=True, return_indices=True)
+        for extremes, keep, content in ((largest, np.maximum, contents[1]), (least, np.minimum, contents[2])):
+            extremes[of_actions] = keep(extremes[of_actions], np.frombuffer(content, "<f8")[of_taken])
+    return largest, least
 
 
 def memberships_in(by_kind: Mapping[str, Segments], user_ids: Iterable[str]) -> int:
@@ -268,15 +300,6 @@ def sums_of(artifacts: ArtifactStore, parts: Iterable[SegmentsPart], actions: in
         for kind, of_part in decode_sums(artifacts.get(part.sums_key), actions).items():
             sums[kind].add(of_part)
     return sums
-
-
-def _write_file(artifacts: ArtifactStore, name: str, segments: Segments) -> PartFile:
-    data = segments.encode()
-    places = artifact.places_of_arrays(data)
-    users_bytes = len(artifact.pack_names(segments.users))
-    entries = len(segments.members)
-    key = _put(artifacts, name, data)
-    return PartFile(key, places["users"], users_bytes, places["starts"], places["members"], places["weights"], entries)
 
 
 def _put(artifacts: ArtifactStore, name: str, data: bytes) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nextbest.domain.programs import Program
+from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.domain.rebase_status import is_lost
 from nextbest.domain.resource_statuses import ACTIVE, BUSY, CREATE_FAILED, CREATE_PENDING, STOPPED
+from nextbest.logic.rebase_size import RebaseSize
 from nextbest.logic.training_plan import AUTOMATIC
 from nextbest.store.base import VERSION, ConfigurationStore
 
@@ -39,6 +40,16 @@ def trainings_of(store: ConfigurationStore, program: Program, *, now: float) -> 
     """The trainings of a program, the newest first. One Query."""
     versions = store.list_resources([program.incarnation], VERSION)
     return sorted((_training(version, now) for version in versions), key=lambda each: each.began, reverse=True)
+
+
+def size_in_service(store: ConfigurationStore, incarnation: Incarnation) -> RebaseSize:
+    """How much the program's model was learned from; nothing where there is none, or that is not recorded."""
+    state = store.program_state(program_id_of(incarnation))
+    if state is not None and state.model is not None and state.program.incarnation == incarnation:
+        for version in store.list_resources([incarnation], VERSION):
+            if version.get("model") == state.model.version:
+                return RebaseSize(**version.get("learned_from", {"events": 0}))
+    return RebaseSize(0)
 
 
 def _training(version: Mapping[str, Any], now: float) -> Training:

@@ -149,10 +149,16 @@ class Segments:
         """What there is of each action, without its users."""
         sums = SegmentSums.of_nobody(len(self.actions))
         sums.counts[:] = np.diff(self.starts)
+        taken = np.flatnonzero(sums.counts)
+        if not taken.shape[0]:
+            return sums
         sums.likeliest[:] = self._likeliest()
-        for action in np.flatnonzero(sums.counts).tolist():
-            weights = self.weights[self.starts[action] : self.starts[action + 1]]
-            sums.totals[action], sums.largest[action], sums.least[action] = weights.sum(), weights.max(), weights.min()
+        begins = self.starts[taken]
+        sums.largest[taken], sums.least[taken] = (
+            extreme.reduceat(self.weights, begins) for extreme in (np.maximum, np.minimum)
+        )
+        for action, begin, end in zip(taken.tolist(), begins.tolist(), self.starts[taken + 1].tolist(), strict=True):
+            sums.totals[action] = self.weights[begin:end].sum()  # to the last digit as numpy's mean adds them up
         return sums
 
     def _likeliest(self) -> NDArray[np.int64]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,9 @@ class PartFile:
     """The file of a part's segments of one kind.
 
     The JSON of its users begins at byte ``users`` and has ``users_bytes``; at ``starts``, ``members`` and ``weights``
-    begin the arrays of these names (int64, uint32 and float64), the latter two of ``entries`` each.
+    begin the arrays of these names (int64, uint32 and float64), the latter two of ``entries`` each. In the part's file
+    of sums begin at ``places`` the actions that somebody has a weight for (uint32, ascending), ``taken`` of them, and
+    at ``largest`` and ``least`` the extremes of these (float64).
     """
 
     key: str
@@ -99,6 +100,10 @@ class PartFile:
     members: int
     weights: int
     entries: int
+    places: int
+    largest: int
+    least: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +141,11 @@ class SegmentsManifest:
         return place if place >= 0 and user_id <= self.parts[place].last_user else None
 
     def encode(self) -> bytes:
-        """Bytes of the file (layout: ``nextbest.scoring.artifact``)."""
+        """Bytes of the file (layout: ``nextbest.scoring.artifact``). Raises ArtifactError for parts that overlap."""
         files = [part.files[kind] for part in self.parts for kind in SEGMENT_TYPES]
         places = [astuple(file)[1:] for file in files]
         bounds = [user_id for part in self.parts for user_id in (part.first_user, part.last_user)]
+        artifact.read(lambda: _check_order(bounds))
         types, arrays = pack_actions(self.actions)
         arrays |= {
             "bounds": artifact.pack_names(bounds),
@@ -166,8 +172,7 @@ class SegmentsManifest:
         bounds, keys, sums_keys = (artifact.unpack_names(arrays[name]) for name in ("bounds", "keys", "sums_keys"))
         if any(count < 1 for count in counts) or bool((places < 0).any()):
             raise ValueError("a part has no users, or begins before its file")
-        if any(bound > following for bound, following in pairwise(bounds)):
-            raise ValueError("the parts are out of order")
+        _check_order(bounds)
         files = [PartFile(key, *place) for key, place in zip(keys, places.tolist(), strict=True)]
         parts = [
             SegmentsPart(first, last, count, dict(zip(SEGMENT_TYPES, of_part, strict=True)), sums_key)
@@ -177,6 +182,13 @@ class SegmentsManifest:
         ]
         sums = {kind: SegmentSums.of_arrays(arrays, kind, len(actions)) for kind in SEGMENT_TYPES}
         return cls(actions, parts, sums)
+
+
+def _check_order(bounds: Sequence[str]) -> None:
+    """Raise ValueError unless the parts, from their first users to their last ones, follow one another."""
+    within, between = zip(bounds[::2], bounds[1::2], strict=True), zip(bounds[1::2], bounds[2::2], strict=False)
+    if any(first > last for first, last in within) or any(last >= first for last, first in between):
+        raise ValueError("the parts are out of order")
 
 
 def pack_actions(actions: Sequence[Action]) -> tuple[list[str], dict[str, NDArray[Any]]]:

@@ -50,7 +50,7 @@ class ModelPointer:
 class SegmentsPointer:
     """Written segments, as of ``computed_at`` (seconds since 1970), under ``prefix``.
 
-    ``manifest`` is the key of the file that names their parts; empty for those of before, which are a file for each
+    ``manifest`` is the key of the file that names their parts; empty for earlier ones, which are a file for each
     kind.
     """
 
@@ -262,6 +262,10 @@ class UserStore(Protocol):
         """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
         ...
 
+    def outdated_among(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
+        """The same as ``outdated_users``, among the users of ``logged`` alone, whose histories are read one by one."""
+        ...
+
     def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
         """Users whose history lacks events of the log; ``logged`` has each user's event times, ascending, in µs."""
         ...
@@ -326,6 +330,10 @@ class ResourceStore(Protocol):
 
     def put_resource(self, owner: Incarnation, kind: str, name: str, resource: Mapping[str, Any]) -> None: ...
 
+    def replace_resource(
+        self, owner: Incarnation, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> bool: ...
+
     def resource(self, owner: Incarnation, kind: str, name: str) -> Mapping[str, Any] | None: ...
 
     def find_resources(self, wanted: Iterable[ResourceKey]) -> dict[ResourceKey, Mapping[str, Any]]: ...
@@ -388,6 +396,8 @@ class ConfigurationStore(ResourceStore, ExperimentStore, Protocol):
     def forget_segments(self, incarnation: Incarnation) -> None: ...
 
     def put_status(self, status: Status) -> None: ...
+
+    def replace_status(self, old: Status, new: Status) -> bool: ...
 
     def status(self, incarnation: Incarnation) -> Status | None: ...
 

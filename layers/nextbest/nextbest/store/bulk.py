@@ -18,7 +18,6 @@ from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import ProgramNotFound
 from nextbest.store import keys
-from nextbest.store.base import Store
 from nextbest.store.configuration import (
     REMOVAL,
     incarnation_in,
@@ -30,6 +29,7 @@ from nextbest.store.configuration import (
 from nextbest.store.event_removal import EventRemoval, event_id_keys
 from nextbest.store.histories import decode_attributes
 from nextbest.store.imports import ImportStore
+from nextbest.store.leases import LeaseStore
 from nextbest.store.log_rows import logged_events
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions
 
@@ -53,7 +53,7 @@ class RemovedItems:
         self.histories += key.sk == keys.TAIL
 
 
-class BulkStore(Store, ImportStore, Protocol):
+class BulkStore(LeaseStore, ImportStore, Protocol):
     """A store that can also replace and remove in bulk."""
 
     def event_keys(self, incarnation: Incarnation, wanted: Callable[[Event], bool]) -> set[ItemKey]:

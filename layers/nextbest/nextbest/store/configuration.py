@@ -267,6 +267,18 @@ class Configuration:
         row = data(item)
         return Status(incarnation, row["status_id"], row["message"], row["timestamp"])
 
+    def replace_status(self, old: Status, new: Status) -> bool:
+        """Put ``new`` in place of ``old``; False where that is not the latest status any more."""
+        return self._replace(_status_key(old.incarnation), asdict(old), asdict(new))
+
+    def _replace(self, key: ItemKey, old: object, new: object) -> bool:
+        values: Item = {":old": {"S": to_json(old)}, ":new": {"S": to_json(new)}}
+        try:
+            self._table.update(key, "SET body_json = :new", values, condition="body_json = :old")
+        except WriteRefused:
+            return False
+        return True
+
     def import_locations(self, incarnation: Incarnation) -> tuple[str, ...]:
         """The folders that the operator lets a program import from, each as ``s3://<bucket>/<prefix>/``.
 

@@ -21,6 +21,9 @@ from nextbest.store.master_secret import StoredSecret
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
 
+    from nextbest.aws.spark_jobs import SparkJobs
+    from nextbest.store.table_export import TableExports
+
 
 _WRITE_SECONDS = 2.0
 """As long as the SDK waits for an answer: what is given up and repeated counts as a duplicate."""
@@ -29,8 +32,15 @@ _PATIENT_SECONDS = 5.0
 
 
 def open_store(*, clock: Callable[[], float]) -> DynamoStore:
-    """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970."""
-    return DynamoStore(DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], _endpoint("dynamodb", clock)))
+    """The store in the table TABLE_NAME. ``clock`` gives seconds since 1970.
+
+    SCAN_SEGMENT_ITEMS, which local stacks set, divides scans of the table into segments of about so many items.
+    """
+    endpoint = _endpoint("dynamodb", clock)
+    items = int(os.environ.get("SCAN_SEGMENT_ITEMS", "0"))
+    return DynamoStore(
+        DirectTable(lazily(dynamodb_client), os.environ["TABLE_NAME"], endpoint, items_per_segment=items)
+    )
 
 
 def open_store_for_events(*, clock: Callable[[], float]) -> DynamoStore:
@@ -54,6 +64,43 @@ def open_master_secret(*, clock: Callable[[], float]) -> StoredSecret:
     """The secret in the parameter MASTER_SECRET_PARAMETER."""
     name = os.environ["MASTER_SECRET_PARAMETER"]
     return StoredSecret(name, _endpoint("ssm", clock), lazily(ssm_client), clock=clock)
+
+
+def open_table_exports() -> TableExports:
+    """Exports of the table TABLE_NAME, whose ARN is TABLE_ARN, to the bucket ARTIFACT_BUCKET."""
+    from nextbest.aws.table import Table
+    from nextbest.store.table_export import TableExports
+
+    table = Table(dynamodb_client(), os.environ["TABLE_NAME"])
+    return TableExports(table, os.environ["TABLE_ARN"], s3_client(), os.environ["ARTIFACT_BUCKET"])
+
+
+_OF_SPARK_JOBS = (
+    *("ARTIFACT_BUCKET", "AWS_ENDPOINT_URL", "AWS_REGION", "LOG_LEVEL", "METRICS_NAMESPACE", "STAGE"),
+    *("TABLE_ARN", "TABLE_NAME", "URL_SUFFIX"),
+)
+"""The variables of the function ``rebase`` that a Spark job gets too."""
+
+
+def open_spark_jobs() -> SparkJobs:
+    """The jobs of the application SPARK_APPLICATION_ID, with their code in the folder ``spark/`` of the bucket."""
+    from nextbest.aws.clients import emr_serverless_client
+    from nextbest.aws.spark_jobs import SparkApplication, SparkJobs
+
+    variables = os.environ
+    application = SparkApplication(
+        application_id=variables["SPARK_APPLICATION_ID"],
+        role_arn=variables["SPARK_JOB_ROLE_ARN"],
+        log_group=variables["SPARK_LOG_GROUP"],
+        folder=f"s3://{variables['ARTIFACT_BUCKET']}/spark/",
+    )
+    return SparkJobs(emr_serverless_client(), application)
+
+
+def variables_of_spark_jobs() -> dict[str, str]:
+    """The environment of a Spark job: where the deployment is, and the function that starts what waited for the job."""
+    variables = {name: os.environ[name] for name in _OF_SPARK_JOBS if os.environ.get(name)}
+    return {**variables, "REBASE_FUNCTION_NAME": os.environ["AWS_LAMBDA_FUNCTION_NAME"]}
 
 
 def _endpoint(service: str, clock: Callable[[], float], *, timeout_seconds: float = TIMEOUT_SECONDS) -> Endpoint:

@@ -39,12 +39,12 @@ from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRe
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import CannotBeStored, EventCorrupt, HistoryCorrupt, InvalidInput, Unavailable
+from nextbest.errors import CannotBeStored, HistoryCorrupt, InvalidInput, Unavailable
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
 from nextbest.store.configuration import incarnation_in, note_change, program_key
-from nextbest.store.log_rows import history_events, log_row, logged_events
+from nextbest.store.log_rows import add_events, history_events, log_row, logged_events
 from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
 from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportState, read_import_state
 
@@ -62,7 +62,8 @@ _REBUILD_ATTEMPTS = 2
 """How often one writer rebuilds a history from the log for nothing, because another one stored it first."""
 _TAIL_BYTES = 300_000
 """Of events that are added to a tail at once: they and what is there have to fit in an item of 400 KB."""
-_PROGRESS_EVENTS = 10_000
+_USERS_AT_ONCE = 500
+"""Whose histories are in memory at once while they are compared with the log."""
 _SEGMENTS = 4
 """Of a scan, read at once: while one is decoded, others are on their way. Two cores decode no more."""
 
@@ -388,20 +389,8 @@ class Histories:
         from nextbest.domain.event_columns import EventColumnsBuilder, merged
 
         def read(rows: Iterator[Item], state: ImportState) -> tuple[EventColumnsBuilder, set[str]]:
-            builder, without = EventColumnsBuilder(), set()
-            for item in rows:
-                if STAGED in item and not state.counts(text(item, STAGED)):
-                    continue
-                user_id = keys.parse_user_pk(item["pk"]["S"])
-                try:
-                    timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(item["sk"]["S"])
-                    builder.add(user_id, event_type, asset_id, timestamp_us)
-                except (EventCorrupt, OverflowError):
-                    without.add(user_id)
-                    continue
-                if len(builder) % _PROGRESS_EVENTS == 0:
-                    progress(len(builder))
-            return builder, without
+            builder = EventColumnsBuilder()
+            return builder, add_events(builder, rows, state, progress=progress)
 
         segments = self._scan_log(incarnation, f"pk, sk, {STAGED}", read)
         for user_id in sorted(set().union(*(without for _, without in segments))):
@@ -486,6 +475,20 @@ class Histories:
                 yield user_id
         yield from (user_id for user_id, items in halves.items() if _is_outdated(items, logged.get(user_id, ())))
         yield from (user_id for user_id in logged if user_id not in seen)
+
+    def outdated_among(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
+        """The same among the users of ``logged`` alone, whose histories are read one by one."""
+        user_ids = list(logged)
+        for start in range(0, len(user_ids), _USERS_AT_ONCE):
+            some = user_ids[start : start + _USERS_AT_ONCE]
+            item_keys = {
+                user_id: [ItemKey(keys.user_pk(incarnation, user_id), sk) for sk in (keys.HISTORY, keys.TAIL)]
+                for user_id in some
+            }
+            items = self._table.get_all([key for of_user in item_keys.values() for key in of_user])
+            for user_id, of_user in item_keys.items():
+                if _is_outdated({key.sk: items[key] for key in of_user if key in items}, logged[user_id]):
+                    yield user_id
 
 
 def _decision_key_of(incarnation: Incarnation, item: Item | None) -> bytes:

@@ -61,7 +61,7 @@ def escape(name: str) -> str:
 
 def unescape(name: str) -> str:
     """Inverse of ``escape``."""
-    return name.replace("%23", "#").replace("%25", "%")
+    return name.replace("%23", "#").replace("%25", "%") if "%" in name else name
 
 
 def program_pk(program_id: str) -> str:

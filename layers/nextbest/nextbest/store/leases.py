@@ -3,6 +3,7 @@
     holder, expires_at, running     who holds it, until when (seconds since 1970), and for what
     waiting                         what others were to do meanwhile: a set, so that a request that comes twice is one
     starting, starter               what waited, after ``starter`` released the lease: it is being started
+    job_run                         the run of the Spark job that holds the lease, or is about to
 
 Nothing that waits is lost. It is added only while there is a holder, and a holder releases only what it has seen
 waiting, which stays in the item until all of it was started. A lease that expired, as its holder was killed, is taken
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nextbest.aws.table import Item, ItemKey, WriteRefused, key_of, text
 from nextbest.domain.programs import Incarnation
@@ -23,15 +24,22 @@ from nextbest.store import keys
 from nextbest.store.base import Store
 from nextbest.store.configuration import Configuration
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a program, as read. ``running`` is what it is held for, ``left`` what waits or is being started."""
+    """The lease of a program, as read. ``running`` is what it is held for, ``left`` what waits or is being started.
+
+    ``job_run`` is the id of the Spark job's run that it was handed over to, empty where it was not.
+    """
 
     holder: str
     expires_at: float
     running: str
     left: frozenset[str]
+    job_run: str = ""
 
     def is_held(self, now: float) -> bool:
         """Whether somebody may be at work at ``now`` (seconds since 1970)."""
@@ -43,6 +51,10 @@ class LeaseStore(Store, Protocol):
 
     def take_lease(
         self, incarnation: Incarnation, holder: str, running: str, *, now: float, expires_at: float
+    ) -> bool: ...
+
+    def hand_over_lease(
+        self, incarnation: Incarnation, holder: str, to: str, *, expires_at: float, job_run: str = ""
     ) -> bool: ...
 
     def wait_for_lease(self, incarnation: Incarnation, waiting: str, *, now: float) -> bool: ...
@@ -69,7 +81,7 @@ class Leases(Configuration):
                     "TableName": self._table.name,
                     "Key": key_of(_lease_key(incarnation)),
                     "UpdateExpression": "SET holder = :holder, expires_at = :until, running = :running "
-                    "DELETE waiting :served, starting :served",
+                    "REMOVE job_run DELETE waiting :served, starting :served",
                     "ConditionExpression": "attribute_not_exists(holder) OR holder = :holder OR expires_at <= :now",
                     "ExpressionAttributeValues": {
                         ":holder": {"S": holder},
@@ -78,6 +90,34 @@ class Leases(Configuration):
                         ":running": {"S": running},
                         ":served": {"SS": [running]},
                     },
+                }
+            },
+        )
+
+    def hand_over_lease(
+        self, incarnation: Incarnation, holder: str, to: str, *, expires_at: float, job_run: str = ""
+    ) -> bool:
+        """Let ``to`` hold the lease in place of ``holder``, who may be the same; False where ``holder`` has it no more.
+
+        One that expired is still the holder's as long as nobody else took it. Raises NotFound.
+        """
+        values: dict[str, AttributeValueTypeDef] = {
+            ":holder": {"S": holder},
+            ":to": {"S": to},
+            ":until": {"N": repr(expires_at)},
+        }
+        expression = "SET holder = :to, expires_at = :until"
+        if job_run:
+            expression, values[":run"] = f"{expression}, job_run = :run", {"S": job_run}
+        return self._write_while_it_lives(
+            incarnation,
+            {
+                "Update": {
+                    "TableName": self._table.name,
+                    "Key": key_of(_lease_key(incarnation)),
+                    "UpdateExpression": expression,
+                    "ConditionExpression": "holder = :holder",
+                    "ExpressionAttributeValues": values,
                 }
             },
         )
@@ -112,7 +152,8 @@ class Leases(Configuration):
                 values[":seen"] = item["waiting"]
             with suppress(WriteRefused):  # more came in meanwhile
                 if left:
-                    expression = "SET starting = :left, starter = :holder REMOVE holder, expires_at, running, waiting"
+                    expression = "SET starting = :left, starter = :holder "
+                    expression += "REMOVE holder, expires_at, running, waiting, job_run"
                     self._table.update(key, expression, {**values, ":left": {"SS": left}}, condition=condition)
                 else:
                     self._table.delete(key, condition=condition, values=values)
@@ -140,6 +181,7 @@ def _lease(item: Item) -> Lease:
         float(item["expires_at"]["N"]) if "expires_at" in item else 0.0,
         text(item, "running") if "running" in item else "",
         frozenset(_members(item, "waiting") | _members(item, "starting")),
+        text(item, "job_run") if "job_run" in item else "",
     )
 
 

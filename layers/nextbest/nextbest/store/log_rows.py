@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from nextbest.aws.table import Item, ItemKey, data, to_json
+from nextbest.aws.table import Item, ItemKey, data, text, to_json
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.history import HistoryEvent, identity_of
@@ -12,6 +13,12 @@ from nextbest.domain.programs import Program
 from nextbest.errors import EventCorrupt
 from nextbest.observability import logger
 from nextbest.store import keys
+from nextbest.store.staged import STAGED, ImportState
+
+if TYPE_CHECKING:
+    from nextbest.domain.event_columns import EventColumnsBuilder
+
+_PROGRESS_EVENTS = 10_000
 
 
 def log_row(program: Program, event: Event) -> tuple[ItemKey, dict[str, str]]:
@@ -70,3 +77,30 @@ def history_events(rows: Iterable[Item]) -> Iterator[HistoryEvent]:
             logger.warning("a row of the event log is left out", reason=error.message)
             continue
         yield HistoryEvent(timestamp_us, Action(event_type, asset_id), identity_of(event_id))
+
+
+def add_events(
+    builder: EventColumnsBuilder,
+    rows: Iterable[Item],
+    imports: ImportState,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
+) -> set[str]:
+    """Add the events in rows of the log that count by ``imports``; the users of those that cannot be read.
+
+    Now and then ``progress`` is called with how many events the builder holds; what it raises ends the reading.
+    """
+    unreadable = set()
+    for row in rows:
+        if STAGED in row and not imports.counts(text(row, STAGED)):
+            continue
+        user_id = keys.parse_user_pk(row["pk"]["S"])
+        try:
+            timestamp_us, event_type, asset_id, _ = keys.parse_event_sk(row["sk"]["S"])
+            builder.add(user_id, event_type, asset_id, timestamp_us)
+        except (EventCorrupt, OverflowError):
+            unreadable.add(user_id)
+            continue
+        if len(builder) % _PROGRESS_EVENTS == 0:
+            progress(len(builder))
+    return unreadable

@@ -34,6 +34,17 @@ class Resources:
         """Store or replace a resource."""
         self._table.put(_key(owner, kind, name), {"body_json": {"S": to_json(resource)}})
 
+    def replace_resource(self, owner: Incarnation, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """Store ``new`` in place of ``old``, which has the same name; False where it was changed meanwhile."""
+        values: Item = {":old": {"S": to_json(old)}, ":new": {"S": to_json(new)}}
+        try:
+            self._table.update(
+                _key(owner, kind, old["name"]), "SET body_json = :new", values, condition="body_json = :old"
+            )
+        except WriteRefused:
+            return False
+        return True
+
     def resource(self, owner: Incarnation, kind: str, name: str) -> Mapping[str, Any] | None:
         """A resource by name."""
         return decode_resource(self._table.get(_key(owner, kind, name)))

@@ -29,7 +29,8 @@ def measure_drift(model: Model, events: EventColumns | ColumnsByName, now: float
     if days <= 0.0:
         return {}
     share, end = min(1.0, days / model.horizon_days), min(now, model.trained_at + model.horizon_days * DAY_SECONDS)
-    table = EventTable.of(_sampled(EventColumns.of(events)), end)
+    columns = EventColumns.of(events)
+    table = EventTable.of(of_some_users(columns, 0, len(columns.user_ids)), end)
     before, ends = (table.ends_before(float(np.nextafter(at, np.inf))) for at in (model.trained_at, end))
     users = np.flatnonzero(before > table.starts[:-1]).tolist()
     drift = {}
@@ -51,10 +52,13 @@ def measure_drift(model: Model, events: EventColumns | ColumnsByName, now: float
     return drift
 
 
-def _sampled(events: EventColumns) -> EventColumns:
-    """The events of some users, evenly chosen from all in the order of their ids."""
-    step = max(1, -(-len(events.user_ids) // _MOST_USERS))
-    return events.select(events.user % step == 0)
+def of_some_users(events: EventColumns, first: int, users: int) -> EventColumns:
+    """The events of those users who are in a sample of all ``users``, evenly chosen in the order of their ids.
+
+    ``first`` is the place of the first user of ``events`` among all.
+    """
+    step = max(1, -(-users // _MOST_USERS))
+    return events.select((events.user + first) % step == 0)
 
 
 def _history(table: EventTable, begin: int, end: int) -> History:

@@ -75,7 +75,8 @@ class Partitions(Protocol):
         """Sums of large matrices in blocks: those with one number are added up over all partitions, and the sum is
         handed to ``finish`` with that number. Gives the number and the result of each, in order of numbers.
 
-        ``function`` gives blocks of the same numbers and shapes for every partition, in ascending order of numbers.
+        ``function`` gives blocks of the same numbers and shapes for every partition, in ascending order of numbers;
+        some may be sparse and others dense.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -133,17 +134,23 @@ class RowSystem:
         return np.asarray((right.T @ inverted).T, np.float64)  # K is symmetric
 
 
-def product_blocks(x: sparse.csr_array, y: sparse.csr_array) -> Iterator[tuple[int, Block]]:
-    """XᵀY in float64, in numbered blocks of ``BLOCK_ACTIONS`` rows; by sparse or by dense arithmetic, whichever has
-    less to do."""
+def product_blocks(x: sparse.csr_array, *others: sparse.csr_array) -> Iterator[tuple[int, Block]]:
+    """XᵀY in float64 for each Y of ``others``, in blocks of ``BLOCK_ACTIONS`` rows; by sparse or by dense arithmetic,
+    whichever has less to do. Block k of the j-th of n products has the number k · n + j."""
+    is_sparse = [_is_cheaper_sparse(x, y) for y in others]
+    by_action, wide = sparse.csr_array(x.T), [y.astype(np.float64) for y in others]
+    del x, others  # they may be large, and are no longer needed while blocks are computed
+    numbers = count()
+    for begin in range(0, by_action.shape[0], BLOCK_ACTIONS):
+        block = by_action[begin : begin + BLOCK_ACTIONS].astype(np.float64)
+        for y, as_sparse in zip(wide, is_sparse, strict=True):
+            yield next(numbers), sparse.csr_array(block @ y) if as_sparse else _dense_product(block, y)
+
+
+def _is_cheaper_sparse(x: sparse.csr_array, y: sparse.csr_array) -> bool:
     sparse_work = float(np.dot(np.diff(x.indptr).astype(np.float64), np.diff(y.indptr)))
     dense_work = float(x.shape[0]) * x.shape[1] * y.shape[1]
-    is_sparse = sparse_work * _SPARSE_COST < dense_work
-    by_action, wide = sparse.csr_array(x.T), y.astype(np.float64)
-    del x, y  # they may be large, and are no longer needed while blocks are computed
-    for number, begin in enumerate(range(0, by_action.shape[0], BLOCK_ACTIONS)):
-        block = by_action[begin : begin + BLOCK_ACTIONS].astype(np.float64)
-        yield number, sparse.csr_array(block @ wide) if is_sparse else _dense_product(block, wide)
+    return sparse_work * _SPARSE_COST <= dense_work
 
 
 def _dense_product(left: sparse.csr_array, right: sparse.csr_array) -> NDArray[np.float64]:

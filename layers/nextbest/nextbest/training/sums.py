@@ -91,13 +91,13 @@ def squares_of(context: FitContext, matrices: Matrices) -> NDArray[np.float32]:
     return context.total(_Squares(matrices))["squares"].astype(np.float32)
 
 
-def products_of(context: FitContext, matrices: Matrices) -> Dense:
-    """XᵀX, and to the right of it XᵀY where there are targets; shape (columns, columns) or (columns, 2 columns)."""
-    size = len(matrices.columns)
-    products = np.zeros((size, 2 * size if matrices.has_targets else size), np.float32)
+def products_of(context: FitContext, matrices: Matrices) -> list[Dense]:
+    """XᵀX, and XᵀY where there are targets, each of shape (columns, columns)."""
+    size, count = len(matrices.columns), 2 if matrices.has_targets else 1
+    products = [np.zeros((size, size), np.float32) for _ in range(count)]
     for number, block in context.blocks(ProductBlocks(matrices), _rounded):
-        begin = number * BLOCK_ACTIONS
-        products[begin : begin + len(block)] = block
+        begin = number // count * BLOCK_ACTIONS
+        products[number % count][begin : begin + len(block)] = block
     return products
 
 
@@ -107,8 +107,7 @@ def system_of(context: FitContext, matrices: Matrices) -> RidgeSystem:
     if has_few_rows(matrices.row_count(context), size):
         parts = context.each(_RowsWithEntries(matrices))
         return RowSystem.of(*(sparse.csr_array(sparse.vstack(part)) for part in zip(*parts, strict=True)))
-    products = products_of(context, matrices)
-    return ActionSystem(products[:, :size], products[:, size:] if matrices.has_targets else None)
+    return ActionSystem(*products_of(context, matrices))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,15 +120,13 @@ class _Squares:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProductBlocks:
-    """``products_of`` of a partition, in blocks of ``BLOCK_ACTIONS`` rows."""
+    """``products_of`` of a partition, in blocks of ``BLOCK_ACTIONS`` rows (``product_blocks``)."""
 
     matrices: Matrices
 
     def __call__(self, rows: FitRows) -> Iterator[tuple[int, Block]]:
-        matrices = self.matrices(rows)
-        return product_blocks(
-            matrices[0], matrices[0] if len(matrices) == 1 else sparse.csr_array(sparse.hstack(matrices))
-        )
+        x, *targets = self.matrices(rows)
+        return product_blocks(x, x, *targets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,5 +142,7 @@ class _RowsWithEntries:
 
 
 def _rounded(_number: int, block: Block) -> Dense:
-    dense = block.toarray() if isinstance(block, sparse.csr_array) else block
-    return np.asarray(dense, np.float32)
+    if isinstance(block, np.ndarray):
+        return block.astype(np.float32)
+    entries = (block.data.astype(np.float32), block.indices, block.indptr)  # ``astype`` of the block would sort them
+    return np.asarray(sparse.csr_array(entries, shape=block.shape).toarray(), np.float32)

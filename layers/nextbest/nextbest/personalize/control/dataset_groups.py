@@ -11,6 +11,7 @@ from nextbest.domain.programs import Program, new_incarnation
 from nextbest.domain.resource_statuses import ACTIVE
 from nextbest.errors import AlreadyExists, Forbidden, InUse, InvalidInput
 from nextbest.logic.program_removal import remove_program
+from nextbest.logic.spark_runs import job_run_of
 from nextbest.observability import logger
 from nextbest.personalize.control.implicit import dates_of
 from nextbest.personalize.control.recipes import refuse_domain
@@ -86,7 +87,10 @@ def delete_dataset_group(call: ControlCall) -> Mapping[str, Any]:
             blocker = next(call.resources(kind, of=incarnation), None)
             if blocker is not None:
                 raise InUse(f"The dataset group cannot be deleted before {call.arn(kind, blocker['name'])}")
+    job_run = job_run_of(call.store, incarnation)
     call.store.begin_removal(incarnation)
+    if job_run is not None:
+        call.deployment.cancel_job_run(job_run)
     others = remove_tracking_ids(call.store, incarnation)
     removal = asdict(remove_program(call.store, call.deployment.artifacts, incarnation))
     removed = {**removal, "items": removal["items"] + others}

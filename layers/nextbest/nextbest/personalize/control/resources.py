@@ -59,14 +59,15 @@ class ControlPlane:
     """What operations act on.
 
     ``start_rebase`` takes a program and the name of a solution version, ``start_import`` a program and the name of an
-    import job; both return at once. ``random`` makes ids. ``artifacts`` are the files that go with a program.
-    ``import_rules`` say where files may be imported from.
+    import job; both return at once. ``cancel_job_run`` has the run of a Spark job cancelled. ``random`` makes ids.
+    ``artifacts`` are the files that go with a program. ``import_rules`` say where files may be imported from.
     """
 
     store: BulkStore
     arns: Arns
     start_rebase: Callable[[Incarnation, str], None]
     start_import: Callable[[Incarnation, str], None]
+    cancel_job_run: Callable[[str], None]
     random: Random
     artifacts: ArtifactStore
     import_rules: ImportRules

@@ -20,6 +20,7 @@ from nextbest.domain.resource_statuses import (
     UNFINISHED,
 )
 from nextbest.errors import InUse, InvalidInput
+from nextbest.logic.spark_runs import job_run_of
 from nextbest.logic.training_plan import FULL, MANUAL, new_version
 from nextbest.personalize.control.implicit import LATEST
 from nextbest.personalize.control.resources import ControlCall, Operation, Resource, dates, page, tags_of
@@ -86,12 +87,17 @@ def list_solution_versions(call: ControlCall) -> Mapping[str, Any]:
 
 
 def stop_solution_version_creation(call: ControlCall) -> None:
-    """Stop a version. A training that has begun runs to its end, but the version ends as stopped."""
+    """Stop a version. A training that has begun runs to its end, unless a Spark job does it, which is cancelled; the
+    version ends as stopped either way."""
     version = find_version(call, "solutionVersionArn")
     if version["status"] not in UNFINISHED:
         raise InUse(f"The solution version is in the state {version['status']} and cannot be stopped")
     pending = version["status"] == CREATE_PENDING
     call.change(VERSION, version, status=STOPPED if pending else STOPPING)
+    # Of trainings that are at work there is one, whatever it is called.
+    job_run = job_run_of(call.store, owner_of(version), version=version["name"] if pending else None)
+    if job_run is not None:
+        call.deployment.cancel_job_run(job_run)
 
 
 def get_solution_metrics(call: ControlCall) -> Mapping[str, Any]:

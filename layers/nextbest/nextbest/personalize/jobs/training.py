@@ -15,21 +15,25 @@ from random import Random
 from typing import Any
 
 from nextbest.domain.programs import Incarnation, Program
+from nextbest.domain.rebase_status import is_lost
 from nextbest.domain.resource_statuses import (
     ACTIVE,
     CREATE_FAILED,
     CREATE_IN_PROGRESS,
+    CREATE_PENDING,
     STOPPED,
     STOPPING,
     UNFINISHED,
 )
 from nextbest.errors import NextbestError, NotFound
+from nextbest.logic.rebase_size import NeedsSpark
 from nextbest.logic.training_plan import AUTOMATIC, new_version, outdated_versions
 from nextbest.personalize.protocol.arns import VERSION
 from nextbest.scoring import Model
 from nextbest.store.base import ArtifactStore, ConfigurationStore, ModelPointer
 
 _HOUR_SECONDS = 3600.0
+_AT_WORK = (CREATE_IN_PROGRESS, STOPPING)
 
 
 def run_version(
@@ -44,14 +48,19 @@ def run_version(
     """Train the version ``name`` of a program by ``rebase`` and record the outcome; None for one not to be trained.
 
     A version that was stopped or deleted while it waited is not trained, nor is one that an earlier attempt finished.
-    The library's own errors are recorded, not raised; any other error is recorded and raised.
+    The library's own errors are recorded, not raised; any other error is recorded and raised. Raises NeedsSpark, and
+    the version waits again.
     """
     version = store.resource(incarnation, VERSION, name)
     if version is None or version["status"] not in UNFINISHED:
         return None
     _record(store, incarnation, name, clock(), status=CREATE_IN_PROGRESS)
-    with suppress(NextbestError):
-        return _train(store, artifacts, incarnation, name, rebase, clock)
+    try:
+        with suppress(NextbestError):
+            return _train(store, artifacts, incarnation, name, rebase, clock)
+    except NeedsSpark:
+        _record(store, incarnation, name, clock(), status=CREATE_PENDING)
+        raise
     return None
 
 
@@ -68,7 +77,7 @@ def train_version(
 ) -> ModelPointer:
     """Rebase a program as a new version of ``solution``. ``training_type`` is AUTOMATIC or MANUAL.
 
-    Errors are recorded and raised.
+    Errors are recorded and raised. Raises NeedsSpark, and there is no such version: the Spark job makes its own.
     """
     incarnation = program.incarnation
     if training_type == AUTOMATIC and program.horizon_days != solution["period_days"]:
@@ -81,7 +90,23 @@ def train_version(
     for outdated in outdated_versions(store, program, solution["name"]):
         with suppress(NotFound):
             store.delete_resource(incarnation, VERSION, outdated)
-    return _train(store, artifacts, incarnation, name, rebase, clock)
+    try:
+        return _train(store, artifacts, incarnation, name, rebase, clock)
+    except NeedsSpark:
+        with suppress(NotFound):
+            store.delete_resource(incarnation, VERSION, name)
+        raise
+
+
+def end_trainings(
+    store: ConfigurationStore, incarnation: Incarnation, waiting: str | None, failure: str, *, now: float
+) -> None:
+    """Record the failure of what a run left unfinished that died while it held the program's lease: nothing else can
+    be training the program then. ``waiting`` is the version that the run had still to begin with, if there is one."""
+    for version in list(store.list_resources([incarnation], VERSION)):
+        is_waiting = version["status"] == CREATE_PENDING and version["name"] == waiting
+        if is_waiting or (version["status"] in _AT_WORK and not is_lost(now - version["updated"], waiting=False)):
+            _record(store, incarnation, version["name"], now, status=CREATE_FAILED, failure=failure)
 
 
 def _train(
@@ -99,6 +124,9 @@ def _train(
         pointer = rebase()
         report = Model.from_bytes(artifacts.get(pointer.key)).report
         failure = ""
+    except NeedsSpark:
+        failure = ""
+        raise
     except NextbestError as error:
         failure = error.message
         raise

@@ -36,7 +36,7 @@ class Neighbours(ItemLearner):
         context = task.context
         size = len(task.columns)
         matrices = UsersNow(self.kernel, task.columns)
-        gram = context.cached((self.name, self.kernel, size), size, lambda: products_of(context, matrices))
+        [gram] = context.cached((self.name, self.kernel, size), size, lambda: products_of(context, matrices))
         return dense_neighbours(gram, self.ridge)
 
     def weights(self, task: FitTask) -> sparse.csr_array:
