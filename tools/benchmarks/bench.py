@@ -86,10 +86,15 @@ class Bench:
 
     def world(self, actions: int) -> World:
         """A program with so many actions."""
-        return build_world(self._table, self._artifacts, actions=actions, histories=HISTORIES, now=self._now)
+        # So that no user is read again where each request has another.
+        users = 2 * (self._rounds + latency.SETTLE_ROUNDS)
+        return build_world(
+            self._table, self._artifacts, actions=actions, histories=HISTORIES, users=users, now=self._now
+        )
 
     def reads(self, world: World) -> list[Measured]:
-        """Warm reads for every length of history, and the memory they took."""
+        """Warm reads for every length of history, of a user that was not read before and of one who was, and the
+        memory they took."""
         functions, measured = self.functions, list[Measured]()
         with latency.environments(functions.all(), self._variables, self._logs) as (running, _):
             for history in HISTORIES:
@@ -138,15 +143,17 @@ class Bench:
 
     def _read_calls(self, world: World, history: int) -> Mapping[str, latency.Call]:
         functions = self.functions
-        plain = latency.get_action_recommendations(functions.recommendations, world, history, filtered=False)
-        filtered = latency.get_action_recommendations(functions.recommendations, world, history, filtered=True)
-        return {
+        calls = {
             "floor": latency.get_actions(functions.floor, world, history),
             "usual": latency.get_actions(functions.usual, world, history),
-            "GET actions": latency.get_actions(functions.actions, world, history),
-            "GetActionRecommendations": plain,
-            "GetActionRecommendations, filter": filtered,
         }
+        for suffix, same_user in (("", False), (", read again", True)):
+            calls["GET actions" + suffix] = latency.get_actions(functions.actions, world, history, same_user=same_user)
+            for name, filtered in (("GetActionRecommendations", False), ("GetActionRecommendations, filter", True)):
+                calls[name + suffix] = latency.get_action_recommendations(
+                    functions.recommendations, world, history, filtered=filtered, same_user=same_user
+                )
+        return calls
 
 
 def import_milliseconds(function: Function, variables: Mapping[str, str]) -> float:

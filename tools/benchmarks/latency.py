@@ -24,6 +24,8 @@ from tools.local.proxy_event import HttpRequest, proxy_event
 from tools.local.template import Function
 
 LIMIT = 10
+SETTLE_ROUNDS = 20
+"""Rounds that do not count."""
 EVENTS_PER_USER = 10
 
 
@@ -64,7 +66,9 @@ def environments(
         processes.close()
 
 
-def warm(running: Environments, calls: Mapping[str, Call], *, rounds: int, settle: int = 20) -> dict[str, Times]:
+def warm(
+    running: Environments, calls: Mapping[str, Call], *, rounds: int, settle: int = SETTLE_ROUNDS
+) -> dict[str, Times]:
     """Times of every call over so many rounds, after ``settle`` rounds that do not count. Raises Failed."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(-settle, rounds):
@@ -107,11 +111,14 @@ def memory_megabytes(function: Function) -> float:
     raise LookupError(f"{function.name} does not run")
 
 
-def get_actions(function: Function, world: World, history: int) -> Call:
-    """``GET /users/{user_id}/actions`` of the user with so many events."""
-    user_id = world.users[history]
-    event = _event("GET", "/users/{user_id}/actions", world, user_id=user_id, query=f"limit={LIMIT}")
-    return Call(function, lambda _: event)
+def get_actions(function: Function, world: World, history: int, *, same_user: bool = True) -> Call:
+    """``GET /users/{user_id}/actions`` of a user with so many events: the first, or another for every request."""
+
+    def event(number: int) -> bytes:
+        user_id = _user(world, history, 0 if same_user else number)
+        return _event("GET", "/users/{user_id}/actions", world, user_id=user_id, query=f"limit={LIMIT}")
+
+    return Call(function, event)
 
 
 def post_events(function: Function, world: World, count: int, *, now: float) -> Call:
@@ -133,25 +140,35 @@ def post_events(function: Function, world: World, count: int, *, now: float) -> 
     return Call(function, event)
 
 
-def get_action_recommendations(function: Function, world: World, history: int, *, filtered: bool) -> Call:
-    """GetActionRecommendations, signed as SDKs do, for the user with so many events."""
+def get_action_recommendations(
+    function: Function, world: World, history: int, *, filtered: bool, same_user: bool
+) -> Call:
+    """GetActionRecommendations, signed as SDKs do, for a user with so many events: the first, or another for every
+    request."""
     prefix = f"arn:aws:personalize:{REGION}:000000000000"
     members: dict[str, object] = {
         "campaignArn": f"{prefix}:campaign/{world.program_id}",
-        "userId": world.users[history],
         "numResults": LIMIT,
     }
     if filtered:
         members |= {"filterArn": f"{prefix}:filter/{world.program_id}", "filterValues": FILTER_VALUES}
-    path, body = "/personalize/action-recommendations", json.dumps(members).encode()
+    path = "/personalize/action-recommendations"
 
-    def event(_number: int) -> bytes:
+    def event(number: int) -> bytes:
+        # The function answers both kinds: with a filter and without it are for different users, too.
+        user_id = _user(world, history, 0 if same_user else 2 * number + filtered)
+        body = json.dumps({**members, "userId": user_id}).encode()
         signed = AWSRequest("POST", f"http://localhost{path}", {"content-type": "application/json"}, body)
         key_id, _, secret_key = operator_key()[1].partition(".")
         SigV4Auth(Credentials(key_id, secret_key), "personalize", REGION).add_auth(signed)
         return _event("POST", path, world, body=body, headers=dict(signed.headers.items()))
 
     return Call(function, event)
+
+
+def _user(world: World, history: int, number: int) -> str:
+    users = world.users[history]
+    return users[number % len(users)]
 
 
 def _event(

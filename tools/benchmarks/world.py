@@ -44,16 +44,22 @@ FILTER_VALUES = {"PRICE": "900"}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One program with ``actions`` actions, and its users' ids by the number of events in their histories."""
+    """One program with ``actions`` actions, and its users' ids by the number of events in their histories.
+
+    Of each number, the first user is in the yardsticks' rows too.
+    """
 
     program_id: str
     actions: int
-    users: dict[int, str]
+    users: dict[int, tuple[str, ...]]
     model_bytes: int
 
 
-def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories: Sequence[int], now: float) -> World:
-    """Store a program with its model, catalogue, filter and users, and the yardsticks' rows of the same users."""
+def build_world(
+    table: Table, artifacts: S3Artifacts, *, actions: int, histories: Sequence[int], users: int, now: float
+) -> World:
+    """Store a program with its model, catalogue, filter and so many ``users`` for each length of history, and the
+    yardsticks' rows of one of them."""
     random = np.random.default_rng(actions)
     store = DynamoStore(table)
     program = Program(f"bench{actions}", half_life_days=90)
@@ -61,20 +67,22 @@ def build_world(table: Table, artifacts: S3Artifacts, *, actions: int, histories
     data = draw_model(program, actions, random, now).to_bytes()
     store.point_to_model(program.incarnation, _put(artifacts, program.program_id, data))
     _put_catalogue(store, artifacts, program, actions, random)
-    users = {count: f"user-{count}" for count in histories}
-    for count, user_id in users.items():
-        events = draw_events(user_id, count, actions, random, now)
-        # A read gets half a tail on average.
-        settled = max(0, count - FOLD_AT // 2)
-        store.append(program, events[:settled])
-        store.append(program, events[settled:])
-        _put_yardstick_rows(table, program, user_id, events)
+    user_ids = {count: tuple(f"user-{count}-{number}" for number in range(users)) for count in histories}
+    for count, same_length in user_ids.items():
+        for number, user_id in enumerate(same_length):
+            events = draw_events(user_id, count, actions, random, now)
+            # A read gets half a tail on average.
+            settled = max(0, count - FOLD_AT // 2)
+            store.append(program, events[:settled])
+            store.append(program, events[settled:])
+            if not number:
+                _put_yardstick_rows(table, program, user_id, events)
     _, key = operator_key()
     row = {"key": {"S": key}, "model": {"S": f"models/{program.program_id}"}}
     table.client.put_item(
         TableName=table.name, Item={"pk": {"S": f"usual#{program.program_id}"}, "sk": {"S": "program"}, **row}
     )
-    return World(program.program_id, actions, users, len(data))
+    return World(program.program_id, actions, user_ids, len(data))
 
 
 def draw_model(program: Program, actions: int, random: np.random.Generator, now: float) -> Model:
