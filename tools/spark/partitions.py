@@ -47,11 +47,13 @@ class SparkPartitions:
 
     def each(self, function: Callable[[Partition], Result]) -> list[Result]:
         """The results of ``function`` for every range, in order."""
-        return self._tables.map(function).collect()
+        results: list[Result] = self._tables.map(function).collect()
+        return results
 
     def total(self, function: Callable[[Partition], Arrays]) -> dict[str, NDArray[Any]]:
         """The sums by name over all ranges."""
-        return self._tables.mapPartitions(_Totals(function)).treeReduce(_added)
+        totals: dict[str, NDArray[Any]] = self._tables.mapPartitions(_Totals(function)).treeReduce(_added)
+        return totals
 
     def blocks(
         self, function: Callable[[Partition], Iterable[tuple[int, Block]]], finish: Callable[[int, Block], Result]
