@@ -98,8 +98,8 @@ def test_nothing_of_a_deleted_program_is_left_and_nothing_else_is_missing(store:
     events = len(drink_events(6, now=NOW)) + 1 + 1
     assert removed["events"] == events
     assert (removed["assets"], removed["keys"], removed["shared_keys"]) == (2, 2, 1)
-    folders = tuple(f"{name}/v" for name in ("models", "catalogues", "segments", "decisions"))
-    assert removed["files"] == sum(text.startswith(folders) for text in held) == 6
+    folders = tuple(f"{name}/v" for name in ("models", "catalogues", "segments", "decisions", "exports"))
+    assert removed["files"] == sum(text.startswith(folders) for text in held) == 9
     assert removed["items"] > events + removed["histories"]
 
 
