@@ -212,6 +212,9 @@ class _NoStore:
     def erased_since(self, *_: object) -> set[str]:
         return set()
 
+    def segments(self, *_: object) -> None:
+        """There are none yet."""
+
     def point_to_segments(self, *_: object, **_named: Mapping[str, object]) -> bool:
         return True
 
