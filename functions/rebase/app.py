@@ -16,7 +16,7 @@ from nextbest.aws.clients import lambda_client, lazily, s3_client
 from nextbest.aws.functions import AsynchronousFunction
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
-from nextbest.domain.programs import Incarnation, program_id_of
+from nextbest.domain.programs import Incarnation
 from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic.lease import HandedOver, run_alone
 from nextbest.logic.programs import present_incarnation, rebase_event
@@ -24,11 +24,10 @@ from nextbest.logic.rebase import Rebase
 from nextbest.logic.rebase_size import NeedsSpark
 from nextbest.logic.spark_runs import is_handed_over
 from nextbest.logic.trainings import size_in_service
-from nextbest.observability import MetricUnit, logger, program_metrics
+from nextbest.observability import logger
 from nextbest.personalize.jobs.dataset_import import run_import
 from nextbest.personalize.jobs.schedule import start_scheduled
 from nextbest.personalize.jobs.training_job import TrainingJob
-from nextbest.store.base import ModelPointer, SegmentsPointer
 from nextbest.store.environment import open_artifacts, open_store
 
 STORE = open_store(clock=time.time)
@@ -87,7 +86,7 @@ def run_job(event: Mapping[str, str], incarnation: Incarnation, invocation: str)
     """Train the program, or compute its segments, while nobody else does. Raises NotFound, and HandedOver where a Spark
     job does that."""
     try:
-        return TrainingJob(STORE, ARTIFACTS, rebase, refresh_segments, RANDOM, time.time).run(event, incarnation)
+        return TrainingJob(STORE, ARTIFACTS, open_rebase, RANDOM, time.time).run(event, incarnation)
     except NeedsSpark as reason:
         start_job_run(event, incarnation, invocation, str(reason))
         raise HandedOver from reason
@@ -167,21 +166,6 @@ def incarnation_in(event: Mapping[str, Any]) -> Incarnation:
     if "incarnation" in event:
         return Incarnation(event["incarnation"])
     return present_incarnation(STORE, event["program_id"])
-
-
-def rebase(incarnation: Incarnation) -> ModelPointer:
-    """Rebase one program; logs one line, which records how long it took."""
-    began = time.time()
-    model = open_rebase(incarnation).run()
-    duration = {"RebaseDuration": (time.time() - began, MetricUnit.Seconds)}
-    metrics = program_metrics(duration, now=began, program=program_id_of(incarnation))
-    logger.info("rebased", model=model.version, **metrics)
-    return model
-
-
-def refresh_segments(incarnation: Incarnation) -> SegmentsPointer:
-    """Score all users of a program again, without training."""
-    return open_rebase(incarnation).refresh_segments()
 
 
 def open_rebase(incarnation: Incarnation) -> Rebase:

@@ -34,7 +34,7 @@ from nextbest.logic.rebase import Rebase
 from nextbest.logic.training_plan import MANUAL, new_version, own_solution
 from nextbest.personalize.jobs.job_lease import JobLease, run_handed_over
 from nextbest.personalize.jobs.training_job import TrainingJob
-from nextbest.store.base import VERSION, ModelPointer, SegmentsPointer, Status
+from nextbest.store.base import VERSION, Status
 from nextbest.store.environment import open_artifacts
 from tests.factories import MemoryArtifacts, user_events
 from tests.functions.conftest import PROGRAM, Functions, load
@@ -88,24 +88,19 @@ class Context:
         self.aws_request_id = invocation
 
 
-def rebase(functions: Functions, incarnation: Incarnation) -> ModelPointer:
-    return Rebase(functions.store, open_artifacts(clock=time.time), incarnation, clock=time.time).run()
-
-
-def no_segments(_incarnation: Incarnation) -> SegmentsPointer:
-    raise NotImplementedError
+def open_rebase(functions: Functions, incarnation: Incarnation) -> Rebase:
+    return Rebase(functions.store, open_artifacts(clock=time.time), incarnation, clock=time.time)
 
 
 def run_job(
-    functions: Functions, emr: EmrServerlessDouble, run: str, learn: Any = rebase, *, claim: str = "claim"
+    functions: Functions, emr: EmrServerlessDouble, run: str, open_one: Any = open_rebase, *, claim: str = "claim"
 ) -> dict[str, Any] | None:
     """What the entry point of the job does."""
     event, invocation = arguments_of(emr, run)
     job = TrainingJob(
         functions.store,
         open_artifacts(clock=time.time),
-        partial(learn, functions),
-        no_segments,
+        partial(open_one, functions),
         Random(1),
         time.time,
     )
@@ -144,7 +139,7 @@ def ended(run: str) -> dict[str, Any]:
     return {"detail-type": "EMR Serverless Job Run State Change", "detail": {"jobRunId": run}}
 
 
-def kill(*_: object) -> ModelPointer:
+def kill(*_: object) -> Rebase:
     raise Killed
 
 
@@ -283,11 +278,11 @@ def test_a_job_that_is_started_twice_trains_once(functions: Functions, emr: EmrS
     invoke(functions, PLAIN)
     second: list[Any] = []
 
-    def learn(functions: Functions, incarnation: Incarnation) -> ModelPointer:
+    def open_one(functions: Functions, incarnation: Incarnation) -> Rebase:
         second.append(run_job(functions, emr, "00run0", kill, claim="second"))
-        return rebase(functions, incarnation)
+        return open_rebase(functions, incarnation)
 
-    assert run_job(functions, emr, "00run0", learn) is not None
+    assert run_job(functions, emr, "00run0", open_one) is not None
 
     assert second == [None]
     assert len(versions_of(functions)) == 1
@@ -308,12 +303,12 @@ def test_what_waits_for_a_job_is_started_by_it(functions: Functions, emr: EmrSer
 def test_a_job_that_cannot_learn_says_why_itself(functions: Functions, emr: EmrServerlessDouble) -> None:
     invoke(functions, PLAIN)
 
-    def learn(functions: Functions, incarnation: Incarnation) -> ModelPointer:
+    def open_one(functions: Functions, incarnation: Incarnation) -> Rebase:
         functions.store.put_status(Status(incarnation, FAILED, "there are no events", time.time()))
         raise InvalidInput("there are no events")
 
     with pytest.raises(InvalidInput):
-        run_job(functions, emr, "00run0", learn)
+        run_job(functions, emr, "00run0", open_one)
     emr.states["00run0"] = "FAILED"
 
     assert invoke(functions, ended("00run0")) == {"ended": False}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import pytest
 
 # The engines of the store's tests.
 from tests.store.conftest import start_engine
-from tools.local.install import JAVA_VERSIONS, java_version
+from tools.local.job_runs import missing_of_spark
 
 __all__ = ["start_engine"]
 
@@ -19,19 +18,10 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 
-def missing() -> str:
-    """Why Spark cannot run here; empty where it can."""
-    if importlib.util.find_spec("pyspark") is None:
-        return "pyspark is not installed: make install-spark"
-    if java_version() not in JAVA_VERSIONS:
-        return "Java 17 is not installed: make install-spark"
-    return ""
-
-
 @pytest.fixture(scope="session")
 def context() -> Iterator[SparkContext]:
     """Spark on this machine."""
-    if reason := missing():
+    if reason := missing_of_spark():
         pytest.skip(reason)
     from tools.spark.session import local_context
 

@@ -25,11 +25,11 @@ from nextbest.aws.functions import AsynchronousFunction
 from nextbest.domain.event_columns import EventColumns
 from nextbest.domain.programs import Incarnation, program_id_of
 from nextbest.logic.rebase import Rebase
-from nextbest.observability import MetricUnit, logger, program_metrics
+from nextbest.observability import logger
 from nextbest.personalize.jobs.job_lease import JobLease, run_handed_over
 from nextbest.personalize.jobs.training_job import TrainingJob
 from nextbest.store.artifacts import DirectArtifacts
-from nextbest.store.base import ArtifactStore, ModelPointer, SegmentsPointer, Store
+from nextbest.store.base import ArtifactStore, Store
 from nextbest.store.dynamo import DynamoStore
 from nextbest.store.environment import open_artifacts, open_store, open_table_exports
 from nextbest.store.table_export import ExportFile, TableExport, read_events
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         with ExitStack() as resources:
             logs = ExportedLogs(incarnation, invocation, lease.check, resources)
             open_rebase = partial(_rebase, store, artifacts, logs.read, lease.check)
-            training = TrainingJob(
-                store, artifacts, partial(_learn, open_rebase), partial(_refresh, open_rebase), random, time.time
-            )
+            training = TrainingJob(store, artifacts, open_rebase, random, time.time)
             return training.run(job, incarnation)
 
     claim = f"{random.getrandbits(4 * _CLAIM_DIGITS):0{_CLAIM_DIGITS}x}"
@@ -129,21 +127,6 @@ def _rebase(
     incarnation: Incarnation,
 ) -> Rebase:
     return Rebase(store, artifacts, incarnation, clock=time.time, read=read, check=check)
-
-
-def _learn(open_rebase: Callable[[Incarnation], Rebase], incarnation: Incarnation) -> ModelPointer:
-    """Rebase the program; logs one line, which records how long it took."""
-    began = time.time()
-    model = open_rebase(incarnation).run()
-    duration = {"RebaseDuration": (time.time() - began, MetricUnit.Seconds)}
-    metrics = program_metrics(duration, now=began, program=program_id_of(incarnation))
-    logger.info("rebased", model=model.version, **metrics)
-    return model
-
-
-def _refresh(open_rebase: Callable[[Incarnation], Rebase], incarnation: Incarnation) -> SegmentsPointer:
-    """Score all users of the program again, without training."""
-    return open_rebase(incarnation).refresh_segments()
 
 
 if __name__ == "__main__":
