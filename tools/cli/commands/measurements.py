@@ -83,15 +83,20 @@ def _add_bench(commands: Commands) -> None:
     _add_bench_spark(command.add_subparsers(title="instead", metavar="spark"))
 
 
-def _add_bench_spark(commands: Commands) -> None:
-    command = add_command(commands, "spark", "time, memory and shuffled bytes of a rebase on Spark")
-    command.add_argument("--events", type=int, default=20_000_000, help="(default: %(default)s)")
-    command.add_argument("--users", type=int, default=1_000_000, help="(default: %(default)s)")
-    command.add_argument("--actions", type=int, default=20_000, help="(default: %(default)s)")
-    command.add_argument("--cores", type=int, default=2, help="(default: %(default)s)")
+def _add_rebase_size(command: argparse.ArgumentParser, *, events: int, users: int, actions: int) -> None:
+    """How much a benchmark of a rebase draws, and how long it trains."""
+    command.add_argument("--events", type=int, default=events, help="(default: %(default)s)")
+    command.add_argument("--users", type=int, default=users, help="(default: %(default)s)")
+    command.add_argument("--actions", type=int, default=actions, help="(default: %(default)s)")
     command.add_argument(
         "--train-seconds", type=float, default=300.0, help="time budget of the training; 0: none (default: %(default)s)"
     )
+
+
+def _add_bench_spark(commands: Commands) -> None:
+    command = add_command(commands, "spark", "time, memory and shuffled bytes of a rebase on Spark")
+    _add_rebase_size(command, events=20_000_000, users=1_000_000, actions=20_000)
+    command.add_argument("--cores", type=int, default=2, help="(default: %(default)s)")
     command.add_argument("--no-segments", dest="segments", action="store_false", help="do not score everybody")
     command.add_argument(
         "--memory-megabytes", type=int, default=8192, help="what all processes may take (default: %(default)s)"
@@ -151,12 +156,7 @@ def _bench_training(options: argparse.Namespace) -> int:
 
 def _add_bench_scale(commands: Commands) -> None:
     command = add_command(commands, "bench-scale", "time and memory of the stages of a rebase of millions of events")
-    command.add_argument("--events", type=int, default=1_000_000, help="(default: %(default)s)")
-    command.add_argument("--users", type=int, default=100_000, help="(default: %(default)s)")
-    command.add_argument("--actions", type=int, default=5_000, help="(default: %(default)s)")
-    command.add_argument(
-        "--train-seconds", type=float, default=300.0, help="time budget of the training; 0: none (default: %(default)s)"
-    )
+    _add_rebase_size(command, events=1_000_000, users=100_000, actions=5_000)
     command.set_defaults(run=_bench_scale)
 
 
