@@ -13,7 +13,7 @@ import pytest
 from mypy_boto3_dynamodb.literals import ReturnValueType
 
 from nextbest.aws.backoff import Backoff
-from nextbest.aws.table import Item, ItemKey, Table
+from nextbest.aws.table import Item, ItemKey, Table, Update
 from nextbest.domain.events import MAX_ASSET_ID_CHARACTERS, MAX_EVENT_TYPE_CHARACTERS, MAX_LABEL_CHARACTERS, Event
 from nextbest.domain.history import MAX_ENCODED_BYTES, History, HistoryEvent, pack_event
 from nextbest.domain.rebase_status import COMPLETE
@@ -65,6 +65,11 @@ class Engine(Table):
                 self.full += 1
                 raise CannotBeStored("what would be stored has more than the 400 KB that one item may have")
         return super().update(key, expression, values, condition=condition, returns=returns)
+
+    def update_all(self, updates: Sequence[Update]) -> None:
+        if any(key.sk == keys.HISTORY and keys.parse_user_pk(key.pk) in self.refused for key, *_ in updates):
+            raise CannotBeStored("injected")
+        super().update_all(updates)
 
 
 @pytest.fixture

@@ -13,15 +13,17 @@ from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from mypy_boto3_dynamodb.literals import ReturnValueType
 
-from nextbest.aws.table import Item, ItemKey, Table
+from nextbest.aws.table import Item, ItemKey, Table, Update
 from nextbest.domain.actions import Action
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent
+from nextbest.store import keys
 from nextbest.store.dynamo import DynamoStore
 from tests.store.conftest import PROGRAM, create_table, dynamodb
 
@@ -74,6 +76,9 @@ class Stage(Table):
         return self._on_stage(
             lambda: super(Stage, self).update(key, expression, values, condition=condition, returns=returns)
         )
+
+    def update_all(self, updates: Sequence[Update]) -> None:
+        self._on_stage(lambda: super(Stage, self).update_all(updates))
 
     def _on_stage(self, call: Callable[[], T]) -> T:
         now = self._calls_left == 0
@@ -147,14 +152,37 @@ class OneUser(RuleBasedStateMachine):
         self._post(self._store, self._events(mine))
         self._stage.plan(other_posts, calls_left=-1, after=False)
 
-    @rule(theirs=EVENTS, calls_left=CALLS, after=st.booleans())
-    def rebuild_while_another_posts(self, theirs: Drawn, calls_left: int, after: bool) -> None:
+    @rule(theirs=EVENTS, calls_left=CALLS, after=st.booleans(), alone=st.booleans(), refresh=st.booleans())
+    def rebuild_while_another_posts(
+        self, theirs: Drawn, calls_left: int, after: bool, alone: bool, refresh: bool
+    ) -> None:
         def other_posts() -> None:
-            self._post(self._other, self._events(theirs))
+            self._post(self._other, self._events(theirs), refresh=refresh)
 
         self._stage.plan(other_posts, calls_left=calls_left, after=after)
-        self._store.rebuild_history(PROGRAM, self._user_id)
+        if alone:
+            self._store.rebuild_history(PROGRAM, self._user_id)
+        else:
+            assert self._store.rebuild_histories(PROGRAM, [self._user_id]) == []
         self._stage.plan(other_posts, calls_left=-1, after=False)
+
+    @rule(calls_left=CALLS, after=st.booleans())
+    def rebuild_what_is_marked(self, calls_left: int, after: bool) -> None:
+        """What was back-filled is in the histories then, whenever its mark was set; also where one was killed first."""
+
+        def die() -> None:
+            raise Killed
+
+        def marked() -> list[str]:
+            tail = self._other._table.get(ItemKey(keys.user_pk(PROGRAM.incarnation, self._user_id), keys.TAIL))
+            return [self._user_id] if "backfilled" in (tail or {}) else []
+
+        self._stage.plan(die, calls_left=calls_left, after=after)
+        with suppress(Killed):
+            self._store.rebuild_histories(PROGRAM, marked())
+        self._stage.plan(die, calls_left=-1, after=False)
+        self._other.rebuild_histories(PROGRAM, marked())
+        self._shown |= self._hidden
 
     @rule()
     def try_all_again(self) -> None:
@@ -200,3 +228,27 @@ def test_the_store_is_the_naive_model_whatever_happens(start_engine: Callable[[s
     begin: Any = partial(OneUser, table)  # hypothesis asks for a class, and takes whatever makes a machine
     run_state_machine_as_test(begin, settings=settings(max_examples=25, stateful_step_count=16, deadline=None))
     client.close()
+
+
+@pytest.mark.parametrize(("calls_left", "after"), [(0, False), (0, True), (1, False), (1, True)])
+def test_a_back_fill_during_a_rebuild_of_many_stays_marked_or_is_in_the_histories(
+    table: Table, calls_left: int, after: bool
+) -> None:
+    stage = Stage(table)
+    store, other = DynamoStore(stage), DynamoStore(table)
+    store.create_program(PROGRAM)
+    users = [f"user-{number}" for number in range(5)]
+    first = [Event(user_id, HOUR_US, "order", "latte") for user_id in users]
+    second = [Event(user_id, 2 * HOUR_US, "order", "tea") for user_id in users[:2]]
+    store.append(PROGRAM, first, refresh_histories=False)
+    stage.plan(lambda: other.append(PROGRAM, second, refresh_histories=False), calls_left=calls_left, after=after)
+
+    assert store.rebuild_histories(PROGRAM, users) == []
+
+    assert store.rebuild_histories(PROGRAM, list(store.backfilled_users(PROGRAM.incarnation))) == []
+    for user_id in users:
+        history = store.read_user(PROGRAM.incarnation, user_id).history
+        expected = [event.asset_id for event in (*first, *second) if event.user_id == user_id]
+        assert history is not None
+        assert [history.actions[place].asset_id for place in history.action_index] == expected
+    assert list(store.backfilled_users(PROGRAM.incarnation)) == []

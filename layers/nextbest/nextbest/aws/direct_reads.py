@@ -2,9 +2,9 @@
 
 Importing botocore and making its clients is most of a cold start, and its layers cost more than a millisecond of every
 call (measured: docs/performance.md). This module has only what the hot reads need: BatchGetItem, and GET of an object;
-and what events are stored with: BatchExecuteStatement, and UpdateItem without a condition. Whenever a call does not
-succeed at once, botocore repeats it, with its handling of throttling, retries and errors. Reads, conditional inserts
-and additions to sets may be repeated, so that is safe.
+the pages of a Query or Scan, of which a rebase reads thousands; and what events are stored with: BatchExecuteStatement,
+and UpdateItem without a condition. Whenever a call does not succeed at once, botocore repeats it, with its handling of
+throttling, retries and errors. Reads, conditional inserts and additions to sets may be repeated, so that is safe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from weakref import finalize
 from zlib import crc32
@@ -37,6 +37,9 @@ TIMEOUT_SECONDS = 1.0
 
 _OK = (200, 206)  # all that there is, or the range that was asked for
 _BATCH_GET_ITEM = {"content-type": "application/x-amz-json-1.0", "x-amz-target": "DynamoDB_20120810.BatchGetItem"}
+_READING = {
+    operation: {**_BATCH_GET_ITEM, "x-amz-target": f"DynamoDB_20120810.{operation}"} for operation in ("Query", "Scan")
+}
 _BATCH_EXECUTE = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.BatchExecuteStatement"}
 _UPDATE_ITEM = {**_BATCH_GET_ITEM, "x-amz-target": "DynamoDB_20120810.UpdateItem"}
 # A connection that was idle for longer may be closed already: services drop them, and so does a frozen sandbox.
@@ -160,6 +163,13 @@ class DirectTable(Table):
         if reply is None or reply.get("UnprocessedKeys"):
             return None
         return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
+
+    def _page(self, operation: Literal["Query", "Scan"], request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One page of a Query or Scan, in the form of botocore's client."""
+        page: dict[str, Any] | None = self._call(_READING[operation], request)
+        if page is None:
+            return super()._page(operation, request)
+        return {**page, "Items": [_with_bytes(item) for item in page["Items"]]}
 
     def _call(self, headers: Mapping[str, str], request: Mapping[str, Any]) -> Any:
         """What DynamoDB answers; None where it is not plain that the call succeeded."""

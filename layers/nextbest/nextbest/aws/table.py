@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
         BatchStatementRequestTypeDef,
         BatchStatementResponseTypeDef,
         TransactWriteItemTypeDef,
+        UpdateTypeDef,
         WriteRequestTypeDef,
         WriteRequestUnionTypeDef,
     )
 
 Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
+
+_Reading = Literal["Query", "Scan"]
 
 KEYS_PER_CALL = 100  # the limit of BatchGetItem
 MOST_SEGMENTS = 2_048
@@ -64,6 +67,16 @@ class ItemKey(NamedTuple):
 
     pk: str
     sk: str
+
+
+class Update(NamedTuple):
+    """One update of an item; attribute names are written into the expression. Where its condition is false, it is
+    refused."""
+
+    key: ItemKey
+    expression: str
+    values: Item
+    condition: str = ""
 
 
 class WriteRefused(Exception):
@@ -252,9 +265,7 @@ class Table:
         self, pk: str, *, prefix: str = "", between: tuple[str, str] | None = None, newest_first: bool = False
     ) -> Iterator[Item]:
         """Items of one partition in order of their sort keys, page by page, strongly consistent."""
-        condition = self._within(pk, prefix=prefix, between=between, newest_first=newest_first)
-        for page in self.client.get_paginator("query").paginate(**condition):
-            yield from page["Items"]
+        return self._items("Query", self._within(pk, prefix=prefix, between=between, newest_first=newest_first))
 
     def query_page(
         self,
@@ -274,7 +285,7 @@ class Table:
             condition["ExclusiveStartKey"] = key_of(ItemKey(pk, after))
         if limit is not None:
             condition["Limit"] = limit
-        page = self.client.query(**condition)
+        page = self._page("Query", condition)
         last = page.get("LastEvaluatedKey")
         return list(page["Items"]), last["sk"]["S"] if last else None
 
@@ -310,17 +321,30 @@ class Table:
             prefixes[":sk"] = {"S": sk_prefix}
         for number, of in self._divided(segment):
             part: dict[str, Any] = {"Segment": number, "TotalSegments": of} if of > 1 else {}
-            pages = self.client.get_paginator("scan").paginate(
-                TableName=self.name,
-                FilterExpression="begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
-                ExpressionAttributeValues=prefixes,
-                ProjectionExpression=projection,
-                ConsistentRead=True,
-                PaginationConfig={"PageSize": SCAN_PAGE_ITEMS},
+            request: dict[str, Any] = {
+                "TableName": self.name,
+                "FilterExpression": "begins_with(pk, :pk)" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+                "ExpressionAttributeValues": prefixes,
+                "ProjectionExpression": projection,
+                "ConsistentRead": True,
+                "Limit": SCAN_PAGE_ITEMS,
                 **part,
-            )
-            for page in pages:
-                yield from page["Items"]
+            }
+            yield from self._items("Scan", request)
+
+    def _items(self, operation: _Reading, request: Mapping[str, Any]) -> Iterator[Item]:
+        """The items of all pages that a Query or Scan answers."""
+        while True:
+            page = self._page(operation, request)
+            yield from page["Items"]
+            if not page.get("LastEvaluatedKey"):
+                return
+            request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _page(self, operation: _Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One page, as botocore's client gives it."""
+        page: Any = self.client.query(**request) if operation == "Query" else self.client.scan(**request)
+        return dict(page)
 
     def _divided(self, segment: tuple[int, int]) -> list[tuple[int, int]]:
         """``segment``, or the smaller ones that it is read in: those of all segments together are the table."""
@@ -330,6 +354,22 @@ class Table:
         items = self.client.describe_table(TableName=self.name)["Table"]["ItemCount"]
         count = max(min(items // self._items_per_segment, MOST_SEGMENTS) // of, 1)
         return [(number * count + place, of * count) for place in range(count)]
+
+    def update_all(self, updates: Sequence[Update]) -> None:
+        """Up to 100 updates or none. Raises WriteRefused when a condition fails, and CannotBeStored."""
+        self.transact([self._operation(update) for update in updates])
+
+    def _operation(self, update: Update) -> TransactWriteItemTypeDef:
+        operation: UpdateTypeDef = {
+            "TableName": self.name,
+            "Key": key_of(update.key),
+            "UpdateExpression": update.expression,
+        }
+        if update.values:
+            operation["ExpressionAttributeValues"] = update.values
+        if update.condition:
+            operation["ConditionExpression"] = update.condition
+        return {"Update": operation}
 
     def transact(self, operations: Sequence[TransactWriteItemTypeDef]) -> None:
         """Several writes or none. Raises WriteRefused when a condition fails, and CannotBeStored."""

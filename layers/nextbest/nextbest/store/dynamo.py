@@ -18,11 +18,12 @@ from nextbest.store.erasure import Erasure
 from nextbest.store.experiments import Experiments
 from nextbest.store.imports import Imports
 from nextbest.store.leases import Leases
+from nextbest.store.log_scans import LogScans
 from nextbest.store.resources import Resources, decode_resource
 from nextbest.store.salts import salt_in
 
 
-class DynamoStore(Imports, Leases, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
+class DynamoStore(Imports, LogScans, Leases, Experiments, AccessKeys, Resources, Erasure, BulkRemoval):
     """The whole store. Implements ``base.Store``."""
 
     def __init__(self, table: Table) -> None:

@@ -26,32 +26,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, WriteRefused, number, text, to_json
+from nextbest.aws.table import Item, ItemKey, SomeCannotBeStored, Table, Update, WriteRefused, number, text, to_json
 from nextbest.domain.events import Event
 from nextbest.domain.history import History, HistoryEvent, pack_event, unpack_event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
-from nextbest.errors import CannotBeStored, HistoryCorrupt, InvalidInput, Unavailable
+from nextbest.errors import CannotBeStored, HistoryCorrupt, InvalidInput
 from nextbest.observability import logger
 from nextbest.store import keys
 from nextbest.store.base import Appended, EventPage, EventsRefused, events_by_user
 from nextbest.store.configuration import incarnation_in, note_change, program_key
-from nextbest.store.log_rows import add_events, history_events, log_row, logged_events
-from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_in, salt_values
-from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, ImportState, read_import_state
+from nextbest.store.log_rows import history_events, log_row, logged_events
+from nextbest.store.salts import SALT, SALT_IF_NONE, decision_key_in, salt_values
+from nextbest.store.staged import STAGED, STAGED_JSON, CurrentVersions, read_import_state
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    from nextbest.domain.event_columns import EventColumns, EventColumnsBuilder, Times
 
 T = TypeVar("T")
 
@@ -62,10 +58,6 @@ _REBUILD_ATTEMPTS = 2
 """How often one writer rebuilds a history from the log for nothing, because another one stored it first."""
 _TAIL_BYTES = 300_000
 """Of events that are added to a tail at once: they and what is there have to fit in an item of 400 KB."""
-_USERS_AT_ONCE = 500
-"""Whose histories are in memory at once while they are compared with the log."""
-_SEGMENTS = 4
-"""Of a scan, read at once: while one is decoded, others are on their way. Two cores decode no more."""
 
 
 class Histories:
@@ -234,7 +226,7 @@ class Histories:
         for _ in self._table.backoff.tries():
             # The key is read again: a long rebase must not bring back one that a deletion has replaced.
             items = self._table.get_many([ItemKey(pk, keys.HISTORY), ItemKey(pk, keys.TAIL), program_item_key])
-            decision_key = _decision_key_of(program.incarnation, items.get(program_item_key))
+            decision_key = decision_key_of(program.incarnation, items.get(program_item_key))
             snapshot, tail = (items.get(ItemKey(pk, sk), {}) for sk in (keys.HISTORY, keys.TAIL))
             members = list(tail.get("tail_events", {}).get("BS", []))
             encoded = b""
@@ -256,66 +248,22 @@ class Histories:
             self._add_to_tail(program.incarnation, user_id, extra, decision_key)
 
     def _replace_snapshot(self, pk: str, version: int, encoded: bytes) -> bool:
-        condition = "history_version = :old" if version else "attribute_not_exists(history_version)"
-        values: dict[str, Any] = {":packed": {"B": encoded}, ":new": {"N": str(version + 1)}}
-        if version:
-            values[":old"] = {"N": str(version)}
-        try:
-            self._table.update(
-                ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :new", values, condition=condition
-            )
-        except WriteRefused:
-            return False
-        return True
+        return self._is_written(snapshot_update(pk, version, encoded))
 
     def _shorten_tail(
         self, pk: str, members: Sequence[bytes], folded_until_us: int, mark: AttributeValueTypeDef | None, salt: Item
     ) -> None:
-        """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now.
+        """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now."""
+        if mark is None or not self._is_written(tail_update(pk, members, folded_until_us, salt, mark)):
+            self._is_written(tail_update(pk, members, folded_until_us, salt))
 
-        ``salt`` has the values of ``SALT_IF_NONE`` where the tail had no salt.
-        """
-        values: dict[str, Any] = {":until": {"N": str(folded_until_us)}, **salt}
-        expression = f"SET folded_until_us = :until, {SALT_IF_NONE}" if salt else "SET folded_until_us = :until"
-        if members:
-            values[":members"] = {"BS": list(members)}
-        shorten = " DELETE tail_events :members" if members else ""
-        if mark is not None:
-            with suppress(WriteRefused):
-                unmark, marked = f"{expression} REMOVE backfilled{shorten}", {**values, ":mark": mark}
-                self._table.update(ItemKey(pk, keys.TAIL), unmark, marked, condition="backfilled = :mark")
-                return
-        self._table.update(ItemKey(pk, keys.TAIL), expression + shorten, values)
-
-    def rebuild_history(self, program: Program, user_id: str) -> bool:
-        """Rebuild the stored history from the log; False for a user without events. Raises CannotBeStored."""
-        if next(self._log_rows(program.incarnation, user_id), None) is None:
+    def _is_written(self, update: Update) -> bool:
+        """Make an update; False where its condition was false."""
+        try:
+            self._table.update(update.key, update.expression, update.values, condition=update.condition or None)
+        except WriteRefused:
             return False
-        self._fold(program, user_id, [], from_log=True)
         return True
-
-    def rebuild_histories(self, program: Program, user_ids: Iterable[str]) -> list[str]:
-        """Rebuild histories from the log; the users with whom that was not possible, whose histories stay as they are.
-
-        The history of a user who has no events left is forgotten.
-        """
-
-        def rebuild(user_id: str) -> bool:
-            try:
-                if not self.rebuild_history(program, user_id):
-                    self._forget_history(program.incarnation, user_id)
-            except (CannotBeStored, HistoryCorrupt, Unavailable) as error:
-                logger.warning("a history cannot be rebuilt", reason=error.message)
-                return False
-            return True
-
-        users = list(user_ids)
-        return [user_id for user_id, done in zip(users, in_parallel(rebuild, users), strict=True) if not done]
-
-    def _forget_history(self, incarnation: Incarnation, user_id: str) -> None:
-        pk = keys.user_pk(incarnation, user_id)
-        self._table.delete(ItemKey(pk, keys.TAIL))
-        self._table.update(ItemKey(pk, keys.HISTORY), "REMOVE packed, history_version", {})
 
     def history_from_log(self, incarnation: Incarnation, user_id: str) -> History:
         """A history built from the event log; nothing is folded yet. Rows that cannot be read are left out."""
@@ -373,125 +321,8 @@ class Histories:
             snapshot = CurrentVersions(self._table, incarnation).of(snapshot, "attributes_json")
         return decode_attributes(snapshot)
 
-    def scan_events(
-        self,
-        incarnation: Incarnation,
-        *,
-        unreadable: Callable[[str], object] = lambda _: None,
-        progress: Callable[[int], object] = lambda _: None,
-    ) -> EventColumns:
-        """All events of a program, as columns. ``unreadable`` is called with the user of each row that cannot be read.
 
-        The segments of the table are read at once, row by row into numbers: no row is held as objects. Now and then
-        ``progress`` is called with how many events there are at least; what it raises ends the scan.
-        """
-        # Imported here: hot reads never scan.
-        from nextbest.domain.event_columns import EventColumnsBuilder, merged
-
-        def read(rows: Iterator[Item], state: ImportState) -> tuple[EventColumnsBuilder, set[str]]:
-            builder = EventColumnsBuilder()
-            return builder, add_events(builder, rows, state, progress=progress)
-
-        segments = self._scan_log(incarnation, f"pk, sk, {STAGED}", read)
-        for user_id in sorted(set().union(*(without for _, without in segments))):
-            unreadable(user_id)
-        return merged([builder for builder, _ in segments])
-
-    def scan_logged_events(self, incarnation: Incarnation) -> Iterator[Event]:
-        """All events of a program with all that is kept of them, in no particular order.
-
-        Rows that cannot be read are left out with a warning. ``scan_events`` reads less.
-        """
-
-        def bodies(rows: Iterator[Item], state: ImportState) -> list[tuple[str, str, str]]:
-            items = (state.current(row) for row in rows)
-            return [
-                (item["pk"]["S"], item["sk"]["S"], text(item, "body_json") if "body_json" in item else "{}")
-                for item in items
-                if item is not None
-            ]
-
-        projection = f"pk, sk, body_json, {STAGED}, {STAGED_JSON}"
-        for pk, sk, body in chain.from_iterable(self._scan_log(incarnation, projection, bodies)):
-            yield from logged_events(keys.parse_user_pk(pk), [{"sk": {"S": sk}, "body_json": {"S": body}}])
-
-    def _scan_log(
-        self, incarnation: Incarnation, projection: str, read: Callable[[Iterator[Item], ImportState], T]
-    ) -> list[T]:
-        """What ``read`` makes of the rows of each segment of the log, by the state of the imports; several at once.
-
-        Reads again where an import was committed meanwhile: what was read has part of the old data, part of the new.
-        """
-        state = read_import_state(self._table, incarnation)
-        prefix = keys.users_prefix(incarnation)
-
-        def read_segment(number: int) -> T:
-            segment = (number, _SEGMENTS)
-            return read(self._table.scan(prefix, keys.EVENT_PREFIX, projection=projection, segment=segment), state)
-
-        while True:
-            results = in_parallel(read_segment, range(_SEGMENTS))
-            before, state = state, read_import_state(self._table, incarnation)
-            if state.committed == before.committed:
-                return results
-
-    def users(self, incarnation: Incarnation) -> Iterator[str]:
-        """The users of a program who have a history, in no particular order."""
-        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk"):
-            yield keys.parse_user_pk(item["pk"]["S"])
-
-    def user_salts(self, incarnation: Incarnation) -> Iterator[tuple[str, bytes]]:
-        """The users of a program and what their hashes in decisions are made with; those without are left out."""
-        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection=f"pk, {SALT}"):
-            salt = salt_in(item)
-            if salt is not None:
-                yield keys.parse_user_pk(item["pk"]["S"]), salt
-
-    def backfilled_users(self, incarnation: Incarnation) -> Iterator[str]:
-        """Users with logged events that were stored without ``refresh_histories`` and await a rebuild."""
-        for item in self._table.scan(keys.users_prefix(incarnation), keys.TAIL, projection="pk, backfilled"):
-            if "backfilled" in item:
-                yield keys.parse_user_pk(item["pk"]["S"])
-
-    def outdated_users(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
-        """Users whose history lacks events of the log; ``logged`` has the times of each user's events, ascending.
-
-        A back-fill leaves histories outdated on purpose, and marks them; a writer that was killed between log and
-        history did so by accident. Folded events cannot be identified, so the folded part is assumed to be complete.
-        """
-        halves: dict[str, dict[str, Item]] = {}
-        seen: set[str] = set()
-        for item in self._table.scan(
-            keys.users_prefix(incarnation),
-            keys.HISTORY_PREFIX,
-            projection="pk, sk, packed, tail_events, backfilled",
-        ):
-            user_id = keys.parse_user_pk(item["pk"]["S"])
-            seen.add(user_id)
-            items = {**halves.pop(user_id, {}), item["sk"]["S"]: item}
-            if len(items) < 2:
-                halves[user_id] = items  # the other half may follow
-            elif _is_outdated(items, logged.get(user_id, ())):
-                yield user_id
-        yield from (user_id for user_id, items in halves.items() if _is_outdated(items, logged.get(user_id, ())))
-        yield from (user_id for user_id in logged if user_id not in seen)
-
-    def outdated_among(self, incarnation: Incarnation, logged: Mapping[str, Times]) -> Iterator[str]:
-        """The same among the users of ``logged`` alone, whose histories are read one by one."""
-        user_ids = list(logged)
-        for start in range(0, len(user_ids), _USERS_AT_ONCE):
-            some = user_ids[start : start + _USERS_AT_ONCE]
-            item_keys = {
-                user_id: [ItemKey(keys.user_pk(incarnation, user_id), sk) for sk in (keys.HISTORY, keys.TAIL)]
-                for user_id in some
-            }
-            items = self._table.get_all([key for of_user in item_keys.values() for key in of_user])
-            for user_id, of_user in item_keys.items():
-                if _is_outdated({key.sk: items[key] for key in of_user if key in items}, logged[user_id]):
-                    yield user_id
-
-
-def _decision_key_of(incarnation: Incarnation, item: Item | None) -> bytes:
+def decision_key_of(incarnation: Incarnation, item: Item | None) -> bytes:
     """The decision key of a program by its item; empty where another incarnation has the id, or none."""
     if item is None or incarnation_in(item, program_id_of(incarnation)) != incarnation:
         return b""
@@ -504,19 +335,30 @@ def _moved(event: Event, sk: str) -> Event:
     return replace(event, timestamp_us=timestamp_us, event_type=event_type, asset_id=asset_id)
 
 
-def _is_outdated(items: Mapping[str, Item], logged_us: Times) -> bool:
-    snapshot, tail = items.get(keys.HISTORY), items.get(keys.TAIL)
-    if tail is not None and "backfilled" in tail:
-        return True
-    try:
-        history = decode_history(snapshot, tail)
-    except HistoryCorrupt:
-        return True
-    if history is None:
-        return len(logged_us) > 0
-    until_us = history.folded_until_us
-    held = int((history.timestamps_us > until_us).sum()) + int((history.older_timestamps_us > until_us).sum())
-    return held < len(logged_us) - int(np.searchsorted(logged_us, until_us, side="right"))
+def snapshot_update(pk: str, version: int, encoded: bytes) -> Update:
+    """Replace the snapshot of that ``version``; 0 where there is none."""
+    condition = "history_version = :old" if version else "attribute_not_exists(history_version)"
+    values: dict[str, Any] = {":packed": {"B": encoded}, ":new": {"N": str(version + 1)}}
+    if version:
+        values[":old"] = {"N": str(version)}
+    return Update(ItemKey(pk, keys.HISTORY), "SET packed = :packed, history_version = :new", values, condition)
+
+
+def tail_update(
+    pk: str, members: Sequence[bytes], folded_until_us: int, salt: Item, mark: AttributeValueTypeDef | None = None
+) -> Update:
+    """Drop what was folded, and the ``mark`` of a history that lacked events, if it is still that one.
+
+    ``salt`` has the values of ``SALT_IF_NONE`` where the tail had no salt.
+    """
+    values: dict[str, Any] = {":until": {"N": str(folded_until_us)}, **salt}
+    expression = f"SET folded_until_us = :until, {SALT_IF_NONE}" if salt else "SET folded_until_us = :until"
+    condition = ""
+    if mark is not None:
+        expression, condition, values[":mark"] = f"{expression} REMOVE backfilled", "backfilled = :mark", mark
+    if members:
+        expression, values[":members"] = f"{expression} DELETE tail_events :members", {"BS": list(members)}
+    return Update(ItemKey(pk, keys.TAIL), expression, values, condition)
 
 
 def _merged(program: Program, snapshot: Item, members: Iterable[bytes], extra: Iterable[HistoryEvent]) -> bytes:

@@ -18,18 +18,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from nextbest.aws.parallel import in_parallel
-from nextbest.aws.table import Item, ItemKey, Table, WriteRefused, key_of, text, to_json
+from nextbest.aws.table import Item, ItemKey, Table, Update, WriteRefused, key_of, text, to_json
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.programs import Incarnation, Program, program_id_of
 from nextbest.errors import InUse, NotFound, ProgramNotFound
 from nextbest.store import keys
 from nextbest.store.configuration import UNCHANGED, decode_program, program_key, while_it_lives
-from nextbest.store.histories import Histories
 from nextbest.store.log_rows import log_row
+from nextbest.store.rebuilds import Rebuilds
 from nextbest.store.staged import (
     ADDED,
     REMOVED,
@@ -43,9 +43,6 @@ from nextbest.store.staged import (
     read_import_state,
 )
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
-
 UPDATES_PER_TRANSACTION = 50
 _TRIES = 20
 _NOTHING_ELSE = (
@@ -55,15 +52,6 @@ _MAY_BE_STAGED = f"(attribute_not_exists({STAGED}) OR {STAGED} < :next)"
 
 Outcome = tuple[str, str, Mapping[str, Any]]
 """Kind, name and body of a resource that records the outcome of an import."""
-
-
-class _Update(NamedTuple):
-    """One update of an item; where its condition is false, somebody else had a better right to the item."""
-
-    key: ItemKey
-    expression: str
-    values: Item
-    condition: str = ""
 
 
 class ImportStore(Protocol):
@@ -119,7 +107,7 @@ class ImportStore(Protocol):
         ...
 
 
-class Imports(Histories):
+class Imports(Rebuilds):
     """Imports into one table. A part of ``DynamoStore``."""
 
     def __init__(self, table: Table) -> None:
@@ -269,7 +257,7 @@ class Imports(Histories):
         """Mark the histories of users as lacking events of the log; the next rebase rebuilds them."""
         mark: Item = {":mark": {"S": os.urandom(8).hex()}}
         users = (ItemKey(keys.user_pk(program.incarnation, user_id), keys.TAIL) for user_id in user_ids)
-        self._write_all([_Update(key, "SET backfilled = :mark", mark) for key in users])
+        self._write_all([Update(key, "SET backfilled = :mark", mark) for key in users])
 
     # ---- the end
 
@@ -375,29 +363,19 @@ class Imports(Histories):
 
         in_parallel(delete, rows)
 
-    def _write_all(self, updates: Sequence[_Update]) -> None:
+    def _write_all(self, updates: Sequence[Update]) -> None:
         """Make small updates, many to a call."""
         size = UPDATES_PER_TRANSACTION
         in_parallel(self._write_chunk, [updates[start : start + size] for start in range(0, len(updates), size)])
 
-    def _write_chunk(self, updates: Sequence[_Update]) -> None:
-        operations = [self._operation(update) for update in updates]
+    def _write_chunk(self, updates: Sequence[Update]) -> None:
         try:
-            self._table.transact(operations)
+            self._table.update_all(updates)
         except WriteRefused:
             for update in updates:
                 self._write_one(update)
 
-    def _operation(self, update: _Update) -> TransactWriteItemTypeDef:
-        written: UpdateTypeDef = {
-            "TableName": self._table.name,
-            "Key": key_of(update.key),
-            "UpdateExpression": update.expression,
-            "ExpressionAttributeValues": update.values,
-        }
-        return {"Update": {**written, "ConditionExpression": update.condition} if update.condition else written}
-
-    def _write_one(self, update: _Update) -> bool:
+    def _write_one(self, update: Update) -> bool:
         try:
             self._table.update(update.key, update.expression, update.values, condition=update.condition or None)
         except WriteRefused:
@@ -405,17 +383,17 @@ class Imports(Histories):
         return True
 
 
-def _staged(key: ItemKey, attempt: int, change: str, value: str | None = None, condition: str = "") -> _Update:
+def _staged(key: ItemKey, attempt: int, change: str, value: str | None = None, condition: str = "") -> Update:
     values: dict[str, Any] = {":mark": {"S": mark_of(attempt, change)}, ":next": {"S": mark_of(attempt + 1, "")}}
     expression = f"SET {STAGED} = :mark REMOVE {STAGED_JSON}"
     if value is not None:
         expression = f"SET {STAGED} = :mark, {STAGED_JSON} = :value"
         values[":value"] = {"S": value}
     # An item that is gone was removed by somebody else meanwhile, such as with its user.
-    return _Update(key, expression, values, f"{condition or 'attribute_exists(pk)'} AND {_MAY_BE_STAGED}")
+    return Update(key, expression, values, f"{condition or 'attribute_exists(pk)'} AND {_MAY_BE_STAGED}")
 
 
-def _moved(row: Item) -> _Update:
+def _moved(row: Item) -> Update:
     """The update by which the staged version takes the other's place."""
     name = "body_json" if _is_row(row) else "attributes_json"
     if not _adds(row):
@@ -423,8 +401,8 @@ def _moved(row: Item) -> _Update:
     return _changed(row, f"SET {name} = {STAGED_JSON} REMOVE {STAGED}, {STAGED_JSON}")
 
 
-def _changed(row: Item, expression: str) -> _Update:
-    return _Update(_key(row), expression, {":mark": row[STAGED]}, f"{STAGED} = :mark")
+def _changed(row: Item, expression: str) -> Update:
+    return Update(_key(row), expression, {":mark": row[STAGED]}, f"{STAGED} = :mark")
 
 
 def _adds(row: Item) -> bool:
