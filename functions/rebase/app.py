@@ -17,6 +17,7 @@ from nextbest.aws.functions import AsynchronousFunction
 from nextbest.aws.s3_files import S3Files
 from nextbest.domain.import_locations import ImportRules
 from nextbest.domain.programs import Incarnation
+from nextbest.domain.rebase_status import RUN_SECONDS
 from nextbest.errors import InUse, InvalidInput, NotFound
 from nextbest.logic.lease import HandedOver, run_alone
 from nextbest.logic.programs import present_incarnation, rebase_event
@@ -179,6 +180,7 @@ def open_rebase(incarnation: Incarnation) -> Rebase:
         incarnation,
         clock=time.time,
         memory_bytes=MEMORY_BYTES,
+        seconds=RUN_SECONDS,
         spark_above_events=SPARK_ABOVE_EVENTS,
     )
 

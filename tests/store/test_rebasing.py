@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,10 @@ from nextbest.domain.actions import Action, Recommendation
 from nextbest.domain.assets import Asset
 from nextbest.domain.events import Event
 from nextbest.domain.history import WINDOW, History
-from nextbest.domain.programs import Incarnation
+from nextbest.domain.programs import Incarnation, Program
 from nextbest.domain.rebase_status import COMPLETE, FAILED
 from nextbest.errors import Forbidden, InvalidInput, QuotaExceeded
+from nextbest.logic import event_log
 from nextbest.logic.authorization import SecretCredentials
 from nextbest.logic.rebase import Rebase
 from nextbest.logic.recommendations import UNTRAINED, Recommender
@@ -155,6 +157,40 @@ def test_a_rebase_that_dies_leaves_the_old_model_recommender(store: DynamoStore)
     assert state.model is not None
     assert (status.status_id, status.message) == (FAILED, "the disk is full")
     assert state.model.version == version
+
+
+def test_histories_that_there_is_no_time_for_are_left_to_the_next_rebase(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a back-fill, and histories of which two take five minutes to rebuild
+    events = drink_events(now=NOW)
+    users = sorted({event.user_id for event in events})
+    store.append(PROGRAM, events, refresh_histories=False)
+    monkeypatch.setattr(event_log, "_USERS_AT_ONCE", 2)
+    now, rebuild = [NOW], store.rebuild_histories
+
+    def slowly(program: Program, user_ids: Iterable[str]) -> list[str]:
+        now[0] += 300.0
+        return rebuild(program, user_ids)
+
+    monkeypatch.setattr(store, "rebuild_histories", slowly)
+    opened = Rebase(store, MemoryArtifacts(), PROGRAM.incarnation, clock=lambda: now[0], seconds=900.0)
+    # When the program is rebased in fifteen minutes at most
+    opened.run()
+    # Then it learns, scores everybody, says how many histories are left, and the schedule does not skip the program
+    status = store.status(PROGRAM.incarnation)
+    assert status is not None
+    assert status.status_id == COMPLETE
+    assert f"6 histories refreshed, {len(users) - 6:,} left to the next rebase, 900.0 s" in status.message
+    assert len(list(store.backfilled_users(PROGRAM.incarnation))) == len(users) - 6 > 0
+    state = store.program_state(PROGRAM.program_id)
+    assert state is not None
+    assert state.program.unchanged_since == 0.0
+    # And the next rebase goes on with them
+    monkeypatch.setattr(store, "rebuild_histories", rebuild)
+    rebase(store, MemoryArtifacts(), NOW + DAY)
+    assert list(store.backfilled_users(PROGRAM.incarnation)) == []
+    assert all(store.read_user(PROGRAM.incarnation, user_id).history for user_id in users)
 
 
 def test_of_two_rebases_at_once_the_later_one_wins(store: DynamoStore) -> None:

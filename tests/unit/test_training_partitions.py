@@ -14,14 +14,14 @@ from nextbest.domain.programs import GoalEventType, Program
 from nextbest.scoring import Model
 from nextbest.scoring.calibration import UNINFORMED_RATE
 from nextbest.scoring.kernels import DAY_SECONDS, Kernel
-from nextbest.training import modes, train_partitions
+from nextbest.training import modes, sample, train, train_partitions
 from nextbest.training.context import FitContext
 from nextbest.training.learners import Ease, FitTask, ItemLearner, Neighbours, Personal, Prior, SameAsset, Transitions
 from nextbest.training.modes import LearnFrom
 from nextbest.training.partitions import OnePartition, Partitions
 from nextbest.training.ridge import BLOCK_ACTIONS, ActionSystem
 from nextbest.training.rows import FitRows
-from nextbest.training.sample import SAMPLE_EVENTS, in_sample, sample_share
+from nextbest.training.sample import SAMPLE_EVENTS, in_sample, sample_share, sampled
 from nextbest.training.sums import UsersNow, WhatCameNext, system_of
 from nextbest.training.table import EventTable
 from tests.factories import columns_of_rows
@@ -195,6 +195,30 @@ def test_the_search_is_on_a_sample_and_the_fit_on_everybody(table: EventTable) -
     assert model.discoveries.prior[-1] > 0.0
     # And the artifact can be served
     assert_same_lists(Model.from_bytes(model.to_bytes()), model, everybody)
+
+
+def test_a_training_of_many_events_in_one_process_is_tuned_on_the_same_sample(
+    table: EventTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given more events than settings are tuned on
+    monkeypatch.setattr(sample, "SAMPLE_EVENTS", len(table.time) // 2)
+    rows = zip(table.user.tolist(), table.action.tolist(), table.time.tolist(), strict=True)
+    events = columns_of_rows([(table.user_ids[user], *table.actions[action], time) for user, action, time in rows])
+    # When they are learned from in one process, and in partitions
+    one = train(events, program=PROGRAM, now=NOW, seed=1, time_budget_seconds=1.0)
+    share = sample_share(len(table.time))
+    chosen = sampled(table, share, 1)
+    many = train_partitions(
+        DividedUsers(table, BOUNDS[1]), chosen, program=PROGRAM, now=NOW, seed=1, time_budget_seconds=1.0
+    )
+    # Then a part of the users was tuned on, the same in both, with the actions of all
+    assert 20 < one.report["tuned_on_users"] == chosen.user_count < 40
+    assert chosen.user_ids == [
+        table.user_ids[place] for place in np.flatnonzero(in_sample(table.user_ids, share, 1)).tolist()
+    ]
+    assert one.report["users"] == 60
+    assert_same_model(one, many)
+    assert_same_lists(one, many, table)
 
 
 def test_a_sample_is_of_the_users_whom_a_hash_chooses() -> None:

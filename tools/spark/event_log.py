@@ -21,7 +21,6 @@ from nextbest.store.base import ArtifactStore, SegmentsPointer, Store
 from nextbest.training import train_partitions
 from nextbest.training.drift import measure_drift, of_some_users
 from nextbest.training.plan import TIME_BUDGET_SECONDS
-from nextbest.training.sample import sample_share
 from tools.spark.event_files import EventRanges, UserRange
 from tools.spark.partitions import SparkPartitions
 from tools.spark.session import plain_failures
@@ -48,10 +47,9 @@ class SparkLog:
     def train(self, program: Program, *, now: float, seed: int) -> Model:
         """Learn a model: settings from a sample of users, weights from everybody."""
         with plain_failures(), closing(SparkPartitions(self._ranges, now)) as partitions:
-            sample = partitions.sample(sample_share(self._ranges.events), seed)
             return train_partitions(
                 partitions,
-                sample,
+                partitions.sample(seed),
                 program=program,
                 now=now,
                 seed=seed,

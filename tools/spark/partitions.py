@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from nextbest.domain.actions import Action
 from nextbest.domain.events import MICROSECONDS
 from nextbest.training.partitions import Block, Partition
 from nextbest.training.ridge import BLOCK_ACTIONS
-from nextbest.training.sample import in_sample
+from nextbest.training.sample import sample_share, sampled
 from nextbest.training.table import EventTable
 from tools.spark.event_files import EventRanges, UserRange
 
@@ -76,9 +76,9 @@ class SparkPartitions:
         finally:
             finished.unpersist()
 
-    def sample(self, share: float, seed: int) -> EventTable:
-        """The events of a ``share`` (0..1) of the users, with the actions of all (``training.sample``)."""
-        parts = self.each(_Sampled(share, seed))
+    def sample(self, seed: int) -> EventTable:
+        """The events of the users that a training is tuned on, with the actions of all (``training.sample``)."""
+        parts = self.each(_Sampled(sample_share(sum(self.each(_event_count))), seed))
         user_ids = [user_id for part in parts for user_id in part.user_ids]
         offsets = np.cumsum([0, *(part.user_count for part in parts)])
         user = np.concatenate([part.user + offset for part, offset in zip(parts, offsets.tolist(), strict=False)])
@@ -106,6 +106,10 @@ class _Tables:
         return Partition(user_range.number, EventTable(*own))
 
 
+def _event_count(partition: Partition) -> int:
+    return len(partition.table.time)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sampled:
     """The events of the users of a range who are in the sample, without the actions: they are the same for all."""
@@ -114,12 +118,7 @@ class _Sampled:
     seed: int
 
     def __call__(self, partition: Partition) -> EventTable:
-        table = partition.table
-        chosen = in_sample(table.user_ids, self.share, self.seed)
-        rows = chosen[table.user]
-        user = (np.cumsum(chosen) - 1)[table.user[rows]]
-        user_ids = [user_id for user_id, is_chosen in zip(table.user_ids, chosen.tolist(), strict=True) if is_chosen]
-        return EventTable.from_codes(user_ids, (), user, table.action[rows], table.time[rows])
+        return replace(sampled(partition.table, self.share, self.seed), actions=())
 
 
 @dataclass(frozen=True, slots=True)

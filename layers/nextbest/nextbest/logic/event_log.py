@@ -22,10 +22,12 @@ from nextbest.training.drift import measure_drift
 
 @dataclass(frozen=True, slots=True)
 class RefreshedHistories:
-    """How many histories were rebuilt from the log, and the users with whom that was not possible."""
+    """How many histories were rebuilt from the log, the users with whom that was not possible, and for how many there
+    was no time."""
 
     rebuilt: int
     failed: Sequence[str]
+    left: int = 0
 
 
 class EventLog(Protocol):
@@ -59,13 +61,29 @@ ReadLog = Callable[[Callable[[str], object]], EventLog]
 """Reads the events of a program; it is given what to call with the users of rows that cannot be read."""
 
 
-class ScannedLog:
-    """The events as columns. Implements ``EventLog``."""
+_USERS_AT_ONCE = 2_000
+"""Whose histories are rebuilt before the time is looked at again: about three seconds."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, columns: EventColumns) -> None:
+
+class ScannedLog:
+    """The events as columns. Implements ``EventLog``.
+
+    ``has_time`` says whether anything may be done yet that can wait for the next rebase, where so many users are still
+    to be scored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        columns: EventColumns,
+        *,
+        has_time: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._columns = columns
+        self._has_time = has_time
 
     @property
     def event_count(self) -> int:
@@ -83,8 +101,12 @@ class ScannedLog:
     def refresh_histories(self, program: Program) -> RefreshedHistories:
         """Rebuild the histories that lack some of the events: after a back-fill, or where a writer was killed."""
         users = list(self._store.outdated_users(program.incarnation, TimesByUser(self._columns)))
-        failed = self._store.rebuild_histories(program, users)
-        return RefreshedHistories(len(users) - len(failed), failed)
+        done, failed = 0, list[str]()
+        while done < len(users) and self._has_time(len(self._columns.user_ids)):
+            some = users[done : done + _USERS_AT_ONCE]
+            failed += self._store.rebuild_histories(program, some)
+            done += len(some)
+        return RefreshedHistories(done - len(failed), failed, len(users) - done)
 
     def publish_segments(
         self, program: Program, model: Model, *, now: float, check: Callable[[], object]

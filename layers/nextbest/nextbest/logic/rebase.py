@@ -20,7 +20,7 @@ from nextbest.errors import ArtifactError, InvalidInput, NotFound, ProgramNotFou
 from nextbest.logic.event_log import EventLog, ReadLog, ScannedLog
 from nextbest.logic.model_report import describe_drift
 from nextbest.logic.models import pointer_to
-from nextbest.logic.rebase_size import NeedsSpark, RebaseSize
+from nextbest.logic.rebase_size import NeedsSpark, RebaseSize, scoring_seconds
 from nextbest.observability import logger
 from nextbest.scoring import Model
 from nextbest.store.base import (
@@ -44,7 +44,8 @@ class Rebase:
 
     ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
     refused before it is learned from, and as soon as so much of it was read. Where ``spark_above_events`` is not 0, it
-    is not refused but left to Spark, and so is one with more events than that.
+    is not refused but left to Spark, and so is one with more events than that. ``seconds`` is how long it may take:
+    histories that it has no time for are left to the next rebase, which goes on with them.
 
     ``read`` reads the log in another way than this process does, whatever its size. ``check`` is called before each
     stage: what it raises ends the rebase, and is reported unless it is Stopped, after which others report.
@@ -59,6 +60,7 @@ class Rebase:
         clock: Clock,
         seed: int = 0,
         memory_bytes: float = math.inf,
+        seconds: float = math.inf,
         spark_above_events: int = 0,
         read: ReadLog | None = None,
         check: Callable[[], object] = lambda: None,
@@ -69,6 +71,7 @@ class Rebase:
         self._clock = clock
         self._seed = seed
         self._memory_bytes = memory_bytes
+        self._seconds = seconds
         self._spark_above_events = spark_above_events
         self._read = read or self._scan
         self._check_running = check
@@ -99,13 +102,17 @@ class Rebase:
             self._begin(REFRESHING, "refreshing histories that lack events, and the catalogue")
             refreshed = log.refresh_histories(state.program)
             self._set_aside.update(refreshed.failed)
+            if refreshed.left:
+                self._store.note_unfinished_rebase(self._incarnation)
             self._publish_catalogue(state)
             self._begin(SEGMENTING, "scoring all users for segments")
             self._publish_segments(state.program, model, log)
             self._report(
                 COMPLETE,
                 f"model {pointer.version}: {log.event_count:,} events, {len(model.actions):,} actions, "
-                f"{refreshed.rebuilt:,} histories refreshed, {self._clock() - self._began:.1f} s"
+                f"{refreshed.rebuilt:,} histories refreshed, "
+                + (f"{refreshed.left:,} left to the next rebase, " if refreshed.left else "")
+                + f"{self._clock() - self._began:.1f} s"
                 + (f"; {described}" if (described := describe_drift(drift)) else "")
                 + self._set_aside_message(),
             )
@@ -171,7 +178,11 @@ class Rebase:
         )
         if len(events):
             self._check(RebaseSize(len(events), len(events.user_ids), len(events.actions()[0])))
-        return ScannedLog(self._store, self._artifacts, events)
+        return ScannedLog(self._store, self._artifacts, events, has_time=self._has_time)
+
+    def _has_time(self, users: int) -> bool:
+        """Whether there is time for more than to score so many users."""
+        return self._clock() - self._began < self._seconds - scoring_seconds(users)
 
     def _check(self, size: RebaseSize) -> None:
         size.check(self._memory_bytes, spark_above_events=self._spark_above_events)

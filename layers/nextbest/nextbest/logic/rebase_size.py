@@ -14,7 +14,9 @@ _PART_BYTES = 250e6
 _ACTION_PAIR_BYTES, _DENSE_ACTIONS = 5.0, 12_000
 _EXAMPLE_BYTES, _MOST_EXAMPLE_BYTES = 3_500.0, 1.3e9
 """What training makes of each event; it thins its examples where there are many."""
-_BASE_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 60e-6, 1.2e-3
+_TRAINING_SECONDS, _EVENT_SECONDS, _USER_SECONDS = 400.0, 40e-6, 1.2e-3
+_LAST_SECONDS = 30.0
+"""For what comes after the users are scored, and for a machine that is slow just then."""
 
 
 class NeedsSpark(Exception):
@@ -39,8 +41,9 @@ class RebaseSize:
 
     @property
     def seconds(self) -> float:
-        """Reading, training (small programs do not take all of its time), and scoring everybody."""
-        return _EVENT_SECONDS * self.events + _USER_SECONDS * self.users + min(_BASE_SECONDS, 1e-3 * self.events)
+        """Reading, training (small programs do not take all of its time), and scoring everybody; histories that have
+        to be rebuilt are not in it, as they can wait for the next rebase."""
+        return _EVENT_SECONDS * self.events + _USER_SECONDS * self.users + min(_TRAINING_SECONDS, 1e-3 * self.events)
 
     def check(self, memory_bytes: float, *, spark_above_events: int = 0) -> None:
         """Raise QuotaExceeded where that does not fit into one invocation with so much memory.
@@ -60,6 +63,11 @@ class RebaseSize:
             f"{_amounts(self.memory_bytes, self.seconds)}, and it has {_amounts(memory_bytes, RUN_SECONDS)}: "
             "see RebaseMemoryMegabytes, SparkAboveEvents and docs/scale.md"
         )
+
+
+def scoring_seconds(users: int) -> float:
+    """What a rebase has to keep for scoring so many users."""
+    return _USER_SECONDS * users + _LAST_SECONDS
 
 
 def _amounts(memory_bytes: float, seconds: float) -> str:

@@ -200,6 +200,10 @@ class Configuration:
         expression = f"SET {UNCHANGED} = if_not_exists({UNCHANGED}, :now)"
         self._update_program(incarnation, expression, {":now": {"N": repr(now)}})
 
+    def note_unfinished_rebase(self, incarnation: Incarnation) -> None:
+        """Note that the next rebase has something to do even if nothing changes. Raises NotFound."""
+        self._update_program(incarnation, f"REMOVE {UNCHANGED}", {})
+
     def forget_model(self, incarnation: Incarnation) -> None:
         """Leave the program without a model until the next rebase. Raises NotFound."""
         self._update_program(incarnation, "REMOVE model_json, model_version, previous_model_json", {})

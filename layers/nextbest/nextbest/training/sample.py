@@ -8,6 +8,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from nextbest.training.table import EventTable
+
 SAMPLE_EVENTS = 1_000_000
 """About as many events as one process tunes on with 2 to 3 GB (``docs/scale.md``)."""
 _HASH_BYTES = 8
@@ -16,6 +18,17 @@ _HASH_BYTES = 8
 def sample_share(event_count: int) -> float:
     """The share of users that have about ``SAMPLE_EVENTS`` of ``event_count`` events; 1 where that is everybody."""
     return min(1.0, SAMPLE_EVENTS / max(event_count, 1))
+
+
+def sampled(table: EventTable, share: float, seed: int) -> EventTable:
+    """The events of a ``share`` (0..1) of the users of ``table``, with the actions of all of them."""
+    if share >= 1.0:
+        return table
+    chosen = in_sample(table.user_ids, share, seed)
+    rows = chosen[table.user]
+    user = (np.cumsum(chosen) - 1)[table.user[rows]]
+    user_ids = [user_id for user_id, is_chosen in zip(table.user_ids, chosen.tolist(), strict=True) if is_chosen]
+    return EventTable.from_codes(user_ids, table.actions, user, table.action[rows], table.time[rows])
 
 
 def in_sample(user_ids: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from nextbest.training.partitions import OnePartition, Partition, Partitions
 from nextbest.training.plan import TIME_BUDGET_SECONDS, Plan
 from nextbest.training.pooled import leads_to_first
 from nextbest.training.popularity import base_rates
+from nextbest.training.sample import sample_share, sampled
 from nextbest.training.split import tuning_cuts
 from nextbest.training.table import Columns, EventTable
 
@@ -50,14 +51,15 @@ def train(
     ``now`` (seconds) is the time to learn for: later events are left out. Where nothing happened for long before it,
     the model is learned for the time of the last event (``moment_of``). ``values`` by asset id turn the ranking into
     expected value; assets without one count 1. ``learn_from`` chooses whether item weights are learned from all users
-    or from those with at least the program's ``high_engagement_threshold`` events; the report compares both.
+    or from those with at least the program's ``high_engagement_threshold`` events; the report compares both. Of more
+    events than ``SAMPLE_EVENTS``, settings are tuned on those of a sample of users.
     Deterministic for a ``seed`` and a ``time_budget_seconds``, which decides how many settings are tried (sized for two
     cores of 2024; it is not a deadline). Raises InvalidInput for events that are not of that shape.
     """
     table = EventTable.of(events, now)
     return train_partitions(
         OnePartition(table),
-        table,
+        sampled(table, sample_share(len(table.time)), seed),
         program=program,
         now=now,
         seed=seed,
