@@ -58,7 +58,7 @@ def test_reasons_add_up_to_the_difference_from_the_average_user(
     model: Model, taken: list[tuple[str, str, float]]
 ) -> None:
     history = History.from_events(taken)
-    done = {model.position[action] for action in history.actions if action in model.position}
+    done = {place for place in map(model.place_of, history.actions) if place is not None}
     never_done = sorted(set(range(len(model.actions))) - done)
     added_again, added_new = average_weights(model.repeats), average_weights(model.discoveries)
     for place, item in enumerate(explain(model, history, model.actions, now=NOW, strongest=EVERYTHING)):

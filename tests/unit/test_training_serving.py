@@ -56,7 +56,7 @@ def test_training_and_serving_compute_the_same_scores(
             for action, at in zip(table.action[places].tolist(), table.time[places].tolist(), strict=True)
         )
         for item in recommend(model, history, now=now, limit=12, allow_repeats=allow_repeats):
-            served = model.position[(item.event_type, item.asset_id)]
+            served = model.places_by_type[item.event_type][item.asset_id]
             assert item.score == pytest.approx(matrix[user, served], rel=1e-4, abs=1e-5)
 
 

@@ -69,7 +69,7 @@ def run(*, events: int, actions: int, users: int) -> None:
     began = time.perf_counter()
     model = Model.from_bytes(data)
     loaded = time.perf_counter()
-    _ = model.position
+    _ = model.places_by_type
     looked_up = time.perf_counter()
     names, starts = np.unique(columns["user_id"][first], return_index=True)
     histories = []

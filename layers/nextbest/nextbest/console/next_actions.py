@@ -117,7 +117,7 @@ class UserView:
     @property
     def event_types(self) -> list[str]:
         """All event types that may be asked for."""
-        known = {action.event_type for action in self.history.actions}
+        known = set(self.history.actions.event_types)
         return sorted(known.union(self.served[1].type_index if self.served is not None else ()))
 
     def recommend(self, history: History, *, limit: int, explained: bool) -> RecommendationList:

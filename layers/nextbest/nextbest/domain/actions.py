@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import accumulate, chain, repeat
+from typing import NamedTuple, overload
 
 
 class Action(NamedTuple):
@@ -12,6 +14,85 @@ class Action(NamedTuple):
 
     event_type: str
     asset_id: str
+
+
+class DistinctActions(Sequence[Action]):
+    """Distinct actions, sorted. ``assets`` are the ids of their assets by event type, both sorted.
+
+    An ``Action`` is made when it is asked for: a read of a thousand needs few of them, and as many small objects cost
+    more to make, to look up and to collect than all else that is decoded.
+    """
+
+    __slots__ = ("_listed", "_starts", "assets", "event_types")
+
+    def __init__(self, assets: Mapping[str, Sequence[str]]) -> None:
+        """No event type of ``assets`` may be without any."""
+        self.assets = assets
+        self.event_types = tuple(assets)
+        self._starts = tuple(accumulate(map(len, assets.values()), initial=0))
+        self._listed: list[Action] | None = None
+
+    @classmethod
+    def of(cls, actions: Iterable[tuple[str, str]]) -> DistinctActions:
+        """These actions, which are distinct and sorted."""
+        assets: dict[str, list[str]] = {}
+        for event_type, asset_id in actions:
+            assets.setdefault(event_type, []).append(asset_id)
+        return cls(assets)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> Action: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Action]: ...
+    def __getitem__(self, place: int | slice) -> Action | list[Action]:
+        if isinstance(place, slice):
+            return self._all()[place]
+        if place < 0:
+            place += len(self)
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        number = bisect_right(self._starts, place) - 1
+        event_type = self.event_types[number]
+        return Action(event_type, self.assets[event_type][place - self._starts[number]])
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self._all())
+
+    def __contains__(self, action: object) -> bool:
+        return isinstance(action, tuple) and self.place_of(action) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(tuple.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"DistinctActions({self.assets!r})"
+
+    def start_of(self, event_type: str) -> int:
+        """The place of the first action of an event type, or where it would be."""
+        return self._starts[bisect_left(self.event_types, event_type)]
+
+    def place_of(self, action: tuple[str, str]) -> int | None:
+        """The place of an action; None where it is not there."""
+        event_type, asset_id = action
+        of_type = self.assets.get(event_type, ())
+        place = bisect_left(of_type, asset_id)
+        is_there = place < len(of_type) and of_type[place] == asset_id
+        return self.start_of(event_type) + place if is_there else None
+
+    def _all(self) -> list[Action]:
+        if self._listed is None:
+            # As ``Action(event_type, asset_id)`` for each, without a call of Python's.
+            of_types = (
+                map(tuple.__new__, repeat(Action), zip(repeat(event_type), of_type))
+                for event_type, of_type in self.assets.items()
+            )
+            self._listed = list(chain.from_iterable(of_types))
+        return self._listed
 
 
 @dataclass(frozen=True, slots=True)

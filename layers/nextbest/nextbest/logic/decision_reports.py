@@ -277,7 +277,7 @@ def _came_true(events: Sequence[tuple[float, str, str]], draw: Draw, horizon: fl
 
 def _growth_weights(model: Model, history: History, pool: tuple[Pair, ...], *, now: float) -> list[float]:
     """The growth weight of each action of the pool; 0 for what the model does not know, or withholds from the user."""
-    places = [model.position[pair] for pair in pool if pair in model.position]
+    places = [place for place in map(model.place_of, pool) if place is not None]
     if not places:
         return [0.0] * len(pool)
     allowed = np.zeros(len(model.actions), np.bool_)

@@ -68,7 +68,7 @@ class Narrower:
         """
         history = user.history or History.empty()
         if served is not None:
-            _check_event_types(narrowing, {*served[1].type_index, *(event_type for event_type, _ in history.actions)})
+            _check_event_types(narrowing, {*served[1].type_index, *history.actions.event_types})
         bound = self._bound(narrowing, user, state, catalogue)
         columns = None
         if bound is not None and served is not None:

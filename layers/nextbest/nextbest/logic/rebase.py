@@ -45,7 +45,7 @@ class Rebase:
     ``memory_bytes`` is how much it may take: a program that is too large for that, or for the time that there is, is
     refused before it is learned from, and as soon as so much of it was read. Where ``spark_above_events`` is not 0, it
     is not refused but left to Spark, and so is one with more events than that. ``seconds`` is how long it may take:
-    histories that it has no time for are left to the next rebase, which goes on with them.
+    histories that it has no time for are left to the next rebase, which rebuilds them.
 
     ``read`` reads the log in another way than this process does, whatever its size. ``check`` is called before each
     stage: what it raises ends the rebase, and is reported unless it is Stopped, after which others report.

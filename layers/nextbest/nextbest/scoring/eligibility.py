@@ -37,7 +37,7 @@ def withheld_from_user(
     done = inputs.known[model.is_done_once[inputs.known]] if model.done_once else inputs.known[:0]
     early: frozenset[str] = frozenset()
     if model.event_type_order:
-        early = out_of_order(model.event_type_order, {event_type for event_type, _ in history.actions})
+        early = out_of_order(model.event_type_order, history.actions.event_types)
     places = [done, model.places_of(early)]
     if inputs.unknown is not None:
         places += [inputs.unknown.places_of(early), inputs.unknown.places_of(model.done_once, done=True)]

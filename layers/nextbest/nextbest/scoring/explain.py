@@ -158,7 +158,7 @@ def compare(
 
 
 def _position(model: Model, inputs: Inputs, action: Action) -> int:
-    index = model.position.get(action)
+    index = model.place_of(action)
     if index is None and inputs.unknown is not None and action in inputs.unknown.actions:
         index = inputs.unknown.first + inputs.unknown.actions.index(action)
     if index is None:

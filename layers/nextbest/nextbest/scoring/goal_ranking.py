@@ -99,7 +99,7 @@ def impacts_of(model: Model, effects: GoalEffects, recommendations: Sequence[Rec
 
 def _impact_of(model: Model, effects: GoalEffects, entry: Recommendation) -> GoalImpact:
     action = Action(entry.event_type, entry.asset_id)
-    place = model.position.get(action)
+    place = model.place_of(action)
     if place is None:
         effects, place = GoalEffects.without_estimates(effects.goal, [action]), 0
     basis, users = Basis(effects.basis[place]), int(effects.users[place])

@@ -46,7 +46,7 @@ def leads_of(model: Model, action: Action, *, again: bool, now: float, limit: in
     did. ``now`` is in seconds since 1970.
     """
     mode = model.repeats if again else model.discoveries
-    place = model.position[action]
+    place = _known_place(model, action)
     onto, of = _onto(mode, place), _of(mode, place)
     onto[place] = of[place] = 0.0
     causes = [
@@ -92,9 +92,13 @@ def _lead(model: Model, *, first: Action, then: Action, far: int, weight: float,
     if again:
         baseline, _ = _growth(model, own, then, now)
     else:
-        prior = model.discoveries.prior[model.position[then]]
+        prior = model.discoveries.prior[_known_place(model, then)]
         baseline = float(model.discoveries.calibration.growth(np.array([prior], np.float64), activity)[0])
     return Lead(model.actions[far], float(weight), growth_weight, baseline)
+
+
+def _known_place(model: Model, action: Action) -> int:
+    return model.places_by_type[action.event_type][action.asset_id]
 
 
 def _growth(
@@ -102,7 +106,7 @@ def _growth(
 ) -> tuple[float, NDArray[np.float64]]:
     """The growth weight of an action after these events, and how active they are."""
     user = UserScores.of(model, History.from_events(events), now=now)
-    place = model.position[action]
+    place = _known_place(model, action)
     done = user.inputs.done.tolist()
     if place in done:
         score, calibration = user.repeats[done.index(place)], model.repeats.calibration

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.actions import Action
+from nextbest.domain.actions import Action, DistinctActions
 from nextbest.domain.event_columns import ColumnsByName, EventColumns
 from nextbest.domain.history import WINDOW, History
 from nextbest.scoring import Model, artifact
@@ -337,7 +337,7 @@ def _history(
     index: NDArray[np.int32] = inverse.astype(np.int32)
     older = max(0, index.shape[0] - WINDOW)
     history = History(
-        tuple([actions[action] for action in distinct.tolist()]),
+        DistinctActions.of(actions[action] for action in distinct.tolist()),
         index[older:],
         times_us[older:],
         np.zeros(index.shape[0] - older, np.uint64),

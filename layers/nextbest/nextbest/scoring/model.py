@@ -171,9 +171,18 @@ class Model:
         return {event_type: np.array(of_type, np.int64) for event_type, of_type in places.items()}
 
     @cached_property
-    def position(self) -> dict[tuple[str, str], int]:
-        """Index of each action."""
-        return {action: index for index, action in enumerate(self.actions)}
+    def places_by_type(self) -> dict[str, dict[str, int]]:
+        """The index of each action, by its event type and asset. Two small steps: pairs take twice as long to find."""
+        places: dict[str, dict[str, int]] = {}
+        for index, (event_type, asset_id) in enumerate(self.actions):
+            places.setdefault(event_type, {})[asset_id] = index
+        return places
+
+    def place_of(self, action: tuple[str, str]) -> int | None:
+        """The index of an action; None for one that the model does not know."""
+        event_type, asset_id = action
+        of_type = self.places_by_type.get(event_type)
+        return of_type.get(asset_id) if of_type is not None else None
 
     @cached_property
     def type_index(self) -> dict[str, int]:

@@ -64,7 +64,7 @@ def rates_for(model: Model, history: History, *, now: float) -> NDArray[np.float
         done = _done_places(model, history)
         rates[done[model.is_done_once[done]]] = -np.inf
     if model.event_type_order:
-        types: Collection[str] = {event_type for event_type, _ in history.actions}
+        types: Collection[str] = history.actions.event_types
         rates[model.places_of(out_of_order(model.event_type_order, types))] = -np.inf
     if model.rest_rules:
         rates[Rests.of(model.rest_rules, history, now=now).places(model, None)] = -np.inf
@@ -73,8 +73,8 @@ def rates_for(model: Model, history: History, *, now: float) -> NDArray[np.float
 
 def _done_places(model: Model, history: History) -> NDArray[np.int64]:
     """Places of the actions that the user did."""
-    places = (model.position.get(action, -1) for action in history.actions)
-    return np.array([place for place in places if place >= 0], np.int64)
+    places = map(model.place_of, history.actions)
+    return np.array([place for place in places if place is not None], np.int64)
 
 
 def _actions_at(model: Model, places: NDArray[np.int64]) -> Iterator[Action]:

@@ -83,7 +83,7 @@ class Rests:
         places = [
             place
             for action in possible
-            if (place := model.position.get(action)) is not None and self.rest_of(action) is not None
+            if (place := model.place_of(action)) is not None and self.rest_of(action) is not None
         ]
         if unknown is not None:
             numbered = enumerate(unknown.actions, unknown.first)

@@ -83,7 +83,7 @@ class UnknownActions:
             is_known = slot < known_count
             for other, column in model.types_after[row]:
                 action = Action(other, asset_id)
-                index = model.position.get(action)
+                index = model.place_of(action)
                 if index is not None and is_known:
                     continue  # both are known, and so is what one says of the other
                 if index is None:

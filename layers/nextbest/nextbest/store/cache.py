@@ -20,7 +20,7 @@ from nextbest.aws.clients import SERVICE_FAILURES
 from nextbest.aws.table import Item
 from nextbest.domain.access_keys import AccessKey
 from nextbest.domain.catalogue import Catalogue
-from nextbest.domain.history import History, unpack_event
+from nextbest.domain.history import History
 from nextbest.domain.programs import Incarnation
 from nextbest.errors import ArtifactError, Unavailable
 from nextbest.observability import logger
@@ -255,7 +255,7 @@ class DecodedHistories:
         else:
             base = decode_snapshot(snapshot or {})
         self._drop(pk)
-        history = base.merge(map(unpack_event, members))
+        history = base.merge_packed(members)
         size = sum(map(len, members)) + (len(packed["B"]) if packed is not None else 0)
         self._entries[pk] = _Entry(packed, members, base, history, size)
         self._bytes += size

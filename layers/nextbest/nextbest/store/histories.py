@@ -384,7 +384,7 @@ def decode_history(snapshot: Item | None, tail: Item | None) -> History | None:
     members = tail.get("tail_events", {}).get("BS", []) if tail else []
     if not members and (snapshot is None or "packed" not in snapshot):
         return None
-    return decode_snapshot(snapshot or {}).merge(map(unpack_event, members))
+    return decode_snapshot(snapshot or {}).merge_packed(members)
 
 
 def decode_attributes(snapshot: Item | None) -> dict[str, Any] | None:

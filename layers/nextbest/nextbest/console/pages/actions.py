@@ -90,7 +90,7 @@ def _show_one(visit: Visit) -> Response:
     asset, again = catalogue.assets.get(action.asset_id), visit.parameter("mode") == "repeats"
     others = [other for other in _actions_of(known) if other.asset_id == action.asset_id and other != action]
     leads = None
-    if model is not None and action in model.position:
+    if model is not None and model.place_of(action) is not None:
         leads = leads_of(model, action, again=again, now=visit.now, limit=SHOWN_LEADS)
     is_unknown = asset is None and leads is None and not others and action not in _actions_of(known)
     asset = asset or Asset(action.asset_id)

@@ -424,7 +424,7 @@ def _decided(
 
 
 def _has_event_type_unknown_to(model: Model, history: History) -> bool:
-    return any(event_type not in model.type_index for event_type, _ in history.actions)
+    return any(event_type not in model.type_index for event_type in history.actions.event_types)
 
 
 def _interactions(context: Context) -> Interactions:
@@ -458,10 +458,8 @@ def _unlearned(
     program, age_days = context.state.program, context.settings.exploration_age_days
     if TAKEN in program.never_recommended or (context.event_types is not None and TAKEN not in context.event_types):
         return []
-    if program.event_type_order:
-        done = {event_type for event_type, _ in context.history.actions}
-        if TAKEN in out_of_order(program.event_type_order, done):
-            return []
+    if TAKEN in out_of_order(program.event_type_order, context.history.actions.event_types):
+        return []
     pool = allowed & ~ranked.scored
     if age_days is not None:
         pool &= candidates.created_at >= now - age_days * DAY_SECONDS

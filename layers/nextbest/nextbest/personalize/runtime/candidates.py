@@ -157,14 +157,15 @@ class Candidates:
         recommended."""
         if self.of_dataset or (model is not None and not model.scores_unknown):
             return []
-        known = model.position if model is not None else {}
+        known, none = model.places_by_type if model is not None else {}, dict[str, int]()
         return [
             asset_id
-            for event_type, asset_id in history.actions
-            if (event_type, asset_id) not in known
+            for event_type, asset_ids in history.actions.assets.items()
+            if is_recommended(event_type, self.item_event_types)
+            for asset_id in asset_ids
+            if asset_id not in known.get(event_type, none)
             and asset_id not in self.columns.rows
             and asset_id not in self.items
-            and is_recommended(event_type, self.item_event_types)
         ]
 
     def is_outdated_by(self, item_event_types: AbstractSet[str] | None) -> bool:
