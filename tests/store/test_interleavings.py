@@ -243,7 +243,7 @@ def test_a_back_fill_during_a_rebuild_of_many_stays_marked_or_is_in_the_historie
     store.append(PROGRAM, first, refresh_histories=False)
     stage.plan(lambda: other.append(PROGRAM, second, refresh_histories=False), calls_left=calls_left, after=after)
 
-    assert store.rebuild_histories(PROGRAM, users) == []
+    assert store.rebuild_histories(PROGRAM, [*users, users[0]]) == []
 
     assert store.rebuild_histories(PROGRAM, list(store.backfilled_users(PROGRAM.incarnation))) == []
     for user_id in users:

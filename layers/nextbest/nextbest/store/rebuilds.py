@@ -49,7 +49,7 @@ class Rebuilds(Histories):
 
         The history of a user who has no events left is forgotten.
         """
-        users = list(user_ids)
+        users = list(dict.fromkeys(user_ids))
         chunks = [
             users[start : start + _USERS_PER_TRANSACTION] for start in range(0, len(users), _USERS_PER_TRANSACTION)
         ]
@@ -100,7 +100,7 @@ class Rebuilds(Histories):
         history = self.history_from_log(program.incarnation, user_id)
         encoded = history.encode(program.half_life_days)
         members = list(tail.get("tail_events", {}).get("BS", []))
-        if not len(history.timestamps_us) or len(encoded) + sum(map(len, members)) > _BYTES_PER_USER:
+        if not history or len(encoded) + sum(map(len, members)) > _BYTES_PER_USER:
             return ()
         pk, mark = keys.user_pk(program.incarnation, user_id), tail.get("backfilled")
         salt = {} if SALT in tail else salt_values(decision_key, user_id)
