@@ -19,8 +19,8 @@ FORBIDDEN = {
     *("nextbest.actionhub.hot_routes", "nextbest.actionhub.resolver", "aws_lambda_powertools.event_handler"),
 }
 
-# All modules, the standard library's included, 64 of them Powertools'. Raise them only for a reason: the last was that a
-# long module of the store was divided into three.
+# All modules, the standard library's included, 64 of them Powertools'. Raise them only for a reason; the last was that
+# a long module of the store was divided into three.
 BUDGETS = {"actions": 382, "recommendations": 407}
 
 # A snapshot (SnapStart) is taken after the import: a connection made before it would be dead after every restore, and
