@@ -78,6 +78,7 @@ def test_distinct_actions_are_a_sequence_of_them(actions: set[Action], other: Ac
     ordered = sorted(actions)
     distinct = DistinctActions.of(ordered)
     assert distinct == ordered
+    assert hash(distinct) == hash(DistinctActions.of(ordered)) == hash(tuple(ordered))
     assert list(distinct) == [distinct[place] for place in range(len(distinct))] == ordered
     assert [distinct[-place] for place in range(1, len(ordered) + 1)] == ordered[::-1]
     assert distinct[1:3] == ordered[1:3]

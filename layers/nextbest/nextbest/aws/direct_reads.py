@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import finalize
 from zlib import crc32
 
 from nextbest.aws.http_connection import HttpReply, PersistentConnection
 from nextbest.aws.sigv4 import AwsCredentials, signed_headers
-from nextbest.aws.table import Item, ItemKey, Table, key_of
+from nextbest.aws.table import Item, ItemKey, Reading, Table, key_of
 from nextbest.observability import logger
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class DirectTable(Table):
             return None
         return [_with_bytes(item) for item in reply["Responses"].get(self.name, ())]
 
-    def _page(self, operation: Literal["Query", "Scan"], request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _page(self, operation: Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """One page of a Query or Scan, in the form of botocore's client."""
         page: dict[str, Any] | None = self._call(_READING[operation], request)
         if page is None:

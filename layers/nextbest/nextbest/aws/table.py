@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Item = Mapping[str, "AttributeValueTypeDef"]
 T = TypeVar("T")
 
-_Reading = Literal["Query", "Scan"]
+Reading = Literal["Query", "Scan"]
 
 KEYS_PER_CALL = 100  # the limit of BatchGetItem
 MOST_SEGMENTS = 2_048
@@ -332,7 +332,7 @@ class Table:
             }
             yield from self._items("Scan", request)
 
-    def _items(self, operation: _Reading, request: Mapping[str, Any]) -> Iterator[Item]:
+    def _items(self, operation: Reading, request: Mapping[str, Any]) -> Iterator[Item]:
         """The items of all pages that a Query or Scan answers."""
         while True:
             page = self._page(operation, request)
@@ -341,7 +341,7 @@ class Table:
                 return
             request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def _page(self, operation: _Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _page(self, operation: Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """One page, as botocore's client gives it."""
         page: Any = self.client.query(**request) if operation == "Query" else self.client.scan(**request)
         return dict(page)

@@ -248,16 +248,16 @@ class Histories:
             self._add_to_tail(program.incarnation, user_id, extra, decision_key)
 
     def _replace_snapshot(self, pk: str, version: int, encoded: bytes) -> bool:
-        return self._is_written(snapshot_update(pk, version, encoded))
+        return self._write_one(snapshot_update(pk, version, encoded))
 
     def _shorten_tail(
         self, pk: str, members: Sequence[bytes], folded_until_us: int, mark: AttributeValueTypeDef | None, salt: Item
     ) -> None:
         """Drop what was folded, and the ``mark`` of a history that lacked events, unless there is another by now."""
-        if mark is None or not self._is_written(tail_update(pk, members, folded_until_us, salt, mark)):
-            self._is_written(tail_update(pk, members, folded_until_us, salt))
+        if mark is None or not self._write_one(tail_update(pk, members, folded_until_us, salt, mark)):
+            self._write_one(tail_update(pk, members, folded_until_us, salt))
 
-    def _is_written(self, update: Update) -> bool:
+    def _write_one(self, update: Update) -> bool:
         """Make an update; False where its condition was false."""
         try:
             self._table.update(update.key, update.expression, update.values, condition=update.condition or None)

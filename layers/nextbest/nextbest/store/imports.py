@@ -375,13 +375,6 @@ class Imports(Rebuilds):
             for update in updates:
                 self._write_one(update)
 
-    def _write_one(self, update: Update) -> bool:
-        try:
-            self._table.update(update.key, update.expression, update.values, condition=update.condition or None)
-        except WriteRefused:
-            return False
-        return True
-
 
 def _staged(key: ItemKey, attempt: int, change: str, value: str | None = None, condition: str = "") -> Update:
     values: dict[str, Any] = {":mark": {"S": mark_of(attempt, change)}, ":next": {"S": mark_of(attempt + 1, "")}}
