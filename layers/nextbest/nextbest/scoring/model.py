@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -20,7 +21,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from nextbest.domain.actions import Action
+from nextbest.domain.actions import Action, DistinctActions
 from nextbest.domain.events import MICROSECONDS
 from nextbest.domain.history import History
 from nextbest.domain.programs import (
@@ -183,6 +184,15 @@ class Model:
         event_type, asset_id = action
         of_type = self.places_by_type.get(event_type)
         return of_type.get(asset_id) if of_type is not None else None
+
+    def indices_of(self, actions: DistinctActions) -> NDArray[np.int64]:
+        """The index of each of a history's actions, -1 for one that the model does not know; shape (actions,)."""
+        places, none = self.places_by_type, dict[str, int]()
+        of_types = (
+            map(places.get(event_type, none).get, asset_ids, repeat(-1))
+            for event_type, asset_ids in actions.assets.items()
+        )
+        return np.fromiter(chain.from_iterable(of_types), np.int64, len(actions))
 
     @cached_property
     def type_index(self) -> dict[str, int]:

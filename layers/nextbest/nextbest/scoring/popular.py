@@ -11,7 +11,7 @@ Imported only where an experiment runs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +64,7 @@ def rates_for(model: Model, history: History, *, now: float) -> NDArray[np.float
         done = _done_places(model, history)
         rates[done[model.is_done_once[done]]] = -np.inf
     if model.event_type_order:
-        types: Collection[str] = history.actions.event_types
-        rates[model.places_of(out_of_order(model.event_type_order, types))] = -np.inf
+        rates[model.places_of(out_of_order(model.event_type_order, history.actions.event_types))] = -np.inf
     if model.rest_rules:
         rates[Rests.of(model.rest_rules, history, now=now).places(model, None)] = -np.inf
     return rates
@@ -73,8 +72,8 @@ def rates_for(model: Model, history: History, *, now: float) -> NDArray[np.float
 
 def _done_places(model: Model, history: History) -> NDArray[np.int64]:
     """Places of the actions that the user did."""
-    places = map(model.place_of, history.actions)
-    return np.array([place for place in places if place is not None], np.int64)
+    indices = model.indices_of(history.actions)
+    return indices[indices >= 0]
 
 
 def _actions_at(model: Model, places: NDArray[np.int64]) -> Iterator[Action]:

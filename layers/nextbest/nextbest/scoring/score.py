@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -62,12 +61,7 @@ def _lookup_of(model: Model, history: History) -> _Lookup:
 
 
 def _looked_up(model: Model, history: History) -> _Lookup:
-    places, none = model.places_by_type, dict[str, int]()
-    of_types = (
-        map(places.get(event_type, none).get, asset_ids, repeat(-1))
-        for event_type, asset_ids in history.actions.assets.items()
-    )
-    indices = np.fromiter(chain.from_iterable(of_types), np.int64, len(history.actions))
+    indices = model.indices_of(history.actions)
     seen = (indices >= 0).nonzero()[0]
     known = indices[seen]
     if seen.shape[0] < indices.shape[0] and model.scores_unknown:
